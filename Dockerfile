@@ -1,0 +1,32 @@
+# The full image has the compilers that better-sqlite3 needs where no prebuilt binary can be fetched.
+FROM node:20-bookworm AS build
+WORKDIR /app
+# Before the sources, so that a change of code does not install everything again.
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci
+COPY . .
+RUN npm run build && npm prune --omit=dev
+
+# Same distribution as above: native modules are linked against its libc.
+FROM node:20-bookworm-slim
+# Off by default: the server probes and packages without ffmpeg, which would more than double the image.
+ARG WITH_FFMPEG=0
+RUN if [ "$WITH_FFMPEG" = 1 ]; then \
+      apt-get update && apt-get install -y --no-install-recommends ffmpeg && rm -rf /var/lib/apt/lists/*; \
+    fi
+ENV NODE_ENV=production ENVIRONMENT=production HOST=0.0.0.0 PORT=8000 DATA_DIR=/data UPLOAD_DIR=/data/uploads
+WORKDIR /app
+# Owned by root: the server cannot change its own code.
+COPY --from=build /app/package.json ./
+COPY --from=build /app/node_modules ./node_modules
+COPY --from=build /app/dist ./dist
+# Before VOLUME: a new named volume takes this owner, and Docker drops changes made after the declaration.
+RUN mkdir -p /data/uploads && chown -R node:node /data
+VOLUME /data
+USER node
+EXPOSE 8000
+# Liveness, not readiness: a database that is down is no reason to restart this container. No curl in the slim image.
+HEALTHCHECK --interval=30s --timeout=5s --start-period=20s --retries=3 \
+  CMD ["node", "-e", "fetch('http://127.0.0.1:'+(process.env.PORT||8000)+'/livez').then(r=>process.exit(r.ok?0:1),()=>process.exit(1))"]
+# Not through npm: it would stand between Docker's SIGTERM and the server's drain.
+CMD ["node", "dist/src/server.js"]

@@ -1,0 +1,34 @@
+import neostandard from 'neostandard'
+
+/** Who may import whom (docs/decisions/0002-rooms.md): each rule names what a room must not reach. */
+const forbid = (files, ...patterns) => ({
+  files,
+  rules: { 'no-restricted-imports': ['error', { patterns: patterns.map(([regex, message]) => ({ regex, message })) }] }
+})
+
+const http = ['(^fastify$|^fastify-plugin$|/plugins/|/routes/)', 'rules in src/ run without HTTP']
+const sql = ['(^kysely$|^pg$|^better-sqlite3$|/database/)', 'SQL belongs to the stores of src/']
+const stores = ['-store\\.js$', 'a store is its own feature\'s']
+const files = ['^(node:)?fs', 'files belong to src/storage/']
+const features = (names) => [`/(${names})/`, 'features depend on one another in one direction: access → courses → {protection, media} → {playback, views}']
+
+export default [
+  ...neostandard({ ts: true, ignores: ['dist/**', 'data/**', 'uploads/**', '.tap/**'] }),
+  {
+    rules: {
+      '@stylistic/max-len': 'off',
+      // A TypeBox schema and its type share a name.
+      '@typescript-eslint/no-redeclare': 'off'
+    }
+  },
+  forbid(['src/**/*.ts'], http),
+  forbid(['routes/**/*.ts'], sql, stores.with(0, '(?<!blob)-store\\.js$'), files, ['^\\./', 'routes do not import one another']),
+  forbid(['migrations/0*.ts'], ['^(?!kysely$)', 'a migration imports kysely alone']),
+  forbid(['src/accounts/**/*.ts'], http, features('access|courses|protection|media|playback|views|limits')),
+  forbid(['src/playback/**/*.ts'], http, sql, features('access|courses|protection|media|views|accounts|limits')),
+  forbid(['src/views/**/*.ts'], http, features('access|courses|protection|media|playback|limits')),
+  forbid(['src/limits/**/*.ts'], http, sql, features('access|courses|protection|media|playback|views|accounts')),
+  forbid(['src/media/**/*.ts'], http, features('access|courses|protection|limits')),
+  forbid(['src/storage/**/*.ts', 'src/database/**/*.ts'], http, features('access|courses|protection|media|playback|views|accounts|limits')),
+  { files: ['src/app.ts', 'src/server.ts', 'src/cli.ts', 'src/drain.ts'], rules: { 'no-restricted-imports': 'off' } }
+]

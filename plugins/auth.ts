@@ -1,0 +1,93 @@
+import jwt from '@fastify/jwt'
+import type { FastifyRequest, preParsingAsyncHookHandler } from 'fastify'
+import fp from 'fastify-plugin'
+import { randomUUID } from 'node:crypto'
+import type { Accounts } from '../src/accounts/accounts.js'
+import type { Role, Viewer } from '../src/accounts/schema.js'
+import { ApiError } from '../src/errors.js'
+import type { Keyring } from '../src/secrets.js'
+
+interface Options { accounts: Accounts, keys: Keyring, tokenSeconds: number }
+
+const ISSUER = 'playgate'
+const AUDIENCE = 'playgate-api'
+const CACHED_TOKENS = 10_000
+/** RFC 6750, 2.1; the scheme in any case (RFC 9110, 11.1). */
+const BEARER = /^bearer(?: +([^ ]*))?$/i
+
+/**
+ * Who is asking. The hooks run before a body is read, and after the limits. What a token says of its bearer's role is not
+ * believed: role and state are the database's, at most a second old.
+ */
+export default fp<Options>(async (app, { accounts, keys, tokenSeconds }) => {
+  await app.register(jwt, {
+    secret: keys.current.key,
+    decode: { complete: true },
+    sign: { algorithm: 'HS256', iss: ISSUER, aud: AUDIENCE, expiresIn: tokenSeconds, kid: keys.current.id },
+    // The cache is by the token's SHA-256, and ends with the token.
+    verify: { algorithms: ['HS256'], allowedIss: ISSUER, allowedAud: AUDIENCE, requiredClaims: ['sub', 'iat', 'exp', 'jti'], cache: CACHED_TOKENS, errorCacheTTL: 0 }
+  })
+
+  /** Throws for anything but a token of ours that lives; one signed by a previous secret is ours too. */
+  function subjectOf (token: string): string {
+    const { header } = app.jwt.decode<{ header: { kid?: unknown } }>(token)!
+    const ring = keys.find(String(header.kid))
+    if (ring === undefined) throw new Error('the token names no key of ours')
+    const { sub } = ring.id === keys.current.id ? app.jwt.verify<{ sub: unknown }>(token) : app.jwt.verify<{ sub: unknown }>(token, { key: ring.key })
+    if (typeof sub !== 'string') throw new Error('the token has no subject')
+    return sub
+  }
+
+  async function identify (request: FastifyRequest): Promise<Viewer | undefined> {
+    const bearer = BEARER.exec(request.headers.authorization ?? '')
+    if (bearer === null) return undefined
+    let subject
+    try {
+      subject = subjectOf(bearer[1] ?? '')
+    } catch (error) {
+      throw new ApiError('invalid_token', { cause: error })
+    }
+    const viewer = await accounts.viewer(subject)
+    if (viewer === undefined) throw new ApiError('invalid_token')
+    return viewer
+  }
+
+  app.decorateRequest('viewer', undefined)
+  app.decorateRequest('signedIn', function (this: FastifyRequest): Viewer {
+    if (this.viewer === undefined) throw new ApiError('not_authenticated')
+    return this.viewer
+  })
+  app.decorate('identify', identify)
+  app.decorate('identifyAnyone', async (request: FastifyRequest) => { request.viewer = await identify(request) })
+  app.decorate('requireAccount', async (request: FastifyRequest) => {
+    request.viewer = await identify(request)
+    request.signedIn()
+  })
+  app.decorate('requireRole', (...roles: Role[]): preParsingAsyncHookHandler => async (request) => {
+    if (!roles.includes(request.signedIn().role)) throw new ApiError('role_required', { detail: `This is for ${roles.join(' and ')} accounts.` })
+  })
+  app.decorate('issueToken', ({ id, role }: Viewer) => {
+    const token = app.jwt.sign({ sub: id, role, jti: randomUUID() })
+    return { access_token: token, token, token_type: 'bearer' as const, expires_in: tokenSeconds }
+  })
+}, { name: 'auth', dependencies: ['errors'] })
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Whoever sent a valid token; undefined without one. */
+    viewer: Viewer | undefined
+    /** The sender of a valid token; throws `not_authenticated` without one. */
+    signedIn (): Viewer
+  }
+  interface FastifyInstance {
+    /** The sender of a request's token, if it has one; throws `invalid_token` for a bad one. */
+    identify (request: FastifyRequest): Promise<Viewer | undefined>
+    /** A hook: a token is optional, but a bad one is refused. */
+    identifyAnyone: preParsingAsyncHookHandler
+    /** A hook: only with a valid token. */
+    requireAccount: preParsingAsyncHookHandler
+    /** A hook, after {@link requireAccount}: only for these roles. */
+    requireRole (...roles: Role[]): preParsingAsyncHookHandler
+    issueToken (viewer: Viewer): { access_token: string, token: string, token_type: 'bearer', expires_in: number }
+  }
+}

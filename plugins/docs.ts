@@ -1,0 +1,88 @@
+import swagger from '@fastify/swagger'
+import swaggerUi from '@fastify/swagger-ui'
+import type { TObject } from '@sinclair/typebox'
+import fp from 'fastify-plugin'
+import { readFile } from 'node:fs/promises'
+import { problemResponses } from '../src/problem-schema.js'
+
+interface Options { publicUrl: string | undefined, version: string }
+
+/** Pages of ours alone may be shown; scripts and styles come from here, and nothing leaves this server. */
+const PAGE_CSP = "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; script-src 'self'; worker-src 'self' blob:; frame-ancestors 'none'"
+
+/** Put there by the build, from the development dependency. */
+const REDOC_BUNDLE = new URL('../assets/redoc.standalone.js', import.meta.url)
+
+// The style hides a logo that the bundle would fetch from its maker.
+const REDOC_PAGE = `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Playgate API</title>
+<style>body { margin: 0 } a[href="https://redocly.com/redoc/"] { display: none }</style>
+<redoc spec-url="/openapi.json" disable-google-font></redoc>
+<script src="/redoc/redoc.standalone.js"></script>
+</html>
+`
+
+/** `/openapi.json`, Swagger UI at `/docs` and ReDoc at `/redoc`. */
+export default fp<Options>(async (app, { publicUrl, version }) => {
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'Playgate',
+        version,
+        description: 'Upload once, hand out links that expire, stream by range, know who watched. Every path also answers under `/api/v1`.',
+        license: { name: 'Apache-2.0', identifier: 'Apache-2.0' }
+      },
+      servers: [{ url: publicUrl ?? '/' }],
+      tags: [
+        { name: 'Accounts', description: 'Who you are: an access token lives 30 minutes.' },
+        { name: 'Media', description: 'What you uploaded, and links to it.' },
+        { name: 'Streaming', description: 'The bytes, by range.' },
+        { name: 'Views and analytics', description: 'Who watched, how often.' },
+        { name: 'Service', description: 'Whether it runs.' }
+      ],
+      components: {
+        securitySchemes: {
+          bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
+          login: { type: 'oauth2', description: 'Log in with your email and password.', flows: { password: { tokenUrl: '/auth/login', scopes: {} } } }
+        }
+      },
+      security: [{ bearer: [] }, { login: [] }]
+    },
+    transform: ({ schema, url, route }) => ({
+      url,
+      schema: {
+        ...schema,
+        ...(route.config?.form && { body: withForm(schema.body, route.config.form) }),
+        response: { ...schema?.response as object, ...(route.config?.limit !== 'none' && problemResponses('rate_limit_exceeded', 'client_blocked')) }
+      }
+    })
+  })
+  await app.register(swaggerUi, {
+    routePrefix: '/docs',
+    uiConfig: { deepLinking: true, displayRequestDuration: true, tryItOutEnabled: true },
+    theme: { title: 'Playgate API' },
+    staticCSP: PAGE_CSP
+  })
+  app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger())
+  app.get('/redoc', { schema: { hide: true } }, (_request, reply) =>
+    reply.header('content-security-policy', PAGE_CSP).type('text/html; charset=utf-8').send(REDOC_PAGE))
+  app.get('/redoc/redoc.standalone.js', { schema: { hide: true } }, async (_request, reply) =>
+    reply.type('text/javascript; charset=utf-8').header('cache-control', 'public, max-age=3600').send(await readFile(REDOC_BUNDLE)))
+}, { name: 'docs', dependencies: ['errors', 'limits'] })
+
+/** Adds a multipart form to the bodies a route takes: it is checked as it streams in, not by the body's schema. */
+function withForm (body: unknown, form: TObject): unknown {
+  const content = (body as { content?: object } | undefined)?.content
+  return { content: { ...content, 'multipart/form-data': { schema: form } } }
+}
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The multipart form a route takes, for the API description. */
+    form?: TObject
+  }
+}

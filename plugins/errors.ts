@@ -1,0 +1,101 @@
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { isUnavailable } from '../src/database/dialect.js'
+import { ApiError, problems, type FieldError, type ProblemCode } from '../src/errors.js'
+
+/** Fastify's own errors, by code. */
+const frameworkCodes: Record<string, ProblemCode> = {
+  FST_ERR_CTP_INVALID_JSON_BODY: 'malformed_json',
+  FST_ERR_CTP_EMPTY_JSON_BODY: 'malformed_json',
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported_content_type',
+  FST_ERR_CTP_BODY_TOO_LARGE: 'payload_too_large',
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'upload_incomplete',
+  FST_ERR_BAD_URL: 'bad_request',
+  FST_ERR_MAX_PARAM_LENGTH: 'uri_too_long',
+  FST_ERR_REOPENED_CLOSE_SERVER: 'shutting_down'
+}
+
+/**
+ * Answers every failure as an RFC 9457 problem document. What a client did is said in full, what went wrong on our side is in
+ * the log alone, and reads the same for all.
+ */
+export default fp(async (app) => {
+  const methodsOf = rememberRoutes(app)
+
+  app.decorateReply('problem', function (this: FastifyReply, error: ApiError) {
+    const { code, statusCode, options } = error
+    for (const [name, value] of Object.entries(options.headers ?? {})) this.header(name, value)
+    if (statusCode === 401) this.header('www-authenticate', 'Bearer')
+    const [, title, detail] = problems[code]
+    const document = {
+      type: `${this.request.origin}/problems/${code}`,
+      title,
+      status: statusCode,
+      detail: options.detail ?? detail,
+      instance: this.request.originalUrl.split('?', 1)[0],
+      code,
+      request_id: this.request.id,
+      ...(options.errors && { errors: options.errors }),
+      ...options.extra
+    }
+    return this.code(statusCode).removeHeader('content-length').type('application/problem+json').header('cache-control', 'no-store').send(JSON.stringify(document))
+  })
+
+  app.setErrorHandler((error: FastifyError, request, reply) => {
+    const known = apiErrorOf(error)
+    if (known.statusCode >= 500) request.log.error({ err: known.options.cause ?? error }, known.code)
+    return reply.problem(known)
+  })
+
+  app.decorate('answerUnknownRoute', (request: FastifyRequest, reply: FastifyReply) => {
+    const methods = methodsOf(request.url.split('?', 1)[0]!)
+    return reply.problem(methods.length === 0
+      ? new ApiError('route_not_found')
+      : new ApiError('method_not_allowed', { headers: { allow: methods.join(', ') } }))
+  })
+}, { name: 'errors', dependencies: ['request-url'] })
+
+/** Any error as one of the registry: what is not known is `internal_error`, with its cause kept for the log. */
+export function apiErrorOf (error: FastifyError): ApiError {
+  if (error instanceof ApiError) return error
+  if (error.validation !== undefined) {
+    return error.validationContext === 'params'
+      ? new ApiError('not_found', { cause: error })
+      : new ApiError('validation_failed', { errors: error.validation.map(fieldErrorOf), cause: error })
+  }
+  const code = frameworkCodes[error.code]
+  if (code !== undefined) return new ApiError(code, { cause: error })
+  if (isUnavailable(error)) return new ApiError('database_unavailable', { cause: error, headers: { 'retry-after': '2' } })
+  if (error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500) return new ApiError('bad_request', { cause: error })
+  return new ApiError('internal_error', { cause: error })
+}
+
+type SchemaError = NonNullable<FastifyError['validation']>[number] & { parentSchema?: { errorMessage?: string } }
+
+function fieldErrorOf (error: SchemaError): FieldError {
+  const { keyword, params, instancePath } = error
+  const at = instancePath.split('/').slice(1)
+  if (keyword === 'required') return { path: [...at, params.missingProperty].join('.'), message: 'is required' }
+  if (keyword === 'additionalProperties') return { path: [...at, params.additionalProperty].join('.'), message: 'is not a known field' }
+  if (keyword === 'enum') return { path: at.join('.'), message: `must be one of ${(params.allowedValues as string[]).join(', ')}` }
+  const said = keyword === 'pattern' ? error.parentSchema?.errorMessage : undefined
+  return { path: at.join('.'), message: said ?? error.message ?? 'is not valid' }
+}
+
+/** Remembers every route, so that a path that answers other methods can name them. */
+function rememberRoutes (app: FastifyInstance): (path: string) => string[] {
+  const routes = new Map<string, { pattern: RegExp, methods: Set<string> }>()
+  app.addHook('onRoute', ({ url, method }) => {
+    if (url === '*') return
+    const source = url.replaceAll(/[.+?^${}()|[\]\\]/g, '\\$&').replaceAll(/:\w+/g, '[^/]+').replaceAll('*', '.*')
+    const route = routes.get(url) ?? { pattern: new RegExp(`^${source}$`), methods: new Set<string>() }
+    for (const one of [method].flat()) route.methods.add(one)
+    routes.set(url, route)
+  })
+  return (path) => [...new Set([...routes.values()].filter(({ pattern }) => pattern.test(path)).flatMap(({ methods }) => [...methods]))].sort()
+}
+
+declare module 'fastify' {
+  interface FastifyReply { problem (error: ApiError): FastifyReply }
+  interface FastifyInstance { answerUnknownRoute (request: FastifyRequest, reply: FastifyReply): FastifyReply }
+}

@@ -1,0 +1,55 @@
+import type { FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { createHash, timingSafeEqual } from 'node:crypto'
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
+import { ApiError } from '../src/errors.js'
+
+/** Figures that are read when somebody asks, by name; each says what it counts. */
+export type Gauges = Record<string, { help: string, read: () => number }>
+
+interface Options { token: string | undefined, gauges: Gauges, metrics: Metrics }
+
+export type Metrics = ReturnType<typeof createMetrics>
+
+/** What is counted as it happens. One registry a server, so that several may live in one process. */
+export function createMetrics () {
+  const registers = [new Registry()]
+  return {
+    registry: registers[0]!,
+    requests: new Counter({ name: 'playgate_requests_total', help: 'Requests answered', labelNames: ['method', 'route', 'status'], registers }),
+    seconds: new Histogram({ name: 'playgate_request_seconds', help: 'Time to answer, streams left out', labelNames: ['route'], buckets: [0.002, 0.01, 0.05, 0.2, 1, 5], registers }),
+    streamedBytes: new Counter({ name: 'playgate_streamed_bytes_total', help: 'Bytes of media handed to clients', registers }),
+    batchViews: new Histogram({ name: 'playgate_view_batch_views', help: 'Views committed in one transaction', buckets: [1, 2, 5, 10, 50, 200, 1000], registers })
+  }
+}
+
+/** `/metrics` for Prometheus: by METRICS_TOKEN, or, where none is set, from this machine only. */
+export default fp<Options>(async (app, { token, gauges, metrics }) => {
+  const { registry, requests, seconds } = metrics
+  collectDefaultMetrics({ register: registry })
+  for (const [name, { help, read }] of Object.entries(gauges)) {
+    registry.registerMetric(new Gauge({ name, help, registers: [], collect () { this.set(read()) } }))
+  }
+
+  app.addHook('onResponse', (request, reply, done) => {
+    const route = request.routeOptions.url ?? 'unknown'
+    requests.inc({ method: request.method, route, status: reply.statusCode })
+    if (route !== '/media/stream/:id') seconds.observe({ route }, reply.elapsedTime / 1000)
+    done()
+  })
+
+  app.get('/metrics', {
+    config: { limit: 'none' },
+    schema: { hide: true }
+  }, async (request, reply) => {
+    if (!mayRead(request, token)) throw new ApiError('metrics_forbidden')
+    return reply.type(registry.contentType).send(await registry.metrics())
+  })
+}, { name: 'metrics', dependencies: ['errors'] })
+
+/** Loopback is told by the socket: a forwarded address can be anything. A proxy on this machine therefore needs the token. */
+function mayRead ({ headers, socket }: FastifyRequest, token: string | undefined): boolean {
+  if (token === undefined) return headers['x-forwarded-for'] === undefined && /^(127\.|::1$|::ffff:127\.)/.test(socket.remoteAddress ?? '')
+  const digest = (text: string) => createHash('sha256').update(text).digest()
+  return timingSafeEqual(digest(headers.authorization ?? ''), digest(`Bearer ${token}`))
+}

@@ -1,0 +1,31 @@
+import type { FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+
+/** A Host header as browsers send it; anything else is not put into an answer. */
+const HOST = /^(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?$/i
+
+/** What a request's address says: `origin`, where this server is reached, and `rawQuery`, which a link is judged by. */
+export default fp<{ publicUrl: string | undefined }>(async (app, { publicUrl }) => {
+  app.decorateRequest('origin', {
+    getter (this: FastifyRequest) {
+      if (publicUrl !== undefined) return publicUrl
+      const { localAddress, localPort } = this.socket
+      return `${this.protocol}://${HOST.test(this.host) ? this.host : `${localAddress}:${localPort}`}`
+    }
+  })
+  app.decorateRequest('rawQuery', {
+    getter (this: FastifyRequest) {
+      const start = this.url.indexOf('?')
+      return start === -1 ? '' : this.url.slice(start + 1)
+    }
+  })
+}, { name: 'request-url' })
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** PUBLIC_URL, else the request's own (forwarded headers of trusted proxies only); no trailing slash. */
+    readonly origin: string
+    /** The query string as it was sent, without `?`. */
+    readonly rawQuery: string
+  }
+}

@@ -1,0 +1,94 @@
+import { Type } from '@sinclair/typebox'
+import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import type { Admission, StreamGate } from '../src/access/stream-gate.js'
+import { ApiError } from '../src/errors.js'
+import { answerFor } from '../src/playback/answer.js'
+import { entityTag } from '../src/playback/conditional.js'
+import { inlineDisposition } from '../src/playback/content-disposition.js'
+import { FilePump } from '../src/playback/file-pump.js'
+import { isLinkQuery } from '../src/playback/link.js'
+import { problemResponses } from '../src/problem-schema.js'
+import type { BlobStore } from '../src/storage/blob-store.js'
+import { SECOND, type Clock } from '../src/time.js'
+import type { Views } from '../src/views/views.js'
+
+interface Options { gate: StreamGate, views: Views, blobs: BlobStore, now: Clock, onBytes: (bytes: number) => void }
+
+const bytes = { 'video/*': { schema: Type.String({ format: 'binary' }) }, 'audio/*': { schema: Type.String({ format: 'binary' }) } }
+
+const routes: FastifyPluginAsync<Options> = async (app, { gate, views, blobs, now, onBytes }) => {
+  const schema = {
+    summary: 'The bytes, by a link or a token',
+    description: 'Opened by the query string that `GET /media/{id}/stream-url` gave, or by the token of someone who may watch. With both, the link is judged. `/media/{id}/stream` is the same route.',
+    tags: ['Streaming'],
+    security: [{}, { bearer: [] }, { login: [] }] as Array<Record<string, string[]>>,
+    params: Type.Object({ id: Type.String({ examples: ['019377a4-3f00-7000-8000-000000000000'] }) }),
+    response: {
+      200: { description: 'The whole file.', content: bytes },
+      206: { description: 'One range of it.', content: bytes },
+      302: Type.Null({ description: 'The media lives elsewhere.' }),
+      304: Type.Null({ description: 'Not modified.' }),
+      ...problemResponses('not_authenticated', 'invalid_token', 'stream_link_invalid', 'stream_link_expired', 'stream_link_revoked', 'not_found', 'range_not_satisfiable')
+    }
+  }
+  const options = { config: { limit: 'none' as const }, helmet: false as const, exposeHeadRoute: false }
+  app.get('/media/stream/:id', { ...options, schema: { ...schema, operationId: 'stream' } }, handler)
+  app.head('/media/stream/:id', { ...options, schema: { ...schema, operationId: 'streamHead', summary: 'What the stream would answer' } }, handler)
+
+  async function handler (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    const admission = await admit(request)
+    setMediaHeaders(reply, admission)
+    return admission.media.blobName === null ? await sendElsewhere(request, reply, admission) : await sendFile(request, reply, admission)
+  }
+
+  async function admit (request: FastifyRequest): Promise<Admission> {
+    const { id } = request.params as { id: string }
+    if (isLinkQuery(request.rawQuery)) return await gate.admitLink(id, request.rawQuery)
+    request.viewer = await app.identify(request)
+    return await gate.admitViewer(request.signedIn(), id)
+  }
+
+  function setMediaHeaders (reply: FastifyReply, { media, link }: Admission): void {
+    const secondsLeft = link === undefined ? 0 : Math.max(0, link.expiresAt - Math.floor(now() / SECOND))
+    reply.headers({
+      'x-content-type-options': 'nosniff',
+      'content-security-policy': "default-src 'none'; media-src 'self'",
+      'cross-origin-resource-policy': 'cross-origin',
+      'referrer-policy': 'no-referrer',
+      'cache-control': `private, max-age=${secondsLeft}`
+    })
+    if (media.contentType !== null) reply.headers({ 'content-disposition': inlineDisposition(media.title, media.contentType) })
+  }
+
+  async function sendElsewhere (request: FastifyRequest, reply: FastifyReply, admission: Admission): Promise<FastifyReply> {
+    if (request.method === 'GET' && /^(?:bytes=0-.*)?$/.test(request.headers.range ?? '')) await countView(request, admission)
+    return reply.redirect(admission.media.fileUrl!, 302)
+  }
+
+  async function sendFile (request: FastifyRequest, reply: FastifyReply, admission: Admission): Promise<FastifyReply> {
+    const { media } = admission
+    const { range, 'if-none-match': ifNoneMatch, 'if-modified-since': ifModifiedSince, 'if-range': ifRange } = request.headers
+    const validators = { etag: entityTag(media.sha256!), lastModified: media.createdAt }
+    const { status, headers, body } = answerFor({ method: request.method, range, ifNoneMatch, ifModifiedSince, ifRange: ifRange as string }, media.sizeBytes!, validators, now())
+    if (status === 416) throw new ApiError('range_not_satisfiable', { headers })
+    reply.code(status).headers(headers)
+    if (status !== 304) reply.type(media.contentType!)
+    if (body === undefined) return reply.send()
+    const file = await blobs.open(media.blobName!)
+    if (file === undefined) throw new ApiError('not_found')
+    if (body.start === 0) await countView(request, admission)
+    onBytes(body.end - body.start + 1)
+    return reply.send(new FilePump(file, body, reply.raw))
+  }
+
+  /** Counted before the first byte goes out, so that it is in the next answer of the figures; a stream never fails for it. */
+  async function countView (request: FastifyRequest, { media, link, accountId }: Admission): Promise<void> {
+    try {
+      await views.countStream(media.id, link?.linkId ?? null, { address: request.ip, accountId, userAgent: request.headers['user-agent'] })
+    } catch (error) {
+      request.log.warn({ err: error }, 'a view was not counted')
+    }
+  }
+}
+
+export default routes

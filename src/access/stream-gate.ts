@@ -1,0 +1,71 @@
+import type { Viewer } from '../accounts/schema.js'
+import { ApiError } from '../errors.js'
+import type { Library } from '../media/library.js'
+import type { Media } from '../media/schema.js'
+import { ANONYMOUS, newLinkId, signLink, verifyLink, type LinkFacts } from '../playback/link.js'
+import type { Keyring } from '../secrets.js'
+import { SECOND, type Clock } from '../time.js'
+import type { Access } from './may-watch.js'
+
+interface StreamGateOptions {
+  access: Access
+  library: Library
+  keys: Keyring
+  now: Clock
+  defaultSeconds: number
+  maxSeconds: number
+}
+
+/** A media that may be watched now: by a link, or else by whoever asked; `accountId` is the link's or theirs. */
+export interface Admission { media: Media, link: LinkFacts | undefined, accountId: string | null }
+
+export interface MintedLink { path: string, expiresInSeconds: number, expiresAt: number }
+
+export type StreamGate = ReturnType<typeof createStreamGate>
+
+/** Hands out links to streams, and lets in who has one. */
+export function createStreamGate ({ access, library, keys, now, defaultSeconds, maxSeconds }: StreamGateOptions) {
+  async function admitLink (mediaId: string, query: string): Promise<Admission> {
+    const verdict = verifyLink(mediaId, query, 'stream', keys, now())
+    if (!verdict.ok) throw new ApiError(verdict.reason === 'expired' ? 'stream_link_expired' : 'stream_link_invalid')
+    const { facts } = verdict
+    const media = await library.find(mediaId)
+    if (media === undefined) throw new ApiError('not_found')
+    const allowed = facts.generation === media.generation &&
+      (facts.subject === ANONYMOUS ? await access.mayWatch(undefined, media) : await access.subjectMayWatch(facts.subject, media))
+    if (!allowed) throw new ApiError('stream_link_revoked')
+    return { media, link: facts, accountId: facts.subject === ANONYMOUS ? null : facts.subject }
+  }
+
+  return {
+    /** Seconds for what a client asked for: a number, `auto` (one and a half times the length, and ten minutes), or nothing. */
+    lifetime (asked: number | 'auto' | undefined, media: Media): number {
+      if (asked === undefined || (asked === 'auto' && media.durationMs === null)) return defaultSeconds
+      return asked === 'auto' ? Math.min(maxSeconds, Math.ceil(1.5 * media.durationMs! / SECOND) + 600) : asked
+    },
+
+    /**
+     * Mints a link for someone who may watch; no row is written. `path` begins at the root of the origin. The generation is read
+     * afresh: a link made right after a revocation by another process must live.
+     */
+    async mint (viewer: Viewer | undefined, { id }: Media, expiresInSeconds: number): Promise<MintedLink> {
+      const media = await library.findNow(id)
+      if (media === undefined) throw new ApiError('not_found')
+      const expiresAt = Math.floor(now() / SECOND) + expiresInSeconds
+      const subject = viewer?.id ?? ANONYMOUS
+      const query = signLink({ mediaId: media.id, expiresAt, generation: media.generation, linkId: newLinkId(), subject }, 'stream', keys)
+      return { path: `/media/stream/${media.id}?${query}`, expiresInSeconds, expiresAt: expiresAt * SECOND }
+    },
+
+    /**
+     * Judges a link (CONTRACT §4): `stream_link_invalid` and `stream_link_expired` before any look at the media, then
+     * `not_found`, then `stream_link_revoked`.
+     */
+    admitLink,
+
+    /** Lets in whoever may watch: `not_found` if they may not, `not_authenticated` if a token might help. */
+    async admitViewer (viewer: Viewer | undefined, mediaId: string): Promise<Admission> {
+      return { media: await access.visible(viewer, mediaId), link: undefined, accountId: viewer?.id ?? null }
+    }
+  }
+}

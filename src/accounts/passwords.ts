@@ -1,0 +1,58 @@
+import { dictionary } from '@zxcvbn-ts/language-common'
+import { availableParallelism } from 'node:os'
+import { Piscina } from 'piscina'
+import { ApiError, invalidField } from '../errors.js'
+
+/** OWASP's Password Storage Cheat Sheet asks for a work factor of 10 at least; 12 is 0.3 s of CPU on a small server. */
+export const BCRYPT_COST = 12
+/** Bcrypt reads no byte after the 72nd. */
+const MAX_PASSWORD_BYTES = 72
+/** With 0.3 s each, the last in the queue waits about ten seconds on one core. */
+const MAX_WAITING_HASHES = 32
+
+const MIN_PASSWORD_LENGTH = 8
+/** From the frequency-ordered list of zxcvbn; shorter ones are refused for their length anyway. */
+const commonest = new Set(dictionary['passwords-common']?.filter((password) => String(password).length >= MIN_PASSWORD_LENGTH).slice(0, 1000))
+
+/** Refuses (422 on `path`) a password that bcrypt would cut, or that is among the 1,000 commonest of allowed length. */
+export function checkPassword (password: string, path = 'password'): void {
+  if (Buffer.byteLength(password) > MAX_PASSWORD_BYTES) throw invalidField(path, `must not be longer than ${MAX_PASSWORD_BYTES} bytes`)
+  if (commonest.has(password.toLowerCase())) throw invalidField(path, 'is one of the most common passwords')
+}
+
+/** Bcrypt in worker threads, with a bounded queue: both throw `overloaded` (503) when it is full. */
+export interface PasswordHasher {
+  hash (password: string): Promise<string>
+  /** Compares with the stored hash, or, where there is none, with one of the same cost: equal time, always false. */
+  matches (password: string, hash: string | undefined): Promise<boolean>
+  /** Tasks waiting or running. */
+  pending (): number
+  close (): Promise<void>
+}
+
+export function createPasswordHasher (cost = BCRYPT_COST, maxWaiting = MAX_WAITING_HASHES): PasswordHasher {
+  const pool = new Piscina({
+    filename: new URL('./password-worker.js', import.meta.url).href,
+    minThreads: 0,
+    maxThreads: Math.max(1, availableParallelism() - 1),
+    maxQueue: maxWaiting,
+    idleTimeout: 60_000
+  })
+  let stranger: Promise<string> | undefined
+
+  async function run<T> (task: object): Promise<T> {
+    if (pool.queueSize >= maxWaiting) throw new ApiError('overloaded', { headers: { 'retry-after': '5' } })
+    return await pool.run(task) as T
+  }
+
+  return {
+    hash: (password) => run<string>({ password, cost }),
+    async matches (password, hash) {
+      stranger ??= run<string>({ password: 'no account has this one', cost }).catch((error) => { stranger = undefined; throw error })
+      const strangerHash = await stranger
+      return await run<boolean>({ password, hash: hash ?? strangerHash }) && hash !== undefined
+    },
+    pending: () => pool.queueSize + pool.threads.length,
+    close: () => pool.close({ force: true })
+  }
+}

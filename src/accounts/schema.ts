@@ -1,0 +1,88 @@
+import { Type, type Static } from '@sinclair/typebox'
+import { line, moment, uuid } from '../text-fields.js'
+import { isoTime } from '../time.js'
+
+export const roles = ['admin', 'instructor', 'student'] as const
+export type Role = typeof roles[number]
+
+/** An account as the rules see it; the hash never leaves the store. */
+export interface Account {
+  id: string
+  email: string
+  role: Role
+  firstName: string | null
+  lastName: string | null
+  dateOfBirth: string | null
+  mobileNumber: string | null
+  disabled: boolean
+  createdAt: number
+}
+
+/** What every request needs of an account. */
+export type Viewer = Pick<Account, 'id' | 'role'>
+
+export const Email = Type.String({
+  format: 'email', maxLength: 256, description: 'Compared case-insensitively.', examples: ['ada@example.org']
+})
+export const Password = Type.String({
+  minLength: 8,
+  maxLength: 72,
+  pattern: '^[^\\p{Cc}\\p{Cs}]*$',
+  errorMessage: 'must not contain control characters',
+  description: '8 characters at least, 72 bytes at most, not one of the 1,000 commonest.',
+  examples: ['secure_password123']
+})
+const Role = Type.Unsafe<Role>(Type.String({ enum: [...roles] }))
+
+export const SignupBody = Type.Object({ email: Email, password: Password }, { additionalProperties: false })
+export const NewAccountBody = Type.Object({ email: Email, password: Password, role: Role }, { additionalProperties: false })
+export const RegisterBody = Type.Object({
+  first_name: line(100, { examples: ['Ada'] }),
+  last_name: line(100, { examples: ['Lovelace'] }),
+  email: Email,
+  password: Password,
+  date_of_birth: Type.String({ format: 'date', description: 'Not before 1900, nor in the future.', examples: ['1990-01-01'] }),
+  mobile_number: Type.String({ pattern: '^\\+?[0-9]{10,15}$', errorMessage: 'must be 10 to 15 digits, with an optional +', examples: ['+1234567890'] }),
+  role: Type.String({ pattern: '^([iI][nN][sS][tT][rR][uU][cC][tT][oO][rR]|[sS][tT][uU][dD][eE][nN][tT])$', errorMessage: 'must be instructor or student', examples: ['student'] })
+}, { additionalProperties: false })
+
+const accountFields = {
+  id: uuid(),
+  email: Type.String(),
+  role: Role,
+  created_at: moment()
+}
+const nameFields = {
+  first_name: Type.Union([Type.String(), Type.Null()]),
+  last_name: Type.Union([Type.String(), Type.Null()])
+}
+const tokenFields = {
+  access_token: Type.String({ description: 'Send it as `Authorization: Bearer …`.' }),
+  token: Type.String({ description: 'The same token, under the name that older clients read.' }),
+  token_type: Type.Literal('bearer'),
+  expires_in: Type.Integer({ description: 'Seconds.' })
+}
+export const AccountReply = Type.Object({
+  ...accountFields,
+  ...nameFields,
+  date_of_birth: Type.Union([Type.String(), Type.Null()]),
+  mobile_number: Type.Union([Type.String(), Type.Null()]),
+  disabled: Type.Boolean()
+})
+export const SignedUpReply = Type.Object({ ...accountFields, ...tokenFields })
+export const RegisteredReply = Type.Object({ ...accountFields, ...nameFields, ...tokenFields })
+export const LoggedInReply = Type.Object({ ...tokenFields, id: uuid(), email: Type.String(), role: Role, ...nameFields })
+
+export function accountReply (account: Account): Static<typeof AccountReply> {
+  return {
+    id: account.id,
+    email: account.email,
+    role: account.role,
+    created_at: isoTime(account.createdAt),
+    first_name: account.firstName,
+    last_name: account.lastName,
+    date_of_birth: account.dateOfBirth,
+    mobile_number: account.mobileNumber,
+    disabled: account.disabled
+  }
+}

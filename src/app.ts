@@ -1,0 +1,153 @@
+import cors from '@fastify/cors'
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import fastify, { LogController, type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import { randomUUID } from 'node:crypto'
+import { performance } from 'node:perf_hooks'
+import { migrations } from '../migrations/index.js'
+import auth from '../plugins/auth.js'
+import docs from '../plugins/docs.js'
+import errors, { apiErrorOf } from '../plugins/errors.js'
+import limits from '../plugins/limits.js'
+import metricsPlugin, { createMetrics } from '../plugins/metrics.js'
+import multipart from '../plugins/multipart.js'
+import requestLog from '../plugins/request-log.js'
+import requestUrl from '../plugins/request-url.js'
+import securityHeaders from '../plugins/security-headers.js'
+import validation from '../plugins/validation.js'
+import accountRoutes from '../routes/accounts.js'
+import mediaRoutes from '../routes/media.js'
+import serviceRoutes from '../routes/service.js'
+import streamRoutes from '../routes/stream.js'
+import viewRoutes from '../routes/views.js'
+import { createAccess } from './access/may-watch.js'
+import { createStreamGate } from './access/stream-gate.js'
+import { createAccounts } from './accounts/accounts.js'
+import { createPasswordHasher } from './accounts/passwords.js'
+import type { Config } from './config.js'
+import { migrate } from './database/migrate.js'
+import { openDatabase } from './database/open.js'
+import { createHealth } from './health.js'
+import { createLoginGuard } from './limits/login-guard.js'
+import { LocalSlidingWindow } from './limits/sliding-window.js'
+import { createIntake } from './media/intake.js'
+import { createLibrary } from './media/library.js'
+import { listOwnedBlobs } from './media/media-store.js'
+import { createProber } from './media/probe.js'
+import { rewriteUrl } from './rewrite-url.js'
+import { loadSecrets } from './secrets.js'
+import { openDiskStore } from './storage/disk-store.js'
+import { Sweeper } from './storage/sweep.js'
+import { MINUTE, type Clock } from './time.js'
+import { VERSION } from './version.js'
+import { createLocalCache } from './views/analytics-cache.js'
+import { createSqliteCommit } from './views/sqlite-commit.js'
+import { insertViews } from './views/view-store.js'
+import { ViewWriter } from './views/view-writer.js'
+import { createViews } from './views/views.js'
+
+const KiB = 1024
+const SWEEP_EVERY_MS = 10 * MINUTE
+/** A socket on which nothing moved for so long is dead, or a paused player that will ask again by range. */
+const IDLE_SOCKET_MS = 2 * MINUTE
+
+/** What a test puts in place of the real thing. */
+export interface Overrides {
+  now?: Clock
+  bcryptCost?: number
+  logger?: FastifyServerOptions['logger']
+}
+
+/** The whole server, composed and migrated, ready to listen or be injected into. `close()` ends all that it opened. */
+export async function buildApp (config: Config, overrides: Overrides = {}): Promise<FastifyInstance> {
+  const now = overrides.now ?? Date.now
+  const app = fastify({
+    logger: overrides.logger ?? { level: config.logLevel },
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
+    trustProxy: config.trustedProxies.length > 0 ? config.trustedProxies : false,
+    rewriteUrl: (request) => rewriteUrl(request.url ?? '/'),
+    genReqId: ({ headers }) => typeof headers['x-request-id'] === 'string' && /^[\w.:-]{1,128}$/.test(headers['x-request-id']) ? headers['x-request-id'] : randomUUID(),
+    bodyLimit: 256 * KiB,
+    connectionTimeout: IDLE_SOCKET_MS,
+    routerOptions: { maxParamLength: 1024 },
+    frameworkErrors: (error, _request, reply) => reply.problem(apiErrorOf(error)),
+    return503OnClosing: false
+  }).withTypeProvider<TypeBoxTypeProvider>()
+
+  // What it stands on.
+  const secrets = loadSecrets(config)
+  const db = openDatabase(config.database, (error) => app.log.warn({ err: error }, 'a database connection failed'))
+  app.addHook('onClose', () => db.destroy())
+  await migrate(db, migrations)
+  const blobs = await openDiskStore(config.uploadDir)
+  const metrics = createMetrics()
+  const windows = new LocalSlidingWindow(now)
+
+  // What it does.
+  const passwords = createPasswordHasher(overrides.bcryptCost)
+  const prober = createProber()
+  const sqliteCommit = config.database.engine === 'sqlite' ? createSqliteCommit(config.database.path) : undefined
+  const writer = new ViewWriter(sqliteCommit?.commit ?? ((batch) => insertViews(db, batch)), (size) => metrics.batchViews.observe(size))
+  app.addHook('onClose', async () => {
+    await writer.flush()
+    await Promise.all([sqliteCommit?.close(), passwords.close(), prober.close()])
+  })
+  const accounts = createAccounts({
+    db, passwords, now, failedLogins: createLoginGuard(windows), signupOpen: config.signupOpen, firstIsAdmin: config.environment !== 'production'
+  })
+  const library = createLibrary({ db, blobs, now })
+  const intake = createIntake({ db, blobs, prober, now, maxUploadBytes: config.maxUploadBytes, quotaBytes: config.quotaBytes })
+  const views = createViews({ db, writer, cache: createLocalCache(), cacheSeconds: config.analyticsCacheSeconds, now })
+  const access = createAccess({ accounts, library })
+  const gate = createStreamGate({
+    access, library, now, keys: secrets.keyring('link'), defaultSeconds: config.streamTokenSeconds, maxSeconds: config.streamTokenMaxSeconds
+  })
+  const health = createHealth({ db, blobs })
+  const sweeper = new Sweeper({ store: blobs, owned: (names) => listOwnedBlobs(db, names), monotonicNow: () => performance.now() })
+
+  // What every request meets.
+  app.removeContentTypeParser('text/plain')
+  await app.register(requestUrl, { publicUrl: config.publicUrl })
+  await app.register(errors)
+  await app.register(validation)
+  await app.register(requestLog)
+  if (config.corsOrigins.length > 0 || config.environment !== 'production') {
+    await app.register(cors, { origin: config.corsOrigins.length > 0 ? config.corsOrigins : /^https?:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/, exposedHeaders: ['location', 'retry-after', 'x-request-id', 'content-range'] })
+  }
+  await app.register(securityHeaders)
+  await app.register(limits, { windows, perMinute: config.limitsPerMinute })
+  await app.register(docs, { publicUrl: config.publicUrl, version: VERSION })
+  await app.register(metricsPlugin, {
+    metrics,
+    token: config.metricsToken,
+    gauges: {
+      playgate_views_waiting: { help: 'Views not yet committed', read: () => writer.waiting },
+      playgate_passwords_pending: { help: 'Password hashes waiting or running', read: () => passwords.pending() },
+      playgate_probes_pending: { help: 'File probes waiting or running', read: () => prober.pending() },
+      playgate_limit_keys: { help: 'Clients held by the limits of this process', read: () => windows.size }
+    }
+  })
+  await app.register(auth, { accounts, keys: secrets.keyring('jwt'), tokenSeconds: config.accessTokenSeconds })
+  await app.register(multipart)
+
+  // What it answers.
+  await app.register(serviceRoutes, { health, version: VERSION })
+  await app.register(accountRoutes, { accounts })
+  await app.register(mediaRoutes, { access, gate, intake, library, maxLinkSeconds: config.streamTokenMaxSeconds })
+  await app.register(streamRoutes, { gate, views, blobs, now, onBytes: (bytes) => metrics.streamedBytes.inc(bytes) })
+  await app.register(viewRoutes, { access, gate, views })
+
+  // What it does by itself.
+  app.addHook('onListen', async () => { await sweep(config.database.engine === 'sqlite') })
+  const timer = setInterval(sweep, SWEEP_EVERY_MS, false)
+  timer.unref()
+  app.addHook('onClose', async () => { clearInterval(timer) })
+  app.addHook('preClose', async () => { health.stopping = true })
+
+  async function sweep (alone: boolean): Promise<void> {
+    await sweeper.sweep({ alone }).then(
+      (removed) => { if (removed.length > 0) app.log.info({ removed: removed.length }, 'swept what a crash had left') },
+      (error: unknown) => app.log.error({ err: error }, 'the sweep failed'))
+  }
+
+  return app as unknown as FastifyInstance
+}

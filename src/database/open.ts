@@ -1,0 +1,76 @@
+import SQLite from 'better-sqlite3'
+import {
+  CompiledQuery, Kysely, PostgresDialect, SqliteAdapter, SqliteDialect, SqliteDriver,
+  type DatabaseConnection, type Driver, type SqliteDialectConfig
+} from 'kysely'
+import { mkdirSync } from 'node:fs'
+import { dirname } from 'node:path'
+import pg from 'pg'
+import type { DatabaseConfig } from '../config.js'
+import type { Database } from './tables.js'
+
+/** Called when a pooled connection fails while idle; without a listener that would end the process. */
+export type OnIdleError = (error: Error) => void
+
+const INT8 = 20
+const NUMERIC = 1700
+/** bigint and numeric as numbers: every figure we store stays below 2^53. */
+const numbers = {
+  getTypeParser: (oid: number, format?: 'text' | 'binary') =>
+    oid === INT8 || oid === NUMERIC ? Number : pg.types.getTypeParser(oid, format as 'text')
+}
+
+/**
+ * The database as a Kysely. On SQLite one connection, in WAL mode, durable on every commit (synchronous=FULL), write
+ * transactions begun as IMMEDIATE. The folder of a SQLite file is made if it is missing.
+ */
+export function openDatabase (config: DatabaseConfig, onIdleError: OnIdleError = () => {}): Kysely<Database> {
+  if (config.engine === 'sqlite') {
+    mkdirSync(dirname(config.path), { recursive: true })
+    return new Kysely<Database>({ dialect: new ImmediateSqliteDialect({ database: openSqlite(config.path) }) })
+  }
+  const pool = new pg.Pool({
+    connectionString: config.url,
+    max: config.poolSize,
+    connectionTimeoutMillis: 5000,
+    idleTimeoutMillis: 30_000,
+    statement_timeout: config.statementTimeoutSeconds * 1000,
+    idle_in_transaction_session_timeout: config.statementTimeoutSeconds * 1000,
+    application_name: 'playgate',
+    types: numbers
+  })
+  pool.on('error', onIdleError)
+  return new Kysely<Database>({ dialect: new PostgresDialect({ pool }) })
+}
+
+function openSqlite (path: string): SQLite.Database {
+  const file = new SQLite(path, { timeout: 10_000 })
+  file.pragma('journal_mode = WAL')
+  file.pragma('synchronous = FULL')
+  file.pragma('foreign_keys = ON')
+  return file
+}
+
+/** Kysely begins deferred; a transaction that reads and then writes would meet SQLITE_BUSY at once, whatever the timeout. */
+class ImmediateSqliteDriver extends SqliteDriver {
+  override async beginTransaction (connection: DatabaseConnection): Promise<void> {
+    await connection.executeQuery(CompiledQuery.raw('begin immediate'))
+  }
+}
+
+/** SQLite's DDL is transactional; Kysely leaves that off, and a kill in the middle of a migration would leave half of it. */
+class TransactionalSqliteAdapter extends SqliteAdapter {
+  override get supportsTransactionalDdl (): boolean { return true }
+}
+
+class ImmediateSqliteDialect extends SqliteDialect {
+  readonly #config: SqliteDialectConfig
+
+  constructor (config: SqliteDialectConfig) {
+    super(config)
+    this.#config = config
+  }
+
+  override createDriver (): Driver { return new ImmediateSqliteDriver(this.#config) }
+  override createAdapter (): SqliteAdapter { return new TransactionalSqliteAdapter() }
+}

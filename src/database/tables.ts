@@ -1,0 +1,86 @@
+import type { Generated } from 'kysely'
+
+// Moments are epoch milliseconds, durations milliseconds, days whole days since the epoch, flags 0 or 1: integers
+// mean the same on both engines, and sums of them are exact.
+
+export interface Database {
+  accounts: AccountsTable
+  media: MediaTable
+  views: ViewsTable
+  view_totals: ViewTotalsTable
+  view_days: ViewDaysTable
+  view_viewers: ViewViewersTable
+}
+
+export interface AccountsTable {
+  id: string
+  email: string
+  /** The email in lower case: what is compared, and unique. */
+  email_key: string
+  password_hash: string
+  role: 'admin' | 'instructor' | 'student'
+  first_name: string | null
+  last_name: string | null
+  date_of_birth: string | null
+  mobile_number: string | null
+  disabled: number
+  created_at: number
+}
+
+export interface MediaTable {
+  id: string
+  owner_id: string
+  title: string
+  type: 'video' | 'audio'
+  visibility: 'private' | 'public'
+  status: 'ready' | 'processing' | 'failed'
+  /** Where a JSON-made media lives; null for an uploaded one. */
+  file_url: string | null
+  /** The file's random name in the blob store; null for a JSON-made one. */
+  blob_name: string | null
+  content_type: string | null
+  size_bytes: number | null
+  sha256: string | null
+  duration_ms: number | null
+  width: number | null
+  height: number | null
+  /** A JSON array of codec names. */
+  codecs: string
+  /** Links carry it; raising it kills all links minted before. */
+  generation: number
+  created_at: number
+  updated_at: number
+}
+
+export interface ViewsTable {
+  id: Generated<number>
+  media_id: string
+  /** The link a stream view came by: one view per link and address. Null for others. */
+  link_id: string | null
+  address: string
+  /** What counts as one viewer: the address, an IPv6 one by its /64. */
+  address_key: string
+  account_id: string | null
+  user_agent: string | null
+  viewed_at: number
+}
+
+/** Made with its media, so that locking it proves that the media exists. */
+export interface ViewTotalsTable {
+  media_id: string
+  total_views: number
+  unique_viewers: number
+  /** Raised when figures change without a view (a recount), so that no cached answer survives it. */
+  revision: number
+}
+
+export interface ViewDaysTable {
+  media_id: string
+  day: number
+  views: number
+}
+
+export interface ViewViewersTable {
+  media_id: string
+  address_key: string
+}

@@ -1,0 +1,79 @@
+/**
+ * Every error the API can answer, by its stable code. The pages under `/problems/<code>`, the OpenAPI examples and
+ * the problem documents are all made from this table.
+ */
+export const problems = {
+  bad_request: [400, 'Bad request', 'The request could not be understood.'],
+  malformed_json: [400, 'Malformed JSON', 'The body is not valid JSON.'],
+  malformed_multipart: [400, 'Malformed multipart body', 'The multipart body is malformed or lacks its closing boundary.'],
+  upload_incomplete: [400, 'Upload incomplete', 'The body ended before all of it had arrived.'],
+  not_authenticated: [401, 'Not authenticated', 'Not authenticated'],
+  invalid_token: [401, 'Invalid token', 'Could not validate credentials'],
+  invalid_credentials: [401, 'Invalid credentials', 'Invalid credentials'],
+  account_disabled: [403, 'Account disabled', 'This account is disabled. Ask an administrator.'],
+  signup_closed: [403, 'Signup closed', 'This server does not take new accounts. Ask an administrator for one.'],
+  role_required: [403, 'Role required', 'Your role does not allow this.'],
+  not_owner: [403, 'Not the owner', 'Only the owner or an administrator may do this.'],
+  stream_link_invalid: [403, 'Stream link invalid', 'This link is not valid.'],
+  stream_link_expired: [403, 'Stream link expired', 'This link has expired. Ask for a new one.'],
+  stream_link_revoked: [403, 'Stream link revoked', 'This link has been revoked.'],
+  metrics_forbidden: [403, 'Metrics forbidden', 'Metrics need the METRICS_TOKEN, or a request from this machine where none is set.'],
+  route_not_found: [404, 'No such route', 'There is nothing at this address.'],
+  not_found: [404, 'Not found', 'There is no such thing, or you may not see it.'],
+  method_not_allowed: [405, 'Method not allowed', 'This address does not answer this method.'],
+  email_taken: [409, 'Email taken', 'An account with this email exists already.'],
+  mobile_number_taken: [409, 'Mobile number taken', 'An account with this mobile number exists already.'],
+  media_in_use: [409, 'Media in use', 'A lecture uses this media. Delete the lecture instead.'],
+  payload_too_large: [413, 'Payload too large', 'The body is larger than this address takes.'],
+  upload_too_large: [413, 'Upload too large', 'The file is larger than this server takes.'],
+  quota_exceeded: [413, 'Quota exceeded', 'The file does not fit into what is left of your quota.'],
+  uri_too_long: [414, 'URI too long', 'The address is too long.'],
+  unsupported_content_type: [415, 'Unsupported content type', 'This address does not take a body of this content type.'],
+  unsupported_media_format: [415, 'Unsupported media format', 'The file is not in a video or audio format this server takes.'],
+  range_not_satisfiable: [416, 'Range not satisfiable', 'The range starts past the end of the file.'],
+  validation_failed: [422, 'Validation failed', 'Some fields are not valid.'],
+  media_type_mismatch: [422, 'Media type mismatch', 'The file is not of the type that was named.'],
+  rate_limit_exceeded: [429, 'Rate limit exceeded', 'Too many requests.'],
+  client_blocked: [429, 'Client blocked', 'Too many requests for too long: blocked for a while.'],
+  headers_too_large: [431, 'Headers too large', 'The request headers are too large.'],
+  internal_error: [500, 'Internal error', 'Something went wrong on our side. The request id finds it in the log.'],
+  overloaded: [503, 'Overloaded', 'The server is busy. Try again shortly.'],
+  database_unavailable: [503, 'Database unavailable', 'The database does not answer right now. Try again shortly.'],
+  shutting_down: [503, 'Shutting down', 'The server is stopping. Try again shortly.'],
+  storage_full: [507, 'Storage full', 'The server has no room left for this file.']
+} as const satisfies Record<string, readonly [status: number, title: string, detail: string]>
+
+export type ProblemCode = keyof typeof problems
+
+/** One invalid field: `path` in dotted form as the client sent it, and what is wrong with it. */
+export interface FieldError { path: string, message: string }
+
+export interface ApiErrorOptions {
+  /** Replaces the registry's sentence; never internal text. */
+  detail?: string
+  errors?: FieldError[]
+  /** Members beside the standard ones of RFC 9457. */
+  extra?: Record<string, unknown>
+  headers?: Record<string, string>
+  cause?: unknown
+}
+
+/** The one error type that routes and rules throw: a code of the registry, and what this case adds to it. */
+export class ApiError extends Error {
+  readonly code: ProblemCode
+  readonly statusCode: number
+  readonly options: ApiErrorOptions
+
+  constructor (code: ProblemCode, options: ApiErrorOptions = {}) {
+    super(options.detail ?? problems[code][2], { cause: options.cause })
+    this.name = 'ApiError'
+    this.code = code
+    this.statusCode = problems[code][0]
+    this.options = options
+  }
+}
+
+/** A 422 about one field. */
+export function invalidField (path: string, message: string): ApiError {
+  return new ApiError('validation_failed', { errors: [{ path, message }] })
+}

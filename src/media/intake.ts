@@ -1,0 +1,131 @@
+import type { Kysely, Transaction } from 'kysely'
+import type { Readable } from 'node:stream'
+import { v7 as uuidv7 } from 'uuid'
+import { lockName } from '../database/dialect.js'
+import type { Database } from '../database/tables.js'
+import { ApiError } from '../errors.js'
+import type { BlobStore, Draft } from '../storage/blob-store.js'
+import type { Clock } from '../time.js'
+import { findStoredBytes, insertMedia, listOwnedBlobs } from './media-store.js'
+import type { Prober } from './probe.js'
+import type { Media, MediaType, Visibility } from './schema.js'
+
+/** What a media is to be called and who owns it; `type` undefined takes whatever the file is. */
+export interface Description { title: string, type?: MediaType, visibility?: Visibility, ownerId: string }
+
+interface IntakeOptions {
+  db: Kysely<Database>
+  blobs: BlobStore
+  prober: Prober
+  now: Clock
+  maxUploadBytes: number
+  quotaBytes: number
+}
+
+export type Intake = ReturnType<typeof createIntake>
+
+/**
+ * The one way in for media: receive → measure → probe → publish. A draft is on disk until its row is committed; whatever goes
+ * wrong on the way removes it.
+ */
+export function createIntake ({ db, blobs, prober, now, maxUploadBytes, quotaBytes }: IntakeOptions) {
+  function describe (description: Description, type: MediaType): Media {
+    const createdAt = now()
+    return {
+      id: uuidv7(),
+      ownerId: description.ownerId,
+      title: description.title.trim(),
+      type,
+      visibility: description.visibility ?? 'private',
+      status: 'ready',
+      fileUrl: null,
+      blobName: null,
+      contentType: null,
+      sizeBytes: null,
+      sha256: null,
+      durationMs: null,
+      width: null,
+      height: null,
+      codecs: [],
+      generation: 1,
+      createdAt,
+      updatedAt: createdAt
+    }
+  }
+
+  function quotaExceeded (usedBytes: number): ApiError {
+    return new ApiError('quota_exceeded', {
+      detail: `The file does not fit: ${usedBytes} of your ${quotaBytes} bytes are taken.`,
+      extra: { quota_bytes: quotaBytes, used_bytes: usedBytes }
+    })
+  }
+
+  function uploadTooLarge (): ApiError {
+    return new ApiError('upload_too_large', { detail: `A file may have at most ${maxUploadBytes} bytes.`, extra: { max_bytes: maxUploadBytes } })
+  }
+
+  return {
+    /**
+     * Writes an upload down as a draft, for an owner with room left. Throws `upload_too_large`, `quota_exceeded` or `storage_full`;
+     * nothing is left of it then.
+     */
+    async receive (source: Readable, ownerId: string): Promise<Draft> {
+      const usedBytes = await findStoredBytes(db, ownerId)
+      const leftBytes = quotaBytes - usedBytes
+      return await blobs.receive(source, Math.min(maxUploadBytes, leftBytes), () => leftBytes < maxUploadBytes ? quotaExceeded(usedBytes) : uploadTooLarge())
+    },
+
+    /**
+     * Makes a media of a draft, durably. `attach` adds to its transaction what belongs with it. Throws `unsupported_media_format`,
+     * `media_type_mismatch` or `quota_exceeded`; draft and file are gone then.
+     */
+    async publish (draft: Draft, description: Description, attach?: (trx: Transaction<Database>, media: Media) => Promise<void>): Promise<Media> {
+      let blobName: string | undefined
+      try {
+        if (draft.sizeBytes === 0) throw new ApiError('unsupported_media_format', { detail: 'The file is empty.' })
+        const probed = await prober.probe(draft.path)
+        if (probed === null) throw new ApiError('unsupported_media_format')
+        if (description.type !== undefined && probed.type !== description.type) {
+          throw new ApiError('media_type_mismatch', { detail: `The file is ${probed.type}, but was sent as ${description.type}.`, errors: [{ path: 'type', message: `the file is ${probed.type}` }] })
+        }
+        blobName = await draft.publish()
+        const { contentType, codecs, durationMs, width, height } = probed
+        const media: Media = {
+          ...describe(description, probed.type),
+          blobName,
+          sizeBytes: draft.sizeBytes,
+          sha256: draft.sha256,
+          contentType,
+          codecs,
+          durationMs,
+          width,
+          height
+        }
+        await db.transaction().execute(async (trx) => {
+          await lockName(trx, `quota of ${media.ownerId}`)
+          const usedBytes = await findStoredBytes(trx, media.ownerId)
+          if (usedBytes + draft.sizeBytes > quotaBytes) throw quotaExceeded(usedBytes)
+          await insertMedia(trx, media)
+          await attach?.(trx, media)
+        })
+        return media
+      } catch (error) {
+        await (blobName === undefined ? draft.discard() : removeUnlessOwned(blobName))
+        throw error
+      }
+    },
+
+    /** Makes a media that lives elsewhere; the address is never fetched. */
+    async link (description: Description & { type: MediaType }, fileUrl: string): Promise<Media> {
+      const media = { ...describe(description, description.type), fileUrl }
+      await db.transaction().execute((trx) => insertMedia(trx, media))
+      return media
+    }
+  }
+
+  /** A commit whose answer was lost may have happened: then the file stays, and otherwise, at the latest, the sweep removes it. */
+  async function removeUnlessOwned (blobName: string): Promise<void> {
+    const owned = await listOwnedBlobs(db, [blobName]).catch(() => undefined)
+    if (owned !== undefined && !owned.has(blobName)) await blobs.remove(blobName).catch(() => {})
+  }
+}

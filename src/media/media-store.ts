@@ -1,0 +1,112 @@
+import { sql, type Kysely, type Selectable, type SelectQueryBuilder, type Transaction } from 'kysely'
+import type { Database, MediaTable } from '../database/tables.js'
+import type { PageQuery } from '../page.js'
+import type { Media, MediaType, Visibility } from './schema.js'
+
+export interface MediaFilter { ownerId?: string, type?: MediaType, titlePart?: string }
+
+export async function insertMedia (trx: Transaction<Database>, media: Media): Promise<void> {
+  await trx.insertInto('media').values(rowOf(media)).execute()
+  await trx.insertInto('view_totals').values({ media_id: media.id, total_views: 0, unique_viewers: 0, revision: 0 }).execute()
+}
+
+export async function findMedia (db: Kysely<Database>, id: string): Promise<Media | undefined> {
+  const row = await db.selectFrom('media').selectAll().where('id', '=', id).executeTakeFirst()
+  return row && mediaOf(row)
+}
+
+/** A page, newest first, and how many there are in all. */
+export async function listMedia (db: Kysely<Database>, filter: MediaFilter, { page, size }: PageQuery): Promise<{ items: Media[], total: number }> {
+  const rows = await filtered(db.selectFrom('media'), filter).selectAll()
+    .orderBy('created_at', 'desc').orderBy('id', 'desc').limit(size).offset((page - 1) * size).execute()
+  const { total } = await filtered(db.selectFrom('media'), filter)
+    .select((select) => select.fn.countAll<number>().as('total')).executeTakeFirstOrThrow()
+  return { items: rows.map(mediaOf), total }
+}
+
+/** Bytes that an account's files take. */
+export async function findStoredBytes (db: Kysely<Database>, ownerId: string): Promise<number> {
+  const { bytes } = await db.selectFrom('media').select((select) => select.fn.sum<number | null>('size_bytes').as('bytes'))
+    .where('owner_id', '=', ownerId).executeTakeFirstOrThrow()
+  return Number(bytes ?? 0)
+}
+
+export async function updateMedia (db: Kysely<Database>, id: string, change: { title?: string, visibility?: Visibility }, now: number): Promise<Media | undefined> {
+  const row = await db.updateTable('media').set({ ...change, updated_at: now }).where('id', '=', id).returningAll().executeTakeFirst()
+  return row && mediaOf(row)
+}
+
+/** Kills the links minted so far. False if there is no such media. */
+export async function updateGeneration (db: Kysely<Database>, id: string): Promise<boolean> {
+  const { numUpdatedRows } = await db.updateTable('media').set((set) => ({ generation: set('generation', '+', 1) })).where('id', '=', id).executeTakeFirst()
+  return numUpdatedRows > 0n
+}
+
+/** Deletes a media with its views and figures. Takes the locks in the order that view batches do, so that neither waits for the other for ever. */
+export async function deleteMedia (trx: Transaction<Database>, id: string): Promise<Media | undefined> {
+  await trx.updateTable('view_totals').set((set) => ({ revision: set('revision', '+', 1) })).where('media_id', '=', id).execute()
+  const row = await trx.deleteFrom('media').where('id', '=', id).returningAll().executeTakeFirst()
+  return row && mediaOf(row)
+}
+
+/** Which of these blob names belong to a media. */
+export async function listOwnedBlobs (db: Kysely<Database>, names: string[]): Promise<Set<string>> {
+  const rows = await db.selectFrom('media').select('blob_name').where('blob_name', 'in', names).execute()
+  return new Set(rows.map((row) => row.blob_name!))
+}
+
+function filtered<O> (query: SelectQueryBuilder<Database, 'media', O>, { ownerId, type, titlePart }: MediaFilter): SelectQueryBuilder<Database, 'media', O> {
+  if (ownerId !== undefined) query = query.where('owner_id', '=', ownerId)
+  if (type !== undefined) query = query.where('type', '=', type)
+  if (titlePart !== undefined) {
+    const pattern = `%${titlePart.toLowerCase().replaceAll(/[\\%_]/g, '\\$&')}%`
+    query = query.where(sql<boolean>`lower(title) like ${pattern} escape '\\'`)
+  }
+  return query
+}
+
+function rowOf (media: Media): MediaTable {
+  return {
+    id: media.id,
+    owner_id: media.ownerId,
+    title: media.title,
+    type: media.type,
+    visibility: media.visibility,
+    status: media.status,
+    file_url: media.fileUrl,
+    blob_name: media.blobName,
+    content_type: media.contentType,
+    size_bytes: media.sizeBytes,
+    sha256: media.sha256,
+    duration_ms: media.durationMs,
+    width: media.width,
+    height: media.height,
+    codecs: JSON.stringify(media.codecs),
+    generation: media.generation,
+    created_at: media.createdAt,
+    updated_at: media.updatedAt
+  }
+}
+
+function mediaOf (row: Selectable<MediaTable>): Media {
+  return {
+    id: row.id,
+    ownerId: row.owner_id,
+    title: row.title,
+    type: row.type,
+    visibility: row.visibility,
+    status: row.status,
+    fileUrl: row.file_url,
+    blobName: row.blob_name,
+    contentType: row.content_type,
+    sizeBytes: row.size_bytes,
+    sha256: row.sha256,
+    durationMs: row.duration_ms,
+    width: row.width,
+    height: row.height,
+    codecs: JSON.parse(row.codecs) as string[],
+    generation: row.generation,
+    createdAt: row.created_at,
+    updatedAt: row.updated_at
+  }
+}

@@ -1,0 +1,96 @@
+import { Type, type Static } from '@sinclair/typebox'
+import { line, moment, uuid, webAddress } from '../text-fields.js'
+import { isoTime } from '../time.js'
+
+export type MediaType = 'video' | 'audio'
+export type Visibility = 'private' | 'public'
+
+/** A media as the rules see it. */
+export interface Media {
+  id: string
+  ownerId: string
+  title: string
+  type: MediaType
+  visibility: Visibility
+  status: 'ready' | 'processing' | 'failed'
+  /** Where it lives if it was made by JSON; null for an uploaded one. */
+  fileUrl: string | null
+  blobName: string | null
+  contentType: string | null
+  sizeBytes: number | null
+  /** Hex. */
+  sha256: string | null
+  durationMs: number | null
+  width: number | null
+  height: number | null
+  codecs: string[]
+  generation: number
+  createdAt: number
+  updatedAt: number
+}
+
+const nullable = <T extends ReturnType<typeof Type.String> | ReturnType<typeof Type.Integer> | ReturnType<typeof Type.Number>>(schema: T) => Type.Union([schema, Type.Null()])
+
+export const Title = line(200, { examples: ['Introduction to Algorithms'] })
+export const Kind = Type.Unsafe<MediaType>(Type.String({ enum: ['video', 'audio'] }))
+export const VisibilityField = Type.Unsafe<Visibility>(Type.String({ enum: ['private', 'public'], description: 'public: anyone may watch, without a token. Default: private.' }))
+
+/** The text fields of an upload; the file comes beside them. */
+export const UploadFields = Type.Object({
+  title: Title,
+  type: Kind,
+  visibility: Type.Optional(VisibilityField)
+}, { additionalProperties: false })
+
+export const LinkedMediaBody = Type.Object({
+  title: Title,
+  type: Kind,
+  file_url: webAddress({ description: 'Where the media lives. Never fetched by this server.', examples: ['https://cdn.example.org/talk.mp4'] }),
+  visibility: Type.Optional(VisibilityField)
+}, { additionalProperties: false })
+
+export const MediaPatch = Type.Object({
+  title: Type.Optional(Title),
+  visibility: Type.Optional(VisibilityField)
+}, { additionalProperties: false, minProperties: 1 })
+
+export const MediaReply = Type.Object({
+  id: uuid(),
+  title: Type.String(),
+  type: Kind,
+  file_url: Type.Optional(Type.String({ description: 'For the owner and administrators: the given address, or the unsigned path of the stream.' })),
+  created_at: moment(),
+  updated_at: moment(),
+  owner_id: uuid(),
+  visibility: VisibilityField,
+  content_type: nullable(Type.String()),
+  size_bytes: nullable(Type.Integer()),
+  sha256: nullable(Type.String()),
+  duration_seconds: nullable(Type.Number()),
+  width: nullable(Type.Integer()),
+  height: nullable(Type.Integer()),
+  codecs: Type.Array(Type.String()),
+  status: Type.Unsafe<Media['status']>(Type.String({ enum: ['ready', 'processing', 'failed'] }))
+})
+
+/** What is shown of a media; `forOwner` adds where its bytes are. */
+export function mediaReply (media: Media, forOwner: boolean): Static<typeof MediaReply> {
+  return {
+    id: media.id,
+    title: media.title,
+    type: media.type,
+    ...(forOwner && { file_url: media.fileUrl ?? `/media/stream/${media.id}` }),
+    created_at: isoTime(media.createdAt),
+    updated_at: isoTime(media.updatedAt),
+    owner_id: media.ownerId,
+    visibility: media.visibility,
+    content_type: media.contentType,
+    size_bytes: media.sizeBytes,
+    sha256: media.sha256,
+    duration_seconds: media.durationMs === null ? null : media.durationMs / 1000,
+    width: media.width,
+    height: media.height,
+    codecs: media.codecs,
+    status: media.status
+  }
+}

@@ -1,0 +1,41 @@
+import { parseRange, type ByteRange } from './byte-range.js'
+import { formatHttpDate, isNotModified, isRangeCurrent, type Validators } from './conditional.js'
+
+/** The parts of a request that decide how a representation is answered. */
+export interface StreamRequest {
+  method: string
+  range?: string
+  ifNoneMatch?: string
+  ifModifiedSince?: string
+  ifRange?: string
+}
+
+/** Status and headers of an answer, and the bytes that are its body; no `body` for HEAD, 304 and 416. */
+export interface StreamAnswer {
+  status: 200 | 206 | 304 | 416
+  headers: Record<string, string>
+  body: ByteRange | undefined
+}
+
+/**
+ * How a file of `size` bytes is answered (RFC 9110, 13.2.2 for the order): preconditions first, then the range, which counts for
+ * GET alone and only while `If-Range` holds. Pure; `now` in milliseconds.
+ */
+export function answerFor (request: StreamRequest, size: number, validators: Validators, now: number): StreamAnswer {
+  const headers: Record<string, string> = {
+    'accept-ranges': 'bytes',
+    etag: validators.etag,
+    'last-modified': formatHttpDate(validators.lastModified)
+  }
+  if (isNotModified(request.ifNoneMatch, request.ifModifiedSince, validators)) return { status: 304, headers, body: undefined }
+  const isGet = request.method === 'GET'
+  const range = isGet && isRangeCurrent(request.ifRange, validators, now) ? parseRange(request.range, size) : 'ignored'
+  if (range === 'unsatisfiable') return { status: 416, headers: { ...headers, 'content-range': `bytes */${size}` }, body: undefined }
+  if (range === 'ignored') {
+    headers['content-length'] = String(size)
+    return { status: 200, headers, body: isGet ? { start: 0, end: size - 1 } : undefined }
+  }
+  headers['content-length'] = String(range.end - range.start + 1)
+  headers['content-range'] = `bytes ${range.start}-${range.end}/${size}`
+  return { status: 206, headers, body: range }
+}

@@ -1,0 +1,68 @@
+import { createHash, hkdfSync, randomBytes } from 'node:crypto'
+import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, unlinkSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Config } from './config.js'
+
+/** One key of a ring: `id` is public (it travels as `kid`), `key` is 32 secret bytes. */
+export interface RingKey { id: string, key: Buffer }
+
+/** The keys of one purpose: `current` signs, all of them verify. */
+export interface Keyring {
+  current: RingKey
+  find (id: string): RingKey | undefined
+}
+
+export type KeyPurpose = 'link' | 'jwt' | 'media' | 'viewer-address'
+
+/** The master secrets of this server; feature keys are derived from them and never are the secret itself. */
+export interface Secrets { keyring (purpose: KeyPurpose): Keyring }
+
+/**
+ * The server's secrets: `SECRET_KEY` and its predecessors, or the one kept in DATA_DIR/secret.key, which is made on
+ * the first start (mode 0600, exactly one however many processes start at once).
+ */
+export function loadSecrets (config: Pick<Config, 'secretKey' | 'secretKeysPrevious' | 'dataDir'>): Secrets {
+  const masters = [config.secretKey ?? keptSecret(config.dataDir), ...config.secretKeysPrevious]
+  return { keyring: (purpose) => deriveKeyring(masters, purpose) }
+}
+
+/** HKDF-SHA256 (RFC 5869) sub-keys of one purpose, newest first; the id names the master, not the purpose. */
+function deriveKeyring (masters: string[], purpose: KeyPurpose): Keyring {
+  const ring = masters.map((master) => ({
+    id: createHash('sha256').update(derive(master, 'key-id')).digest('base64url').slice(0, 8),
+    key: derive(master, purpose)
+  }))
+  const byId = new Map(ring.map((entry) => [entry.id, entry]))
+  return { current: ring[0]!, find: (id) => byId.get(id) }
+}
+
+function derive (master: string, purpose: string): Buffer {
+  return Buffer.from(hkdfSync('sha256', master, 'playgate', purpose, 32))
+}
+
+function keptSecret (dataDir: string): string {
+  const path = join(dataDir, 'secret.key')
+  mkdirSync(dataDir, { recursive: true })
+  try {
+    return readFileSync(path, 'utf8').trim()
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+  }
+  // Written whole beside its place, then linked there: link() fails if another process was first, and then its secret is the one.
+  const draft = `${path}.${process.pid}`
+  const file = openSync(draft, 'wx', 0o600)
+  try {
+    writeSync(file, randomBytes(48).toString('base64url') + '\n')
+    fsyncSync(file)
+  } finally {
+    closeSync(file)
+  }
+  try {
+    linkSync(draft, path)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  } finally {
+    unlinkSync(draft)
+  }
+  return readFileSync(path, 'utf8').trim()
+}

@@ -1,0 +1,35 @@
+import type { FileHandle } from 'node:fs/promises'
+import type { Readable } from 'node:stream'
+
+/** A file on its way in. Nobody sees it until it is published; one of the two must be called. */
+export interface Draft {
+  /** Where a probe may read it. */
+  readonly path: string
+  readonly sizeBytes: number
+  /** SHA-256 of the content, hex. */
+  readonly sha256: string
+  /** Makes it permanent and answers its name. After that a power cut does not lose it. */
+  publish (): Promise<string>
+  /** Removes it. Never throws. */
+  discard (): Promise<void>
+}
+
+/** Something in the store as a sweep sees it. `fingerprint` changes while it is being written. */
+export interface StoredItem { kind: 'draft' | 'blob', name: string, sizeBytes: number, fingerprint: string }
+
+/** Where the bytes of media are kept. Names are random; nothing of a client's is part of a path. */
+export interface BlobStore {
+  /**
+   * Writes a stream down as a draft. Throws `storage_full` (507) where there is no room; the draft is then gone. Past `maxBytes` it
+   * calls `tooLarge` for the error to throw.
+   */
+  receive (source: Readable, maxBytes: number, tooLarge: () => Error): Promise<Draft>
+  /** A handle to read from; the caller closes it. Undefined if there is no such blob. */
+  open (name: string): Promise<FileHandle | undefined>
+  remove (name: string): Promise<void>
+  removeDraft (name: string): Promise<void>
+  /** Everything there is, but for the drafts that this process is writing. */
+  list (): AsyncIterable<StoredItem>
+  /** Throws unless a file can be made here. */
+  check (): Promise<void>
+}

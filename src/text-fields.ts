@@ -1,0 +1,32 @@
+import { Type } from '@sinclair/typebox'
+
+/** A pattern's meaning for people, shown instead of the regular expression. */
+const said = (meaning: string) => ({ errorMessage: meaning })
+
+/** One line of text with something to read in it: no control characters, no lone surrogates. */
+export const line = (maxLength: number, options: object = {}) => Type.String({
+  minLength: 1,
+  maxLength,
+  pattern: '^(?=[^]*\\S)[^\\p{Cc}\\p{Cs}]*$',
+  ...said('must not be blank, nor contain control characters'),
+  ...options
+})
+
+/** Text of several lines: tabs and line breaks are allowed beside what {@link line} allows. */
+export const paragraph = (maxLength: number, options: object = {}) => Type.String({
+  minLength: 1,
+  maxLength,
+  pattern: '^(?=[^]*\\S)(?:[^\\p{Cc}\\p{Cs}]|[\\t\\n\\r])*$',
+  ...said('must not be blank, nor contain control characters'),
+  ...options
+})
+
+/** An absolute http or https address. */
+export const webAddress = (options: object = {}) => Type.String({
+  maxLength: 2048,
+  format: 'web-address',
+  ...options
+})
+
+export const uuid = (options: object = {}) => Type.String({ format: 'uuid', ...options })
+export const moment = (options: object = {}) => Type.String({ format: 'date-time', description: 'ISO 8601, UTC', ...options })

@@ -1,0 +1,21 @@
+/** The time in milliseconds since the Unix epoch. Injected, so that tests move time instead of sleeping. */
+export type Clock = () => number
+
+export const SECOND = 1000
+export const MINUTE = 60 * SECOND
+export const DAY = 24 * 60 * MINUTE
+
+/** ISO 8601 in UTC with `Z`, from epoch milliseconds. */
+export function isoTime (milliseconds: number): string {
+  return new Date(milliseconds).toISOString()
+}
+
+/** The UTC day a moment falls in, counted in whole days since the Unix epoch. */
+export function utcDay (milliseconds: number): number {
+  return Math.floor(milliseconds / DAY)
+}
+
+/** `YYYY-MM-DD` of a day as {@link utcDay} counts it. */
+export function isoDay (day: number): string {
+  return isoTime(day * DAY).slice(0, 10)
+}

@@ -1,0 +1,13 @@
+import { parentPort, workerData } from 'node:worker_threads'
+import { openDatabase } from '../database/open.js'
+import type { CommitReply, CommitRequest } from './sqlite-commit.js'
+import { insertViews } from './view-store.js'
+
+const db = openDatabase({ engine: 'sqlite', path: workerData as string })
+
+parentPort!.on('message', ({ id, batch }: CommitRequest) => {
+  insertViews(db, batch).then(
+    (outcomes) => parentPort!.postMessage({ id, outcomes } satisfies CommitReply),
+    ({ message, code }: Error & { code?: string }) => parentPort!.postMessage({ id, error: { message, code } } satisfies CommitReply)
+  )
+})

@@ -1,0 +1,47 @@
+import { Worker } from 'node:worker_threads'
+import type { CommitViews } from './view-writer.js'
+import type { View, ViewOutcome } from './view-store.js'
+
+export interface CommitRequest { id: number, batch: View[] }
+export interface CommitReply { id: number, outcomes?: ViewOutcome[], error?: { message: string, code?: string } }
+
+/**
+ * Commits in a worker thread with a connection of its own: on SQLite every durable commit blocks its thread for an fsync,
+ * and the event loop must not stand still for it. A worker that dies fails what it had, and the next batch gets a new one.
+ */
+export function createSqliteCommit (path: string): { commit: CommitViews, close (): Promise<void> } {
+  const pending = new Map<number, { resolve (outcomes: ViewOutcome[]): void, reject (error: Error): void }>()
+  let sequence = 0
+  let worker: Worker | undefined = start()
+
+  function start (): Worker {
+    const fresh = new Worker(new URL('./sqlite-commit-worker.js', import.meta.url), { workerData: path })
+    fresh.on('message', ({ id, outcomes, error }: CommitReply) => {
+      const waiting = pending.get(id)
+      pending.delete(id)
+      if (error === undefined) waiting?.resolve(outcomes!)
+      else waiting?.reject(Object.assign(new Error(error.message), { code: error.code }))
+    })
+    fresh.on('error', fail)
+    fresh.on('exit', () => fail(new Error('the view writer ended')))
+    return fresh
+
+    function fail (error: Error): void {
+      if (worker === fresh) worker = undefined
+      for (const { reject } of pending.values()) reject(error)
+      pending.clear()
+    }
+  }
+
+  return {
+    commit: (batch) => new Promise((resolve, reject) => {
+      worker ??= start()
+      const id = ++sequence
+      pending.set(id, { resolve, reject })
+      worker.postMessage({ id, batch } satisfies CommitRequest)
+    }),
+    async close () {
+      await worker?.terminate()
+    }
+  }
+}

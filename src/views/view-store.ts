@@ -1,0 +1,150 @@
+import type { Kysely, Transaction } from 'kysely'
+import { engineOf } from '../database/dialect.js'
+import type { Database } from '../database/tables.js'
+import type { PageQuery } from '../page.js'
+import { utcDay } from '../time.js'
+
+/** A view, as it stands in the log. */
+export interface View {
+  mediaId: string
+  /** The link it came by, if any: one view is counted for each link and address. */
+  linkId: string | null
+  address: string
+  /** What counts as one viewer. */
+  addressKey: string
+  accountId: string | null
+  userAgent: string | null
+  viewedAt: number
+}
+
+/** What became of a view: `repeated`, it was counted before for this link and address; `gone`, there is no such media. */
+export type ViewOutcome = 'counted' | 'repeated' | 'gone'
+
+/** The figures of a media, all of one moment; `days` only those with views, oldest first. */
+export interface ViewFigures {
+  totalViews: number
+  uniqueViewers: number
+  revision: number
+  days: Array<{ day: number, views: number }>
+}
+
+/**
+ * Writes a batch to the log, and what it adds to the roll-ups, in one transaction; outcomes in the batch's order. Locks go in one
+ * order, the totals of its media first and then keys in sequence, so that batches of several processes never deadlock.
+ */
+export async function insertViews (db: Kysely<Database>, batch: View[]): Promise<ViewOutcome[]> {
+  return await db.transaction().execute(async (trx) => {
+    const existing = await lockTotals(trx, [...new Set(batch.map((view) => view.mediaId))].sort())
+    const possible = batch.filter((view) => existing.has(view.mediaId))
+    const counted = await insertLogRows(trx, withoutRepeats(possible))
+    if (counted.size > 0) await addToRollUps(trx, [...counted])
+    return batch.map((view) => counted.has(view) ? 'counted' : existing.has(view.mediaId) ? 'repeated' : 'gone')
+  })
+}
+
+/** A media's figures since `fromDay`, by one statement: one moment on both engines. Undefined for a media that is not there. */
+export async function findViewFigures (db: Kysely<Database>, mediaId: string, fromDay: number): Promise<ViewFigures | undefined> {
+  const rows = await db.selectFrom('view_totals')
+    .leftJoin('view_days', (join) => join.onRef('view_days.media_id', '=', 'view_totals.media_id').on('view_days.day', '>=', fromDay))
+    .select(['total_views', 'unique_viewers', 'revision', 'day', 'views'])
+    .where('view_totals.media_id', '=', mediaId).orderBy('day').execute()
+  if (rows[0] === undefined) return undefined
+  return {
+    totalViews: rows[0].total_views,
+    uniqueViewers: rows[0].unique_viewers,
+    revision: rows[0].revision,
+    days: rows.flatMap(({ day, views }) => day === null || views === null ? [] : [{ day, views }])
+  }
+}
+
+/** What a cached answer must have been made of to be true now. Undefined for a media that is not there. */
+export async function findViewStamp (db: Kysely<Database>, mediaId: string): Promise<{ totalViews: number, revision: number } | undefined> {
+  const row = await db.selectFrom('view_totals').select(['total_views', 'revision']).where('media_id', '=', mediaId).executeTakeFirst()
+  return row && { totalViews: row.total_views, revision: row.revision }
+}
+
+/** A page of the log of a media, newest first, and how many rows the log still holds of it. */
+export async function listViews (db: Kysely<Database>, mediaId: string, { page, size }: PageQuery): Promise<{ items: View[], total: number }> {
+  const rows = await db.selectFrom('views').selectAll().where('media_id', '=', mediaId)
+    .orderBy('viewed_at', 'desc').orderBy('id', 'desc').limit(size).offset((page - 1) * size).execute()
+  const { total } = await db.selectFrom('views').select((select) => select.fn.countAll<number>().as('total')).where('media_id', '=', mediaId).executeTakeFirstOrThrow()
+  const items = rows.map((row) => ({
+    mediaId: row.media_id,
+    linkId: row.link_id,
+    address: row.address,
+    addressKey: row.address_key,
+    accountId: row.account_id,
+    userAgent: row.user_agent,
+    viewedAt: row.viewed_at
+  }))
+  return { items, total }
+}
+
+/** Deletes up to `limit` log rows from before a moment; no figure changes. Answers how many it deleted. */
+export async function deleteViewsBefore (db: Kysely<Database>, moment: number, limit: number): Promise<number> {
+  const oldest = db.selectFrom('views').select('id').where('viewed_at', '<', moment).orderBy('viewed_at').limit(limit)
+  const { numDeletedRows } = await db.deleteFrom('views').where('id', 'in', oldest).executeTakeFirst()
+  return Number(numDeletedRows)
+}
+
+async function lockTotals (trx: Transaction<Database>, mediaIds: string[]): Promise<Set<string>> {
+  const rows = await trx.selectFrom('view_totals').select('media_id').where('media_id', 'in', mediaIds).orderBy('media_id')
+    .$if(engineOf(trx) === 'postgres', (query) => query.forUpdate()).execute()
+  return new Set(rows.map((row) => row.media_id))
+}
+
+function linkKey (linkId: string | null, addressKey: string): string {
+  return `${linkId} ${addressKey}`
+}
+
+/** The first of each link and address of a batch, and all that came without a link, in the order of their keys. */
+function withoutRepeats (views: View[]): View[] {
+  const first = new Map<string, View>()
+  const others: View[] = []
+  for (const view of views) {
+    const key = linkKey(view.linkId, view.addressKey)
+    if (view.linkId === null) others.push(view)
+    else if (!first.has(key)) first.set(key, view)
+  }
+  return [...[...first.entries()].sort(([a], [b]) => a < b ? -1 : 1).map(([, view]) => view), ...others]
+}
+
+/** Inserts and answers those that were new; the unique index decides for links. */
+async function insertLogRows (trx: Transaction<Database>, views: View[]): Promise<Set<View>> {
+  if (views.length === 0) return new Set()
+  const inserted = await trx.insertInto('views').values(views.map((view) => ({
+    media_id: view.mediaId,
+    link_id: view.linkId,
+    address: view.address,
+    address_key: view.addressKey,
+    account_id: view.accountId,
+    user_agent: view.userAgent,
+    viewed_at: view.viewedAt
+  }))).onConflict((conflict) => conflict.doNothing()).returning(['link_id', 'address_key']).execute()
+  const keys = new Set(inserted.map((row) => linkKey(row.link_id, row.address_key)))
+  return new Set(views.filter((view) => view.linkId === null || keys.has(linkKey(view.linkId, view.addressKey))))
+}
+
+async function addToRollUps (trx: Transaction<Database>, views: View[]): Promise<void> {
+  const viewers = new Map(views.map((view) => [`${view.mediaId} ${view.addressKey}`, { media_id: view.mediaId, address_key: view.addressKey }]))
+  const fresh = await trx.insertInto('view_viewers').values([...viewers.entries()].sort(([a], [b]) => a < b ? -1 : 1).map(([, row]) => row))
+    .onConflict((conflict) => conflict.doNothing()).returning('media_id').execute()
+  const totals = new Map<string, { media_id: string, total_views: number, unique_viewers: number, revision: number }>()
+  const days = new Map<string, { media_id: string, day: number, views: number }>()
+  for (const { mediaId, viewedAt } of views) {
+    const total = totals.get(mediaId) ?? { media_id: mediaId, total_views: 0, unique_viewers: 0, revision: 0 }
+    totals.set(mediaId, total).get(mediaId)!.total_views++
+    const day = utcDay(viewedAt)
+    const key = `${mediaId} ${day}`
+    const views = days.get(key) ?? { media_id: mediaId, day, views: 0 }
+    days.set(key, views).get(key)!.views++
+  }
+  for (const { media_id: mediaId } of fresh) totals.get(mediaId)!.unique_viewers++
+  await trx.insertInto('view_totals').values([...totals.values()]).onConflict((conflict) => conflict.column('media_id').doUpdateSet((set) => ({
+    total_views: set('view_totals.total_views', '+', set.ref('excluded.total_views')),
+    unique_viewers: set('view_totals.unique_viewers', '+', set.ref('excluded.unique_viewers'))
+  }))).execute()
+  await trx.insertInto('view_days').values([...days.values()]).onConflict((conflict) => conflict.columns(['media_id', 'day']).doUpdateSet((set) => ({
+    views: set('view_days.views', '+', set.ref('excluded.views'))
+  }))).execute()
+}
