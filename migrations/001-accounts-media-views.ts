@@ -76,4 +76,9 @@ export async function up (db: Kysely<unknown>): Promise<void> {
     .addColumn('address_key', 'text', (column) => column.notNull())
     .addPrimaryKeyConstraint('view_viewers_key', ['media_id', 'address_key'])
     .execute()
+
+  await db.schema.createTable('server_facts')
+    .addColumn('name', 'text', (column) => column.primaryKey())
+    .addColumn('value', 'text', (column) => column.notNull())
+    .execute()
 }

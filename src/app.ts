@@ -28,18 +28,21 @@ import { migrate } from './database/migrate.js'
 import { openDatabase } from './database/open.js'
 import { createHealth } from './health.js'
 import { createLoginGuard } from './limits/login-guard.js'
+import { FailoverSlidingWindow, RedisSlidingWindow } from './limits/redis-sliding-window.js'
 import { LocalSlidingWindow } from './limits/sliding-window.js'
 import { createIntake } from './media/intake.js'
 import { createLibrary } from './media/library.js'
 import { listOwnedBlobs } from './media/media-store.js'
 import { createProber } from './media/probe.js'
+import { openRedis } from './redis-link.js'
 import { rewriteUrl } from './rewrite-url.js'
 import { loadSecrets } from './secrets.js'
 import { openDiskStore } from './storage/disk-store.js'
 import { Sweeper } from './storage/sweep.js'
 import { MINUTE, type Clock } from './time.js'
 import { VERSION } from './version.js'
-import { createLocalCache } from './views/analytics-cache.js'
+import { createLocalCache } from './views/answer-cache.js'
+import { createSharedCache } from './views/redis-answer-cache.js'
 import { createSqliteCommit } from './views/sqlite-commit.js'
 import { insertViews } from './views/view-store.js'
 import { ViewWriter } from './views/view-writer.js'
@@ -80,7 +83,12 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
   await migrate(db, migrations)
   const blobs = await openDiskStore(config.uploadDir)
   const metrics = createMetrics()
-  const windows = new LocalSlidingWindow(now)
+  const redis = config.redisUrl === undefined ? undefined : await openRedis(config.redisUrl, (up, cause) => app.log.warn({ err: cause }, up ? 'Redis is there' : 'Redis is gone: limits and cache go on in this process'))
+  app.addHook('onClose', async () => { redis?.close() })
+  const localWindows = new LocalSlidingWindow(now)
+  const windows = redis === undefined ? localWindows : new FailoverSlidingWindow(localWindows, new RedisSlidingWindow(redis, overrides.now))
+  const localCache = createLocalCache()
+  const cache = redis === undefined ? localCache : createSharedCache(redis, localCache)
 
   // What it does.
   const passwords = createPasswordHasher(overrides.bcryptCost)
@@ -96,12 +104,12 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
   })
   const library = createLibrary({ db, blobs, now })
   const intake = createIntake({ db, blobs, prober, now, maxUploadBytes: config.maxUploadBytes, quotaBytes: config.quotaBytes })
-  const views = createViews({ db, writer, cache: createLocalCache(), cacheSeconds: config.analyticsCacheSeconds, now })
+  const views = createViews({ db, writer, cache, cacheSeconds: config.analyticsCacheSeconds, now })
   const access = createAccess({ accounts, library })
   const gate = createStreamGate({
     access, library, now, keys: secrets.keyring('link'), defaultSeconds: config.streamTokenSeconds, maxSeconds: config.streamTokenMaxSeconds
   })
-  const health = createHealth({ db, blobs })
+  const health = createHealth({ db, blobs, redis })
   const sweeper = new Sweeper({ store: blobs, owned: (names) => listOwnedBlobs(db, names), monotonicNow: () => performance.now() })
 
   // What every request meets.
@@ -123,7 +131,8 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
       playgate_views_waiting: { help: 'Views not yet committed', read: () => writer.waiting },
       playgate_passwords_pending: { help: 'Password hashes waiting or running', read: () => passwords.pending() },
       playgate_probes_pending: { help: 'File probes waiting or running', read: () => prober.pending() },
-      playgate_limit_keys: { help: 'Clients held by the limits of this process', read: () => windows.size }
+      playgate_limit_keys: { help: 'Clients held by the limits of this process', read: () => localWindows.size },
+      playgate_redis_up: { help: '1 while Redis answers, 0 while it does not, -1 without one', read: () => redis === undefined ? -1 : Number(redis.up) }
     }
   })
   await app.register(auth, { accounts, keys: secrets.keyring('jwt'), tokenSeconds: config.accessTokenSeconds })

@@ -13,6 +13,7 @@ const environmentSchema = Type.Object({
   ENVIRONMENT: oneOf(['development', 'production', 'test'], 'development'),
   HOST: text('127.0.0.1'),
   PORT: count(8000, 0, 65535),
+  PROCESSES: count(1, 1, 64),
   PUBLIC_URL: text(),
   DATA_DIR: text('./data'),
   UPLOAD_DIR: text('./uploads'),
@@ -57,6 +58,8 @@ export interface Config {
   environment: Environment['ENVIRONMENT']
   host: string
   port: number
+  /** Server processes on this machine, behind one port. */
+  processes: number
   /** An origin without a trailing slash; undefined: the request's own. */
   publicUrl: string | undefined
   dataDir: string
@@ -112,11 +115,15 @@ export function loadConfig (env: Record<string, string | undefined>): Config {
   if (read.STREAM_TOKEN_EXPIRE_SECONDS > read.STREAM_TOKEN_MAX_SECONDS) {
     problems.push('STREAM_TOKEN_EXPIRE_SECONDS must not be above STREAM_TOKEN_MAX_SECONDS')
   }
+  if (read.PROCESSES > 1 && (database.engine !== 'postgres' || read.REDIS_URL === undefined)) {
+    problems.push('PROCESSES above 1 needs Postgres (DATABASE_URL), Redis (REDIS_URL) and SECRET_KEY: they are what processes share')
+  }
   if (problems.length > 0) throw new ConfigError(problems)
   return Object.freeze({
     environment: read.ENVIRONMENT,
     host: read.HOST,
     port: read.PORT,
+    processes: read.PROCESSES,
     publicUrl,
     dataDir: read.DATA_DIR,
     uploadDir: read.UPLOAD_DIR,

@@ -1,5 +1,6 @@
 import { sql, type Kysely } from 'kysely'
 import type { Database } from './database/tables.js'
+import type { RedisLink } from './redis-link.js'
 import type { BlobStore } from './storage/blob-store.js'
 
 export type PartState = 'up' | 'down' | 'off'
@@ -15,12 +16,13 @@ export interface Health {
 }
 
 /** Asks each part that a request may need. */
-export function createHealth ({ db, blobs }: { db: Kysely<Database>, blobs: BlobStore }): Health {
+export function createHealth ({ db, blobs, redis }: { db: Kysely<Database>, blobs: BlobStore, redis: RedisLink | undefined }): Health {
   return {
     stopping: false,
     async check () {
       const [database, storage] = await Promise.all([state(sql`select 1`.execute(db)), state(blobs.check())])
-      return { status: database === 'down' || storage === 'down' ? 'down' : 'ok', database, redis: 'off', storage }
+      const shared = redis === undefined ? 'off' : redis.up ? 'up' : 'down'
+      return { status: database === 'down' || storage === 'down' ? 'down' : shared === 'down' ? 'degraded' : 'ok', database, redis: shared, storage }
     }
   }
 }

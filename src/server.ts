@@ -1,36 +1,46 @@
 import closeWithGrace from 'close-with-grace'
-import { readFileSync } from 'node:fs'
+import cluster from 'node:cluster'
 import { resolve } from 'node:path'
-import { parseEnv } from 'node:util'
 import { buildApp } from './app.js'
 import { ConfigError, loadConfig, type Config } from './config.js'
 import { drain } from './drain.js'
+import { readEnvironment } from './environment.js'
+import { superviseProcesses } from './processes.js'
 
-/** The environment, and beneath it `.env` of the current folder. An empty variable does not hide the file's. */
-export function readEnvironment (): Record<string, string | undefined> {
-  let file = {}
-  try {
-    file = parseEnv(readFileSync('.env', 'utf8'))
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-  }
-  return { ...file, ...Object.fromEntries(Object.entries(process.env).filter(([, value]) => value !== '')) }
+/** `--processes N` is PROCESSES=N. */
+function environment (): Record<string, string | undefined> {
+  const at = process.argv.indexOf('--processes')
+  return { ...readEnvironment(process.env), ...(at > 0 && { PROCESSES: process.argv[at + 1] ?? 'nothing' }) }
 }
 
 async function main (): Promise<void> {
-  const config = loadConfig(readEnvironment())
+  const config = loadConfig(environment())
+  if (config.processes > 1 && cluster.isPrimary) {
+    superviseProcesses(config.processes, config.shutdownGraceSeconds, (line) => process.stdout.write(`${line}\n`))
+    return
+  }
   const app = await buildApp(config)
-  closeWithGrace({ delay: (config.shutdownGraceSeconds + 5) * 1000, logger: app.log }, async ({ err }) => {
+  const { close } = closeWithGrace({
+    delay: (config.shutdownGraceSeconds + 5) * 1000,
+    logger: app.log,
+    // One of several leaves signals to the process that started it: a terminal, or systemd, sends them to all.
+    skip: cluster.isWorker ? ['SIGINT', 'SIGTERM'] : []
+  }, async ({ err }) => {
     if (err !== undefined) app.log.fatal({ err }, 'stopping after an error')
     await drain(app, config.shutdownGraceSeconds * 1000)
   })
+  if (cluster.isWorker) {
+    for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => {})
+    process.once('message', close)
+    process.once('disconnect', close)
+  }
   const address = await app.listen({ host: config.host, port: config.port })
-  announce(address, config)
+  if (!cluster.isWorker || cluster.worker?.id === 1) announce(address, config)
 }
 
-function announce (address: string, { database, uploadDir, dataDir }: Config): void {
+function announce (address: string, { database, uploadDir, dataDir, processes }: Config): void {
   const where = database.engine === 'sqlite' ? resolve(database.path) : 'Postgres'
-  process.stdout.write(`Playgate listens on ${address} (API pages: ${address}/docs, data: ${where}, files: ${resolve(uploadDir)}, settings: .env, kept secret: ${resolve(dataDir)})\n`)
+  process.stdout.write(`Playgate listens on ${address} (${processes > 1 ? `${processes} processes, ` : ''}API pages: ${address}/docs, data: ${where}, files: ${resolve(uploadDir)}, secret: ${resolve(dataDir)})\n`)
 }
 
 main().catch((error: unknown) => {

@@ -6,8 +6,17 @@ import type { Database } from './tables.js'
  * advisory lock on Postgres, and BEGIN IMMEDIATE makes the others wait on SQLite. Returns the names of those it ran.
  */
 export async function migrate (db: Kysely<Database>, migrations: Record<string, Migration>): Promise<string[]> {
-  const migrator = new Migrator({ db, provider: { getMigrations: async () => migrations } })
-  const { error, results } = await migrator.migrateToLatest()
+  const { error, results } = await migratorOf(db, migrations).migrateToLatest()
   if (error !== undefined) throw error
   return (results ?? []).map((result) => result.migrationName)
+}
+
+/** Names of the migrations that have not run. */
+export async function pendingMigrations (db: Kysely<Database>, migrations: Record<string, Migration>): Promise<string[]> {
+  const all = await migratorOf(db, migrations).getMigrations()
+  return all.filter((migration) => migration.executedAt === undefined).map((migration) => migration.name)
+}
+
+function migratorOf (db: Kysely<Database>, migrations: Record<string, Migration>): Migrator {
+  return new Migrator({ db, provider: { getMigrations: async () => migrations } })
 }

@@ -10,6 +10,7 @@ export interface Database {
   view_totals: ViewTotalsTable
   view_days: ViewDaysTable
   view_viewers: ViewViewersTable
+  server_facts: ServerFactsTable
 }
 
 export interface AccountsTable {
@@ -83,4 +84,10 @@ export interface ViewDaysTable {
 export interface ViewViewersTable {
   media_id: string
   address_key: string
+}
+
+/** What is true of the whole installation, by name. */
+export interface ServerFactsTable {
+  name: string
+  value: string
 }

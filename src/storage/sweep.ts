@@ -1,7 +1,7 @@
 import type { BlobStore, StoredItem } from './blob-store.js'
 
 /** Published blobs are written within seconds of their row, and a stalled upload is cut sooner than this. */
-const CONFIRM_AFTER_MS = 15 * 60_000
+export const CONFIRM_AFTER_MS = 15 * 60_000
 
 export interface SweepOptions {
   store: BlobStore

@@ -80,13 +80,6 @@ export async function listViews (db: Kysely<Database>, mediaId: string, { page, 
   return { items, total }
 }
 
-/** Deletes up to `limit` log rows from before a moment; no figure changes. Answers how many it deleted. */
-export async function deleteViewsBefore (db: Kysely<Database>, moment: number, limit: number): Promise<number> {
-  const oldest = db.selectFrom('views').select('id').where('viewed_at', '<', moment).orderBy('viewed_at').limit(limit)
-  const { numDeletedRows } = await db.deleteFrom('views').where('id', 'in', oldest).executeTakeFirst()
-  return Number(numDeletedRows)
-}
-
 async function lockTotals (trx: Transaction<Database>, mediaIds: string[]): Promise<Set<string>> {
   const rows = await trx.selectFrom('view_totals').select('media_id').where('media_id', 'in', mediaIds).orderBy('media_id')
     .$if(engineOf(trx) === 'postgres', (query) => query.forUpdate()).execute()

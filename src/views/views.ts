@@ -4,9 +4,9 @@ import { addressKey } from '../address-key.js'
 import type { Database } from '../database/tables.js'
 import { ApiError } from '../errors.js'
 import { pageOf, type Page, type PageQuery } from '../page.js'
-import { DAY, isoDay, utcDay, type Clock } from '../time.js'
-import type { AnswerCache } from './analytics-cache.js'
-import { deleteViewsBefore, findViewFigures, findViewStamp, listViews, type View, type ViewFigures, type ViewOutcome } from './view-store.js'
+import { isoDay, utcDay, type Clock } from '../time.js'
+import type { AnswerCache } from './answer-cache.js'
+import { findViewFigures, findViewStamp, listViews, type View, type ViewFigures, type ViewOutcome } from './view-store.js'
 import type { ViewWriter } from './view-writer.js'
 
 /** Who looks: what a request says of its sender. */
@@ -17,7 +17,6 @@ export interface Analytics { totalViews: number, uniqueViewers: number, recentVi
 
 const RECENT_DAYS = 7
 const MAX_USER_AGENT = 512
-const PRUNE_BATCH = 5000
 const MAX_COUNTED_STREAMS = 20_000
 
 export type Views = ReturnType<typeof createViews>
@@ -88,14 +87,6 @@ export function createViews ({ db, writer, cache, cacheSeconds, now }: { db: Kys
       const { answer, figures } = await compute(mediaId, days, today)
       if (cacheSeconds > 0) await cache.set(key(figures.totalViews, figures.revision), JSON.stringify(answer), cacheSeconds)
       return answer
-    },
-
-    /** Deletes log rows older than `days` whole UTC days, in batches; totals, uniques and days stay. Answers how many rows went. */
-    async prune (days: number): Promise<number> {
-      const before = (utcDay(now()) - days) * DAY
-      let deleted = 0
-      for (let last = PRUNE_BATCH; last === PRUNE_BATCH; deleted += last) last = await deleteViewsBefore(db, before, PRUNE_BATCH)
-      return deleted
     }
   }
 }

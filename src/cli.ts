@@ -1,0 +1,81 @@
+#!/usr/bin/env node
+import { createInterface } from 'node:readline/promises'
+import { Writable } from 'node:stream'
+import { parseArgs } from 'node:util'
+import { UsageError, type Command } from './commands/command.js'
+import { createAdmin } from './commands/create-admin.js'
+import { doctor } from './commands/doctor.js'
+import { migrate } from './commands/migrate.js'
+import { prune } from './commands/prune-views.js'
+import { recount } from './commands/recount.js'
+import { sweep } from './commands/sweep.js'
+import { ConfigError, loadConfig } from './config.js'
+import { migrations } from '../migrations/index.js'
+import { migrate as migrateDatabase } from './database/migrate.js'
+import { openDatabase } from './database/open.js'
+import { readEnvironment } from './environment.js'
+import { ApiError } from './errors.js'
+
+const commands: Record<string, Command> = { migrate, doctor, recount, 'prune-views': prune, 'create-admin': createAdmin, sweep }
+/** These look at a database as it is. */
+const asItIs = new Set(['migrate', 'doctor'])
+
+async function main (args: string[]): Promise<number> {
+  const command = Object.hasOwn(commands, args[0] ?? '') ? commands[args[0]!]! : undefined
+  if (command === undefined) {
+    process.stdout.write(help())
+    return args[0] === undefined || args[0] === '--help' || args[0] === 'help' ? 0 : 2
+  }
+  const names = { json: 'boolean', ...command.options } as const
+  const { values, positionals } = parseArgs({ args: args.slice(1), allowPositionals: true, options: Object.fromEntries(Object.entries(names).map(([name, type]) => [name, { type }])) })
+  const config = loadConfig(readEnvironment(process.env))
+  const db = openDatabase(config.database)
+  try {
+    if (!asItIs.has(args[0]!)) await migrateDatabase(db, migrations)
+    const { ok, report, lines } = await command.run({ config, db, options: values as Record<string, string | boolean>, operands: positionals, onProgress: values.json ? () => {} : showProgress, readSecret })
+    if (process.stderr.isTTY) process.stderr.write('\r\x1b[K')
+    process.stdout.write(values.json ? `${JSON.stringify(report)}\n` : lines.map((line) => `${line}\n`).join(''))
+    return ok ? 0 : 1
+  } finally {
+    await db.destroy()
+  }
+}
+
+function help (): string {
+  const lines = Object.values(commands).map(({ usage, summary }) => `  ${usage}\n      ${summary}\n`)
+  return `playgate <command> [--json]\n\n${lines.join('')}\nThe configuration is the server's: the environment, and .env of the current folder.\n`
+}
+
+function showProgress (done: number, total: number): void {
+  if (!process.stderr.isTTY || total === 0) return
+  const width = 30
+  const filled = Math.round(width * Math.min(1, done / total))
+  process.stderr.write(`\r[${'#'.repeat(filled)}${'.'.repeat(width - filled)}] ${done}/${total}`)
+}
+
+async function readSecret (question: string): Promise<string> {
+  if (!process.stdin.isTTY) {
+    const chunks = await process.stdin.toArray() as Buffer[]
+    return Buffer.concat(chunks).toString('utf8').replace(/\r?\n$/, '')
+  }
+  process.stderr.write(question)
+  // Nothing of what is typed is shown.
+  const silent = new Writable({ write: (_chunk, _encoding, done) => done() })
+  const terminal = createInterface({ input: process.stdin, output: silent, terminal: true })
+  const answer = await terminal.question('')
+  terminal.close()
+  process.stderr.write('\n')
+  return answer
+}
+
+/** One sentence for what the caller can mend, everything for what is our fault. */
+function say (error: unknown): string {
+  if (error instanceof ApiError) return error.options.errors?.map(({ path, message }) => `${path} ${message}`).join('\n') ?? error.message
+  const known = error instanceof UsageError || error instanceof ConfigError || (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS')
+  return known ? (error as Error).message : (error as Error).stack ?? String(error)
+}
+
+main(process.argv.slice(2)).then((code) => { process.exitCode = code }, (error: unknown) => {
+  process.stderr.write(`playgate: ${say(error)}\n`)
+  process.exitCode = 1
+})

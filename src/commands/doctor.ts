@@ -1,0 +1,110 @@
+import { spawnSync } from 'node:child_process'
+import { statSync } from 'node:fs'
+import { statfs } from 'node:fs/promises'
+import { join } from 'node:path'
+import { sql } from 'kysely'
+import { migrations } from '../../migrations/index.js'
+import { pendingMigrations } from '../database/migrate.js'
+import { openRedis } from '../redis-link.js'
+import { openDiskStore } from '../storage/disk-store.js'
+import type { Command, CommandContext } from './command.js'
+
+interface Finding { check: string, status: 'ok' | 'warn' | 'fail', message: string, mend?: string }
+
+const GiB = 1024 ** 3
+/** Links live by the second, and a token's clock is the server's. */
+const MAX_CLOCK_SKEW_MS = 2000
+
+export const doctor: Command = {
+  summary: 'look at everything a server needs, and say how to mend what is wrong',
+  usage: 'doctor',
+  async run (context) {
+    const checks = [node, database, schema, redis, uploads, disk, clock, proxies, secret, ffmpeg]
+    const findings: Finding[] = []
+    for (const check of checks) {
+      findings.push(await check(context).catch((error: unknown) => ({ check: check.name, status: 'fail' as const, message: (error as Error).message || String(error) })))
+    }
+    const lines = findings.flatMap(({ check, status, message, mend }) => [`${status.padEnd(4)}  ${check.padEnd(9)} ${message}`, ...(mend === undefined ? [] : [`${' '.repeat(16)}→ ${mend}`])])
+    return { ok: findings.every(({ status }) => status !== 'fail'), report: { findings }, lines }
+  }
+}
+
+const ok = (check: string, message: string): Finding => ({ check, status: 'ok', message })
+const warn = (check: string, message: string, mend: string): Finding => ({ check, status: 'warn', message, mend })
+const fail = (check: string, message: string, mend: string): Finding => ({ check, status: 'fail', message, mend })
+
+async function node (): Promise<Finding> {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
+  const fits = major > 20 || (major === 20 && minor >= 19)
+  return fits ? ok('node', process.version) : fail('node', `${process.version} is too old`, 'install Node 20.19 or newer')
+}
+
+async function database ({ config, db }: CommandContext): Promise<Finding> {
+  try {
+    if (config.database.engine === 'sqlite') {
+      const { rows } = await sql<{ quick_check: string }>`pragma quick_check`.execute(db)
+      const state = rows[0]?.quick_check
+      return state === 'ok' ? ok('database', `SQLite at ${config.database.path}, whole`) : fail('database', `SQLite is damaged: ${state}`, 'restore the file from a backup, then run recount')
+    }
+    const { rows } = await sql<{ version: string }>`select version()`.execute(db)
+    return ok('database', rows[0]!.version.split(' on ')[0]!)
+  } catch (error) {
+    return fail('database', `does not answer: ${(error as Error).message || (error as { code?: string }).code}`, 'check DATABASE_URL, and that the database runs and lets this machine in')
+  }
+}
+
+async function schema ({ db }: CommandContext): Promise<Finding> {
+  const pending = await pendingMigrations(db, migrations)
+  return pending.length === 0 ? ok('schema', 'newest') : warn('schema', `${pending.length} migrations to come: ${pending.join(', ')}`, 'run playgate migrate, or start the server')
+}
+
+async function redis ({ config }: CommandContext): Promise<Finding> {
+  if (config.redisUrl === undefined) {
+    return config.database.engine === 'sqlite' ? ok('redis', 'off: limits and cache are in process') : warn('redis', 'off: with several processes each has limits of its own', 'set REDIS_URL if more than one process runs')
+  }
+  const link = await openRedis(config.redisUrl)
+  const up = link.up
+  link.close()
+  return up ? ok('redis', 'answers') : fail('redis', 'does not answer: limits are per process until it does', 'check REDIS_URL, and that Redis runs')
+}
+
+async function uploads ({ config }: CommandContext): Promise<Finding> {
+  await (await openDiskStore(config.uploadDir)).check()
+  const [tmp, blobs] = ['tmp', 'blobs'].map((name) => statSync(join(config.uploadDir, name)).dev)
+  return tmp === blobs ? ok('uploads', `${config.uploadDir} can be written`) : fail('uploads', 'tmp and blobs are on different file systems', 'put both on one: an upload is published by a rename')
+}
+
+async function disk ({ config }: CommandContext): Promise<Finding> {
+  const { bavail, bsize } = await statfs(config.uploadDir)
+  const free = bavail * bsize
+  const message = `${(free / GiB).toFixed(1)} GiB free for uploads`
+  return free > config.maxUploadBytes ? ok('disk', message) : warn('disk', `${message}, less than one upload may have`, 'make room, or lower MAX_UPLOAD_BYTES')
+}
+
+async function clock ({ config, db }: CommandContext): Promise<Finding> {
+  if (config.database.engine === 'sqlite') return ok('clock', new Date().toISOString())
+  const before = Date.now()
+  const { rows } = await sql<{ now: number }>`select extract(epoch from clock_timestamp()) * 1000 as now`.execute(db)
+  const skew = Math.round(Number(rows[0]!.now) - (before + Date.now()) / 2)
+  return Math.abs(skew) <= MAX_CLOCK_SKEW_MS ? ok('clock', `${skew} ms from the database's`) : warn('clock', `${skew} ms from the database's`, 'run NTP on both: links and tokens end by the clock')
+}
+
+async function proxies ({ config }: CommandContext): Promise<Finding> {
+  if (config.trustedProxies.length > 0) return ok('proxies', `forwarded headers are believed from ${config.trustedProxies.join(', ')}`)
+  return config.publicUrl === undefined
+    ? ok('proxies', 'none trusted')
+    : warn('proxies', 'PUBLIC_URL is set, but no proxy is trusted: behind one, all viewers share its address', 'set TRUSTED_PROXIES to the address or CIDR of the proxy')
+}
+
+async function secret ({ config }: CommandContext): Promise<Finding> {
+  if (config.secretKey !== undefined) return ok('secret', 'from SECRET_KEY')
+  const path = join(config.dataDir, 'secret.key')
+  const facts = statSync(path, { throwIfNoEntry: false })
+  if (facts === undefined) return ok('secret', `will be made at ${path} on the first start`)
+  return (facts.mode & 0o077) === 0 ? ok('secret', `kept at ${path}`) : fail('secret', `${path} can be read by others`, `chmod 600 ${path}`)
+}
+
+async function ffmpeg (): Promise<Finding> {
+  const { status, stdout } = spawnSync('ffmpeg', ['-version'], { encoding: 'utf8' })
+  return status === 0 ? ok('ffmpeg', stdout.split(' Copyright')[0]!) : ok('ffmpeg', 'not installed; nothing needs it now')
+}

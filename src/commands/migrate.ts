@@ -1,0 +1,12 @@
+import { migrations } from '../../migrations/index.js'
+import { migrate as migrateDatabase } from '../database/migrate.js'
+import type { Command } from './command.js'
+
+export const migrate: Command = {
+  summary: 'bring the database to the newest schema (a starting server does so too)',
+  usage: 'migrate',
+  async run ({ db }) {
+    const applied = await migrateDatabase(db, migrations)
+    return { ok: true, report: { applied }, lines: applied.length === 0 ? ['Nothing to do.'] : applied.map((name) => `applied ${name}`) }
+  }
+}

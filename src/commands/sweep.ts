@@ -1,0 +1,30 @@
+import { performance } from 'node:perf_hooks'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { listOwnedBlobs } from '../media/media-store.js'
+import { openDiskStore } from '../storage/disk-store.js'
+import { CONFIRM_AFTER_MS, Sweeper } from '../storage/sweep.js'
+import type { Command } from './command.js'
+
+const STEP_MS = 1000
+
+export const sweep: Command = {
+  summary: 'remove files that a crash left behind; takes a second look after 15 minutes, unless no server runs',
+  usage: 'sweep [--dry-run | --no-server-runs]',
+  options: { 'dry-run': 'boolean', 'no-server-runs': 'boolean' },
+  async run ({ config, db, options, onProgress }) {
+    const store = await openDiskStore(config.uploadDir)
+    const sweeper = new Sweeper({ store, owned: (names) => listOwnedBlobs(db, names), monotonicNow: () => performance.now() })
+    const dryRun = options['dry-run'] === true
+    const alone = options['no-server-runs'] === true
+    let items = await sweeper.sweep({ dryRun, alone })
+    if (!dryRun && !alone) {
+      for (let waited = 0; waited <= CONFIRM_AFTER_MS; waited += STEP_MS) {
+        onProgress(waited, CONFIRM_AFTER_MS)
+        await sleep(STEP_MS)
+      }
+      items = await sweeper.sweep()
+    }
+    const lines = items.map((item) => `${dryRun ? 'ownerless' : 'removed'} ${item.kind} ${item.name} (${item.sizeBytes} bytes)`)
+    return { ok: true, report: { removed: !dryRun, items }, lines: [...lines, `${items.length} files ${dryRun ? 'have no owner at this moment' : 'removed'}.`] }
+  }
+}

@@ -1,0 +1,45 @@
+import cluster, { type Worker } from 'node:cluster'
+
+/** A process that ends sooner than this after its start will not start better at once. */
+const RESTART_AFTER_MS = 1000
+const GRACE_BEYOND_MS = 10_000
+
+/**
+ * Keeps a number of server processes running behind one port (node:cluster). One that ends is started again; if one can't even start, all
+ * stop. The first SIGINT or SIGTERM lets them drain, a second ends them at once.
+ */
+export function superviseProcesses (count: number, graceSeconds: number, say: (line: string) => void): void {
+  let stopping = false
+  const listening = new Set<number>()
+  for (let i = 0; i < count; i++) cluster.fork()
+
+  cluster.on('listening', (worker) => listening.add(worker.id))
+  cluster.on('exit', (worker, code, signal) => {
+    if (stopping) {
+      if (running().length === 0) process.exit()
+    } else if (listening.delete(worker.id)) {
+      say(`A process ended (${signal ?? code}); starting another.`)
+      setTimeout(() => { if (!stopping) cluster.fork() }, RESTART_AFTER_MS)
+    } else {
+      say('A process could not start: stopping.')
+      stop(1)
+    }
+  })
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stop(0))
+
+  function stop (code: number): void {
+    process.exitCode = code
+    if (stopping) {
+      for (const worker of running()) worker.process.kill('SIGKILL')
+      process.exit(1)
+    }
+    stopping = true
+    for (const worker of running()) worker.send('stop')
+    if (running().length === 0) process.exit()
+    setTimeout(() => { for (const worker of running()) worker.process.kill('SIGKILL') }, graceSeconds * 1000 + GRACE_BEYOND_MS).unref()
+  }
+}
+
+function running (): Worker[] {
+  return Object.values(cluster.workers ?? {}).filter((worker) => worker !== undefined)
+}

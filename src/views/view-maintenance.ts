@@ -1,0 +1,109 @@
+import { sql, type Kysely, type Transaction } from 'kysely'
+import { engineOf } from '../database/dialect.js'
+import type { Database } from '../database/tables.js'
+import { DAY, isoDay, utcDay } from '../time.js'
+
+/** Rows a transaction deletes: some milliseconds of work, so that a running server never waits long. */
+const PRUNE_BATCH = 5000
+/** The first day that the log still holds whole. */
+const LOG_STARTS = 'views.log_starts_on_day'
+
+/** Where the roll-ups of a media disagreed with its log: what they said, and what the log says. */
+export interface Difference { media_id: string, what: string, rolled_up: number, logged: number }
+
+/** Called now and then during long work. */
+export type OnProgress = (done: number, total: number) => void
+
+/**
+ * Deletes log rows older than `days` whole UTC days, in batches; totals, uniques and days stay as they are. Safe beside a running
+ * server. Answers how many rows went.
+ */
+export async function pruneViews (db: Kysely<Database>, days: number, now: number, onProgress: OnProgress = () => {}): Promise<number> {
+  const firstDay = utcDay(now) - days
+  await raiseLogStart(db, firstDay)
+  const { total } = await db.selectFrom('views').select((select) => select.fn.countAll<number>().as('total')).where('viewed_at', '<', firstDay * DAY).executeTakeFirstOrThrow()
+  let deleted = 0
+  while (true) {
+    const oldest = db.selectFrom('views').select('id').where('viewed_at', '<', firstDay * DAY).orderBy('viewed_at').limit(PRUNE_BATCH)
+    const { numDeletedRows } = await db.deleteFrom('views').where('id', 'in', oldest).executeTakeFirst()
+    deleted += Number(numDeletedRows)
+    onProgress(deleted, total)
+    if (Number(numDeletedRows) < PRUNE_BATCH) return deleted
+  }
+}
+
+/**
+ * Makes the roll-ups of every media agree with its log, for the days that the log still holds whole; older days stay. A media is looked at
+ * without a lock, and locked only to be mended. Answers what was wrong. With `dryRun` nothing is changed.
+ */
+export async function recountViews (db: Kysely<Database>, { dryRun = false, onProgress = () => {} }: { dryRun?: boolean, onProgress?: OnProgress } = {}): Promise<Difference[]> {
+  const firstDay = await findLogStart(db)
+  const media = await db.selectFrom('view_totals').select('media_id').orderBy('media_id').execute()
+  const found: Difference[] = []
+  for (const [index, { media_id: mediaId }] of media.entries()) {
+    let differences = await compare(db, mediaId, firstDay)
+    if (differences.length > 0 && !dryRun) {
+      differences = await db.transaction().execute(async (trx) => {
+        await trx.selectFrom('view_totals').select('media_id').where('media_id', '=', mediaId).$if(engineOf(trx) === 'postgres', (query) => query.forUpdate()).execute()
+        const locked = await compare(trx, mediaId, firstDay)
+        if (locked.length > 0) await mend(trx, mediaId, firstDay)
+        return locked
+      })
+    }
+    found.push(...differences)
+    onProgress(index + 1, media.length)
+  }
+  return found
+}
+
+async function findLogStart (db: Kysely<Database>): Promise<number> {
+  const row = await db.selectFrom('server_facts').select('value').where('name', '=', LOG_STARTS).executeTakeFirst()
+  return Number(row?.value ?? 0)
+}
+
+/** Written before the first row goes: a prune that is cut leaves a day half deleted, and no recount may take it for whole. */
+async function raiseLogStart (db: Kysely<Database>, day: number): Promise<void> {
+  const value = String(Math.max(day, await findLogStart(db)))
+  await db.insertInto('server_facts').values({ name: LOG_STARTS, value })
+    .onConflict((conflict) => conflict.column('name').doUpdateSet({ value })).execute()
+}
+
+/** One statement, so that all figures are of one moment on both engines. */
+async function compare (db: Kysely<Database>, mediaId: string, firstDay: number): Promise<Difference[]> {
+  const { rows } = await sql<{ kind: string, day: number | null, rolled_up: number, logged: number }>`
+    with logged as (
+      select viewed_at / ${sql.lit(DAY)} as day, count(*) as views from views
+      where media_id = ${mediaId} and viewed_at >= ${sql.lit(firstDay * DAY)} group by 1
+    ), rolled as (
+      select day, views from view_days where media_id = ${mediaId}
+    ), strangers as (
+      select distinct address_key from views where media_id = ${mediaId} and viewed_at >= ${sql.lit(firstDay * DAY)}
+      except select address_key from view_viewers where media_id = ${mediaId}
+    ), figures as (
+      select (select count(*) from view_viewers where media_id = ${mediaId}) as known,
+        (select count(*) from strangers) as unknown,
+        (select coalesce(sum(views), 0) from rolled) as sum_of_days,
+        total_views, unique_viewers from view_totals where media_id = ${mediaId}
+    )
+    select 'day' as kind, coalesce(rolled.day, logged.day) as day, coalesce(rolled.views, 0) as rolled_up, coalesce(logged.views, 0) as logged
+      from (select * from rolled where day >= ${sql.lit(firstDay)}) as rolled full outer join logged on logged.day = rolled.day
+      where coalesce(rolled.views, 0) <> coalesce(logged.views, 0)
+    union all select 'total', null, total_views, sum_of_days from figures where total_views <> sum_of_days
+    union all select 'unique viewers', null, unique_viewers, known + unknown from figures where unique_viewers <> known + unknown`.execute(db)
+  return rows.map(({ kind, day, rolled_up: rolledUp, logged }) => ({
+    media_id: mediaId, what: day === null ? kind : isoDay(Number(day)), rolled_up: Number(rolledUp), logged: Number(logged)
+  }))
+}
+
+async function mend (trx: Transaction<Database>, mediaId: string, firstDay: number): Promise<void> {
+  const first = firstDay * DAY
+  await trx.deleteFrom('view_days').where('media_id', '=', mediaId).where('day', '>=', firstDay).execute()
+  await sql`insert into view_days (media_id, day, views)
+    select media_id, viewed_at / ${sql.lit(DAY)}, count(*) from views where media_id = ${mediaId} and viewed_at >= ${sql.lit(first)} group by 1, 2`.execute(trx)
+  await sql`insert into view_viewers (media_id, address_key)
+    select distinct media_id, address_key from views where media_id = ${mediaId} and viewed_at >= ${sql.lit(first)} on conflict do nothing`.execute(trx)
+  await sql`update view_totals set
+    total_views = (select coalesce(sum(views), 0) from view_days where view_days.media_id = view_totals.media_id),
+    unique_viewers = (select count(*) from view_viewers where view_viewers.media_id = view_totals.media_id),
+    revision = revision + 1 where media_id = ${mediaId}`.execute(trx)
+}
