@@ -6,7 +6,10 @@ import { findPostgres, findRedis, type Service } from './services.js'
 // Runs the compiled suite: all of it on SQLite, then what touches a database once more on Postgres. Arguments are parts
 // of test file names to run alone. With CI set, what can't run is a failure; else it is said loudly.
 
-const ENGINE_FREE = /^(playback|config|limits|docs)\//
+/** Nothing in these reads a database: once is enough. */
+const ENGINE_FREE = /^(playback|config|storage|demo|browser)\/|^limits\/(contract|sliding-window)|^service\/clients|^faults\/(redis|sqlite)/
+/** These are about Postgres, or about several processes. */
+const POSTGRES_ONLY = /^faults\/(postgres|two-processes)/
 
 async function main (): Promise<number> {
   const wanted = process.argv.slice(2)
@@ -22,7 +25,8 @@ async function main (): Promise<number> {
       ...(typeof postgres !== 'string' && { TEST_DATABASE_URL: postgres.url }),
       ...(typeof redis !== 'string' && { TEST_REDIS_URL: redis.url })
     }
-    const runs = [await tap(files, { ...env, TEST_ENGINE: 'sqlite' })]
+    const onSqlite = files.filter((file) => !POSTGRES_ONLY.test(file))
+    const runs = onSqlite.length > 0 ? [await tap(onSqlite, { ...env, TEST_ENGINE: 'sqlite' })] : []
     const onPostgres = files.filter((file) => !ENGINE_FREE.test(file))
     if (typeof postgres !== 'string' && onPostgres.length > 0) runs.push(await tap(onPostgres, { ...env, TEST_ENGINE: 'postgres' }))
     const sum = (key: 'passed' | 'failed' | 'skipped') => runs.reduce((total, run) => total + run[key], 0)

@@ -30,7 +30,7 @@ export async function findRedis (): Promise<Service | string> {
 }
 
 /** A Postgres of its own on a free port, in a temporary folder. */
-export async function startPostgres (): Promise<Service & { server: EmbeddedPostgres }> {
+export async function startPostgres (): Promise<Service & { server: EmbeddedPostgres, folder: string }> {
   const folder = await mkdtemp(join(tmpdir(), 'playgate-postgres-'))
   const port = await freePort()
   const server = new EmbeddedPostgres({
@@ -49,6 +49,7 @@ export async function startPostgres (): Promise<Service & { server: EmbeddedPost
   await server.start()
   return {
     server,
+    folder,
     url: `postgres://postgres:postgres@127.0.0.1:${port}/postgres`,
     async stop () {
       await server.stop()

@@ -9,8 +9,8 @@ import pg from 'pg'
 import type { DatabaseConfig } from '../config.js'
 import type { Database } from './tables.js'
 
-/** Called when a pooled connection fails while idle; without a listener that would end the process. */
-export type OnIdleError = (error: Error) => void
+/** Called when a connection fails outside of a query; without a listener that would end the process. */
+export type OnConnectionError = (error: Error) => void
 
 const INT8 = 20
 const NUMERIC = 1700
@@ -24,7 +24,7 @@ const numbers = {
  * The database as a Kysely. On SQLite one connection, in WAL mode, durable on every commit (synchronous=FULL), write
  * transactions begun as IMMEDIATE. The folder of a SQLite file is made if it is missing.
  */
-export function openDatabase (config: DatabaseConfig, onIdleError: OnIdleError = () => {}): Kysely<Database> {
+export function openDatabase (config: DatabaseConfig, onConnectionError: OnConnectionError = () => {}): Kysely<Database> {
   if (config.engine === 'sqlite') {
     mkdirSync(dirname(config.path), { recursive: true })
     return new Kysely<Database>({ dialect: new ImmediateSqliteDialect({ database: openSqlite(config.path) }) })
@@ -39,7 +39,9 @@ export function openDatabase (config: DatabaseConfig, onIdleError: OnIdleError =
     application_name: 'playgate',
     types: numbers
   })
-  pool.on('error', onIdleError)
+  pool.on('error', onConnectionError)
+  // The pool listens to idle connections alone: one that breaks between two queries of a transaction would end the process.
+  pool.on('connect', (client) => client.on('error', onConnectionError))
   return new Kysely<Database>({ dialect: new PostgresDialect({ pool }) })
 }
 
