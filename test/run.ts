@@ -6,7 +6,7 @@ import { findPostgres, findRedis, type Service } from './services.js'
 // Runs the compiled suite: all of it on SQLite, then what touches a database once more on Postgres. Arguments are parts
 // of test file names to run alone. With CI set, what can't run is a failure; else it is said loudly.
 
-const ENGINE_FREE = /^(playback|config|limits|docs)\//
+const ENGINE_FREE = /^(playback|config|limits|docs|demo)\//
 
 async function main (): Promise<number> {
   const wanted = process.argv.slice(2)
