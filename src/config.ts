@@ -46,6 +46,9 @@ const environmentSchema = Type.Object({
 
 type Environment = Static<typeof environmentSchema>
 
+/** The names of all of them; `.env.example` is held to these. */
+export const variableNames = Object.keys(environmentSchema.properties)
+
 export type DatabaseConfig =
   | { engine: 'sqlite', path: string }
   | { engine: 'postgres', url: string, poolSize: number, statementTimeoutSeconds: number }

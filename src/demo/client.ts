@@ -1,0 +1,96 @@
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { Agent, request, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http'
+import { buffer } from 'node:stream/consumers'
+import { pipeline } from 'node:stream/promises'
+import type { DemoFile } from './terminal.js'
+
+const READ_BYTES = 256 * 1024
+
+/** Something the demo expected and did not get; its message is one sentence for the person who runs it. */
+export class DemoFailure extends Error {}
+
+export interface Call {
+  method?: string
+  headers?: OutgoingHttpHeaders
+  /** Sent as JSON. */
+  json?: unknown
+  /** The client address to speak from. */
+  from?: string | undefined
+}
+
+export interface Answer { status: number, headers: IncomingMessage['headers'], bytes: Buffer }
+
+export type Progress = (bytes: number) => void
+
+/** One connection a request: each shall come from the address it names. */
+const agent = new Agent({ keepAlive: false })
+
+/** Sends one request and reads its answer whole: for JSON and small ranges, never for a file. */
+export async function call (url: string, options: Call = {}): Promise<Answer> {
+  const response = await begin(url, options, (outgoing) => outgoing.end(options.json === undefined ? undefined : JSON.stringify(options.json)))
+  return { status: response.statusCode!, headers: response.headers, bytes: await buffer(response) }
+}
+
+/** The JSON of an answer with the status that was expected; anything else is a {@link DemoFailure} with the server's own words. */
+export function jsonOf<T = Record<string, unknown>> ({ status, bytes }: Answer, expected: number): T {
+  const body = JSON.parse(bytes.toString() || '{}') as T & { detail?: string }
+  if (status !== expected) throw new DemoFailure(`the server answered ${status}: ${body.detail ?? 'no reason given'}`)
+  return body
+}
+
+/**
+ * Posts a file as multipart/form-data (RFC 7578), read from disk as the server takes it: no more than a few blocks are in
+ * memory, and Content-Length is told beforehand. A refusal that comes before the end is an answer like any other.
+ */
+export async function upload (url: string, headers: OutgoingHttpHeaders, fields: Record<string, string>, file: DemoFile, onProgress: Progress): Promise<Answer> {
+  const boundary = `playgate-demo-${crypto.randomUUID()}`
+  const head = Buffer.from(Object.entries(fields).map(([name, value]) => `--${boundary}\r\ncontent-disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`).join('') +
+    `--${boundary}\r\ncontent-disposition: form-data; name="file"; filename="${file.name.replaceAll('"', '%22')}"\r\ncontent-type: application/octet-stream\r\n\r\n`)
+  const tail = Buffer.from(`\r\n--${boundary}--\r\n`)
+  async function * body () {
+    yield head
+    let sent = 0
+    for await (const chunk of createReadStream(file.path, { highWaterMark: READ_BYTES, end: Math.max(0, file.sizeBytes - 1) }) as AsyncIterable<Buffer>) {
+      yield chunk
+      onProgress(sent += chunk.length)
+    }
+    yield tail
+  }
+  const response = await begin(url, {
+    method: 'POST',
+    headers: { ...headers, 'content-type': `multipart/form-data; boundary=${boundary}`, 'content-length': head.length + file.sizeBytes + tail.length }
+  }, (outgoing) => pipeline(body, outgoing))
+  return { status: response.statusCode!, headers: response.headers, bytes: await buffer(response) }
+}
+
+/** Reads a stream to its end and keeps its SHA-256 (hex) and length alone. */
+export async function download (url: string, onProgress: Progress): Promise<{ status: number, sha256: string, sizeBytes: number }> {
+  const response = await begin(url, {}, (outgoing) => outgoing.end())
+  return { status: response.statusCode!, ...await digest(response, onProgress) }
+}
+
+/** SHA-256 (hex) and length of what a stream holds. */
+export async function digest (source: AsyncIterable<Buffer>, onProgress: Progress = () => {}): Promise<{ sha256: string, sizeBytes: number }> {
+  const hash = createHash('sha256')
+  let sizeBytes = 0
+  for await (const chunk of source) {
+    hash.update(chunk)
+    onProgress(sizeBytes += chunk.length)
+  }
+  return { sha256: hash.digest('hex'), sizeBytes }
+}
+
+async function begin (url: string, { method = 'GET', headers, json, from }: Call, send: (outgoing: ReturnType<typeof request>) => unknown): Promise<IncomingMessage> {
+  return await new Promise((resolve, reject) => {
+    const outgoing = request(url, {
+      agent,
+      method,
+      headers: { 'user-agent': 'playgate-demo', ...(json !== undefined && { 'content-type': 'application/json' }), ...headers },
+      ...(from !== undefined && { localAddress: from })
+    })
+    outgoing.once('response', resolve)
+    outgoing.on('error', reject)
+    Promise.resolve(send(outgoing)).catch(reject)
+  })
+}
