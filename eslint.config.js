@@ -17,6 +17,8 @@ export default [
   {
     rules: {
       '@stylistic/max-len': 'off',
+      'no-void': 'off',
+      'no-unmodified-loop-condition': 'off',
       // A TypeBox schema and its type share a name.
       '@typescript-eslint/no-redeclare': 'off'
     }

@@ -1,7 +1,9 @@
 import type { Migration } from 'kysely'
 import * as accountsMediaViews from './001-accounts-media-views.js'
+import * as courses from './002-courses.js'
 
 /** All migrations by name, in order. A released one is never edited. */
 export const migrations: Record<string, Migration> = {
-  '001-accounts-media-views': accountsMediaViews
+  '001-accounts-media-views': accountsMediaViews,
+  '002-courses': courses
 }

@@ -24,6 +24,7 @@ import { createStreamGate } from './access/stream-gate.js'
 import { createAccounts } from './accounts/accounts.js'
 import { createPasswordHasher } from './accounts/passwords.js'
 import type { Config } from './config.js'
+import { createSubscriptions } from './courses/subscriptions.js'
 import { migrate } from './database/migrate.js'
 import { openDatabase } from './database/open.js'
 import { createHealth } from './health.js'
@@ -105,7 +106,8 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
   const library = createLibrary({ db, blobs, now })
   const intake = createIntake({ db, blobs, prober, now, maxUploadBytes: config.maxUploadBytes, quotaBytes: config.quotaBytes })
   const views = createViews({ db, writer, cache, cacheSeconds: config.analyticsCacheSeconds, now })
-  const access = createAccess({ accounts, library })
+  const subscriptions = createSubscriptions({ db, now })
+  const access = createAccess({ accounts, library, subscriptions })
   const gate = createStreamGate({
     access, library, now, keys: secrets.keyring('link'), defaultSeconds: config.streamTokenSeconds, maxSeconds: config.streamTokenMaxSeconds
   })

@@ -9,6 +9,8 @@ export interface FactsCache<T> {
   get (key: string): Promise<T | undefined>
   /** Forgets a fact that has just been changed here, so that this process sees the change at the next look. */
   forget (key: string): void
+  /** Forgets all, where a change touches more facts than can be named. */
+  forgetAll (): void
 }
 
 /** Keeps what `read` gives, one read at a time for each key. `max` bounds the number of facts kept. */
@@ -26,6 +28,7 @@ export function createFactsCache<T> (read: (key: string) => Promise<T | undefine
       promise.catch(() => { if (cache.peek(key) === entry) cache.delete(key) })
       return promise
     },
-    forget: (key) => { cache.delete(key) }
+    forget: (key) => { cache.delete(key) },
+    forgetAll: () => { cache.clear() }
   }
 }

@@ -1,5 +1,6 @@
 import type { Accounts } from '../accounts/accounts.js'
 import type { Viewer } from '../accounts/schema.js'
+import type { Subscriptions } from '../courses/subscriptions.js'
 import { ApiError } from '../errors.js'
 import type { Library } from '../media/library.js'
 import type { Media } from '../media/schema.js'
@@ -7,10 +8,11 @@ import type { Media } from '../media/schema.js'
 export type Access = ReturnType<typeof createAccess>
 
 /** The one rule of who may see, watch and change what. Facts are at most a second old. */
-export function createAccess ({ accounts, library }: { accounts: Accounts, library: Library }) {
-  /** Anyone if it is public; else its owner and administrators. */
+export function createAccess ({ accounts, library, subscriptions }: { accounts: Accounts, library: Library, subscriptions: Subscriptions }) {
+  /** Anyone if it is public; else its owner, administrators, and a student subscribed to a course that holds it. */
   async function mayWatch (viewer: Viewer | undefined, media: Media): Promise<boolean> {
-    return media.visibility === 'public' || mayChange(viewer, media)
+    if (media.visibility === 'public' || mayChange(viewer, media)) return true
+    return viewer?.role === 'student' && await subscriptions.coversMedia(viewer.id, media.id)
   }
 
   async function visible (viewer: Viewer | undefined, id: string): Promise<Media> {

@@ -37,6 +37,14 @@ export function createStreamGate ({ access, library, keys, now, defaultSeconds, 
     return { media, link: facts, accountId: facts.subject === ANONYMOUS ? null : facts.subject }
   }
 
+  /** Mints a link from a media that was read just now. */
+  function sign (viewer: Viewer | undefined, media: Media, expiresInSeconds: number): MintedLink {
+    const expiresAt = Math.floor(now() / SECOND) + expiresInSeconds
+    const subject = viewer?.id ?? ANONYMOUS
+    const query = signLink({ mediaId: media.id, expiresAt, generation: media.generation, linkId: newLinkId(), subject }, 'stream', keys)
+    return { path: `/media/stream/${media.id}?${query}`, expiresInSeconds, expiresAt: expiresAt * SECOND }
+  }
+
   return {
     /** Seconds for what a client asked for: a number, `auto` (one and a half times the length, and ten minutes), or nothing. */
     lifetime (asked: number | 'auto' | undefined, media: Media): number {
@@ -51,11 +59,10 @@ export function createStreamGate ({ access, library, keys, now, defaultSeconds, 
     async mint (viewer: Viewer | undefined, { id }: Media, expiresInSeconds: number): Promise<MintedLink> {
       const media = await library.findNow(id)
       if (media === undefined) throw new ApiError('not_found')
-      const expiresAt = Math.floor(now() / SECOND) + expiresInSeconds
-      const subject = viewer?.id ?? ANONYMOUS
-      const query = signLink({ mediaId: media.id, expiresAt, generation: media.generation, linkId: newLinkId(), subject }, 'stream', keys)
-      return { path: `/media/stream/${media.id}?${query}`, expiresInSeconds, expiresAt: expiresAt * SECOND }
+      return sign(viewer, media, expiresInSeconds)
     },
+
+    sign,
 
     /**
      * Judges a link (CONTRACT §4): `stream_link_invalid` and `stream_link_expired` before any look at the media, then

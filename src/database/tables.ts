@@ -11,6 +11,10 @@ export interface Database {
   view_days: ViewDaysTable
   view_viewers: ViewViewersTable
   server_facts: ServerFactsTable
+  courses: CoursesTable
+  lectures: LecturesTable
+  subscriptions: SubscriptionsTable
+  lecture_progress: LectureProgressTable
 }
 
 export interface AccountsTable {
@@ -90,4 +94,46 @@ export interface ViewViewersTable {
 export interface ServerFactsTable {
   name: string
   value: string
+}
+
+export interface CoursesTable {
+  id: string
+  owner_id: string
+  title: string
+  description: string
+  premium: number
+  /** The sum over its lectures, changed in the transaction that changes them. */
+  duration_ms: number
+  lectures_count: number
+  created_at: number
+  updated_at: number
+}
+
+export interface LecturesTable {
+  id: string
+  course_id: string
+  media_id: string
+  title: string
+  description: string
+  category: string
+  subcategory: string
+  /** 1 for the first, without gaps. */
+  position: number
+  created_at: number
+  updated_at: number
+}
+
+export interface SubscriptionsTable {
+  id: string
+  student_id: string
+  course_id: string
+  created_at: number
+}
+
+export interface LectureProgressTable {
+  lecture_id: string
+  student_id: string
+  position_ms: number
+  watched_ms: number
+  updated_at: number
 }

@@ -1,4 +1,4 @@
-import type { Kysely } from 'kysely'
+import type { Kysely, Transaction } from 'kysely'
 import { foreignKeyViolation } from '../database/dialect.js'
 import type { Database } from '../database/tables.js'
 import { ApiError } from '../errors.js'
@@ -6,7 +6,7 @@ import { createFactsCache } from '../facts-cache.js'
 import { pageOf, type Page, type PageQuery } from '../page.js'
 import type { BlobStore } from '../storage/blob-store.js'
 import type { Clock } from '../time.js'
-import { deleteMedia, findMedia, listMedia, updateGeneration, updateMedia, type MediaFilter } from './media-store.js'
+import { deleteMedia, findAllMedia, findMedia, listMedia, updateGeneration, updateMedia, type MediaFilter } from './media-store.js'
 import type { Media, Visibility } from './schema.js'
 
 export type Library = ReturnType<typeof createLibrary>
@@ -15,12 +15,25 @@ export type Library = ReturnType<typeof createLibrary>
 export function createLibrary ({ db, blobs, now }: { db: Kysely<Database>, blobs: BlobStore, now: Clock }) {
   const facts = createFactsCache<Media>((id) => findMedia(db, id))
 
+  /** Ends what is left of media whose rows are deleted. The rows are what counts: a file that could not be removed is the sweep's. */
+  async function removeFiles (gone: Media[]): Promise<void> {
+    for (const { id, blobName } of gone) {
+      facts.forget(id)
+      if (blobName !== null) await blobs.remove(blobName).catch(() => {})
+    }
+  }
+
   return {
+    removeFiles,
+
     /** A media, at most a second old; undefined if there is none. */
     find: (id: string): Promise<Media | undefined> => facts.get(id),
 
     /** A media as it is at this moment. */
     findNow: (id: string): Promise<Media | undefined> => findMedia(db, id),
+
+    /** Media as they are at this moment, by id. */
+    findAllNow: async (ids: string[]): Promise<Map<string, Media>> => new Map((await findAllMedia(db, ids)).map((media) => [media.id, media])),
 
     async list (filter: MediaFilter, page: PageQuery): Promise<Page<Media>> {
       const { items, total } = await listMedia(db, filter, page)
@@ -44,14 +57,22 @@ export function createLibrary ({ db, blobs, now }: { db: Kysely<Database>, blobs
     /** Deletes a media, its views, its figures and then its file. `media_in_use` while a lecture uses it. */
     async remove (id: string): Promise<void> {
       try {
-        const gone = await db.transaction().execute((trx) => deleteMedia(trx, id))
-        facts.forget(id)
-        if (gone === undefined) throw new ApiError('not_found')
-        // The row is what counts: a file that could not be removed is the sweep's.
-        if (gone.blobName !== null) await blobs.remove(gone.blobName).catch(() => {})
+        const gone = await db.transaction().execute((trx) => deleteMediaRows(trx, [id]))
+        await removeFiles(gone)
+        if (gone.length === 0) throw new ApiError('not_found')
       } catch (error) {
         throw foreignKeyViolation(error) ? new ApiError('media_in_use', { cause: error }) : error
       }
     }
   }
+}
+
+/** Deletes media with their views and figures, as part of a larger change; hand what it answers to {@link Library.removeFiles} after the commit. */
+export async function deleteMediaRows (trx: Transaction<Database>, ids: string[]): Promise<Media[]> {
+  const gone: Media[] = []
+  for (const id of [...ids].sort()) {
+    const media = await deleteMedia(trx, id)
+    if (media !== undefined) gone.push(media)
+  }
+  return gone
 }

@@ -15,6 +15,12 @@ export async function findMedia (db: Kysely<Database>, id: string): Promise<Medi
   return row && mediaOf(row)
 }
 
+export async function findAllMedia (db: Kysely<Database>, ids: string[]): Promise<Media[]> {
+  if (ids.length === 0) return []
+  const rows = await db.selectFrom('media').selectAll().where('id', 'in', ids).execute()
+  return rows.map(mediaOf)
+}
+
 /** A page, newest first, and how many there are in all. */
 export async function listMedia (db: Kysely<Database>, filter: MediaFilter, { page, size }: PageQuery): Promise<{ items: Media[], total: number }> {
   const rows = await filtered(db.selectFrom('media'), filter).selectAll()

@@ -28,6 +28,8 @@ export interface ViewFigures {
   days: Array<{ day: number, views: number }>
 }
 
+export type ViewCounts = Pick<ViewFigures, 'totalViews' | 'uniqueViewers'>
+
 /**
  * Writes a batch to the log, and what it adds to the roll-ups, in one transaction; outcomes in the batch's order. Locks go in one
  * order, the totals of its media first and then keys in sequence, so that batches of several processes never deadlock.
@@ -55,6 +57,12 @@ export async function findViewFigures (db: Kysely<Database>, mediaId: string, fr
     revision: rows[0].revision,
     days: rows.flatMap(({ day, views }) => day === null || views === null ? [] : [{ day, views }])
   }
+}
+
+export async function findViewCounts (db: Kysely<Database>, mediaIds: string[]): Promise<Map<string, ViewCounts>> {
+  if (mediaIds.length === 0) return new Map()
+  const rows = await db.selectFrom('view_totals').select(['media_id', 'total_views', 'unique_viewers']).where('media_id', 'in', mediaIds).execute()
+  return new Map(rows.map((row) => [row.media_id, { totalViews: row.total_views, uniqueViewers: row.unique_viewers }]))
 }
 
 /** What a cached answer must have been made of to be true now. Undefined for a media that is not there. */

@@ -6,8 +6,10 @@ import { ApiError } from '../errors.js'
 import { pageOf, type Page, type PageQuery } from '../page.js'
 import { isoDay, utcDay, type Clock } from '../time.js'
 import type { AnswerCache } from './answer-cache.js'
-import { findViewFigures, findViewStamp, listViews, type View, type ViewFigures, type ViewOutcome } from './view-store.js'
+import { findViewCounts, findViewFigures, findViewStamp, listViews, type View, type ViewCounts, type ViewFigures, type ViewOutcome } from './view-store.js'
 import type { ViewWriter } from './view-writer.js'
+
+export type { ViewCounts }
 
 /** Who looks: what a request says of its sender. */
 export interface Onlooker { address: string, accountId: string | null, userAgent: string | undefined }
@@ -67,6 +69,9 @@ export function createViews ({ db, writer, cache, cacheSeconds, now }: { db: Kys
       await count(mediaId, linkId, onlooker)
       if (key !== undefined) countedStreams.set(key, true)
     },
+
+    /** Totals and uniques of several media, by id. */
+    counts: (mediaIds: string[]): Promise<Map<string, ViewCounts>> => findViewCounts(db, mediaIds),
 
     async log (mediaId: string, page: PageQuery): Promise<Page<View>> {
       const { items, total } = await listViews(db, mediaId, page)

@@ -1,0 +1,71 @@
+import type { Kysely, Selectable, Transaction } from 'kysely'
+import type { Database, LecturesTable } from '../database/tables.js'
+import type { Lecture } from './schema.js'
+
+/** Puts a lecture at the end of its course, which must be locked; answers its position. */
+export async function insertLecture (trx: Transaction<Database>, lecture: Omit<Lecture, 'position'>): Promise<number> {
+  const { last } = await trx.selectFrom('lectures').select((select) => select.fn.max('position').as('last')).where('course_id', '=', lecture.courseId).executeTakeFirstOrThrow()
+  const position = Number(last ?? 0) + 1
+  await trx.insertInto('lectures').values({
+    id: lecture.id,
+    course_id: lecture.courseId,
+    media_id: lecture.mediaId,
+    title: lecture.title,
+    description: lecture.description,
+    category: lecture.category,
+    subcategory: lecture.subcategory,
+    position,
+    created_at: lecture.createdAt,
+    updated_at: lecture.updatedAt
+  }).execute()
+  return position
+}
+
+export async function findLecture (db: Kysely<Database>, id: string): Promise<Lecture | undefined> {
+  const row = await db.selectFrom('lectures').selectAll().where('id', '=', id).executeTakeFirst()
+  return row && lectureOf(row)
+}
+
+/** All lectures of a course, in their order. */
+export async function listLectures (db: Kysely<Database>, courseId: string): Promise<Lecture[]> {
+  const rows = await db.selectFrom('lectures').selectAll().where('course_id', '=', courseId).orderBy('position').orderBy('id').execute()
+  return rows.map(lectureOf)
+}
+
+export async function updateLecture (db: Kysely<Database>, id: string, change: Partial<Pick<Lecture, 'title' | 'description' | 'category' | 'subcategory'>>, now: number): Promise<Lecture | undefined> {
+  const row = await db.updateTable('lectures').set({ ...change, updated_at: now }).where('id', '=', id).returningAll().executeTakeFirst()
+  return row && lectureOf(row)
+}
+
+/** Gives lectures the positions 1, 2, 3… in the order of these ids. */
+export async function updatePositions (trx: Transaction<Database>, ids: string[]): Promise<void> {
+  for (const [index, id] of ids.entries()) await trx.updateTable('lectures').set({ position: index + 1 }).where('id', '=', id).where('position', '<>', index + 1).execute()
+}
+
+/** Deletes a lecture of a locked course and closes the gap. Undefined if it is gone already. */
+export async function deleteLecture (trx: Transaction<Database>, id: string): Promise<Lecture | undefined> {
+  const row = await trx.deleteFrom('lectures').where('id', '=', id).returningAll().executeTakeFirst()
+  if (row === undefined) return undefined
+  await trx.updateTable('lectures').set((set) => ({ position: set('position', '-', 1) })).where('course_id', '=', row.course_id).where('position', '>', row.position).execute()
+  return lectureOf(row)
+}
+
+export async function deleteLecturesOfCourse (trx: Transaction<Database>, courseId: string): Promise<Lecture[]> {
+  const rows = await trx.deleteFrom('lectures').where('course_id', '=', courseId).returningAll().execute()
+  return rows.map(lectureOf)
+}
+
+function lectureOf (row: Selectable<LecturesTable>): Lecture {
+  return {
+    id: row.id,
+    courseId: row.course_id,
+    mediaId: row.media_id,
+    title: row.title,
+    description: row.description,
+    category: row.category,
+    subcategory: row.subcategory,
+    position: row.position,
+    createdAt: row.created_at,
+    updatedAt: row.updated_at
+  }
+}

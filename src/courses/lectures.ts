@@ -1,0 +1,89 @@
+import type { Kysely } from 'kysely'
+import { v7 as uuidv7 } from 'uuid'
+import type { Database } from '../database/tables.js'
+import { ApiError, invalidField } from '../errors.js'
+import type { Intake } from '../media/intake.js'
+import { deleteMediaRows, type Library } from '../media/library.js'
+import type { Media } from '../media/schema.js'
+import type { Draft } from '../storage/blob-store.js'
+import type { Clock } from '../time.js'
+import { lockCourse, updateCourseSums } from './course-store.js'
+import { deleteLecture, findLecture, insertLecture, listLectures, updateLecture, updatePositions } from './lecture-store.js'
+import type { Course, Lecture } from './schema.js'
+
+export interface LectureText { title: string, description: string, category: string, subcategory: string }
+
+/** A lecture and the media it shows. */
+export interface LectureWithMedia { lecture: Lecture, media: Media }
+
+export type Lectures = ReturnType<typeof createLectures>
+
+/** The lectures of courses. Each is a media of the course's owner, which came in as all media do. */
+export function createLectures ({ db, intake, library, now }: { db: Kysely<Database>, intake: Intake, library: Library, now: Clock }) {
+  async function withMedia (lectures: Lecture[]): Promise<LectureWithMedia[]> {
+    const media = await library.findAllNow(lectures.map(({ mediaId }) => mediaId))
+    // One deleted between the two reads is left out.
+    return lectures.flatMap((lecture) => media.has(lecture.mediaId) ? [{ lecture, media: media.get(lecture.mediaId)! }] : [])
+  }
+
+  return {
+    /** Throws `not_found`. */
+    async find (id: string): Promise<Lecture> {
+      const lecture = await findLecture(db, id)
+      if (lecture === undefined) throw new ApiError('not_found')
+      return lecture
+    },
+
+    withMedia,
+
+    /** All lectures of a course, in their order. */
+    list: async (courseId: string): Promise<LectureWithMedia[]> => await withMedia(await listLectures(db, courseId)),
+
+    /** Makes a lecture of a draft, at the end of its course, whose sums follow in the same transaction. Throws what publishing a media throws, or `not_found`. */
+    async add (course: Course, draft: Draft, text: LectureText): Promise<LectureWithMedia> {
+      const lecture = { id: uuidv7(), courseId: course.id, mediaId: '', ...trimmed(text), position: 0, createdAt: now(), updatedAt: now() }
+      const media = await intake.publish(draft, { title: lecture.title, ownerId: course.ownerId }, async (trx, media) => {
+        lecture.mediaId = media.id
+        if (!await updateCourseSums(trx, course.id, 1, media.durationMs ?? 0)) throw new ApiError('not_found')
+        lecture.position = await insertLecture(trx, lecture)
+      })
+      return { lecture, media }
+    },
+
+    async change (id: string, text: Partial<LectureText>): Promise<LectureWithMedia> {
+      const lecture = await updateLecture(db, id, trimmed(text), now())
+      const [changed] = lecture === undefined ? [] : await withMedia([lecture])
+      if (changed === undefined) throw new ApiError('not_found')
+      return changed
+    },
+
+    /** Deletes a lecture with its media; the course's sums and the positions after it follow in the same transaction. */
+    async remove ({ id, courseId }: Lecture): Promise<void> {
+      const gone = await db.transaction().execute(async (trx) => {
+        await lockCourse(trx, courseId)
+        const lecture = await deleteLecture(trx, id)
+        if (lecture === undefined) throw new ApiError('not_found')
+        const media = await deleteMediaRows(trx, [lecture.mediaId])
+        await updateCourseSums(trx, courseId, -1, -(media[0]?.durationMs ?? 0))
+        return media
+      })
+      await library.removeFiles(gone)
+    },
+
+    /** Puts the lectures of a course in an order that names each of them once; else 422 on `lecture_ids`. */
+    async reorder (courseId: string, ids: string[]): Promise<void> {
+      await db.transaction().execute(async (trx) => {
+        await lockCourse(trx, courseId)
+        const known = new Set((await listLectures(trx, courseId)).map(({ id }) => id))
+        if (ids.length !== known.size || new Set(ids).size !== ids.length || !ids.every((id) => known.has(id))) {
+          throw invalidField('lecture_ids', `must name each of the ${known.size} lectures of the course once`)
+        }
+        await updatePositions(trx, ids)
+      })
+    }
+  }
+}
+
+function trimmed<T extends Partial<LectureText>> (text: T): T {
+  return Object.fromEntries(Object.entries(text).map(([name, value]) => [name, value.trim()])) as T
+}

@@ -1,0 +1,26 @@
+import { sql, type Kysely } from 'kysely'
+import type { Database } from '../database/tables.js'
+
+/** How far a student is in a lecture: the furthest point seen, and how much of it was watched. */
+export interface Progress { lectureId: string, studentId: string, positionMs: number, watchedMs: number }
+
+/** Keeps the larger of what is known and what is reported, so that repeats and late packets do no harm. Answers what holds now. */
+export async function insertProgress (db: Kysely<Database>, { lectureId, studentId, positionMs, watchedMs }: Progress, now: number): Promise<Progress> {
+  const larger = (column: string) => sql<number>`case when ${sql.ref(`excluded.${column}`)} > ${sql.ref(`lecture_progress.${column}`)} then ${sql.ref(`excluded.${column}`)} else ${sql.ref(`lecture_progress.${column}`)} end`
+  const row = await db.insertInto('lecture_progress')
+    .values({ lecture_id: lectureId, student_id: studentId, position_ms: positionMs, watched_ms: watchedMs, updated_at: now })
+    .onConflict((conflict) => conflict.columns(['lecture_id', 'student_id']).doUpdateSet({ position_ms: larger('position_ms'), watched_ms: larger('watched_ms'), updated_at: now }))
+    .returning(['position_ms', 'watched_ms']).executeTakeFirstOrThrow()
+  return { lectureId, studentId, positionMs: row.position_ms, watchedMs: row.watched_ms }
+}
+
+/** The progress in a course: of one student, or of everyone who is subscribed now. */
+export async function listProgress (db: Kysely<Database>, courseId: string, studentId?: string): Promise<Progress[]> {
+  const rows = await db.selectFrom('lecture_progress')
+    .innerJoin('lectures', 'lectures.id', 'lecture_progress.lecture_id')
+    .innerJoin('subscriptions', (join) => join.onRef('subscriptions.course_id', '=', 'lectures.course_id').onRef('subscriptions.student_id', '=', 'lecture_progress.student_id'))
+    .select(['lecture_id', 'lecture_progress.student_id', 'position_ms', 'watched_ms'])
+    .where('lectures.course_id', '=', courseId)
+    .$if(studentId !== undefined, (query) => query.where('lecture_progress.student_id', '=', studentId!)).execute()
+  return rows.map((row) => ({ lectureId: row.lecture_id, studentId: row.student_id, positionMs: row.position_ms, watchedMs: row.watched_ms }))
+}

@@ -1,0 +1,105 @@
+import type { Kysely } from 'kysely'
+import type { Database } from '../database/tables.js'
+import { SECOND, type Clock } from '../time.js'
+import type { ViewCounts, Views } from '../views/views.js'
+import type { Lectures, LectureWithMedia } from './lectures.js'
+import { insertProgress, listProgress, type Progress } from './progress-store.js'
+import { findSubscriberCount } from './subscription-store.js'
+
+/** A lecture is completed when so much of it was watched. */
+const COMPLETED_SHARE = 0.9
+
+export interface LectureProgress { lectureId: string, positionSeconds: number, percent: number, completed: boolean }
+export interface CourseProgress { percent: number, lectures: LectureProgress[] }
+export interface LectureFigures extends ViewCounts { lectureId: string, title: string, started: number, completed: number }
+export interface CourseFigures { subscribers: number, lectures: LectureFigures[], dropOffLectureId: string | null }
+
+export type ProgressBook = ReturnType<typeof createProgress>
+
+/** How far students are, and where they stop. */
+export function createProgress ({ db, lectures, views, now }: { db: Kysely<Database>, lectures: Lectures, views: Views, now: Clock }) {
+  return {
+    /** Reports how far a student is; the largest of all reports counts, and nothing counts beyond the lecture's length. */
+    async report (studentId: string, { lecture, media }: LectureWithMedia, positionSeconds: number, watchedSeconds: number): Promise<LectureProgress> {
+      const within = (seconds: number) => Math.min(Math.round(seconds * SECOND), media.durationMs ?? Number.MAX_SAFE_INTEGER)
+      const known = await insertProgress(db, { lectureId: lecture.id, studentId, positionMs: within(positionSeconds), watchedMs: within(watchedSeconds) }, now())
+      return progressOf({ lecture, media }, known)
+    },
+
+    /** A student's progress in a course: by lecture, and in all by how much of its length was watched. */
+    async ofStudent (studentId: string, courseId: string): Promise<CourseProgress> {
+      const all = await lectures.list(courseId)
+      const known = new Map((await listProgress(db, courseId, studentId)).map((progress) => [progress.lectureId, progress]))
+      const total = all.reduce((sum, { media }) => sum + (media.durationMs ?? 0), 0)
+      const watched = all.reduce((sum, { lecture, media }) => sum + Math.min(known.get(lecture.id)?.watchedMs ?? 0, media.durationMs ?? 0), 0)
+      return { percent: percentOf(watched, total), lectures: all.map((one) => progressOf(one, known.get(one.lecture.id))) }
+    },
+
+    /**
+     * The figures of a course, of those who are subscribed now. The drop-off is the lecture that most students left unfinished as the
+     * last they started; the earlier one of equals, null if nobody did.
+     */
+    async figures (courseId: string): Promise<CourseFigures> {
+      const all = await lectures.list(courseId)
+      const progress = await listProgress(db, courseId)
+      const counts = await views.counts(all.map(({ media }) => media.id))
+      const byLecture = groupByLecture(progress)
+      return {
+        subscribers: await findSubscriberCount(db, courseId),
+        lectures: all.map((one) => {
+          const reports = byLecture.get(one.lecture.id) ?? []
+          const { totalViews = 0, uniqueViewers = 0 } = counts.get(one.media.id) ?? {}
+          return { lectureId: one.lecture.id, title: one.lecture.title, totalViews, uniqueViewers, started: reports.length, completed: reports.filter((report) => isCompleted(one, report)).length }
+        }),
+        dropOffLectureId: dropOff(all, progress)
+      }
+    }
+  }
+}
+
+function progressOf (one: LectureWithMedia, known: Progress | undefined): LectureProgress {
+  return {
+    lectureId: one.lecture.id,
+    positionSeconds: (known?.positionMs ?? 0) / SECOND,
+    percent: percentOf(known?.watchedMs ?? 0, one.media.durationMs ?? 0),
+    completed: known !== undefined && isCompleted(one, known)
+  }
+}
+
+function isCompleted ({ media }: LectureWithMedia, { watchedMs }: Progress): boolean {
+  return media.durationMs !== null && watchedMs >= COMPLETED_SHARE * media.durationMs
+}
+
+/** With one decimal, at most 100; 0 of nothing. */
+function percentOf (part: number, whole: number): number {
+  return whole === 0 ? 0 : Math.min(100, Math.round(1000 * part / whole) / 10)
+}
+
+function groupByLecture (progress: Progress[]): Map<string, Progress[]> {
+  const groups = new Map<string, Progress[]>()
+  for (const one of progress) {
+    const group = groups.get(one.lectureId)
+    if (group === undefined) groups.set(one.lectureId, [one])
+    else group.push(one)
+  }
+  return groups
+}
+
+function dropOff (all: LectureWithMedia[], progress: Progress[]): string | null {
+  const byId = new Map(all.map((one) => [one.lecture.id, one]))
+  const furthest = new Map<string, Progress>()
+  for (const one of progress) {
+    const before = furthest.get(one.studentId)
+    const position = byId.get(one.lectureId)?.lecture.position
+    // A lecture that was added between the two reads.
+    if (position === undefined) continue
+    if (before === undefined || position > byId.get(before.lectureId)!.lecture.position) furthest.set(one.studentId, one)
+  }
+  const stops = new Map<string, number>()
+  for (const one of furthest.values()) {
+    if (!isCompleted(byId.get(one.lectureId)!, one)) stops.set(one.lectureId, (stops.get(one.lectureId) ?? 0) + 1)
+  }
+  let worst: string | null = null
+  for (const { lecture } of all) if ((stops.get(lecture.id) ?? 0) > (worst === null ? 0 : stops.get(worst)!)) worst = lecture.id
+  return worst
+}

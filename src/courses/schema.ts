@@ -1,0 +1,103 @@
+import { Type, type Static } from '@sinclair/typebox'
+import { line, moment, paragraph, uuid } from '../text-fields.js'
+import { SECOND, isoTime } from '../time.js'
+
+export interface Course {
+  id: string
+  ownerId: string
+  title: string
+  description: string
+  premium: boolean
+  durationMs: number
+  lecturesCount: number
+  createdAt: number
+  updatedAt: number
+}
+
+export interface Lecture {
+  id: string
+  courseId: string
+  mediaId: string
+  title: string
+  description: string
+  category: string
+  subcategory: string
+  position: number
+  createdAt: number
+  updatedAt: number
+}
+
+export interface Subscription { id: string, studentId: string, courseId: string, createdAt: number }
+
+const courseFields = {
+  title: line(200, { examples: ['Introduction to Algorithms'] }),
+  description: paragraph(1000, { examples: ['Sorting, searching, and why it matters.'] }),
+  premium: Type.Boolean({ description: 'Lectures of premium courses are protected streams.' })
+}
+export const CourseBody = Type.Object({ ...courseFields, premium: Type.Boolean({ default: false }) }, { additionalProperties: false })
+export const CoursePatch = Type.Partial(Type.Object(courseFields), { additionalProperties: false, minProperties: 1 })
+
+const lectureFields = {
+  title: line(200, { examples: ['Sorting'] }),
+  description: paragraph(1000, { examples: ['From bubble sort to quicksort.'] }),
+  category: line(100, { examples: ['Computer science'] }),
+  subcategory: line(100, { examples: ['Algorithms'] })
+}
+const courseId = uuid({ description: 'The course to add to.', examples: ['019377a4-3f00-7000-8000-000000000000'] })
+
+/** The text fields of one lecture's form. */
+export const LectureFields = Type.Object({ ...lectureFields, course_id: courseId }, { additionalProperties: false })
+export const LecturePatch = Type.Partial(Type.Object(lectureFields), { additionalProperties: false, minProperties: 1 })
+/** The text fields of a batch's form; each entry of the array in `lectures_data` is a {@link LectureFields}. */
+export const BatchFields = Type.Object({
+  lectures_data: Type.String({ description: 'A JSON array with one object for each file, in the same order: title, description, category, subcategory, course_id.' }),
+  course_id: Type.Optional(Type.String({ description: 'The course of those that name none.' }))
+}, { additionalProperties: false })
+export const SubscribeBody = Type.Object({ course_id: courseId }, { additionalProperties: false })
+
+export const CourseReply = Type.Object({
+  id: uuid(),
+  title: Type.String(),
+  description: Type.String(),
+  duration: Type.Number({ description: 'Seconds, the sum over its lectures.' }),
+  lectures_count: Type.Integer(),
+  premium: Type.Boolean(),
+  instructor_id: uuid(),
+  created_at: moment(),
+  updated_at: moment()
+})
+export const ListedCourse = Type.Object({
+  ...CourseReply.properties,
+  instructor: Type.Object({ first_name: Type.Union([Type.String(), Type.Null()]), last_name: Type.Union([Type.String(), Type.Null()]) })
+})
+export const LectureReply = Type.Object({
+  id: uuid(),
+  title: Type.String(),
+  description: Type.String(),
+  asset_id: Type.String(),
+  playback_id: Type.String(),
+  url: Type.String({ description: 'Minted for you when it is read; it expires.' }),
+  duration: Type.Number({ description: 'Seconds.' }),
+  category: Type.String(),
+  subcategory: Type.String(),
+  course_id: uuid(),
+  position: Type.Integer({ description: '1 for the first.' }),
+  status: Type.String({ enum: ['ready', 'processing', 'failed'] }),
+  created_at: moment(),
+  updated_at: moment()
+})
+export const SubscriptionReply = Type.Object({ id: uuid(), student_id: uuid(), course_id: uuid(), created_at: moment() })
+
+export function courseReply (course: Course): Static<typeof CourseReply> {
+  return {
+    id: course.id,
+    title: course.title,
+    description: course.description,
+    duration: course.durationMs / SECOND,
+    lectures_count: course.lecturesCount,
+    premium: course.premium,
+    instructor_id: course.ownerId,
+    created_at: isoTime(course.createdAt),
+    updated_at: isoTime(course.updatedAt)
+  }
+}

@@ -1,0 +1,46 @@
+import type { Kysely } from 'kysely'
+import { v7 as uuidv7 } from 'uuid'
+import type { Database } from '../database/tables.js'
+import { ApiError } from '../errors.js'
+import { createFactsCache } from '../facts-cache.js'
+import type { Clock } from '../time.js'
+import { findCourse } from './course-store.js'
+import type { Subscription } from './schema.js'
+import { deleteSubscription, findSubscribed, findSubscribedToMedia, insertSubscription } from './subscription-store.js'
+
+export type Subscriptions = ReturnType<typeof createSubscriptions>
+
+/** Which student may watch the lectures of which course. */
+export function createSubscriptions ({ db, now }: { db: Kysely<Database>, now: Clock }) {
+  const toMedia = createFactsCache<true>(async (key) => {
+    const [studentId, mediaId] = key.split(' ') as [string, string]
+    return await findSubscribedToMedia(db, studentId, mediaId) || undefined
+  })
+
+  return {
+    /** Throws `not_found` for an unknown course, `already_subscribed` the second time. */
+    async subscribe (studentId: string, courseId: string): Promise<Subscription> {
+      if (await findCourse(db, courseId) === undefined) throw new ApiError('not_found')
+      const subscription = { id: uuidv7(), studentId, courseId, createdAt: now() }
+      await insertSubscription(db, subscription)
+      toMedia.forgetAll()
+      return subscription
+    },
+
+    /** Access ends at once. Throws `not_found` if there was no subscription. */
+    async unsubscribe (studentId: string, courseId: string): Promise<void> {
+      const found = await deleteSubscription(db, studentId, courseId)
+      toMedia.forgetAll()
+      if (!found) throw new ApiError('not_found')
+    },
+
+    /** Throws `not_found` for an unknown course, `not_subscribed` for a student without it. */
+    async require (studentId: string, courseId: string): Promise<void> {
+      if (await findCourse(db, courseId) === undefined) throw new ApiError('not_found')
+      if (!await findSubscribed(db, studentId, courseId)) throw new ApiError('not_subscribed')
+    },
+
+    /** Whether a student is subscribed to a course that holds a media, at most a second ago. */
+    coversMedia: async (studentId: string, mediaId: string): Promise<boolean> => await toMedia.get(`${studentId} ${mediaId}`) === true
+  }
+}
