@@ -47,12 +47,12 @@ t.test('1,000 random ranges are slices of the file', async (t) => {
   await Promise.all(Array.from({ length: 8 }, async () => {
     for (let index = 0; index < 125; index++) {
       const start = randomInt(size)
-      const end = index % 5 === 0 ? randomInt(start, size) : Math.min(size - 1, start + randomInt(100_000))
+      const end = index % 25 === 0 ? randomInt(start, size) : Math.min(size - 1, start + randomInt(100_000))
       const [range, expected] = [
         [`bytes=${start}-${end}`, content.subarray(start, end + 1)],
         [`bytes=${start}-`, content.subarray(start)],
         [`bytes=-${size - start}`, content.subarray(start)]
-      ][index % 20 === 0 ? 1 : index % 20 === 1 ? 2 : 0] as [string, Buffer]
+      ][index % 50 === 0 ? 1 : index % 50 === 1 ? 2 : 0] as [string, Buffer]
       const { status, headers, body } = await ask(origin, link, { headers: { range } })
       const right = status === 206 && body.equals(expected) && headers['content-range'] === `bytes ${start}-${start + expected.length - 1}/${size}` && headers['content-length'] === String(expected.length)
       if (!right) wrong++
