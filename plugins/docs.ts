@@ -13,12 +13,15 @@ const PAGE_CSP = "default-src 'self'; img-src 'self' data: blob:; style-src 'sel
 /** Put there by the build, from the development dependency. */
 const REDOC_BUNDLE = new URL('../assets/redoc.standalone.js', import.meta.url)
 
-// The style hides a logo that the bundle would fetch from its maker.
+/** A logo that the bundle would fetch from its maker; the page hides its place. */
+const REDOC_LOGO = 'https://cdn.redoc.ly/redoc/logo-mini.svg'
+
 const REDOC_PAGE = `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Playgate API</title>
+<link rel="icon" href="data:,">
 <style>body { margin: 0 } a[href="https://redocly.com/redoc/"] { display: none }</style>
 <redoc spec-url="/openapi.json" disable-google-font></redoc>
 <script src="/redoc/redoc.standalone.js"></script>
@@ -71,7 +74,7 @@ export default fp<Options>(async (app, { publicUrl, version }) => {
   app.get('/redoc', { schema: { hide: true } }, (_request, reply) =>
     reply.header('content-security-policy', PAGE_CSP).type('text/html; charset=utf-8').send(REDOC_PAGE))
   app.get('/redoc/redoc.standalone.js', { schema: { hide: true } }, async (_request, reply) =>
-    reply.type('text/javascript; charset=utf-8').header('cache-control', 'public, max-age=3600').send(await readFile(REDOC_BUNDLE)))
+    reply.type('text/javascript; charset=utf-8').header('cache-control', 'public, max-age=3600').send((await readFile(REDOC_BUNDLE, 'utf8')).replaceAll(REDOC_LOGO, 'data:,')))
 }, { name: 'docs', dependencies: ['errors', 'limits'] })
 
 /** Adds a multipart form to the bodies a route takes: it is checked as it streams in, not by the body's schema. */

@@ -9,8 +9,9 @@ export default fp<{ publicUrl: string | undefined }>(async (app, { publicUrl }) 
   app.decorateRequest('origin', {
     getter (this: FastifyRequest) {
       if (publicUrl !== undefined) return publicUrl
-      const { localAddress, localPort } = this.socket
-      return `${this.protocol}://${HOST.test(this.host) ? this.host : `${localAddress}:${localPort}`}`
+      const { localAddress = '', localPort } = this.socket
+      const here = `${localAddress.includes(':') ? `[${localAddress}]` : localAddress}:${localPort}`
+      return `${this.protocol}://${HOST.test(this.host) ? this.host : here}`
     }
   })
   app.decorateRequest('rawQuery', {

@@ -1,5 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import { once } from 'node:events'
 import type { Admission, StreamGate } from '../src/access/stream-gate.js'
 import { ApiError } from '../src/errors.js'
 import { answerFor } from '../src/playback/answer.js'
@@ -48,7 +49,7 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, blobs, no
     return await gate.admitViewer(request.signedIn(), id)
   }
 
-  function setMediaHeaders (reply: FastifyReply, { media, link }: Admission): void {
+  function setMediaHeaders (reply: FastifyReply, { link }: Admission): void {
     const secondsLeft = link === undefined ? 0 : Math.max(0, link.expiresAt - Math.floor(now() / SECOND))
     reply.headers({
       'x-content-type-options': 'nosniff',
@@ -57,7 +58,6 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, blobs, no
       'referrer-policy': 'no-referrer',
       'cache-control': `private, max-age=${secondsLeft}`
     })
-    if (media.contentType !== null) reply.headers({ 'content-disposition': inlineDisposition(media.title, media.contentType) })
   }
 
   async function sendElsewhere (request: FastifyRequest, reply: FastifyReply, admission: Admission): Promise<FastifyReply> {
@@ -71,11 +71,13 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, blobs, no
     const validators = { etag: entityTag(media.sha256!), lastModified: media.createdAt }
     const { status, headers, body } = answerFor({ method: request.method, range, ifNoneMatch, ifModifiedSince, ifRange: ifRange as string }, media.sizeBytes!, validators, now())
     if (status === 416) throw new ApiError('range_not_satisfiable', { headers })
-    reply.code(status).headers(headers)
+    // A pipelined response has no socket before its turn, and would never hear that its client has left: it opens nothing until then.
+    if (body !== undefined && reply.raw.socket === null) await once(reply.raw, 'socket')
+    const file = body && await blobs.open(media.blobName!)
+    if (body !== undefined && file === undefined) throw new ApiError('not_found')
+    reply.code(status).headers(headers).header('content-disposition', inlineDisposition(media.title, media.contentType!))
     if (status !== 304) reply.type(media.contentType!)
-    if (body === undefined) return reply.send()
-    const file = await blobs.open(media.blobName!)
-    if (file === undefined) throw new ApiError('not_found')
+    if (body === undefined || file === undefined) return reply.send()
     if (body.start === 0) await countView(request, admission)
     onBytes(body.end - body.start + 1)
     return reply.send(new FilePump(file, body, reply.raw))

@@ -39,12 +39,23 @@ function entityTagsOf (header: string): string[] {
   return header.match(/(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"/g) ?? []
 }
 
-/** Whole seconds of an HTTP date, in any of its three forms; undefined for what is none. */
+const DAY_NAMES = '(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)'
+const LONG_DAY_NAMES = '(?:Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday)'
+const MONTH = '(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)'
+const TIME = '[0-2]\\d:[0-5]\\d:[0-6]\\d'
+const IMF_FIXDATE = new RegExp(`^${DAY_NAMES}, \\d\\d ${MONTH} \\d{4} ${TIME} GMT$`)
+const RFC850_DATE = new RegExp(`^${LONG_DAY_NAMES}, \\d\\d-${MONTH}-\\d\\d ${TIME} GMT$`)
+const ASCTIME_DATE = new RegExp(`^${DAY_NAMES} ${MONTH} [ \\d]\\d ${TIME} \\d{4}$`)
+
+/** Whole seconds of an HTTP date, in any of its three forms (RFC 9110, 5.6.7); undefined for what is none. `Date.parse` alone takes nearly anything. */
 function httpDate (value: string | undefined): number | undefined {
-  if (value === undefined || !/^[A-Z][a-z]{2,8},? /.test(value)) return undefined
-  const asctime = /^[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d{2}:\d{2}:\d{2} \d{4}$/.test(value)
+  if (value === undefined) return undefined
+  const asctime = ASCTIME_DATE.test(value)
+  if (!asctime && !IMF_FIXDATE.test(value) && !RFC850_DATE.test(value)) return undefined
   const milliseconds = Date.parse(asctime ? `${value} GMT` : value)
-  return Number.isNaN(milliseconds) ? undefined : Math.floor(milliseconds / 1000)
+  // A day that its month does not have is carried into the next one.
+  const day = Number(/\d+/.exec(value)![0])
+  return Number.isNaN(milliseconds) || new Date(milliseconds).getUTCDate() !== day ? undefined : wholeSeconds(milliseconds)
 }
 
 function wholeSeconds (milliseconds: number): number {

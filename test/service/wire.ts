@@ -1,0 +1,36 @@
+import { randomBytes } from 'node:crypto'
+import { request, type IncomingHttpHeaders } from 'node:http'
+
+export interface WireReply { status: number, headers: IncomingHttpHeaders, body: Buffer }
+export interface Ask { method?: string, headers?: Record<string, string>, from?: string }
+
+/** One request over a socket of its own, sent from an address of this machine; `target` is a path, sent as it is. */
+export function ask (origin: string, target: string, { method = 'GET', headers = {}, from }: Ask = {}): Promise<WireReply> {
+  const { hostname, port } = new URL(origin)
+  const host = hostname.replaceAll(/[[\]]/g, '')
+  return new Promise((resolve, reject) => {
+    request({ host, port, path: target, method, headers, localAddress: from, agent: false }, (response) => {
+      const chunks: Buffer[] = []
+      response.on('data', (chunk: Buffer) => chunks.push(chunk)).on('error', reject)
+        .on('end', () => resolve({ status: response.statusCode!, headers: response.headers, body: Buffer.concat(chunks) }))
+    }).on('error', reject).end()
+  })
+}
+
+/** A valid WAV of so many bytes of 16-bit stereo noise: large, and no two stretches of it alike. */
+export function noiseWav (bytes: number): Buffer {
+  const header = Buffer.alloc(44)
+  header.write('RIFF', 0)
+  header.writeUInt32LE(36 + bytes, 4)
+  header.write('WAVEfmt ', 8)
+  header.writeUInt32LE(16, 16)
+  header.writeUInt16LE(1, 20)
+  header.writeUInt16LE(2, 22)
+  header.writeUInt32LE(44_100, 24)
+  header.writeUInt32LE(176_400, 28)
+  header.writeUInt16LE(4, 32)
+  header.writeUInt16LE(16, 34)
+  header.write('data', 36)
+  header.writeUInt32LE(bytes, 40)
+  return Buffer.concat([header, randomBytes(bytes)])
+}
