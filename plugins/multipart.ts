@@ -22,10 +22,14 @@ export interface Form<T extends TObject> { fields: Static<T>, files: Array<{ dra
 const KiB = 1024
 const MAX_FIELD_BYTES = 64 * KiB
 const MAX_FIELDS = 20
+/** More than a socket gives at once: the parser never ends when a part it skips does not fit into its buffer. */
+const PART_BUFFER_BYTES = 256 * KiB
+/** How far back from its end a body's closing boundary is looked for: an epilogue may follow it. */
+const TAIL_BYTES = 4 * KiB
 
 /** Reads multipart forms as they stream in: files to drafts, fields checked by a schema, all of it arrived, or nothing kept. */
 export default fp(async (app) => {
-  await app.register(multipart, { throwFileSizeLimit: false })
+  await app.register(multipart, { throwFileSizeLimit: false, fileHwm: PART_BUFFER_BYTES } as object)
   app.decorateRequest('receiveForm', receiveForm)
 }, { name: 'multipart', dependencies: ['errors', 'validation'] })
 
@@ -37,6 +41,7 @@ async function receiveForm<T extends TObject> (this: FastifyRequest, { fields: s
   try {
     const limits = { fileSize: Infinity, files: maxFiles, fields: MAX_FIELDS, fieldSize: MAX_FIELD_BYTES, parts: MAX_FIELDS + maxFiles }
     for await (const part of this.parts({ limits })) {
+      if (part.fieldname === undefined) throw new ApiError('malformed_multipart')
       const known = part.type === 'file' ? fileFields : Object.keys(schema.properties)
       if (!known.includes(part.fieldname)) throw invalidField(part.fieldname, part.type === 'file' ? `is not a file field: expected ${fileFields.join(' or ')}` : 'is not a known field')
       if (part.type === 'file') {
@@ -47,7 +52,7 @@ async function receiveForm<T extends TObject> (this: FastifyRequest, { fields: s
       if (part.fieldname in fields) throw invalidField(part.fieldname, 'is given twice')
       fields[part.fieldname] = part.value
     }
-    if (!this.raw.complete) throw new ApiError('upload_incomplete')
+    if (this.raw.complete === false) throw new ApiError('upload_incomplete')
     if (!isClosed()) throw new ApiError('malformed_multipart')
     checkFields(this, schema, fields)
     return { fields: fields as Static<T>, files }
@@ -62,10 +67,9 @@ async function receiveForm<T extends TObject> (this: FastifyRequest, { fields: s
 /** The parser takes a body without its closing boundary for complete, so the end of the body is looked at here. */
 function watchClosingBoundary ({ raw, headers }: FastifyRequest): () => boolean {
   const boundary = /boundary=(?:"([^"]+)"|([^;\s]+))/i.exec(headers['content-type'] ?? '')
-  let last: Buffer = Buffer.alloc(0)
-  let beforeLast = last
-  raw.on('data', (chunk: Buffer) => { [beforeLast, last] = [last, chunk] })
-  return () => boundary !== null && Buffer.concat([beforeLast, last]).includes(`--${boundary[1] ?? boundary[2]}--`)
+  let tail: Buffer = Buffer.from('\r\n')
+  raw.on('data', (chunk: Buffer) => { tail = (chunk.length < TAIL_BYTES ? Buffer.concat([tail, chunk]) : chunk).subarray(-TAIL_BYTES) })
+  return () => boundary !== null && tail.includes(`\r\n--${boundary[1] ?? boundary[2]}--`)
 }
 
 function checkFields (request: FastifyRequest, schema: TObject, fields: object): void {
