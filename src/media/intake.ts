@@ -110,8 +110,10 @@ export function createIntake ({ db, blobs, prober, now, maxUploadBytes, quotaByt
         })
         return media
       } catch (error) {
-        await (blobName === undefined ? draft.discard() : removeUnlessOwned(blobName))
+        if (blobName !== undefined) await removeUnlessOwned(blobName)
         throw error
+      } finally {
+        await draft.discard()
       }
     },
 

@@ -65,8 +65,8 @@ function filtered<O> (query: SelectQueryBuilder<Database, 'media', O>, { ownerId
   if (ownerId !== undefined) query = query.where('owner_id', '=', ownerId)
   if (type !== undefined) query = query.where('type', '=', type)
   if (titlePart !== undefined) {
-    const pattern = `%${titlePart.toLowerCase().replaceAll(/[\\%_]/g, '\\$&')}%`
-    query = query.where(sql<boolean>`lower(title) like ${pattern} escape '\\'`)
+    const pattern = `%${titlePart.replaceAll(/[\\%_]/g, '\\$&')}%`
+    query = query.where(sql<boolean>`lower(title) like lower(${pattern}) escape '\\'`)
   }
   return query
 }

@@ -1,7 +1,7 @@
 import type { FileHandle } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 
-/** A file on its way in. Nobody sees it until it is published; one of the two must be called. */
+/** A file on its way in. Nobody sees it until it is published; no sweep of this process touches it until `discard`, which must be called in the end. */
 export interface Draft {
   /** Where a probe may read it. */
   readonly path: string
@@ -10,7 +10,7 @@ export interface Draft {
   readonly sha256: string
   /** Makes it permanent and answers its name. After that a power cut does not lose it. */
   publish (): Promise<string>
-  /** Removes it. Never throws. */
+  /** Lets go of it, and removes it unless it was published. Never throws. */
   discard (): Promise<void>
 }
 
@@ -28,7 +28,7 @@ export interface BlobStore {
   open (name: string): Promise<FileHandle | undefined>
   remove (name: string): Promise<void>
   removeDraft (name: string): Promise<void>
-  /** Everything there is, but for the drafts that this process is writing. */
+  /** Everything there is, but for the drafts of this process, published or not, that nobody has let go of. */
   list (): AsyncIterable<StoredItem>
   /** Throws unless a file can be made here. */
   check (): Promise<void>

@@ -40,7 +40,6 @@ export async function openDiskStore (folder: string): Promise<BlobStore> {
               await rename(path, join(blobs, name))
               await syncFolder(blobs)
             })
-            writing.delete(name)
             return name
           }
         }
