@@ -7,11 +7,7 @@ const HOST = /^(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?$/i
 /** What a request's address says: `origin`, where this server is reached, and `rawQuery`, which a link is judged by. */
 export default fp<{ publicUrl: string | undefined }>(async (app, { publicUrl }) => {
   app.decorateRequest('origin', {
-    getter (this: FastifyRequest) {
-      if (publicUrl !== undefined) return publicUrl
-      const { localAddress, localPort } = this.socket
-      return `${this.protocol}://${HOST.test(this.host) ? this.host : `${localAddress}:${localPort}`}`
-    }
+    getter (this: FastifyRequest) { return originOf(this, publicUrl) }
   })
   app.decorateRequest('rawQuery', {
     getter (this: FastifyRequest) {
@@ -20,6 +16,12 @@ export default fp<{ publicUrl: string | undefined }>(async (app, { publicUrl }) 
     }
   })
 }, { name: 'request-url' })
+
+/** Where a request reached this server: `publicUrl`, else what the request says itself. */
+export function originOf ({ protocol, host, socket }: FastifyRequest, publicUrl: string | undefined): string {
+  if (publicUrl !== undefined) return publicUrl
+  return `${protocol}://${HOST.test(host) ? host : `${socket.localAddress}:${socket.localPort}`}`
+}
 
 declare module 'fastify' {
   interface FastifyRequest {

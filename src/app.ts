@@ -6,12 +6,12 @@ import { performance } from 'node:perf_hooks'
 import { migrations } from '../migrations/index.js'
 import auth from '../plugins/auth.js'
 import docs from '../plugins/docs.js'
-import errors, { apiErrorOf } from '../plugins/errors.js'
+import errors, { apiErrorOf, sendProblem } from '../plugins/errors.js'
 import limits from '../plugins/limits.js'
 import metricsPlugin, { createMetrics } from '../plugins/metrics.js'
 import multipart from '../plugins/multipart.js'
 import requestLog from '../plugins/request-log.js'
-import requestUrl from '../plugins/request-url.js'
+import requestUrl, { originOf } from '../plugins/request-url.js'
 import securityHeaders from '../plugins/security-headers.js'
 import validation from '../plugins/validation.js'
 import accountRoutes from '../routes/accounts.js'
@@ -69,7 +69,7 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
     bodyLimit: 256 * KiB,
     connectionTimeout: IDLE_SOCKET_MS,
     routerOptions: { maxParamLength: 1024 },
-    frameworkErrors: (error, _request, reply) => reply.problem(apiErrorOf(error)),
+    frameworkErrors: (error, request, reply) => sendProblem(reply.header('x-request-id', request.id), apiErrorOf(error), originOf(request, config.publicUrl)),
     return503OnClosing: false
   }).withTypeProvider<TypeBoxTypeProvider>()
 
