@@ -21,6 +21,8 @@ interface Options {
 
 const tags = ['Media']
 const Params = Type.Object({ id: uuid() })
+/** Where a token is optional, a malformed id must meet the same rule as an unknown one: 401 without a token. */
+const AnyParams = Type.Object({ id: Type.String({ examples: ['019377a4-3f00-7000-8000-000000000000'] }) })
 const StreamUrlReply = Type.Object({
   stream_url: Type.String({ examples: ['http://127.0.0.1:8000/media/stream/019377a4-3f00-7000-8000-000000000000?exp=1764000000&gen=1&kid=…&lid=…&sub=…&sig=…'] }),
   expires_in: Type.Integer({ description: 'Seconds.' }),
@@ -39,7 +41,7 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { access, gate, i
         summary: 'One media',
         tags,
         security: [{ bearer: [] }, { login: [] }, {}],
-        params: Params,
+        params: AnyParams,
         response: { 200: MediaReply, ...problemResponses('not_authenticated', 'invalid_token', 'not_found') }
       }
     }, async (request) => {
@@ -53,7 +55,7 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { access, gate, i
         summary: 'Mint a link to the stream that expires',
         tags,
         security: [{ bearer: [] }, { login: [] }, {}],
-        params: Params,
+        params: AnyParams,
         querystring: Type.Object({
           expires_in: Type.Optional(Type.Unsafe<number | 'auto'>({
             anyOf: [{ type: 'integer', minimum: 1, maximum: maxLinkSeconds }, { const: 'auto' }],

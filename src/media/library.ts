@@ -1,4 +1,5 @@
 import type { Kysely } from 'kysely'
+import { validate as isUuid } from 'uuid'
 import { foreignKeyViolation } from '../database/dialect.js'
 import type { Database } from '../database/tables.js'
 import { ApiError } from '../errors.js'
@@ -16,8 +17,8 @@ export function createLibrary ({ db, blobs, now }: { db: Kysely<Database>, blobs
   const facts = createFactsCache<Media>((id) => findMedia(db, id))
 
   return {
-    /** A media, at most a second old; undefined if there is none. */
-    find: (id: string): Promise<Media | undefined> => facts.get(id),
+    /** A media, at most a second old; undefined if there is none, also for an id that is not well formed. */
+    find: async (id: string): Promise<Media | undefined> => isUuid(id) ? await facts.get(id.toLowerCase()) : undefined,
 
     /** A media as it is at this moment. */
     findNow: (id: string): Promise<Media | undefined> => findMedia(db, id),
