@@ -92,7 +92,7 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
     await Promise.all([sqliteCommit?.close(), passwords.close(), prober.close()])
   })
   const accounts = createAccounts({
-    db, passwords, now, failedLogins: createLoginGuard(windows), signupOpen: config.signupOpen, firstIsAdmin: config.environment !== 'production'
+    db, passwords, now, failedLogins: createLoginGuard(windows, now), signupOpen: config.signupOpen, firstIsAdmin: config.environment !== 'production'
   })
   const library = createLibrary({ db, blobs, now })
   const intake = createIntake({ db, blobs, prober, now, maxUploadBytes: config.maxUploadBytes, quotaBytes: config.quotaBytes })
@@ -114,7 +114,7 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
     await app.register(cors, { origin: config.corsOrigins.length > 0 ? config.corsOrigins : /^https?:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/, exposedHeaders: ['location', 'retry-after', 'x-request-id', 'content-range'] })
   }
   await app.register(securityHeaders)
-  await app.register(limits, { windows, perMinute: config.limitsPerMinute })
+  await app.register(limits, { windows, perMinute: config.limitsPerMinute, now })
   await app.register(docs, { publicUrl: config.publicUrl, version: VERSION })
   await app.register(metricsPlugin, {
     metrics,
