@@ -27,8 +27,8 @@ export const Email = Type.String({
 export const Password = Type.String({
   minLength: 8,
   maxLength: 72,
-  pattern: '^[^\\p{Cc}\\p{Cs}]*$',
-  errorMessage: 'must not contain control characters',
+  pattern: '^(?=[^]*\\S)[^\\p{Cc}\\p{Cs}]*$',
+  errorMessage: 'must not be blank, nor contain control characters',
   description: '8 characters at least, 72 bytes at most, not one of the 1,000 commonest.',
   examples: ['secure_password123']
 })
