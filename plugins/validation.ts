@@ -1,3 +1,4 @@
+import { TypeGuard, type TSchema } from '@sinclair/typebox'
 import { Ajv } from 'ajv'
 import addFormats from 'ajv-formats'
 import type { RouteOptions, preValidationHookHandler } from 'fastify'
@@ -11,6 +12,14 @@ export default fp(async (app) => {
     addFormats.default(ajv, ['email', 'date', 'date-time', 'uuid', 'uri', 'uri-reference'])
     return ajv.addFormat('web-address', isWebAddress)
   }) as [Ajv, Ajv]
+  const parseJson = app.getDefaultJsonParser('error', 'error')
+  app.removeContentTypeParser('application/json')
+  app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, text, done) => {
+    // Clients name the type out of habit, also where there is nothing to send.
+    const body = request.routeOptions.schema?.body as TSchema | undefined
+    if (text === '' && (body === undefined || TypeGuard.IsOptional(body))) done(null)
+    else void parseJson(request, text, done)
+  })
   app.addHook('onRoute', (route) => {
     if (route.schema?.body !== undefined) route.preValidation = [requireContentType(route), ...[route.preValidation ?? []].flat()]
   })
