@@ -110,7 +110,7 @@ const routes: FastifyPluginAsyncTypebox<{ accounts: Accounts }> = async (app, { 
       }
     }, async (request, reply) => {
       const account = await accounts.create(request.body)
-      return reply.code(201).send(accountReply(account))
+      return reply.code(201).header('location', `/users/${account.id}`).send(accountReply(account))
     })
   })
 }
