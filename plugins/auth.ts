@@ -12,6 +12,8 @@ interface Options { accounts: Accounts, keys: Keyring, tokenSeconds: number }
 const ISSUER = 'playgate'
 const AUDIENCE = 'playgate-api'
 const CACHED_TOKENS = 10_000
+/** Three parts, the last of 32 bytes: its last character carries two unused bits, which a decoder would let be anything. */
+const TOKEN = /^[\w-]+\.[\w-]+\.[\w-]{42}[AEIMQUYcgkosw048]$/
 /** RFC 6750, 2.1; the scheme in any case (RFC 9110, 11.1). */
 const BEARER = /^bearer(?: +([^ ]*))?$/i
 
@@ -30,6 +32,7 @@ export default fp<Options>(async (app, { accounts, keys, tokenSeconds }) => {
 
   /** Throws for anything but a token of ours that lives; one signed by a previous secret is ours too. */
   function subjectOf (token: string): string {
+    if (!TOKEN.test(token)) throw new Error('the token is not in the form of one')
     const { header } = app.jwt.decode<{ header: { kid?: unknown } }>(token)!
     const ring = keys.find(String(header.kid))
     if (ring === undefined) throw new Error('the token names no key of ours')
