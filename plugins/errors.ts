@@ -74,7 +74,7 @@ export function apiErrorOf (error: FastifyError): ApiError {
   return new ApiError('internal_error', { cause: error })
 }
 
-type SchemaError = NonNullable<FastifyError['validation']>[number] & { parentSchema?: { errorMessage?: string } }
+type SchemaError = NonNullable<FastifyError['validation']>[number] & { parentSchema?: { 'x-message'?: string } }
 
 function fieldErrorOf (error: SchemaError): FieldError {
   const { keyword, params, instancePath } = error
@@ -82,7 +82,7 @@ function fieldErrorOf (error: SchemaError): FieldError {
   if (keyword === 'required') return { path: [...at, params.missingProperty].join('.'), message: 'is required' }
   if (keyword === 'additionalProperties') return { path: [...at, params.additionalProperty].join('.'), message: 'is not a known field' }
   if (keyword === 'enum') return { path: at.join('.'), message: `must be one of ${(params.allowedValues as string[]).join(', ')}` }
-  const said = keyword === 'pattern' ? error.parentSchema?.errorMessage : undefined
+  const said = keyword === 'pattern' ? error.parentSchema?.['x-message'] : undefined
   return { path: at.join('.'), message: said ?? error.message ?? 'is not valid' }
 }
 
