@@ -47,7 +47,7 @@ async function receiveForm<T extends TObject> (this: FastifyRequest, { fields: s
       if (part.fieldname in fields) throw invalidField(part.fieldname, 'is given twice')
       fields[part.fieldname] = part.value
     }
-    if (!this.raw.complete) throw new ApiError('upload_incomplete')
+    if (this.raw.complete === false) throw new ApiError('upload_incomplete')
     if (!isClosed()) throw new ApiError('malformed_multipart')
     checkFields(this, schema, fields)
     return { fields: fields as Static<T>, files }
