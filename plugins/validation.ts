@@ -18,7 +18,7 @@ export default fp(async (app) => {
     // Clients name the type out of habit, also where there is nothing to send.
     const body = request.routeOptions.schema?.body as TSchema | undefined
     if (text === '' && (body === undefined || TypeGuard.IsOptional(body))) done(null)
-    else void parseJson(request, text, done)
+    else parseJson(request, text, done)
   })
   app.addHook('onRoute', (route) => {
     if (route.schema?.body !== undefined) route.preValidation = [requireContentType(route), ...[route.preValidation ?? []].flat()]
