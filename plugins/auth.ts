@@ -27,7 +27,7 @@ export default fp<Options>(async (app, { accounts, keys, tokenSeconds }) => {
     decode: { complete: true },
     sign: { algorithm: 'HS256', iss: ISSUER, aud: AUDIENCE, expiresIn: tokenSeconds, kid: keys.current.id },
     // The cache is by the token's SHA-256, and ends with the token.
-    verify: { algorithms: ['HS256'], allowedIss: ISSUER, allowedAud: AUDIENCE, requiredClaims: ['sub', 'iat', 'exp', 'jti'], cache: CACHED_TOKENS, errorCacheTTL: 0 }
+    verify: { algorithms: ['HS256'], allowedIss: ISSUER, allowedAud: AUDIENCE, requiredClaims: ['sub', 'iat', 'exp', 'jti', 'iss', 'aud'], cache: CACHED_TOKENS, errorCacheTTL: 0 }
   })
 
   /** Throws for anything but a token of ours that lives; one signed by a previous secret is ours too. */
