@@ -2,6 +2,7 @@ import jwt from '@fastify/jwt'
 import type { FastifyRequest, preParsingAsyncHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import { randomUUID } from 'node:crypto'
+import { validate as isUuid } from 'uuid'
 import type { Accounts } from '../src/accounts/accounts.js'
 import type { Role, Viewer } from '../src/accounts/schema.js'
 import { ApiError } from '../src/errors.js'
@@ -37,7 +38,7 @@ export default fp<Options>(async (app, { accounts, keys, tokenSeconds }) => {
     const ring = keys.find(String(header.kid))
     if (ring === undefined) throw new Error('the token names no key of ours')
     const { sub } = ring.id === keys.current.id ? app.jwt.verify<{ sub: unknown }>(token) : app.jwt.verify<{ sub: unknown }>(token, { key: ring.key })
-    if (typeof sub !== 'string') throw new Error('the token has no subject')
+    if (typeof sub !== 'string' || !isUuid(sub)) throw new Error('the token names no account')
     return sub
   }
 
