@@ -2,6 +2,7 @@ import jwt from '@fastify/jwt'
 import type { FastifyRequest, preParsingAsyncHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import { randomUUID } from 'node:crypto'
+import { validate as isUuid } from 'uuid'
 import type { Accounts } from '../src/accounts/accounts.js'
 import type { Role, Viewer } from '../src/accounts/schema.js'
 import { ApiError } from '../src/errors.js'
@@ -12,6 +13,8 @@ interface Options { accounts: Accounts, keys: Keyring, tokenSeconds: number }
 const ISSUER = 'playgate'
 const AUDIENCE = 'playgate-api'
 const CACHED_TOKENS = 10_000
+/** Three parts, the last of 32 bytes: its last character carries two unused bits, which a decoder would let be anything. */
+const TOKEN = /^[\w-]+\.[\w-]+\.[\w-]{42}[AEIMQUYcgkosw048]$/
 /** RFC 6750, 2.1; the scheme in any case (RFC 9110, 11.1). */
 const BEARER = /^bearer(?: +([^ ]*))?$/i
 
@@ -25,16 +28,17 @@ export default fp<Options>(async (app, { accounts, keys, tokenSeconds }) => {
     decode: { complete: true },
     sign: { algorithm: 'HS256', iss: ISSUER, aud: AUDIENCE, expiresIn: tokenSeconds, kid: keys.current.id },
     // The cache is by the token's SHA-256, and ends with the token.
-    verify: { algorithms: ['HS256'], allowedIss: ISSUER, allowedAud: AUDIENCE, requiredClaims: ['sub', 'iat', 'exp', 'jti'], cache: CACHED_TOKENS, errorCacheTTL: 0 }
+    verify: { algorithms: ['HS256'], allowedIss: ISSUER, allowedAud: AUDIENCE, requiredClaims: ['sub', 'iat', 'exp', 'jti', 'iss', 'aud'], cache: CACHED_TOKENS, errorCacheTTL: 0 }
   })
 
   /** Throws for anything but a token of ours that lives; one signed by a previous secret is ours too. */
   function subjectOf (token: string): string {
+    if (!TOKEN.test(token)) throw new Error('the token is not in the form of one')
     const { header } = app.jwt.decode<{ header: { kid?: unknown } }>(token)!
     const ring = keys.find(String(header.kid))
     if (ring === undefined) throw new Error('the token names no key of ours')
     const { sub } = ring.id === keys.current.id ? app.jwt.verify<{ sub: unknown }>(token) : app.jwt.verify<{ sub: unknown }>(token, { key: ring.key })
-    if (typeof sub !== 'string') throw new Error('the token has no subject')
+    if (typeof sub !== 'string' || !isUuid(sub)) throw new Error('the token names no account')
     return sub
   }
 

@@ -23,22 +23,7 @@ export default fp(async (app) => {
   const methodsOf = rememberRoutes(app)
 
   app.decorateReply('problem', function (this: FastifyReply, error: ApiError) {
-    const { code, statusCode, options } = error
-    for (const [name, value] of Object.entries(options.headers ?? {})) this.header(name, value)
-    if (statusCode === 401) this.header('www-authenticate', 'Bearer')
-    const [, title, detail] = problems[code]
-    const document = {
-      type: `${this.request.origin}/problems/${code}`,
-      title,
-      status: statusCode,
-      detail: options.detail ?? detail,
-      instance: this.request.originalUrl.split('?', 1)[0],
-      code,
-      request_id: this.request.id,
-      ...(options.errors && { errors: options.errors }),
-      ...options.extra
-    }
-    return this.code(statusCode).removeHeader('content-length').type('application/problem+json').header('cache-control', 'no-store').send(JSON.stringify(document))
+    return sendProblem(this, error, this.request.origin)
   })
 
   app.setErrorHandler((error: FastifyError, request, reply) => {
@@ -55,6 +40,25 @@ export default fp(async (app) => {
   })
 }, { name: 'errors', dependencies: ['request-url'] })
 
+/** Answers an error as a problem document. Needs no decorator: an address that can't be routed is answered before there are any. */
+export function sendProblem (reply: FastifyReply, { code, statusCode, options }: ApiError, origin: string): FastifyReply {
+  for (const [name, value] of Object.entries(options.headers ?? {})) reply.header(name, value)
+  if (statusCode === 401) reply.header('www-authenticate', 'Bearer')
+  const [, title, detail] = problems[code]
+  const document = {
+    type: `${origin}/problems/${code}`,
+    title,
+    status: statusCode,
+    detail: options.detail ?? detail,
+    instance: reply.request.originalUrl.split('?', 1)[0],
+    code,
+    request_id: reply.request.id,
+    ...(options.errors && { errors: options.errors }),
+    ...options.extra
+  }
+  return reply.code(statusCode).removeHeader('content-length').type('application/problem+json').header('cache-control', 'no-store').send(JSON.stringify(document))
+}
+
 /** Any error as one of the registry: what is not known is `internal_error`, with its cause kept for the log. */
 export function apiErrorOf (error: FastifyError): ApiError {
   if (error instanceof ApiError) return error
@@ -70,7 +74,7 @@ export function apiErrorOf (error: FastifyError): ApiError {
   return new ApiError('internal_error', { cause: error })
 }
 
-type SchemaError = NonNullable<FastifyError['validation']>[number] & { parentSchema?: { errorMessage?: string } }
+type SchemaError = NonNullable<FastifyError['validation']>[number] & { parentSchema?: { 'x-message'?: string } }
 
 function fieldErrorOf (error: SchemaError): FieldError {
   const { keyword, params, instancePath } = error
@@ -78,7 +82,7 @@ function fieldErrorOf (error: SchemaError): FieldError {
   if (keyword === 'required') return { path: [...at, params.missingProperty].join('.'), message: 'is required' }
   if (keyword === 'additionalProperties') return { path: [...at, params.additionalProperty].join('.'), message: 'is not a known field' }
   if (keyword === 'enum') return { path: at.join('.'), message: `must be one of ${(params.allowedValues as string[]).join(', ')}` }
-  const said = keyword === 'pattern' ? error.parentSchema?.errorMessage : undefined
+  const said = keyword === 'pattern' ? error.parentSchema?.['x-message'] : undefined
   return { path: at.join('.'), message: said ?? error.message ?? 'is not valid' }
 }
 

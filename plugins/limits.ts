@@ -5,9 +5,9 @@ import { addressKey } from '../src/address-key.js'
 import type { LimitGroup, Limits } from '../src/config.js'
 import { limitExceeded } from '../src/limits/limit-exceeded.js'
 import type { SlidingWindow } from '../src/limits/sliding-window.js'
-import { MINUTE } from '../src/time.js'
+import { MINUTE, type Clock } from '../src/time.js'
 
-interface Options { windows: SlidingWindow, perMinute: Limits }
+interface Options { windows: SlidingWindow, perMinute: Limits, now: Clock }
 
 /** CONTRACT §7: past so many times its limit in a window, a client is blocked. */
 const BLOCK_FACTOR = 5
@@ -16,7 +16,7 @@ const BLOCK_FACTOR = 5
  * Limits by client address, in groups: a route names its own by `config: { limit }`, the others share `api`, and
  * `none` is for media bytes and probes of the service. A limit of 0 is off.
  */
-export default fp<Options>(async (app, { windows, perMinute }) => {
+export default fp<Options>(async (app, { windows, perMinute, now }) => {
   /** What @fastify/rate-limit asks of a store, for one group. */
   class Store {
     readonly #group: string
@@ -45,7 +45,7 @@ export default fp<Options>(async (app, { windows, perMinute }) => {
     ban: 1,
     store: Store as never,
     keyGenerator: (request: FastifyRequest) => addressKey(request.ip),
-    errorResponseBuilder: (_request, { ban, ttl, max }) => limitExceeded({ blocked: ban, retryAfterMs: ttl }, { limit: max, windowMs: MINUTE })
+    errorResponseBuilder: (_request, { ban, ttl, max }) => limitExceeded({ blocked: ban, retryAfterMs: ttl }, { limit: max, windowMs: MINUTE }, now())
   })
   app.setNotFoundHandler(perMinute.api === 0 ? {} : { preHandler: app.rateLimit() }, app.answerUnknownRoute)
 }, { name: 'limits', dependencies: ['errors'] })

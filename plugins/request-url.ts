@@ -7,12 +7,7 @@ const HOST = /^(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?$/i
 /** What a request's address says: `origin`, where this server is reached, and `rawQuery`, which a link is judged by. */
 export default fp<{ publicUrl: string | undefined }>(async (app, { publicUrl }) => {
   app.decorateRequest('origin', {
-    getter (this: FastifyRequest) {
-      if (publicUrl !== undefined) return publicUrl
-      const { localAddress = '', localPort } = this.socket
-      const here = `${localAddress.includes(':') ? `[${localAddress}]` : localAddress}:${localPort}`
-      return `${this.protocol}://${HOST.test(this.host) ? this.host : here}`
-    }
+    getter (this: FastifyRequest) { return originOf(this, publicUrl) }
   })
   app.decorateRequest('rawQuery', {
     getter (this: FastifyRequest) {
@@ -21,6 +16,14 @@ export default fp<{ publicUrl: string | undefined }>(async (app, { publicUrl }) 
     }
   })
 }, { name: 'request-url' })
+
+/** Where a request reached this server: `publicUrl`, else what the request says itself. */
+export function originOf ({ protocol, host, socket }: FastifyRequest, publicUrl: string | undefined): string {
+  if (publicUrl !== undefined) return publicUrl
+  const { localAddress = '', localPort } = socket
+  const here = `${localAddress.includes(':') ? `[${localAddress}]` : localAddress}:${localPort}`
+  return `${protocol}://${HOST.test(host) ? host : here}`
+}
 
 declare module 'fastify' {
   interface FastifyRequest {

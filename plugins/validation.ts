@@ -1,6 +1,9 @@
+import { TypeGuard, type TSchema } from '@sinclair/typebox'
 import { Ajv } from 'ajv'
 import addFormats from 'ajv-formats'
+import type { RouteOptions, preValidationHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
+import { ApiError, invalidField } from '../src/errors.js'
 
 /** Bodies are taken at their word: `5` is no title. Query strings and paths are text, so numbers in them are read. */
 export default fp(async (app) => {
@@ -9,8 +12,34 @@ export default fp(async (app) => {
     addFormats.default(ajv, ['email', 'date', 'date-time', 'uuid', 'uri', 'uri-reference'])
     return ajv.addFormat('web-address', isWebAddress)
   }) as [Ajv, Ajv]
+  const parseJson = app.getDefaultJsonParser('error', 'error')
+  app.removeContentTypeParser('application/json')
+  app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, text, done) => {
+    // Clients name the type out of habit, also where there is nothing to send.
+    const body = request.routeOptions.schema?.body as TSchema | undefined
+    if (text === '' && (body === undefined || TypeGuard.IsOptional(body))) done(null)
+    else parseJson(request, text, done)
+  })
+  app.addHook('onRoute', (route) => {
+    if (route.schema?.body !== undefined) route.preValidation = [requireContentType(route), ...[route.preValidation ?? []].flat()]
+  })
   app.setValidatorCompiler(({ schema, httpPart }) => (httpPart === 'body' ? strict : coercing).compile(schema))
 }, { name: 'validation' })
+
+/**
+ * Refuses a body in a form that the route doesn't name: a parser may know it from another route, and where a schema is by content
+ * type, what it does not name would not be validated at all.
+ */
+function requireContentType ({ schema, config }: RouteOptions): preValidationHookHandler {
+  const { content } = schema!.body as { content?: object }
+  const taken = [...Object.keys(content ?? { 'application/json': {} }), ...(config?.form === undefined ? [] : ['multipart/form-data'])]
+  return ({ headers }, _reply, done) => {
+    const type = headers['content-type']?.split(';', 1)[0]!.trim().toLowerCase()
+    if (type !== undefined && !taken.includes(type)) throw new ApiError('unsupported_content_type')
+    if (type === undefined && content !== undefined) throw invalidField('', 'a body is required')
+    done()
+  }
+}
 
 function isWebAddress (value: string): boolean {
   if (/[\p{Cc}\p{Cs}\s]/u.test(value) || !URL.canParse(value)) return false

@@ -7,14 +7,15 @@ import {
 } from '../src/accounts/schema.js'
 import { ApiError } from '../src/errors.js'
 import { problemResponses } from '../src/problem-schema.js'
+import { line } from '../src/text-fields.js'
 
-const secret = Type.String({ minLength: 1, maxLength: 1024, examples: ['secure_password123'] })
+const secret = line(1024, { examples: ['secure_password123'] })
 const LoginBody = Type.Object({
-  email: Type.String({ minLength: 1, maxLength: 256, examples: ['ada@example.org'] }),
+  email: line(256, { examples: ['ada@example.org'] }),
   password: secret
 }, { additionalProperties: false })
 const PasswordForm = Type.Object({
-  username: Type.String({ minLength: 1, maxLength: 256, description: 'The email.' }),
+  username: line(256, { description: 'The email.' }),
   password: secret,
   grant_type: Type.Optional(Type.String()),
   scope: Type.Optional(Type.String()),
@@ -109,7 +110,7 @@ const routes: FastifyPluginAsyncTypebox<{ accounts: Accounts }> = async (app, { 
       }
     }, async (request, reply) => {
       const account = await accounts.create(request.body)
-      return reply.code(201).send(accountReply(account))
+      return reply.code(201).header('location', `/users/${account.id}`).send(accountReply(account))
     })
   })
 }

@@ -6,12 +6,12 @@ import { performance } from 'node:perf_hooks'
 import { migrations } from '../migrations/index.js'
 import auth from '../plugins/auth.js'
 import docs from '../plugins/docs.js'
-import errors, { apiErrorOf } from '../plugins/errors.js'
+import errors, { apiErrorOf, sendProblem } from '../plugins/errors.js'
 import limits from '../plugins/limits.js'
 import metricsPlugin, { createMetrics } from '../plugins/metrics.js'
 import multipart from '../plugins/multipart.js'
 import requestLog from '../plugins/request-log.js'
-import requestUrl from '../plugins/request-url.js'
+import requestUrl, { originOf } from '../plugins/request-url.js'
 import securityHeaders from '../plugins/security-headers.js'
 import validation from '../plugins/validation.js'
 import accountRoutes from '../routes/accounts.js'
@@ -73,7 +73,7 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
     bodyLimit: 256 * KiB,
     connectionTimeout: IDLE_SOCKET_MS,
     routerOptions: { maxParamLength: 1024 },
-    frameworkErrors: (error, _request, reply) => reply.problem(apiErrorOf(error)),
+    frameworkErrors: (error, request, reply) => sendProblem(reply.header('x-request-id', request.id), apiErrorOf(error), originOf(request, config.publicUrl)),
     return503OnClosing: false
   }).withTypeProvider<TypeBoxTypeProvider>()
 
@@ -101,7 +101,7 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
     await Promise.all([sqliteCommit?.close(), passwords.close(), prober.close()])
   })
   const accounts = createAccounts({
-    db, passwords, now, failedLogins: createLoginGuard(windows), signupOpen: config.signupOpen, firstIsAdmin: config.environment !== 'production'
+    db, passwords, now, failedLogins: createLoginGuard(windows, now), signupOpen: config.signupOpen, firstIsAdmin: config.environment !== 'production'
   })
   const library = createLibrary({ db, blobs, now })
   const intake = createIntake({ db, blobs, prober, now, maxUploadBytes: config.maxUploadBytes, quotaBytes: config.quotaBytes })
@@ -124,7 +124,7 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
     await app.register(cors, { origin: config.corsOrigins.length > 0 ? config.corsOrigins : /^https?:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/, exposedHeaders: ['location', 'retry-after', 'x-request-id', 'content-range'] })
   }
   await app.register(securityHeaders)
-  await app.register(limits, { windows, perMinute: config.limitsPerMinute })
+  await app.register(limits, { windows, perMinute: config.limitsPerMinute, now })
   await app.register(docs, { publicUrl: config.publicUrl, version: VERSION })
   await app.register(metricsPlugin, {
     metrics,

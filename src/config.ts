@@ -160,12 +160,17 @@ export function loadConfig (env: Record<string, string | undefined>): Config {
 function decode<T extends TObject> (schema: T, given: Record<string, string | undefined>, problems: string[]): Static<T> {
   const read: Record<string, unknown> = {}
   for (const [name, field] of Object.entries(schema.properties)) {
-    const value = given[name] === undefined ? field.default : Value.Convert(field, given[name])
+    const value = given[name] === undefined ? field.default : valueOf(field, given[name])
     const wrong = value === undefined ? undefined : problemOf(field, value)
     if (wrong !== undefined) problems.push(`${name}: ${wrong}`)
     read[name] = wrong === undefined ? value : field.default
   }
   return read as Static<T>
+}
+
+/** Digits alone are a number: a lenient reading would make `1e9` 1, and `true` too. */
+function valueOf (field: TSchema, text: string): unknown {
+  return field.type === 'integer' && /^-?\d+$/.test(text) ? Number(text) : text
 }
 
 function problemOf (field: TSchema, value: unknown): string | undefined {

@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox'
 
 /** A pattern's meaning for people, shown instead of the regular expression. */
-const said = (meaning: string) => ({ errorMessage: meaning })
+const said = (meaning: string) => ({ 'x-message': meaning })
 
 /** One line of text with something to read in it: no control characters, no lone surrogates. */
 export const line = (maxLength: number, options: object = {}) => Type.String({

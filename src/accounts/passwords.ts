@@ -23,7 +23,7 @@ export function checkPassword (password: string, path = 'password'): void {
 /** Bcrypt in worker threads, with a bounded queue: both throw `overloaded` (503) when it is full. */
 export interface PasswordHasher {
   hash (password: string): Promise<string>
-  /** Compares with the stored hash, or, where there is none, with one of the same cost: equal time, always false. */
+  /** Compares with the stored hash, or, where there is none, with one of the same cost: equal time, always false. So is one that bcrypt would cut. */
   matches (password: string, hash: string | undefined): Promise<boolean>
   /** Tasks waiting or running. */
   pending (): number
@@ -50,7 +50,8 @@ export function createPasswordHasher (cost = BCRYPT_COST, maxWaiting = MAX_WAITI
     async matches (password, hash) {
       stranger ??= run<string>({ password: 'no account has this one', cost }).catch((error) => { stranger = undefined; throw error })
       const strangerHash = await stranger
-      return await run<boolean>({ password, hash: hash ?? strangerHash }) && hash !== undefined
+      const matched = await run<boolean>({ password, hash: hash ?? strangerHash })
+      return matched && hash !== undefined && Buffer.byteLength(password) <= MAX_PASSWORD_BYTES
     },
     pending: () => pool.queueSize + pool.threads.length,
     close: () => pool.close({ force: true })

@@ -27,8 +27,8 @@ export const Email = Type.String({
 export const Password = Type.String({
   minLength: 8,
   maxLength: 72,
-  pattern: '^[^\\p{Cc}\\p{Cs}]*$',
-  errorMessage: 'must not contain control characters',
+  pattern: '^(?=[^]*\\S)[^\\p{Cc}\\p{Cs}]*$',
+  'x-message': 'must not be blank, nor contain control characters',
   description: '8 characters at least, 72 bytes at most, not one of the 1,000 commonest.',
   examples: ['secure_password123']
 })
@@ -42,8 +42,8 @@ export const RegisterBody = Type.Object({
   email: Email,
   password: Password,
   date_of_birth: Type.String({ format: 'date', description: 'Not before 1900, nor in the future.', examples: ['1990-01-01'] }),
-  mobile_number: Type.String({ pattern: '^\\+?[0-9]{10,15}$', errorMessage: 'must be 10 to 15 digits, with an optional +', examples: ['+1234567890'] }),
-  role: Type.String({ pattern: '^([iI][nN][sS][tT][rR][uU][cC][tT][oO][rR]|[sS][tT][uU][dD][eE][nN][tT])$', errorMessage: 'must be instructor or student', examples: ['student'] })
+  mobile_number: Type.String({ pattern: '^\\+?[0-9]{10,15}$', 'x-message': 'must be 10 to 15 digits, with an optional +', examples: ['+1234567890'] }),
+  role: Type.String({ pattern: '^([iI][nN][sS][tT][rR][uU][cC][tT][oO][rR]|[sS][tT][uU][dD][eE][nN][tT])$', 'x-message': 'must be instructor or student', examples: ['student'] })
 }, { additionalProperties: false })
 
 const accountFields = {

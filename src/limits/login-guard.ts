@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { MINUTE } from '../time.js'
+import { MINUTE, type Clock } from '../time.js'
 import { limitExceeded } from './limit-exceeded.js'
 import type { SlidingWindow } from './sliding-window.js'
 
@@ -10,14 +10,14 @@ const FAILURES_PER_MINUTE = 10
  * Guards accounts against guessing from many addresses. Each login takes a place among the failures before its password is
  * looked at, so that parallel guesses can't slip by, and gives it back if it was right.
  */
-export function createLoginGuard (windows: SlidingWindow, limit = FAILURES_PER_MINUTE) {
+export function createLoginGuard (windows: SlidingWindow, now: Clock, limit = FAILURES_PER_MINUTE) {
   const rule = { limit, windowMs: MINUTE, blockAfter: 0 }
   return {
     /** Throws `rate_limit_exceeded` when the account has had too many failures; answers how to give the place back. */
     async reserve (email: string): Promise<() => void> {
       const key = `failed-login:${createHash('sha256').update(email).digest('base64url')}`
       const verdict = await windows.hit(key, rule)
-      if (!verdict.allowed) throw limitExceeded(verdict, rule)
+      if (!verdict.allowed) throw limitExceeded(verdict, rule, now())
       return () => { windows.undo(key).catch(() => {}) }
     }
   }
