@@ -60,14 +60,14 @@ export function sendProblem (reply: FastifyReply, { code, statusCode, options }:
 }
 
 /** Any error as one of the registry: what is not known is `internal_error`, with its cause kept for the log. */
-export function apiErrorOf (error: FastifyError): ApiError {
+export function apiErrorOf (error: Partial<FastifyError>): ApiError {
   if (error instanceof ApiError) return error
   if (error.validation !== undefined) {
     return error.validationContext === 'params'
       ? new ApiError('not_found', { cause: error })
       : new ApiError('validation_failed', { errors: error.validation.map(fieldErrorOf), cause: error })
   }
-  const code = frameworkCodes[error.code]
+  const code = frameworkCodes[error.code ?? '']
   if (code !== undefined) return new ApiError(code, { cause: error })
   if (isUnavailable(error)) return new ApiError('database_unavailable', { cause: error, headers: { 'retry-after': '2' } })
   if (error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500) return new ApiError('bad_request', { cause: error })

@@ -4,20 +4,21 @@ import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Readable } from 'node:stream'
 import { ApiError, invalidField } from '../src/errors.js'
-import type { Draft } from '../src/storage/blob-store.js'
 
-export interface FormOptions<T extends TObject> {
+export interface FormOptions<T extends TObject, F> {
   /** What the text fields must be; they may come before or after the files. */
   fields: T
   /** Names under which files are taken. */
   fileFields: string[]
   maxFiles: number
   /** Takes a file's bytes as they come. */
-  receive (source: Readable, fileName: string): Promise<Draft>
+  receive (source: Readable): Promise<F>
+  /** Undoes {@link receive}, for a form that is refused. */
+  discard (received: F): Promise<void>
 }
 
-/** The files in the order they came; whoever gets a form publishes or discards each of its drafts. */
-export interface Form<T extends TObject> { fields: Static<T>, files: Array<{ draft: Draft, fileName: string }> }
+/** The files in the order they came, as they were received: whoever gets a form has to use or discard each of them. */
+export interface Form<T extends TObject, F> { fields: Static<T>, files: Array<{ received: F, fileName: string }> }
 
 const KiB = 1024
 const MAX_FIELD_BYTES = 64 * KiB
@@ -33,9 +34,9 @@ export default fp(async (app) => {
   app.decorateRequest('receiveForm', receiveForm)
 }, { name: 'multipart', dependencies: ['errors', 'validation'] })
 
-async function receiveForm<T extends TObject> (this: FastifyRequest, { fields: schema, fileFields, maxFiles, receive }: FormOptions<T>): Promise<Form<T>> {
+async function receiveForm<T extends TObject, F> (this: FastifyRequest, { fields: schema, fileFields, maxFiles, receive, discard }: FormOptions<T, F>): Promise<Form<T, F>> {
   if (!this.isMultipart()) throw new ApiError('unsupported_content_type')
-  const files: Form<T>['files'] = []
+  const files: Form<T, F>['files'] = []
   const fields: Record<string, unknown> = {}
   const isClosed = watchClosingBoundary(this)
   try {
@@ -45,7 +46,7 @@ async function receiveForm<T extends TObject> (this: FastifyRequest, { fields: s
       const known = part.type === 'file' ? fileFields : Object.keys(schema.properties)
       if (!known.includes(part.fieldname)) throw invalidField(part.fieldname, part.type === 'file' ? `is not a file field: expected ${fileFields.join(' or ')}` : 'is not a known field')
       if (part.type === 'file') {
-        files.push({ draft: await receive(part.file, part.filename), fileName: part.filename })
+        files.push({ received: await receive(part.file), fileName: part.filename })
         continue
       }
       if (part.valueTruncated) throw invalidField(part.fieldname, `must not be longer than ${MAX_FIELD_BYTES} bytes`)
@@ -54,10 +55,10 @@ async function receiveForm<T extends TObject> (this: FastifyRequest, { fields: s
     }
     if (this.raw.complete === false) throw new ApiError('upload_incomplete')
     if (!isClosed()) throw new ApiError('malformed_multipart')
-    checkFields(this, schema, fields)
+    this.checkInput(schema, fields)
     return { fields: fields as Static<T>, files }
   } catch (error) {
-    await Promise.all(files.map(({ draft }) => draft.discard()))
+    await Promise.all(files.map(({ received }) => discard(received)))
     this.raw.unpipe()
     this.raw.resume()
     throw formError(this, error, fileFields, maxFiles)
@@ -70,11 +71,6 @@ function watchClosingBoundary ({ raw, headers }: FastifyRequest): () => boolean 
   let tail: Buffer = Buffer.from('\r\n')
   raw.on('data', (chunk: Buffer) => { tail = (chunk.length < TAIL_BYTES ? Buffer.concat([tail, chunk]) : chunk).subarray(-TAIL_BYTES) })
   return () => boundary !== null && tail.includes(`\r\n--${boundary[1] ?? boundary[2]}--`)
-}
-
-function checkFields (request: FastifyRequest, schema: TObject, fields: object): void {
-  const validate = request.getValidationFunction(schema) ?? request.compileValidationSchema(schema, 'body')
-  if (!validate(fields)) throw Object.assign(new Error('the form is not valid'), { validation: validate.errors, validationContext: 'body' })
 }
 
 function formError ({ raw }: FastifyRequest, error: unknown, fileFields: string[], maxFiles: number): unknown {
@@ -91,8 +87,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /**
      * The form this request carries, when all of it has arrived. Throws `unsupported_content_type`, `malformed_multipart`,
-     * `upload_incomplete`, `payload_too_large`, `validation_failed`, or what `receive` throws; no draft is left then.
+     * `upload_incomplete`, `payload_too_large`, `validation_failed`, or what `receive` throws; everything received is discarded then.
      */
-    receiveForm<T extends TObject> (options: FormOptions<T>): Promise<Form<T>>
+    receiveForm<T extends TObject, F> (options: FormOptions<T, F>): Promise<Form<T, F>>
   }
 }

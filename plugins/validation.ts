@@ -4,6 +4,7 @@ import addFormats from 'ajv-formats'
 import type { RouteOptions, preValidationHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import { ApiError, invalidField } from '../src/errors.js'
+import { apiErrorOf } from './errors.js'
 
 /** Bodies are taken at their word: `5` is no title. Query strings and paths are text, so numbers in them are read. */
 export default fp(async (app) => {
@@ -23,6 +24,10 @@ export default fp(async (app) => {
   app.addHook('onRoute', (route) => {
     if (route.schema?.body !== undefined) route.preValidation = [requireContentType(route), ...[route.preValidation ?? []].flat()]
   })
+  app.decorateRequest('checkInput', (schema: TSchema, value: unknown) => {
+    const validate = strict.compile(schema)
+    if (!validate(value)) throw apiErrorOf({ validation: validate.errors ?? [], validationContext: 'body' })
+  })
   app.setValidatorCompiler(({ schema, httpPart }) => (httpPart === 'body' ? strict : coercing).compile(schema))
 }, { name: 'validation' })
 
@@ -38,6 +43,13 @@ function requireContentType ({ schema, config }: RouteOptions): preValidationHoo
     if (type !== undefined && !taken.includes(type)) throw new ApiError('unsupported_content_type')
     if (type === undefined && content !== undefined) throw invalidField('', 'a body is required')
     done()
+  }
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Holds what came in another way than as a body against a schema; throws `validation_failed`, which names the fields. */
+    checkInput (schema: TSchema, value: unknown): void
   }
 }
 

@@ -110,9 +110,9 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { access, gate, i
       return reply.code(201).header('location', `/media/${media.id}`).send(mediaReply(media, true))
 
       async function upload () {
-        const { fields, files } = await request.receiveForm({ fields: UploadFields, fileFields: ['file', 'media'], maxFiles: 1, receive: (source) => intake.receive(source, ownerId) })
+        const { fields, files } = await request.receiveForm({ fields: UploadFields, fileFields: ['file', 'media'], maxFiles: 1, receive: (source) => intake.receive(source, ownerId), discard: (draft) => draft.discard() })
         if (files[0] === undefined) throw invalidField('file', 'is required')
-        return await intake.publish(files[0].draft, { ...fields, ownerId })
+        return await intake.publish(files[0].received, { ...fields, ownerId })
       }
 
       async function link ({ file_url: fileUrl, ...description }: Static<typeof LinkedMediaBody>) {

@@ -15,15 +15,23 @@ import requestUrl, { originOf } from '../plugins/request-url.js'
 import securityHeaders from '../plugins/security-headers.js'
 import validation from '../plugins/validation.js'
 import accountRoutes from '../routes/accounts.js'
+import courseRoutes from '../routes/courses.js'
+import lectureRoutes from '../routes/lectures.js'
 import mediaRoutes from '../routes/media.js'
 import serviceRoutes from '../routes/service.js'
 import streamRoutes from '../routes/stream.js'
+import subscriptionRoutes from '../routes/subscriptions.js'
 import viewRoutes from '../routes/views.js'
 import { createAccess } from './access/may-watch.js'
+import { createLectureUrls } from './access/lecture-urls.js'
 import { createStreamGate } from './access/stream-gate.js'
 import { createAccounts } from './accounts/accounts.js'
 import { createPasswordHasher } from './accounts/passwords.js'
 import type { Config } from './config.js'
+import { createCourses } from './courses/courses.js'
+import { createLectureBatch } from './courses/lecture-batch.js'
+import { createLectures } from './courses/lectures.js'
+import { createProgress } from './courses/progress.js'
 import { createSubscriptions } from './courses/subscriptions.js'
 import { migrate } from './database/migrate.js'
 import { openDatabase } from './database/open.js'
@@ -101,16 +109,21 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
     await Promise.all([sqliteCommit?.close(), passwords.close(), prober.close()])
   })
   const accounts = createAccounts({
-    db, passwords, now, failedLogins: createLoginGuard(windows, now), signupOpen: config.signupOpen, firstIsAdmin: config.environment !== 'production'
+    db, passwords, now, failedLogins: createLoginGuard(windows, now, config.limitsPerMinute.login), signupOpen: config.signupOpen, firstIsAdmin: config.environment !== 'production'
   })
   const library = createLibrary({ db, blobs, now })
   const intake = createIntake({ db, blobs, prober, now, maxUploadBytes: config.maxUploadBytes, quotaBytes: config.quotaBytes })
   const views = createViews({ db, writer, cache, cacheSeconds: config.analyticsCacheSeconds, now })
   const subscriptions = createSubscriptions({ db, now })
+  const courses = createCourses({ db, library, now })
+  const lectures = createLectures({ db, intake, library, now })
+  const batch = createLectureBatch({ courses, intake, lectures })
+  const progress = createProgress({ db, lectures, views, now })
   const access = createAccess({ accounts, library, subscriptions })
   const gate = createStreamGate({
     access, library, now, keys: secrets.keyring('link'), defaultSeconds: config.streamTokenSeconds, maxSeconds: config.streamTokenMaxSeconds
   })
+  const lectureUrls = createLectureUrls(gate)
   const health = createHealth({ db, blobs, redis })
   const sweeper = new Sweeper({ store: blobs, owned: (names) => listOwnedBlobs(db, names), monotonicNow: () => performance.now() })
 
@@ -146,6 +159,9 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
   await app.register(mediaRoutes, { access, gate, intake, library, maxLinkSeconds: config.streamTokenMaxSeconds })
   await app.register(streamRoutes, { gate, views, blobs, now, onBytes: (bytes) => metrics.streamedBytes.inc(bytes) })
   await app.register(viewRoutes, { access, gate, views })
+  await app.register(courseRoutes, { courses, lectures, lectureUrls, progress })
+  await app.register(lectureRoutes, { batch, courses, intake, lectures, lectureUrls, progress, subscriptions })
+  await app.register(subscriptionRoutes, { courses, lectures, lectureUrls, progress, subscriptions })
 
   // What it does by itself.
   app.addHook('onListen', async () => { await sweep(config.database.engine === 'sqlite') })

@@ -74,6 +74,12 @@ export class ApiError extends Error {
     this.statusCode = problems[code][0]
     this.options = options
   }
+
+  /** One sentence for people, with the fields at fault. */
+  get summary (): string {
+    const { errors } = this.options
+    return errors === undefined ? this.message : errors.map(({ path, message }) => `${path} ${message}`).join('; ')
+  }
 }
 
 /** A 422 about one field. */

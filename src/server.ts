@@ -28,6 +28,8 @@ async function main (): Promise<void> {
   }, async ({ err }) => {
     if (err !== undefined) app.log.fatal({ err }, 'stopping after an error')
     await drain(app, config.shutdownGraceSeconds * 1000)
+    // The channel to the first process would keep this one alive after everything is closed.
+    if (cluster.isWorker) process.exit(err === undefined ? 0 : 1)
   })
   if (cluster.isWorker) {
     for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => {})

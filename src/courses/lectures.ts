@@ -39,8 +39,12 @@ export function createLectures ({ db, intake, library, now }: { db: Kysely<Datab
     /** All lectures of a course, in their order. */
     list: async (courseId: string): Promise<LectureWithMedia[]> => await withMedia(await listLectures(db, courseId)),
 
-    /** Makes a lecture of a draft, at the end of its course, whose sums follow in the same transaction. Throws what publishing a media throws, or `not_found`. */
-    async add (course: Course, draft: Draft, text: LectureText): Promise<LectureWithMedia> {
+    /**
+     * Makes a lecture of a draft, at the end of the course that `courseFor` finds or throws for; its sums follow in the same transaction. Throws
+     * what publishing a media throws, or `not_found`; the draft is gone then.
+     */
+    async add (draft: Draft, text: LectureText, courseFor: () => Promise<Course>): Promise<LectureWithMedia> {
+      const course = await courseFor().catch(async (error: unknown) => { await draft.discard(); throw error })
       const lecture = { id: uuidv7(), courseId: course.id, mediaId: '', ...trimmed(text), position: 0, createdAt: now(), updatedAt: now() }
       const media = await intake.publish(draft, { title: lecture.title, ownerId: course.ownerId }, async (trx, media) => {
         lecture.mediaId = media.id

@@ -1,9 +1,11 @@
 import type { Kysely } from 'kysely'
 import type { Database } from '../database/tables.js'
+import { ApiError } from '../errors.js'
 import { SECOND, type Clock } from '../time.js'
 import type { ViewCounts, Views } from '../views/views.js'
 import type { Lectures, LectureWithMedia } from './lectures.js'
 import { insertProgress, listProgress, type Progress } from './progress-store.js'
+import type { Lecture } from './schema.js'
 import { findSubscriberCount } from './subscription-store.js'
 
 /** A lecture is completed when so much of it was watched. */
@@ -19,11 +21,14 @@ export type ProgressBook = ReturnType<typeof createProgress>
 /** How far students are, and where they stop. */
 export function createProgress ({ db, lectures, views, now }: { db: Kysely<Database>, lectures: Lectures, views: Views, now: Clock }) {
   return {
-    /** Reports how far a student is; the largest of all reports counts, and nothing counts beyond the lecture's length. */
-    async report (studentId: string, { lecture, media }: LectureWithMedia, positionSeconds: number, watchedSeconds: number): Promise<LectureProgress> {
+    /** Reports how far a student is; the largest of all reports counts, and nothing counts beyond the lecture's length. Throws `not_found`. */
+    async report (studentId: string, lecture: Lecture, positionSeconds: number, watchedSeconds: number): Promise<LectureProgress> {
+      const [one] = await lectures.withMedia([lecture])
+      if (one === undefined) throw new ApiError('not_found')
+      const { media } = one
       const within = (seconds: number) => Math.min(Math.round(seconds * SECOND), media.durationMs ?? Number.MAX_SAFE_INTEGER)
       const known = await insertProgress(db, { lectureId: lecture.id, studentId, positionMs: within(positionSeconds), watchedMs: within(watchedSeconds) }, now())
-      return progressOf({ lecture, media }, known)
+      return progressOf(one, known)
     },
 
     /** A student's progress in a course: by lecture, and in all by how much of its length was watched. */

@@ -101,3 +101,22 @@ export function courseReply (course: Course): Static<typeof CourseReply> {
     updated_at: isoTime(course.updatedAt)
   }
 }
+
+export function listedCourse (course: Course & { firstName: string | null, lastName: string | null }): Static<typeof ListedCourse> {
+  return { ...courseReply(course), instructor: { first_name: course.firstName, last_name: course.lastName } }
+}
+
+/** A year: longer than any lecture. */
+const MAX_SECONDS = 31_536_000
+const seconds = Type.Number({ minimum: 0, maximum: MAX_SECONDS, examples: [90] })
+export const ProgressBody = Type.Object({ position_seconds: seconds, watched_seconds: seconds }, { additionalProperties: false })
+export const ProgressOfLecture = Type.Object({
+  lecture_id: uuid(),
+  position_seconds: Type.Number(),
+  percent: Type.Number({ description: 'Watched, of its length; at most 100.' }),
+  completed: Type.Boolean()
+})
+
+export function lectureProgressReply (progress: { lectureId: string, positionSeconds: number, percent: number, completed: boolean }): Static<typeof ProgressOfLecture> {
+  return { lecture_id: progress.lectureId, position_seconds: progress.positionSeconds, percent: progress.percent, completed: progress.completed }
+}

@@ -79,7 +79,8 @@ async function writeDown (source: Readable, file: FileHandle, maxBytes: number, 
     pending = []
     pendingBytes = 0
   }
-  for await (const chunk of source as AsyncIterable<Buffer>) {
+  // What is refused halfway is its sender's to end: the next part of a form comes only after this one.
+  for await (const chunk of source.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     sizeBytes += chunk.length
     if (sizeBytes > maxBytes) throw tooLarge()
     hash.update(chunk)

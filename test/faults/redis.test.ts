@@ -14,7 +14,7 @@ interface Setting { server: ServerProcess, redis: Awaited<ReturnType<typeof star
 
 async function setting (t: Test): Promise<Setting> {
   const redis = await startRedis()
-  const { env } = await testEnvironment(t, { REDIS_URL: redis.url, RATE_LIMIT_VIEW_PER_MINUTE: String(LIMIT), TRUSTED_PROXIES: '127.0.0.1' })
+  const { env } = await testEnvironment(t, { REDIS_URL: redis.url, RATE_LIMIT_VIEW_PER_MINUTE: String(LIMIT), RATE_LIMIT_LOGIN_PER_MINUTE: '10', TRUSTED_PROXIES: '127.0.0.1' })
   const server = await startServer(t, env)
   const token = await newToken(server.origin, 'owner@example.org')
   return { server, redis, token, media: await newLinkedMedia(server.origin, token) }

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { loadConfig } from '../../src/config.js'
@@ -5,14 +6,16 @@ import { openDatabase } from '../../src/database/open.js'
 import { recountViews } from '../../src/views/view-maintenance.js'
 import { testEnvironment } from '../helper.js'
 import { call, eventually, load, newLinkedMedia, newToken, startServer } from '../server-process.js'
+import { freePort, startRedis } from '../services.js'
 
 // Real processes on one Postgres and one Redis.
 
-const redisUrl = process.env.TEST_REDIS_URL ?? ''
-const skip = redisUrl === '' && 'needs Redis: install redis-server, or set TEST_REDIS_URL'
+const skip = spawnSync('redis-server', ['--version']).status !== 0 && 'needs the redis-server program: apt-get install redis-server'
 
 t.test('processes that share Postgres and Redis', { skip }, async (t) => {
-  const { env } = await testEnvironment(t, { REDIS_URL: redisUrl, RATE_LIMIT_SIGNUP_PER_MINUTE: '0' })
+  const redis = await startRedis()
+  t.teardown(() => redis.stop())
+  const { env } = await testEnvironment(t, { REDIS_URL: redis.url, RATE_LIMIT_SIGNUP_PER_MINUTE: '0' })
   const start = (more: Record<string, string> = {}) => startServer(t, { ...env, ...more })
   const limits = { RATE_LIMIT_VIEW_PER_MINUTE: '10' }
   const [a, b, limited, limitedToo] = await Promise.all([start(), start(), start(limits), start(limits)])
@@ -87,18 +90,22 @@ t.test('processes that share Postgres and Redis', { skip }, async (t) => {
 })
 
 t.test('PROCESSES', { skip }, async (t) => {
-  const { env } = await testEnvironment(t, { REDIS_URL: redisUrl })
+  const redis = await startRedis()
+  t.teardown(() => redis.stop())
+  const { env } = await testEnvironment(t, { REDIS_URL: redis.url })
 
   await t.test('runs several behind one port, replaces one that dies, and stops them all by SIGTERM', async (t) => {
-    const server = await startServer(t, env, ['--processes', '2'])
+    const server = await startServer(t, { ...env, PORT: String(await freePort()) }, ['--processes', '2'])
     const pids = () => readFileSync(`/proc/${server.child.pid}/task/${server.child.pid}/children`, 'utf8').trim().split(' ').map(Number)
     t.equal((await call(server.origin, '/livez')).status, 200)
     await eventually('two processes run', () => pids().length === 2)
     const [victim] = pids()
     process.kill(victim!, 'SIGKILL')
     await eventually('another took its place', () => pids().length === 2 && !pids().includes(victim!))
-    t.equal((await call(server.origin, '/livez')).status, 200)
+    await eventually('it answers', async () => (await call(server.origin, '/livez')).status === 200)
+    const start = performance.now()
     t.equal(await server.end('SIGTERM'), 0)
+    t.ok(performance.now() - start < 10_000, 'idle processes stop at once: they waited for the deadline once')
   })
 
   await t.test('is refused in a clear sentence without what processes share', async (t) => {

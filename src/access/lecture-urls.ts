@@ -1,0 +1,33 @@
+import type { Static } from '@sinclair/typebox'
+import type { Viewer } from '../accounts/schema.js'
+import type { LectureWithMedia } from '../courses/lectures.js'
+import type { LectureReply } from '../courses/schema.js'
+import { SECOND, isoTime } from '../time.js'
+import type { StreamGate } from './stream-gate.js'
+
+export type LectureUrls = ReturnType<typeof createLectureUrls>
+
+/** Lectures as they are shown: with an address that is minted for the reader, who may watch, and lasts for one sitting. */
+export function createLectureUrls (gate: StreamGate) {
+  return {
+    /** For someone who may watch; the media must have been read just now. `origin` is where this server is reached. */
+    reply ({ lecture, media }: LectureWithMedia, viewer: Viewer, origin: string): Static<typeof LectureReply> {
+      return {
+        id: lecture.id,
+        title: lecture.title,
+        description: lecture.description,
+        asset_id: media.id,
+        playback_id: media.id,
+        url: origin + gate.sign(viewer, media, gate.lifetime('auto', media)).path,
+        duration: (media.durationMs ?? 0) / SECOND,
+        category: lecture.category,
+        subcategory: lecture.subcategory,
+        course_id: lecture.courseId,
+        position: lecture.position,
+        status: media.status,
+        created_at: isoTime(lecture.createdAt),
+        updated_at: isoTime(lecture.updatedAt)
+      }
+    }
+  }
+}
