@@ -19,6 +19,12 @@ async function main (): Promise<void> {
     superviseProcesses(config.processes, config.shutdownGraceSeconds, (line) => process.stdout.write(`${line}\n`))
     return
   }
+  // Told to stop while it starts, a process has nothing to drain.
+  let stop = (): void => process.exit(0)
+  if (cluster.isWorker) {
+    for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => {})
+    for (const event of ['message', 'disconnect']) process.once(event, () => stop())
+  }
   const app = await buildApp(config)
   const { close } = closeWithGrace({
     delay: (config.shutdownGraceSeconds + 5) * 1000,
@@ -31,11 +37,7 @@ async function main (): Promise<void> {
     // The channel to the first process would keep this one alive after everything is closed.
     if (cluster.isWorker) process.exit(err === undefined ? 0 : 1)
   })
-  if (cluster.isWorker) {
-    for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => {})
-    process.once('message', close)
-    process.once('disconnect', close)
-  }
+  stop = close
   const address = await app.listen({ host: config.host, port: config.port })
   if (!cluster.isWorker || cluster.worker?.id === 1) announce(address, config)
 }
