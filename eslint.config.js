@@ -1,6 +1,6 @@
 import neostandard from 'neostandard'
 
-/** Who may import whom (docs/decisions/0002-rooms.md): each rule names what a room must not reach. */
+/** Who may import whom (docs/decisions/0001-rooms.md): each rule names what a room must not reach. */
 const forbid = (files, ...patterns) => ({
   files,
   rules: { 'no-restricted-imports': ['error', { patterns: patterns.map(([regex, message]) => ({ regex, message })) }] }

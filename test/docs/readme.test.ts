@@ -1,0 +1,36 @@
+import { spawn } from 'node:child_process'
+import { copyFile, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import t from 'tap'
+import { fixtures, testEnvironment } from '../helper.js'
+import { startServer } from '../server-process.js'
+
+t.test('the README\'s requests run as written, against a fresh server', async (t) => {
+  const { env, folder } = await testEnvironment(t, { ENVIRONMENT: 'development' })
+  const server = await startServer(t, env)
+  await copyFile(join(fixtures, 'tiny.mp4'), join(folder, 'movie.mp4'))
+  const readme = await readFile('README.md', 'utf8')
+  const blocks = [...readme.matchAll(/```bash\n([^]*?)```/g)].map(([, block]) => block!)
+  t.equal(blocks.length, 2, 'the story of a film, and of a course')
+  const script = blocks.join('\n').replaceAll('http://127.0.0.1:8000', server.origin)
+    .replaceAll('curl -s', 'curl -s --fail-with-body')
+  const { code, output } = await bash(`set -eu\n${script}`, folder)
+  t.equal(code, 0, output.slice(-1500))
+  const has = (pattern: RegExp, what: string) => t.ok(pattern.test(output), what)
+  has(/<video controls src="http:\/\/127\.0\.0\.1:\d+\/media\/stream\/[^"]+&sig=[^"]+"><\/video>/, 'a link')
+  has(/^206$/m, 'a range')
+  has(/"total_views":1,"unique_ips":1/, 'one view')
+  has(/"successful_uploads":2/, 'two lectures at once')
+  has(/"subscribers":1/, 'a subscriber')
+  t.equal(output.match(/204$/gm)?.length, 2, 'links killed, course left')
+  t.notOk(output.includes('/problems/'), 'nothing was refused')
+})
+
+/** Runs a script in a folder and answers its exit code and all it printed. */
+async function bash (script: string, cwd: string): Promise<{ code: number | null, output: string }> {
+  const child = spawn('bash', ['-c', script], { cwd, stdio: ['ignore', 'pipe', 'pipe'] })
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => { output += text })
+  const code = await new Promise<number | null>((resolve) => child.once('close', resolve))
+  return { code, output }
+}
