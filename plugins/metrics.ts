@@ -19,6 +19,7 @@ export function createMetrics () {
     requests: new Counter({ name: 'playgate_requests_total', help: 'Requests answered', labelNames: ['method', 'route', 'status'], registers }),
     seconds: new Histogram({ name: 'playgate_request_seconds', help: 'Time to answer, streams left out', labelNames: ['route'], buckets: [0.002, 0.01, 0.05, 0.2, 1, 5], registers }),
     streamedBytes: new Counter({ name: 'playgate_streamed_bytes_total', help: 'Bytes of media handed to clients', registers }),
+    views: new Counter({ name: 'playgate_views_total', help: 'Views handed in, by what became of them', labelNames: ['outcome'], registers }),
     batchViews: new Histogram({ name: 'playgate_view_batch_views', help: 'Views committed in one transaction', buckets: [1, 2, 5, 10, 50, 200, 1000], registers })
   }
 }

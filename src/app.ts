@@ -34,7 +34,7 @@ import { createLectures } from './courses/lectures.js'
 import { createProgress } from './courses/progress.js'
 import { createSubscriptions } from './courses/subscriptions.js'
 import { migrate } from './database/migrate.js'
-import { openDatabase } from './database/open.js'
+import { openDatabase, poolFigures } from './database/open.js'
 import { createHealth } from './health.js'
 import { createLoginGuard } from './limits/login-guard.js'
 import { FailoverSlidingWindow, RedisSlidingWindow } from './limits/redis-sliding-window.js'
@@ -103,7 +103,10 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
   const passwords = createPasswordHasher(overrides.bcryptCost)
   const prober = createProber()
   const sqliteCommit = config.database.engine === 'sqlite' ? createSqliteCommit(config.database.path) : undefined
-  const writer = new ViewWriter(sqliteCommit?.commit ?? ((batch) => insertViews(db, batch)), (size) => metrics.batchViews.observe(size))
+  const writer = new ViewWriter(sqliteCommit?.commit ?? ((batch) => insertViews(db, batch)), (outcomes) => {
+    metrics.batchViews.observe(outcomes.length)
+    for (const outcome of outcomes) metrics.views.inc({ outcome })
+  })
   app.addHook('onClose', async () => {
     await writer.flush()
     await Promise.all([sqliteCommit?.close(), passwords.close(), prober.close()])
@@ -143,6 +146,8 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
     metrics,
     token: config.metricsToken,
     gauges: {
+      playgate_database_connections: { help: 'Postgres connections of this process', read: () => poolFigures(db).connections },
+      playgate_database_waiting: { help: 'Queries that wait for a connection', read: () => poolFigures(db).waiting },
       playgate_views_waiting: { help: 'Views not yet committed', read: () => writer.waiting },
       playgate_passwords_pending: { help: 'Password hashes waiting or running', read: () => passwords.pending() },
       playgate_probes_pending: { help: 'File probes waiting or running', read: () => prober.pending() },

@@ -12,6 +12,8 @@ import type { Database } from './tables.js'
 /** Called when a connection fails outside of a query; without a listener that would end the process. */
 export type OnConnectionError = (error: Error) => void
 
+const pools = new WeakMap<Kysely<Database>, pg.Pool>()
+
 const INT8 = 20
 const NUMERIC = 1700
 /** bigint and numeric as numbers: every figure we store stays below 2^53. */
@@ -42,7 +44,15 @@ export function openDatabase (config: DatabaseConfig, onConnectionError: OnConne
   pool.on('error', onConnectionError)
   // The pool listens to idle connections alone: one that breaks between two queries of a transaction would end the process.
   pool.on('connect', (client) => client.on('error', onConnectionError))
-  return new Kysely<Database>({ dialect: new PostgresDialect({ pool }) })
+  const db = new Kysely<Database>({ dialect: new PostgresDialect({ pool }) })
+  pools.set(db, pool)
+  return db
+}
+
+/** Connections open, and requests that wait for one; none of either on SQLite. */
+export function poolFigures (db: Kysely<Database>): { connections: number, waiting: number } {
+  const pool = pools.get(db)
+  return { connections: pool?.totalCount ?? 0, waiting: pool?.waitingCount ?? 0 }
 }
 
 function openSqlite (path: string): SQLite.Database {

@@ -17,11 +17,11 @@ interface Waiting { view: View, resolve (outcome: ViewOutcome): void, reject (er
  */
 export class ViewWriter {
   readonly #commit: CommitViews
-  readonly #onBatch: (size: number) => void
+  readonly #onBatch: (outcomes: ViewOutcome[]) => void
   #waiting: Waiting[] = []
   #busy: Promise<void> | undefined
 
-  constructor (commit: CommitViews, onBatch: (size: number) => void = () => {}) {
+  constructor (commit: CommitViews, onBatch: (outcomes: ViewOutcome[]) => void = () => {}) {
     this.#commit = commit
     this.#onBatch = onBatch
   }
@@ -45,9 +45,9 @@ export class ViewWriter {
   async #drain (): Promise<void> {
     while (this.#waiting.length > 0) {
       const batch = this.#waiting.splice(0, MAX_BATCH)
-      this.#onBatch(batch.length)
       try {
         const outcomes = await this.#commit(batch.map(({ view }) => view))
+        this.#onBatch(outcomes)
         batch.forEach(({ resolve }, index) => resolve(outcomes[index]!))
       } catch (error) {
         for (const { reject } of batch) reject(error)

@@ -183,7 +183,7 @@ t.test('the writer', async (t) => {
 
   t.test('refuses with 503 past 20,000 that wait, in batches of 1,000, and flushes them all', async (t) => {
     const sizes: number[] = []
-    const writer = new ViewWriter(async (batch) => batch.map(() => 'counted'), (size) => sizes.push(size))
+    const writer = new ViewWriter(async (batch) => batch.map(() => 'counted'), (outcomes) => sizes.push(outcomes.length))
     const waiting = Array.from({ length: 20_000 }, () => writer.write(viewOf('a')))
     await t.rejects(writer.write(viewOf('a')), { code: 'overloaded', statusCode: 503, options: { headers: { 'retry-after': '5' } } })
     await writer.flush()
