@@ -2,6 +2,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import fp from 'fastify-plugin'
 import { isUnavailable } from '../src/database/dialect.js'
 import { ApiError, problems, type FieldError, type ProblemCode } from '../src/errors.js'
+import { redactUrl } from '../src/redact.js'
 
 /** Fastify's own errors, by code. */
 const frameworkCodes: Record<string, ProblemCode> = {
@@ -50,7 +51,7 @@ export function sendProblem (reply: FastifyReply, { code, statusCode, options }:
     title,
     status: statusCode,
     detail: options.detail ?? detail,
-    instance: reply.request.originalUrl.split('?', 1)[0],
+    instance: redactUrl(reply.request.originalUrl).split('?', 1)[0],
     code,
     request_id: reply.request.id,
     ...(options.errors && { errors: options.errors }),

@@ -72,7 +72,9 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { courses, lectur
       schema: { operationId: 'updateCourse', summary: 'Change a course', tags, params: Params, body: CoursePatch, response: { 200: CourseReply, ...problemResponses('malformed_json', ...ownerRefusals, 'validation_failed') } }
     }, async (request) => {
       const course = await courses.changeable(request.signedIn(), request.params.id)
-      return courseReply(await courses.change(course.id, request.body))
+      const changed = await courses.change(course.id, request.body)
+      if (changed.premium !== course.premium) await lectures.followProtection(changed)
+      return courseReply(changed)
     })
 
     signedIn.delete('/course/:id', {

@@ -7,6 +7,7 @@ import type { Intake } from '../src/media/intake.js'
 import type { Library } from '../src/media/library.js'
 import { Kind, LinkedMediaBody, MediaPatch, MediaReply, UploadFields, mediaReply } from '../src/media/schema.js'
 import { PageOf, PageQuery } from '../src/page.js'
+import type { Protection } from '../src/protection/protection.js'
 import { problemResponses } from '../src/problem-schema.js'
 import { line, moment, uuid } from '../src/text-fields.js'
 import { isoTime } from '../src/time.js'
@@ -16,6 +17,7 @@ interface Options {
   gate: StreamGate
   intake: Intake
   library: Library
+  protections: Protection
   maxLinkSeconds: number
 }
 
@@ -30,7 +32,7 @@ const StreamUrlReply = Type.Object({
   media_id: uuid()
 })
 
-const routes: FastifyPluginAsyncTypebox<Options> = async (app, { access, gate, intake, library, maxLinkSeconds }) => {
+const routes: FastifyPluginAsyncTypebox<Options> = async (app, { access, gate, intake, library, protections, maxLinkSeconds }) => {
   // Public media need no token.
   await app.register(async (anyone: typeof app) => {
     anyone.addHook('preParsing', app.identifyAnyone)
@@ -63,7 +65,7 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { access, gate, i
             examples: [600]
           }))
         }),
-        response: { 200: StreamUrlReply, ...problemResponses('not_authenticated', 'invalid_token', 'not_found', 'validation_failed') }
+        response: { 200: StreamUrlReply, ...problemResponses('not_authenticated', 'invalid_token', 'not_found', 'media_not_ready', 'validation_failed') }
       }
     }, async (request) => {
       const media = await access.visible(request.viewer, request.params.id)
@@ -123,7 +125,7 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { access, gate, i
     signedIn.patch('/media/:id', {
       schema: {
         operationId: 'updateMedia',
-        summary: 'Change the title or who may watch',
+        summary: 'Change the title, who may watch, or whether it is protected',
         tags,
         params: Params,
         body: MediaPatch,
@@ -131,7 +133,9 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { access, gate, i
       }
     }, async (request) => {
       const media = await access.changeable(request.signedIn(), request.params.id)
-      return mediaReply(await library.change(media.id, request.body), true)
+      const { protection, ...words } = request.body
+      if (protection !== undefined) await protections.change(media, protection)
+      return mediaReply(await library.change(media.id, words), true)
     })
 
     signedIn.delete('/media/:id', {

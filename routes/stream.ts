@@ -1,23 +1,20 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
-import { once } from 'node:events'
 import type { Admission, StreamGate } from '../src/access/stream-gate.js'
 import { ApiError } from '../src/errors.js'
 import { answerFor } from '../src/playback/answer.js'
 import { entityTag } from '../src/playback/conditional.js'
 import { inlineDisposition } from '../src/playback/content-disposition.js'
-import { FilePump } from '../src/playback/file-pump.js'
 import { isLinkQuery } from '../src/playback/link.js'
 import { problemResponses } from '../src/problem-schema.js'
-import type { BlobStore } from '../src/storage/blob-store.js'
 import { SECOND, type Clock } from '../src/time.js'
 import type { Views } from '../src/views/views.js'
 
-interface Options { gate: StreamGate, views: Views, blobs: BlobStore, now: Clock, onBytes: (bytes: number) => void }
+interface Options { gate: StreamGate, views: Views, now: Clock }
 
 const bytes = { 'video/*': { schema: Type.String({ format: 'binary' }) }, 'audio/*': { schema: Type.String({ format: 'binary' }) } }
 
-const routes: FastifyPluginAsync<Options> = async (app, { gate, views, blobs, now, onBytes }) => {
+const routes: FastifyPluginAsync<Options> = async (app, { gate, views, now }) => {
   const schema = {
     summary: 'The bytes, by a link or a token',
     description: 'Opened by the query string that `GET /media/{id}/stream-url` gave, or by the token of someone who may watch. With both, the link is judged. `/media/{id}/stream` is the same route.',
@@ -29,7 +26,7 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, blobs, no
       206: { description: 'One range of it.', content: bytes },
       302: Type.Null({ description: 'The media lives elsewhere.' }),
       304: Type.Null({ description: 'Not modified.' }),
-      ...problemResponses('not_authenticated', 'invalid_token', 'stream_link_invalid', 'stream_link_expired', 'stream_link_revoked', 'not_found', 'range_not_satisfiable')
+      ...problemResponses('not_authenticated', 'invalid_token', 'stream_link_invalid', 'stream_link_expired', 'stream_link_revoked', 'media_protected', 'not_found', 'media_not_ready', 'range_not_satisfiable')
     }
   }
   const options = { config: { limit: 'none' as const }, helmet: false as const, exposeHeadRoute: false }
@@ -38,6 +35,7 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, blobs, no
 
   async function handler (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const admission = await admit(request)
+    await gate.requirePlain(admission)
     setMediaHeaders(reply, admission)
     return admission.media.blobName === null ? await sendElsewhere(request, reply, admission) : await sendFile(request, reply, admission)
   }
@@ -71,16 +69,12 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, blobs, no
     const validators = { etag: entityTag(media.sha256!), lastModified: media.createdAt }
     const { status, headers, body } = answerFor({ method: request.method, range, ifNoneMatch, ifModifiedSince, ifRange: ifRange as string }, media.sizeBytes!, validators, now())
     if (status === 416) throw new ApiError('range_not_satisfiable', { headers })
-    // A pipelined response has no socket before its turn, and would never hear that its client has left: it opens nothing until then.
-    if (body !== undefined && reply.raw.socket === null) await once(reply.raw, 'socket')
-    const file = body && await blobs.open(media.blobName!)
-    if (body !== undefined && file === undefined) throw new ApiError('not_found')
+    const send = body && await reply.openBlob(media.blobName!)
     reply.code(status).headers(headers).header('content-disposition', inlineDisposition(media.title, media.contentType!))
     if (status !== 304) reply.type(media.contentType!)
-    if (body === undefined || file === undefined) return reply.send()
+    if (body === undefined || send === undefined) return reply.send()
     if (body.start === 0) await countView(request, admission)
-    onBytes(body.end - body.start + 1)
-    return reply.send(new FilePump(file, body, reply.raw))
+    return send(body)
   }
 
   /** Counted before the first byte goes out, so that it is in the next answer of the figures; a stream never fails for it. */

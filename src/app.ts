@@ -5,6 +5,7 @@ import { randomUUID } from 'node:crypto'
 import { performance } from 'node:perf_hooks'
 import { migrations } from '../migrations/index.js'
 import auth from '../plugins/auth.js'
+import blobReply from '../plugins/blob-reply.js'
 import docs from '../plugins/docs.js'
 import errors, { apiErrorOf, sendProblem } from '../plugins/errors.js'
 import limits from '../plugins/limits.js'
@@ -16,6 +17,7 @@ import securityHeaders from '../plugins/security-headers.js'
 import validation from '../plugins/validation.js'
 import accountRoutes from '../routes/accounts.js'
 import courseRoutes from '../routes/courses.js'
+import hlsRoutes from '../routes/hls.js'
 import lectureRoutes from '../routes/lectures.js'
 import mediaRoutes from '../routes/media.js'
 import serviceRoutes from '../routes/service.js'
@@ -43,6 +45,8 @@ import { createIntake } from './media/intake.js'
 import { createLibrary } from './media/library.js'
 import { listOwnedBlobs } from './media/media-store.js'
 import { createProber } from './media/probe.js'
+import { PackageRunner } from './protection/package-runner.js'
+import { createProtection } from './protection/protection.js'
 import { openRedis } from './redis-link.js'
 import { rewriteUrl } from './rewrite-url.js'
 import { loadSecrets } from './secrets.js'
@@ -115,11 +119,12 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
     db, passwords, now, failedLogins: createLoginGuard(windows, now, config.limitsPerMinute.login), signupOpen: config.signupOpen, firstIsAdmin: config.environment !== 'production'
   })
   const library = createLibrary({ db, blobs, now })
-  const intake = createIntake({ db, blobs, prober, now, maxUploadBytes: config.maxUploadBytes, quotaBytes: config.quotaBytes })
+  const protections = createProtection({ db, blobs, library, now })
+  const intake = createIntake({ db, blobs, prober, now, maxUploadBytes: config.maxUploadBytes, quotaBytes: config.quotaBytes, queuePackaging: protections.queue })
   const views = createViews({ db, writer, cache, cacheSeconds: config.analyticsCacheSeconds, now })
   const subscriptions = createSubscriptions({ db, now })
   const courses = createCourses({ db, library, now })
-  const lectures = createLectures({ db, intake, library, now })
+  const lectures = createLectures({ db, intake, library, protections, protectAll: config.protectAllLectures, now })
   const batch = createLectureBatch({ courses, intake, lectures })
   const progress = createProgress({ db, lectures, views, now })
   const access = createAccess({ accounts, library, subscriptions })
@@ -157,22 +162,32 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
   })
   await app.register(auth, { accounts, keys: secrets.keyring('jwt'), tokenSeconds: config.accessTokenSeconds })
   await app.register(multipart)
+  await app.register(blobReply, { blobs, onBytes: (bytes) => metrics.streamedBytes.inc(bytes) })
 
   // What it answers.
   await app.register(serviceRoutes, { health, version: VERSION })
   await app.register(accountRoutes, { accounts })
-  await app.register(mediaRoutes, { access, gate, intake, library, maxLinkSeconds: config.streamTokenMaxSeconds })
-  await app.register(streamRoutes, { gate, views, blobs, now, onBytes: (bytes) => metrics.streamedBytes.inc(bytes) })
+  await app.register(mediaRoutes, { access, gate, intake, library, protections, maxLinkSeconds: config.streamTokenMaxSeconds })
+  await app.register(streamRoutes, { gate, views, now })
+  await app.register(hlsRoutes, { gate, views, keys: secrets.keyring('media'), now })
   await app.register(viewRoutes, { access, gate, views })
   await app.register(courseRoutes, { courses, lectures, lectureUrls, progress })
   await app.register(lectureRoutes, { batch, courses, intake, lectures, lectureUrls, progress, subscriptions })
   await app.register(subscriptionRoutes, { courses, lectures, lectureUrls, progress, subscriptions })
 
   // What it does by itself.
-  app.addHook('onListen', async () => { await sweep(config.database.engine === 'sqlite') })
+  const alone = config.database.engine === 'sqlite'
+  const runner = new PackageRunner({ db, blobs, library, keys: secrets.keyring('media'), now, onError: (error, mediaId) => app.log.warn({ err: error, media_id: mediaId }, 'packaging failed') })
+  app.addHook('onListen', async () => {
+    await sweep(alone)
+    await runner.start(alone)
+  })
   const timer = setInterval(sweep, SWEEP_EVERY_MS, false)
   timer.unref()
-  app.addHook('onClose', async () => { clearInterval(timer) })
+  app.addHook('onClose', async () => {
+    clearInterval(timer)
+    await runner.stop()
+  })
   app.addHook('preClose', async () => { health.stopping = true })
 
   async function sweep (alone: boolean): Promise<void> {

@@ -37,6 +37,7 @@ const environmentSchema = Type.Object({
   TRUSTED_PROXIES: text(''),
   CORS_ORIGINS: text(''),
   SIGNUP: oneOf(['open', 'closed'], 'open'),
+  PROTECT_LECTURES: oneOf(['premium', 'all'], 'premium'),
   METRICS_TOKEN: text(),
   LOG_LEVEL: oneOf(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], 'info'),
   DATABASE_POOL_SIZE: count(10, 1, 1000),
@@ -82,6 +83,8 @@ export interface Config {
   trustedProxies: string[]
   corsOrigins: string[]
   signupOpen: boolean
+  /** Whether lectures of all courses are protected, or of premium ones. */
+  protectAllLectures: boolean
   metricsToken: string | undefined
   logLevel: string
   shutdownGraceSeconds: number
@@ -150,6 +153,7 @@ export function loadConfig (env: Record<string, string | undefined>): Config {
     trustedProxies,
     corsOrigins,
     signupOpen: read.SIGNUP === 'open',
+    protectAllLectures: read.PROTECT_LECTURES === 'all',
     metricsToken: read.METRICS_TOKEN,
     logLevel: read.LOG_LEVEL,
     shutdownGraceSeconds: read.SHUTDOWN_GRACE_SECONDS

@@ -34,6 +34,11 @@ export function createAccess ({ accounts, library, subscriptions }: { accounts: 
       return media
     },
 
+    /** Whether the account of a link or token is the owner's or an administrator's. */
+    async accountMayChange (accountId: string | null, media: Media): Promise<boolean> {
+      return accountId !== null && mayChange(await accounts.viewer(accountId), media)
+    },
+
     /** Whether the one a link was minted for may still watch. */
     async subjectMayWatch (subject: string, media: Media): Promise<boolean> {
       const viewer = await accounts.viewer(subject)

@@ -2,7 +2,8 @@ import type { Viewer } from '../accounts/schema.js'
 import { ApiError } from '../errors.js'
 import type { Library } from '../media/library.js'
 import type { Media } from '../media/schema.js'
-import { ANONYMOUS, newLinkId, signLink, verifyLink, type LinkFacts } from '../playback/link.js'
+import { ANONYMOUS, newLinkId, signLink, signToken, verifyLink, verifyToken, type LinkFacts, type LinkVerdict } from '../playback/link.js'
+import { isPackaged, requireReady, type PackagedMedia } from '../protection/protection.js'
 import type { Keyring } from '../secrets.js'
 import { SECOND, type Clock } from '../time.js'
 import type { Access } from './may-watch.js'
@@ -25,8 +26,7 @@ export type StreamGate = ReturnType<typeof createStreamGate>
 
 /** Hands out links to streams, and lets in who has one. */
 export function createStreamGate ({ access, library, keys, now, defaultSeconds, maxSeconds }: StreamGateOptions) {
-  async function admitLink (mediaId: string, query: string): Promise<Admission> {
-    const verdict = verifyLink(mediaId, query, 'stream', keys, now())
+  async function admit (mediaId: string, verdict: LinkVerdict): Promise<Admission> {
     if (!verdict.ok) throw new ApiError(verdict.reason === 'expired' ? 'stream_link_expired' : 'stream_link_invalid')
     const { facts } = verdict
     const media = await library.find(mediaId)
@@ -37,12 +37,15 @@ export function createStreamGate ({ access, library, keys, now, defaultSeconds, 
     return { media, link: facts, accountId: facts.subject === ANONYMOUS ? null : facts.subject }
   }
 
-  /** Mints a link from a media that was read just now. */
+  /** Mints a link from a media that was read just now: to its stream, or to its playlist if it is protected. */
   function sign (viewer: Viewer | undefined, media: Media, expiresInSeconds: number): MintedLink {
     const expiresAt = Math.floor(now() / SECOND) + expiresInSeconds
     const subject = viewer?.id ?? ANONYMOUS
-    const query = signLink({ mediaId: media.id, expiresAt, generation: media.generation, linkId: newLinkId(), subject }, 'stream', keys)
-    return { path: `/media/stream/${media.id}?${query}`, expiresInSeconds, expiresAt: expiresAt * SECOND }
+    const facts = { mediaId: media.id, expiresAt, generation: media.generation, linkId: newLinkId(), subject }
+    const path = media.protection === 'encrypted'
+      ? `/hls/${signToken(facts, 'hls', keys)}/${media.id}/master.m3u8`
+      : `/media/stream/${media.id}?${signLink(facts, 'stream', keys)}`
+    return { path, expiresInSeconds, expiresAt: expiresAt * SECOND }
   }
 
   return {
@@ -54,11 +57,13 @@ export function createStreamGate ({ access, library, keys, now, defaultSeconds, 
 
     /**
      * Mints a link for someone who may watch; no row is written. `path` begins at the root of the origin. The generation is read
-     * afresh: a link made right after a revocation by another process must live.
+     * afresh: a link made right after a revocation by another process must live. Throws `media_not_ready` for a protected media that can't
+     * be played yet.
      */
     async mint (viewer: Viewer | undefined, { id }: Media, expiresInSeconds: number): Promise<MintedLink> {
       const media = await library.findNow(id)
       if (media === undefined) throw new ApiError('not_found')
+      requireReady(media)
       return sign(viewer, media, expiresInSeconds)
     },
 
@@ -68,7 +73,22 @@ export function createStreamGate ({ access, library, keys, now, defaultSeconds, 
      * Judges a link (CONTRACT §4): `stream_link_invalid` and `stream_link_expired` before any look at the media, then
      * `not_found`, then `stream_link_revoked`.
      */
-    admitLink,
+    admitLink: (mediaId: string, query: string): Promise<Admission> => admit(mediaId, verifyLink(mediaId, query, 'stream', keys, now())),
+
+    /** Judges the token of an HLS path as {@link admitLink} judges a link; the media is packaged then. Throws `media_not_ready` too. */
+    async admitToken (mediaId: string, token: string): Promise<Admission & { media: PackagedMedia }> {
+      const admission = await admit(mediaId, verifyToken(mediaId, token, 'hls', keys, now()))
+      requireReady(admission.media)
+      if (!isPackaged(admission.media)) throw new ApiError('not_found')
+      return { ...admission, media: admission.media }
+    },
+
+    /** The plain stream of a protected media is closed: `media_not_ready` for all until it is packaged, then `media_protected` but for owner and admin. */
+    async requirePlain ({ media, accountId }: Admission): Promise<void> {
+      if (media.protection === 'none') return
+      requireReady(media)
+      if (!await access.accountMayChange(accountId, media)) throw new ApiError('media_protected')
+    },
 
     /** Lets in whoever may watch: `not_found` if they may not, `not_authenticated` if a token might help. */
     async admitViewer (viewer: Viewer | undefined, mediaId: string): Promise<Admission> {

@@ -4,7 +4,8 @@ import type { Database } from '../database/tables.js'
 import { ApiError, invalidField } from '../errors.js'
 import type { Intake } from '../media/intake.js'
 import { deleteMediaRows, type Library } from '../media/library.js'
-import type { Media } from '../media/schema.js'
+import type { Media, Protection } from '../media/schema.js'
+import type { Protection as ProtectionRules } from '../protection/protection.js'
 import type { Draft } from '../storage/blob-store.js'
 import type { Clock } from '../time.js'
 import { lockCourse, updateCourseSums } from './course-store.js'
@@ -19,7 +20,9 @@ export interface LectureWithMedia { lecture: Lecture, media: Media }
 export type Lectures = ReturnType<typeof createLectures>
 
 /** The lectures of courses. Each is a media of the course's owner, which came in as all media do. */
-export function createLectures ({ db, intake, library, now }: { db: Kysely<Database>, intake: Intake, library: Library, now: Clock }) {
+export function createLectures ({ db, intake, library, protections, protectAll, now }: { db: Kysely<Database>, intake: Intake, library: Library, protections: ProtectionRules, protectAll: boolean, now: Clock }) {
+  const protectionOf = ({ premium }: Course): Protection => premium || protectAll ? 'encrypted' : 'none'
+
   async function withMedia (lectures: Lecture[]): Promise<LectureWithMedia[]> {
     const media = await library.findAllNow(lectures.map(({ mediaId }) => mediaId))
     // One deleted between the two reads is left out.
@@ -27,6 +30,8 @@ export function createLectures ({ db, intake, library, now }: { db: Kysely<Datab
   }
 
   return {
+    protectionOf,
+
     /** Throws `not_found`. */
     async find (id: string): Promise<Lecture> {
       const lecture = await findLecture(db, id)
@@ -46,7 +51,7 @@ export function createLectures ({ db, intake, library, now }: { db: Kysely<Datab
     async add (draft: Draft, text: LectureText, courseFor: () => Promise<Course>): Promise<LectureWithMedia> {
       const course = await courseFor().catch(async (error: unknown) => { await draft.discard(); throw error })
       const lecture = { id: uuidv7(), courseId: course.id, mediaId: '', ...trimmed(text), position: 0, createdAt: now(), updatedAt: now() }
-      const media = await intake.publish(draft, { title: lecture.title, ownerId: course.ownerId }, async (trx, media) => {
+      const media = await intake.publish(draft, { title: lecture.title, ownerId: course.ownerId, protection: protectionOf(course) }, async (trx, media) => {
         lecture.mediaId = media.id
         if (!await updateCourseSums(trx, course.id, 1, media.durationMs ?? 0)) throw new ApiError('not_found')
         lecture.position = await insertLecture(trx, lecture)
@@ -59,6 +64,11 @@ export function createLectures ({ db, intake, library, now }: { db: Kysely<Datab
       const [changed] = lecture === undefined ? [] : await withMedia([lecture])
       if (changed === undefined) throw new ApiError('not_found')
       return changed
+    },
+
+    /** Makes the lectures of a course as protected as it is now. */
+    async followProtection (course: Course): Promise<void> {
+      for (const { media } of await withMedia(await listLectures(db, course.id))) await protections.change(media, protectionOf(course))
     },
 
     /** Deletes a lecture with its media; the course's sums and the positions after it follow in the same transaction. */

@@ -15,6 +15,7 @@ export interface Database {
   lectures: LecturesTable
   subscriptions: SubscriptionsTable
   lecture_progress: LectureProgressTable
+  jobs: JobsTable
 }
 
 export interface AccountsTable {
@@ -55,6 +56,17 @@ export interface MediaTable {
   generation: number
   created_at: number
   updated_at: number
+  protection: 'none' | 'encrypted'
+  /** Percent of the packaging that is done. */
+  progress: number
+  error_code: string | null
+  error_message: string | null
+  /** The blob that holds the encrypted segments one after another. */
+  package_blob: string | null
+  /** A JSON array of [bytes, milliseconds], one pair a segment. */
+  package_index: string | null
+  /** The content key, encrypted; see src/protection/content-keys.ts. */
+  content_key: string | null
 }
 
 export interface ViewsTable {
@@ -136,4 +148,14 @@ export interface LectureProgressTable {
   position_ms: number
   watched_ms: number
   updated_at: number
+}
+
+/** Media that wait to be packaged, or are being packaged. */
+export interface JobsTable {
+  id: string
+  media_id: string
+  /** Not to be claimed before: what is claimed is put off by a lease, which its process renews. */
+  run_after: number
+  failures: number
+  created_at: number
 }

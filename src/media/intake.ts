@@ -8,10 +8,10 @@ import type { BlobStore, Draft } from '../storage/blob-store.js'
 import type { Clock } from '../time.js'
 import { findStoredBytes, insertMedia, listOwnedBlobs } from './media-store.js'
 import type { Prober } from './probe.js'
-import type { Media, MediaType, Visibility } from './schema.js'
+import type { Media, MediaType, Protection, Visibility } from './schema.js'
 
 /** What a media is to be called and who owns it; `type` undefined takes whatever the file is. */
-export interface Description { title: string, type?: MediaType, visibility?: Visibility, ownerId: string }
+export interface Description { title: string, type?: MediaType, visibility?: Visibility, protection?: Protection, ownerId: string }
 
 interface IntakeOptions {
   db: Kysely<Database>
@@ -20,6 +20,8 @@ interface IntakeOptions {
   now: Clock
   maxUploadBytes: number
   quotaBytes: number
+  /** Queues a protected media for packaging, in the transaction that makes it. */
+  queuePackaging (trx: Transaction<Database>, mediaId: string): Promise<void>
 }
 
 export type Intake = ReturnType<typeof createIntake>
@@ -28,7 +30,7 @@ export type Intake = ReturnType<typeof createIntake>
  * The one way in for media: receive → measure → probe → publish. A draft is on disk until its row is committed; whatever goes
  * wrong on the way removes it.
  */
-export function createIntake ({ db, blobs, prober, now, maxUploadBytes, quotaBytes }: IntakeOptions) {
+export function createIntake ({ db, blobs, prober, now, maxUploadBytes, quotaBytes, queuePackaging }: IntakeOptions) {
   function describe (description: Description, type: MediaType): Media {
     const createdAt = now()
     return {
@@ -48,6 +50,10 @@ export function createIntake ({ db, blobs, prober, now, maxUploadBytes, quotaByt
       height: null,
       codecs: [],
       generation: 1,
+      protection: 'none',
+      progress: 100,
+      error: null,
+      packaged: null,
       createdAt,
       updatedAt: createdAt
     }
@@ -99,13 +105,15 @@ export function createIntake ({ db, blobs, prober, now, maxUploadBytes, quotaByt
           codecs,
           durationMs,
           width,
-          height
+          height,
+          ...(description.protection === 'encrypted' && { protection: 'encrypted', status: 'processing', progress: 0 })
         }
         await db.transaction().execute(async (trx) => {
           await lockName(trx, `quota of ${media.ownerId}`)
           const usedBytes = await findStoredBytes(trx, media.ownerId)
           if (usedBytes + draft.sizeBytes > quotaBytes) throw quotaExceeded(usedBytes)
           await insertMedia(trx, media)
+          if (media.protection === 'encrypted') await queuePackaging(trx, media.id)
           await attach?.(trx, media)
         })
         return media

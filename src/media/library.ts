@@ -18,9 +18,9 @@ export function createLibrary ({ db, blobs, now }: { db: Kysely<Database>, blobs
 
   /** Ends what is left of media whose rows are deleted. The rows are what counts: a file that could not be removed is the sweep's. */
   async function removeFiles (gone: Media[]): Promise<void> {
-    for (const { id, blobName } of gone) {
+    for (const { id, blobName, packaged } of gone) {
       facts.forget(id)
-      if (blobName !== null) await blobs.remove(blobName).catch(() => {})
+      for (const name of [blobName, packaged?.blobName ?? null]) if (name !== null) await blobs.remove(name).catch(() => {})
     }
   }
 
@@ -29,6 +29,9 @@ export function createLibrary ({ db, blobs, now }: { db: Kysely<Database>, blobs
 
     /** A media, at most a second old; undefined if there is none, also for an id that is not well formed. */
     find: async (id: string): Promise<Media | undefined> => isUuid(id) ? await facts.get(id.toLowerCase()) : undefined,
+
+    /** To be called when a media was changed in another way: this process sees the change at its next look. */
+    forget: (id: string): void => facts.forget(id),
 
     /** A media as it is at this moment. */
     findNow: (id: string): Promise<Media | undefined> => findMedia(db, id),

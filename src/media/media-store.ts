@@ -1,7 +1,8 @@
 import { sql, type Kysely, type Selectable, type SelectQueryBuilder, type Transaction } from 'kysely'
+import { engineOf } from '../database/dialect.js'
 import type { Database, MediaTable } from '../database/tables.js'
 import type { PageQuery } from '../page.js'
-import type { Media, MediaType, Visibility } from './schema.js'
+import type { Media, MediaType, Protection, Visibility } from './schema.js'
 
 export interface MediaFilter { ownerId?: string, type?: MediaType, titlePart?: string }
 
@@ -42,6 +43,34 @@ export async function updateMedia (db: Kysely<Database>, id: string, change: { t
   return row && mediaOf(row)
 }
 
+/** Turns protection on or off: what was packaged is dropped. Answers the media as it is then, and the blob of the package that it had. */
+export async function updateProtection (trx: Transaction<Database>, id: string, protection: Protection, now: number): Promise<{ media: Media, droppedBlob: string | null } | undefined> {
+  const before = await trx.selectFrom('media').select('package_blob').where('id', '=', id).$if(engineOf(trx) === 'postgres', (query) => query.forUpdate()).executeTakeFirst()
+  const row = await trx.updateTable('media').set({
+    protection,
+    status: protection === 'encrypted' ? 'processing' : 'ready',
+    progress: protection === 'encrypted' ? 0 : 100,
+    error_code: null,
+    error_message: null,
+    package_blob: null,
+    package_index: null,
+    content_key: null,
+    updated_at: now
+  }).where('id', '=', id).returningAll().executeTakeFirst()
+  return row && { media: mediaOf(row), droppedBlob: before?.package_blob ?? null }
+}
+
+/** Writes down how packaging goes, while the media still waits for it. False if it does not any more. */
+export async function updatePackaging (db: Kysely<Database>, id: string, outcome: { progress: number } | { error: NonNullable<Media['error']> } | { packaged: NonNullable<Media['packaged']> }): Promise<boolean> {
+  const change = 'progress' in outcome
+    ? { progress: outcome.progress }
+    : 'error' in outcome
+      ? { status: 'failed' as const, error_code: outcome.error.code, error_message: outcome.error.message }
+      : { status: 'ready' as const, progress: 100, package_blob: outcome.packaged.blobName, package_index: outcome.packaged.index, content_key: outcome.packaged.contentKey }
+  const { numUpdatedRows } = await db.updateTable('media').set(change).where('id', '=', id).where('status', '=', 'processing').executeTakeFirst()
+  return numUpdatedRows > 0n
+}
+
 /** Kills the links minted so far. False if there is no such media. */
 export async function updateGeneration (db: Kysely<Database>, id: string): Promise<boolean> {
   const { numUpdatedRows } = await db.updateTable('media').set((set) => ({ generation: set('generation', '+', 1) })).where('id', '=', id).executeTakeFirst()
@@ -57,8 +86,10 @@ export async function deleteMedia (trx: Transaction<Database>, id: string): Prom
 
 /** Which of these blob names belong to a media. */
 export async function listOwnedBlobs (db: Kysely<Database>, names: string[]): Promise<Set<string>> {
-  const rows = await db.selectFrom('media').select('blob_name').where('blob_name', 'in', names).execute()
-  return new Set(rows.map((row) => row.blob_name!))
+  const files = db.selectFrom('media').select('blob_name as name').where('blob_name', 'in', names)
+  const packages = db.selectFrom('media').select('package_blob as name').where('package_blob', 'in', names)
+  const rows = await files.union(packages).execute()
+  return new Set(rows.map((row) => row.name!))
 }
 
 function filtered<O> (query: SelectQueryBuilder<Database, 'media', O>, { ownerId, type, titlePart }: MediaFilter): SelectQueryBuilder<Database, 'media', O> {
@@ -89,6 +120,13 @@ function rowOf (media: Media): MediaTable {
     height: media.height,
     codecs: JSON.stringify(media.codecs),
     generation: media.generation,
+    protection: media.protection,
+    progress: media.progress,
+    error_code: media.error?.code ?? null,
+    error_message: media.error?.message ?? null,
+    package_blob: media.packaged?.blobName ?? null,
+    package_index: media.packaged?.index ?? null,
+    content_key: media.packaged?.contentKey ?? null,
     created_at: media.createdAt,
     updated_at: media.updatedAt
   }
@@ -112,6 +150,10 @@ function mediaOf (row: Selectable<MediaTable>): Media {
     height: row.height,
     codecs: JSON.parse(row.codecs) as string[],
     generation: row.generation,
+    protection: row.protection,
+    progress: row.progress,
+    error: row.error_code === null ? null : { code: row.error_code, message: row.error_message ?? '' },
+    packaged: row.package_blob === null ? null : { blobName: row.package_blob, index: row.package_index!, contentKey: row.content_key! },
     createdAt: row.created_at,
     updatedAt: row.updated_at
   }

@@ -4,6 +4,7 @@ import { isoTime } from '../time.js'
 
 export type MediaType = 'video' | 'audio'
 export type Visibility = 'private' | 'public'
+export type Protection = 'none' | 'encrypted'
 
 /** A media as the rules see it. */
 export interface Media {
@@ -25,6 +26,13 @@ export interface Media {
   height: number | null
   codecs: string[]
   generation: number
+  protection: Protection
+  /** Percent of the packaging that is done. */
+  progress: number
+  /** Why it failed. */
+  error: { code: string, message: string } | null
+  /** The encrypted segments, in one blob; null while there are none. */
+  packaged: { blobName: string, index: string, contentKey: string } | null
   createdAt: number
   updatedAt: number
 }
@@ -35,11 +43,14 @@ export const Title = line(200, { examples: ['Introduction to Algorithms'] })
 export const Kind = Type.Unsafe<MediaType>(Type.String({ enum: ['video', 'audio'] }))
 export const VisibilityField = Type.Unsafe<Visibility>(Type.String({ enum: ['private', 'public'], description: 'public: anyone may watch, without a token. Default: private.' }))
 
+export const ProtectionField = Type.Unsafe<Protection>(Type.String({ enum: ['none', 'encrypted'], description: 'encrypted: it is played as encrypted HLS, and the plain stream is for its owner and administrators. Default: none.' }))
+
 /** The text fields of an upload; the file comes beside them. */
 export const UploadFields = Type.Object({
   title: Title,
   type: Kind,
-  visibility: Type.Optional(VisibilityField)
+  visibility: Type.Optional(VisibilityField),
+  protection: Type.Optional(ProtectionField)
 }, { additionalProperties: false })
 
 export const LinkedMediaBody = Type.Object({
@@ -51,7 +62,8 @@ export const LinkedMediaBody = Type.Object({
 
 export const MediaPatch = Type.Object({
   title: Type.Optional(Title),
-  visibility: Type.Optional(VisibilityField)
+  visibility: Type.Optional(VisibilityField),
+  protection: Type.Optional(ProtectionField)
 }, { additionalProperties: false, minProperties: 1 })
 
 export const MediaReply = Type.Object({
@@ -70,7 +82,10 @@ export const MediaReply = Type.Object({
   width: nullable(Type.Integer()),
   height: nullable(Type.Integer()),
   codecs: Type.Array(Type.String()),
-  status: Type.Unsafe<Media['status']>(Type.String({ enum: ['ready', 'processing', 'failed'] }))
+  status: Type.Unsafe<Media['status']>(Type.String({ enum: ['ready', 'processing', 'failed'] })),
+  protection: ProtectionField,
+  progress: Type.Integer({ description: 'Percent, while it is processing.' }),
+  error: Type.Optional(Type.Object({ code: Type.String(), message: Type.String() }))
 })
 
 /** What is shown of a media; `forOwner` adds where its bytes are. */
@@ -91,6 +106,9 @@ export function mediaReply (media: Media, forOwner: boolean): Static<typeof Medi
     width: media.width,
     height: media.height,
     codecs: media.codecs,
-    status: media.status
+    status: media.status,
+    protection: media.protection,
+    progress: media.progress,
+    ...(media.error !== null && { error: media.error })
   }
 }

@@ -15,7 +15,7 @@ export interface LinkFacts {
 }
 
 /** What a signature is for; one for a stream opens nothing else. */
-export type LinkPurpose = 'stream'
+export type LinkPurpose = 'stream' | 'hls'
 
 export type LinkVerdict = { ok: true, facts: LinkFacts } | { ok: false, reason: 'invalid' | 'expired' }
 
@@ -59,6 +59,18 @@ export function verifyLink (mediaId: string, query: string, purpose: LinkPurpose
   if (!timingSafeEqual(Buffer.from(expected), Buffer.from(given!))) return { ok: false, reason: 'invalid' }
   if (facts.expiresAt * 1000 <= now) return { ok: false, reason: 'expired' }
   return { ok: true, facts }
+}
+
+/** A link as one path segment, for playlists whose addresses are all relative to it: the same values, between dots. */
+export function signToken (facts: LinkFacts, purpose: LinkPurpose, keys: Keyring): string {
+  return signLink(facts, purpose, keys).split('&').map((pair) => pair.slice(pair.indexOf('=') + 1)).join('.')
+}
+
+/** Judges a token of {@link signToken} as {@link verifyLink} judges a query. */
+export function verifyToken (mediaId: string, token: string, purpose: LinkPurpose, keys: Keyring, now: number): LinkVerdict {
+  const values = token.split('.')
+  if (values.length !== PARAMETERS.length) return { ok: false, reason: 'invalid' }
+  return verifyLink(mediaId, PARAMETERS.map((name, index) => `${name}=${values[index]}`).join('&'), purpose, keys, now)
 }
 
 /** HMAC-SHA256 (RFC 2104) over everything a link says, one field a line: no field can contain a line break. */

@@ -26,6 +26,8 @@ export interface BlobStore {
   receive (source: Readable, maxBytes: number, tooLarge: () => Error): Promise<Draft>
   /** A handle to read from; the caller closes it. Undefined if there is no such blob. */
   open (name: string): Promise<FileHandle | undefined>
+  /** Where a published blob may be read by a program that needs a path. */
+  pathOf (name: string): string
   remove (name: string): Promise<void>
   removeDraft (name: string): Promise<void>
   /** Everything there is, but for the drafts of this process, published or not, that nobody has let go of. */

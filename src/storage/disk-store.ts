@@ -55,6 +55,7 @@ export async function openDiskStore (folder: string): Promise<BlobStore> {
   return {
     receive,
     open: (name) => open(join(blobs, name), 'r').catch(undefinedIfMissing),
+    pathOf: (name) => join(blobs, name),
     remove: (name) => rm(join(blobs, name), { force: true }),
     removeDraft: (name) => rm(join(drafts, name), { force: true }),
     async * list () {

@@ -1,0 +1,61 @@
+import { Type } from '@sinclair/typebox'
+import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import type { Admission, StreamGate } from '../src/access/stream-gate.js'
+import { ApiError } from '../src/errors.js'
+import { problemResponses } from '../src/problem-schema.js'
+import { openContentKey } from '../src/protection/content-keys.js'
+import { masterPlaylist, mediaPlaylist, parseIndex, segmentPlace } from '../src/protection/playlists.js'
+import type { PackagedMedia } from '../src/protection/protection.js'
+import type { Keyring } from '../src/secrets.js'
+import { SECOND, type Clock } from '../src/time.js'
+import type { Views } from '../src/views/views.js'
+
+interface Options { gate: StreamGate, views: Views, keys: Keyring, now: Clock }
+type PackagedAdmission = Admission & { media: PackagedMedia }
+
+const PLAYLIST = 'application/vnd.apple.mpegurl'
+const SEGMENT = /^segment-(0|[1-9]\d{0,5})\.ts$/
+
+const routes: FastifyPluginAsync<Options> = async (app, { gate, views, keys, now }) => {
+  app.get('/hls/:token/:id/:file', {
+    config: { limit: 'none' },
+    helmet: false,
+    schema: {
+      operationId: 'streamProtected',
+      summary: 'Playlists, key and segments of a protected media',
+      description: 'The address of `master.m3u8` comes from `GET /media/{id}/stream-url`; all others are relative to it. The token says and ends what a link does. Whether its account may watch is asked again for each of them, the key included.',
+      tags: ['Streaming'],
+      security: [],
+      params: Type.Object({ token: Type.String(), id: Type.String(), file: Type.String({ examples: ['master.m3u8', 'media.m3u8', 'content.key', 'segment-0.ts'] }) }),
+      response: {
+        200: { description: 'A playlist, the AES-128 key, or an encrypted segment.', content: { [PLAYLIST]: { schema: Type.String() }, 'application/octet-stream': { schema: Type.String({ format: 'binary' }) }, 'video/mp2t': { schema: Type.String({ format: 'binary' }) } } },
+        ...problemResponses('stream_link_invalid', 'stream_link_expired', 'stream_link_revoked', 'not_found', 'media_not_ready')
+      }
+    }
+  }, async (request, reply) => {
+    const { token, id, file } = request.params as { token: string, id: string, file: string }
+    // The token is the right: a page on any site may play what it was given the address of.
+    reply.headers({ 'access-control-allow-origin': '*', 'cross-origin-resource-policy': 'cross-origin', 'x-content-type-options': 'nosniff', 'referrer-policy': 'no-referrer', 'cache-control': 'no-store' })
+    const admission = await gate.admitToken(id, token)
+    const { packaged } = admission.media
+    if (file === 'master.m3u8') return reply.type(PLAYLIST).send(masterPlaylist(parseIndex(packaged.index), admission.media))
+    if (file === 'media.m3u8') return reply.type(PLAYLIST).send(mediaPlaylist(parseIndex(packaged.index)))
+    if (file === 'content.key') return reply.type('application/octet-stream').send(openContentKey(packaged.contentKey, id, keys))
+    return await sendSegment(request, reply, admission, SEGMENT.exec(file)?.[1])
+  })
+
+  async function sendSegment (request: FastifyRequest, reply: FastifyReply, { media, link, accountId }: PackagedAdmission, number: string | undefined): Promise<FastifyReply> {
+    const place = number === undefined ? undefined : segmentPlace(parseIndex(media.packaged.index), Number(number))
+    if (place === undefined) throw new ApiError('not_found')
+    const send = await reply.openBlob(media.packaged.blobName)
+    if (number === '0' && request.method === 'GET') {
+      await views.countStream(media.id, link!.linkId, { address: request.ip, accountId, userAgent: request.headers['user-agent'] })
+        .catch((error: unknown) => request.log.warn({ err: error }, 'a view was not counted'))
+    }
+    const secondsLeft = Math.max(0, link!.expiresAt - Math.floor(now() / SECOND))
+    reply.type('video/mp2t').headers({ 'content-length': String(place.end - place.start + 1), 'cache-control': `private, max-age=${secondsLeft}` })
+    return send(place)
+  }
+}
+
+export default routes

@@ -1,0 +1,71 @@
+import {
+  ALL_FORMATS, BufferTarget, EncodedAudioPacketSource, EncodedPacketSink, EncodedVideoPacketSource, FilePathSource, HlsOutputFormat, Input,
+  MpegTsOutputFormat, Output, PathedTarget, type InputAudioTrack, type InputVideoTrack
+} from 'mediabunny'
+import { createCipheriv } from 'node:crypto'
+import { parentPort, workerData } from 'node:worker_threads'
+import type { PackageMessage, PackageOrder } from './packager.js'
+
+/** HLS authoring practice (RFC 8216, section 6.2.1 leaves it open): long enough to be cheap, short enough to seek. */
+const TARGET_SECONDS = 6
+const { path, contentKey, durationMs } = workerData as PackageOrder
+
+/** Segments wait here until the other side took the one before, so that memory does not grow with the file. */
+let taken: () => void = () => {}
+parentPort!.on('message', () => taken())
+
+const say = (message: PackageMessage, transfer: ArrayBuffer[] = []) => parentPort!.postMessage(message, transfer)
+
+/** AES-128-CBC with PKCS #7 padding; the IV is the media sequence number (RFC 8216, 4.3.2.4 and 5.2). */
+function encrypt (segment: ArrayBuffer, sequence: number): Uint8Array<ArrayBuffer> {
+  const iv = Buffer.alloc(16)
+  iv.writeUInt32BE(sequence, 12)
+  const cipher = createCipheriv('aes-128-cbc', contentKey, iv)
+  return new Uint8Array(Buffer.concat([cipher.update(new Uint8Array(segment)), cipher.final()]))
+}
+
+async function main (): Promise<void> {
+  const input = new Input({ source: new FilePathSource(path), formats: ALL_FORMATS })
+  const video = await input.getPrimaryVideoTrack()
+  const audio = await input.getPrimaryAudioTrack()
+  const videoSource = video === null ? undefined : new EncodedVideoPacketSource('avc')
+  const audioSource = audio === null ? undefined : new EncodedAudioPacketSource(audio.codec === 'mp3' ? 'mp3' : 'aac')
+  if (videoSource === undefined && audioSource === undefined) throw new Error('no tracks')
+  let seconds: number[] = []
+  const format = new HlsOutputFormat({
+    segmentFormat: new MpegTsOutputFormat(),
+    targetDuration: TARGET_SECONDS,
+    async onSegment (target, { n }) {
+      const sealed = encrypt((target as BufferTarget).buffer!, n - 1)
+      ;(target as BufferTarget).buffer = null
+      const ready = new Promise<void>((resolve) => { taken = resolve })
+      say({ segment: sealed }, [sealed.buffer])
+      await ready
+    },
+    onPlaylist (text) { seconds = [...text.matchAll(/^#EXTINF:([\d.]+)/gm)].map(([, length]) => Number(length)) }
+  })
+  const output = new Output({ format, target: new PathedTarget('master.m3u8', () => new BufferTarget()) })
+  if (videoSource !== undefined) output.addVideoTrack(videoSource)
+  if (audioSource !== undefined) output.addAudioTrack(audioSource)
+  await output.start()
+  await Promise.all([video && videoSource && copy(video, videoSource), audio && audioSource && copy(audio, audioSource)])
+  await output.finalize()
+  say({ milliseconds: seconds.map((length) => Math.round(length * 1000)) })
+}
+
+/** Packets as they are, in decode order. The negative times of priming audio, and of B-frames before the first picture, are moved to 0. */
+async function copy (track: InputVideoTrack | InputAudioTrack, source: EncodedVideoPacketSource | EncodedAudioPacketSource): Promise<void> {
+  const decoderConfig = await track.getDecoderConfig()
+  let first = true
+  let reported = 0
+  for await (const packet of new EncodedPacketSink(track).packets()) {
+    const inTime = packet.timestamp < 0 ? packet.clone({ timestamp: 0 }) : packet
+    await (source as EncodedVideoPacketSource).add(inTime, first ? { decoderConfig: decoderConfig as VideoDecoderConfig } : undefined)
+    first = false
+    const percent = durationMs === null ? 0 : Math.min(99, Math.floor(100_000 * packet.timestamp / durationMs))
+    if (percent > reported) say({ percent: reported = percent })
+  }
+  source.close()
+}
+
+main().catch((error: unknown) => say({ failed: String((error as Error).stack ?? error) }))

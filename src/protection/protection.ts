@@ -1,0 +1,46 @@
+import type { Kysely, Transaction } from 'kysely'
+import type { Database } from '../database/tables.js'
+import { ApiError } from '../errors.js'
+import type { Library } from '../media/library.js'
+import { updateProtection } from '../media/media-store.js'
+import type { Media, Protection as ProtectionKind } from '../media/schema.js'
+import type { BlobStore } from '../storage/blob-store.js'
+import type { Clock } from '../time.js'
+import { deleteJob, insertJob } from './job-store.js'
+
+export type Protection = ReturnType<typeof createProtection>
+
+/** Which media are played as encrypted streams, and what may be served of them. */
+export function createProtection ({ db, blobs, library, now }: { db: Kysely<Database>, blobs: BlobStore, library: Library, now: Clock }) {
+  return {
+    /** Queues a media in the transaction that makes it. */
+    queue: (trx: Transaction<Database>, mediaId: string): Promise<void> => insertJob(trx, mediaId, now()),
+
+    /** Turns protection on, which packages the media anew, or off, which drops the package. One that is as asked stays as it is. */
+    async change (media: Media, protection: ProtectionKind): Promise<void> {
+      if (media.protection === protection) return
+      if (media.blobName === null) throw new ApiError('validation_failed', { errors: [{ path: 'protection', message: 'a media that lives elsewhere cannot be protected' }] })
+      const changed = await db.transaction().execute(async (trx) => {
+        const changed = await updateProtection(trx, media.id, protection, now())
+        if (changed === undefined) throw new ApiError('not_found')
+        await (protection === 'encrypted' ? insertJob(trx, media.id, now()) : deleteJob(trx, media.id))
+        return changed
+      })
+      library.forget(media.id)
+      if (changed.droppedBlob !== null) await blobs.remove(changed.droppedBlob).catch(() => {})
+    }
+  }
+}
+
+/** Throws what keeps a protected media from being played: `media_not_ready` until it is packaged, and for one that failed. */
+export function requireReady ({ protection, status, error }: Media): void {
+  if (protection === 'none' || status === 'ready') return
+  throw new ApiError('media_not_ready', error === null ? {} : { detail: error.message, extra: { error } })
+}
+
+/** A protected media that can be played. */
+export type PackagedMedia = Media & { packaged: NonNullable<Media['packaged']> }
+
+export function isPackaged (media: Media): media is PackagedMedia {
+  return media.protection === 'encrypted' && media.packaged !== null
+}
