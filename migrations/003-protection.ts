@@ -10,6 +10,8 @@ export async function up (db: Kysely<unknown>): Promise<void> {
   await db.schema.alterTable('media').addColumn('package_blob', 'text').execute()
   await db.schema.alterTable('media').addColumn('package_index', 'text').execute()
   await db.schema.alterTable('media').addColumn('content_key', 'text').execute()
+  await db.schema.alterTable('media').addColumn('poster_blob', 'text').execute()
+  await db.schema.createIndex('media_by_poster').on('media').column('poster_blob').execute()
   await db.schema.createIndex('media_by_package').on('media').column('package_blob').execute()
 
   await db.schema.createTable('jobs')

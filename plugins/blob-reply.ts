@@ -1,6 +1,7 @@
 import type { FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
 import { once } from 'node:events'
+import type { FileHandle } from 'node:fs/promises'
 import { ApiError } from '../src/errors.js'
 import type { ByteRange } from '../src/playback/byte-range.js'
 import { FilePump } from '../src/playback/file-pump.js'
@@ -8,17 +9,29 @@ import type { BlobStore } from '../src/storage/blob-store.js'
 
 interface Options { blobs: BlobStore, onBytes: (bytes: number) => void }
 
-/** Answers with a part of a blob. */
+/** Answers with blobs, or parts of them. */
 export default fp<Options>(async (app, { blobs, onBytes }) => {
-  app.decorateReply('openBlob', async function (this: FastifyReply, name: string) {
+  async function open (reply: FastifyReply, name: string): Promise<FileHandle> {
     // A pipelined response has no socket before its turn, and would never hear that its client has left: it opens nothing until then.
-    if (this.raw.socket === null) await once(this.raw, 'socket')
+    if (reply.raw.socket === null) await once(reply.raw, 'socket')
     const file = await blobs.open(name)
     if (file === undefined) throw new ApiError('not_found')
-    return (range: ByteRange) => {
-      onBytes(range.end - range.start + 1)
-      return this.send(new FilePump(file, range, this.raw))
-    }
+    return file
+  }
+
+  function send (reply: FastifyReply, file: FileHandle, range: ByteRange): FastifyReply {
+    onBytes(range.end - range.start + 1)
+    return reply.send(new FilePump(file, range, reply.raw))
+  }
+
+  app.decorateReply('openBlob', async function (this: FastifyReply, name: string) {
+    const file = await open(this, name)
+    return (range: ByteRange) => send(this, file, range)
+  })
+  app.decorateReply('sendBlob', async function (this: FastifyReply, name: string) {
+    const file = await open(this, name)
+    const { size } = await file.stat()
+    return send(this.header('content-length', String(size)), file, { start: 0, end: size - 1 })
   })
 }, { name: 'blob-reply' })
 
@@ -26,5 +39,7 @@ declare module 'fastify' {
   interface FastifyReply {
     /** Opens a blob, when it is this response's turn, and answers how to send a part of it, which closes it. Throws `not_found`. */
     openBlob (name: string): Promise<(range: ByteRange) => FastifyReply>
+    /** Sends a whole blob. Throws `not_found`. */
+    sendBlob (name: string): Promise<FastifyReply>
   }
 }

@@ -26,7 +26,7 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, keys, now
       description: 'The address of `master.m3u8` comes from `GET /media/{id}/stream-url`; all others are relative to it. The token says and ends what a link does. Whether its account may watch is asked again for each of them, the key included.',
       tags: ['Streaming'],
       security: [],
-      params: Type.Object({ token: Type.String(), id: Type.String(), file: Type.String({ examples: ['master.m3u8', 'media.m3u8', 'content.key', 'segment-0.ts'] }) }),
+      params: Type.Object({ token: Type.String(), id: Type.String(), file: Type.String({ examples: ['master.m3u8', 'media.m3u8', 'content.key', 'segment-0.ts', 'poster.jpg'] }) }),
       response: {
         200: { description: 'A playlist, the AES-128 key, or an encrypted segment.', content: { [PLAYLIST]: { schema: Type.String() }, 'application/octet-stream': { schema: Type.String({ format: 'binary' }) }, 'video/mp2t': { schema: Type.String({ format: 'binary' }) } } },
         ...problemResponses('stream_link_invalid', 'stream_link_expired', 'stream_link_revoked', 'not_found', 'media_not_ready')
@@ -40,6 +40,7 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, keys, now
     const { packaged } = admission.media
     if (file === 'master.m3u8') return reply.type(PLAYLIST).send(masterPlaylist(parseIndex(packaged.index), admission.media))
     if (file === 'media.m3u8') return reply.type(PLAYLIST).send(mediaPlaylist(parseIndex(packaged.index)))
+    if (file === 'poster.jpg' && admission.media.posterBlob !== null) return await reply.type('image/jpeg').sendBlob(admission.media.posterBlob)
     if (file === 'content.key') return reply.type('application/octet-stream').send(openContentKey(packaged.contentKey, id, keys))
     return await sendSegment(request, reply, admission, SEGMENT.exec(file)?.[1])
   })

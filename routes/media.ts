@@ -27,6 +27,7 @@ const Params = Type.Object({ id: uuid() })
 const AnyParams = Type.Object({ id: Type.String({ examples: ['019377a4-3f00-7000-8000-000000000000'] }) })
 const StreamUrlReply = Type.Object({
   stream_url: Type.String({ examples: ['http://127.0.0.1:8000/media/stream/019377a4-3f00-7000-8000-000000000000?exp=1764000000&gen=1&kid=…&lid=…&sub=…&sig=…'] }),
+  poster_url: Type.Union([Type.String(), Type.Null()], { description: 'A picture of a video, by the same link; null where there is none.' }),
   expires_in: Type.Integer({ description: 'Seconds.' }),
   expires_at: moment(),
   media_id: uuid()
@@ -70,7 +71,7 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { access, gate, i
     }, async (request) => {
       const media = await access.visible(request.viewer, request.params.id)
       const link = await gate.mint(request.viewer, media, gate.lifetime(request.query.expires_in, media))
-      return { stream_url: request.origin + link.path, expires_in: link.expiresInSeconds, expires_at: isoTime(link.expiresAt), media_id: media.id }
+      return { stream_url: request.origin + link.path, poster_url: link.posterPath && request.origin + link.posterPath, expires_in: link.expiresInSeconds, expires_at: isoTime(link.expiresAt), media_id: media.id }
     })
   })
 

@@ -33,6 +33,24 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, now }) =>
   app.get('/media/stream/:id', { ...options, schema: { ...schema, operationId: 'stream' } }, handler)
   app.head('/media/stream/:id', { ...options, schema: { ...schema, operationId: 'streamHead', summary: 'What the stream would answer' } }, handler)
 
+  app.get('/media/:id/poster.jpg', {
+    ...options,
+    schema: {
+      operationId: 'getPoster',
+      summary: 'A picture of a video, by a link or a token',
+      description: 'Opened as the stream is; `GET /media/{id}/stream-url` gives its address. Made where ffmpeg is installed, soon after the upload.',
+      tags: schema.tags,
+      security: schema.security,
+      params: schema.params,
+      response: { 200: { description: 'The picture.', content: { 'image/jpeg': { schema: Type.String({ format: 'binary' }) } } }, ...problemResponses('not_authenticated', 'invalid_token', 'stream_link_invalid', 'stream_link_expired', 'stream_link_revoked', 'not_found') }
+    }
+  }, async (request, reply) => {
+    const admission = await admit(request)
+    if (admission.media.posterBlob === null) throw new ApiError('not_found')
+    setMediaHeaders(reply, admission)
+    return await reply.type('image/jpeg').sendBlob(admission.media.posterBlob)
+  })
+
   async function handler (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const admission = await admit(request)
     await gate.requirePlain(admission)

@@ -120,7 +120,7 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
   })
   const library = createLibrary({ db, blobs, now })
   const protections = createProtection({ db, blobs, library, now })
-  const intake = createIntake({ db, blobs, prober, now, maxUploadBytes: config.maxUploadBytes, quotaBytes: config.quotaBytes, queuePackaging: protections.queue })
+  const intake = createIntake({ db, blobs, prober, now, maxUploadBytes: config.maxUploadBytes, quotaBytes: config.quotaBytes, queue: protections.queue })
   const views = createViews({ db, writer, cache, cacheSeconds: config.analyticsCacheSeconds, now })
   const subscriptions = createSubscriptions({ db, now })
   const courses = createCourses({ db, library, now })

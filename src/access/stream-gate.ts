@@ -20,7 +20,8 @@ interface StreamGateOptions {
 /** A media that may be watched now: by a link, or else by whoever asked; `accountId` is the link's or theirs. */
 export interface Admission { media: Media, link: LinkFacts | undefined, accountId: string | null }
 
-export interface MintedLink { path: string, expiresInSeconds: number, expiresAt: number }
+/** `path` and `posterPath` (null where there is no picture) begin at the root of the origin; `expiresAt` in milliseconds. */
+export interface MintedLink { path: string, posterPath: string | null, expiresInSeconds: number, expiresAt: number }
 
 export type StreamGate = ReturnType<typeof createStreamGate>
 
@@ -42,10 +43,10 @@ export function createStreamGate ({ access, library, keys, now, defaultSeconds, 
     const expiresAt = Math.floor(now() / SECOND) + expiresInSeconds
     const subject = viewer?.id ?? ANONYMOUS
     const facts = { mediaId: media.id, expiresAt, generation: media.generation, linkId: newLinkId(), subject }
-    const path = media.protection === 'encrypted'
-      ? `/hls/${signToken(facts, 'hls', keys)}/${media.id}/master.m3u8`
-      : `/media/stream/${media.id}?${signLink(facts, 'stream', keys)}`
-    return { path, expiresInSeconds, expiresAt: expiresAt * SECOND }
+    const [path, posterPath] = media.protection === 'encrypted'
+      ? protectedPaths(media.id, signToken(facts, 'hls', keys))
+      : plainPaths(media.id, signLink(facts, 'stream', keys))
+    return { path, posterPath: media.posterBlob === null ? null : posterPath, expiresInSeconds, expiresAt: expiresAt * SECOND }
   }
 
   return {
@@ -95,4 +96,14 @@ export function createStreamGate ({ access, library, keys, now, defaultSeconds, 
       return { media: await access.visible(viewer, mediaId), link: undefined, accountId: viewer?.id ?? null }
     }
   }
+}
+
+type Paths = [stream: string, poster: string]
+
+function protectedPaths (id: string, token: string): Paths {
+  return [`/hls/${token}/${id}/master.m3u8`, `/hls/${token}/${id}/poster.jpg`]
+}
+
+function plainPaths (id: string, query: string): Paths {
+  return [`/media/stream/${id}?${query}`, `/media/${id}/poster.jpg?${query}`]
 }

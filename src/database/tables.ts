@@ -67,6 +67,8 @@ export interface MediaTable {
   package_index: string | null
   /** The content key, encrypted; see src/protection/content-keys.ts. */
   content_key: string | null
+  /** A picture of it, JPEG. */
+  poster_blob: string | null
 }
 
 export interface ViewsTable {

@@ -20,8 +20,8 @@ interface IntakeOptions {
   now: Clock
   maxUploadBytes: number
   quotaBytes: number
-  /** Queues a protected media for packaging, in the transaction that makes it. */
-  queuePackaging (trx: Transaction<Database>, mediaId: string): Promise<void>
+  /** Queues what is to be made of a new file later on (an encrypted stream, a picture), in the transaction that makes its media. */
+  queue (trx: Transaction<Database>, media: Media): Promise<void>
 }
 
 export type Intake = ReturnType<typeof createIntake>
@@ -30,7 +30,7 @@ export type Intake = ReturnType<typeof createIntake>
  * The one way in for media: receive → measure → probe → publish. A draft is on disk until its row is committed; whatever goes
  * wrong on the way removes it.
  */
-export function createIntake ({ db, blobs, prober, now, maxUploadBytes, quotaBytes, queuePackaging }: IntakeOptions) {
+export function createIntake ({ db, blobs, prober, now, maxUploadBytes, quotaBytes, queue }: IntakeOptions) {
   function describe (description: Description, type: MediaType): Media {
     const createdAt = now()
     return {
@@ -54,6 +54,7 @@ export function createIntake ({ db, blobs, prober, now, maxUploadBytes, quotaByt
       progress: 100,
       error: null,
       packaged: null,
+      posterBlob: null,
       createdAt,
       updatedAt: createdAt
     }
@@ -113,7 +114,7 @@ export function createIntake ({ db, blobs, prober, now, maxUploadBytes, quotaByt
           const usedBytes = await findStoredBytes(trx, media.ownerId)
           if (usedBytes + draft.sizeBytes > quotaBytes) throw quotaExceeded(usedBytes)
           await insertMedia(trx, media)
-          if (media.protection === 'encrypted') await queuePackaging(trx, media.id)
+          await queue(trx, media)
           await attach?.(trx, media)
         })
         return media

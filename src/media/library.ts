@@ -18,9 +18,9 @@ export function createLibrary ({ db, blobs, now }: { db: Kysely<Database>, blobs
 
   /** Ends what is left of media whose rows are deleted. The rows are what counts: a file that could not be removed is the sweep's. */
   async function removeFiles (gone: Media[]): Promise<void> {
-    for (const { id, blobName, packaged } of gone) {
+    for (const { id, blobName, packaged, posterBlob } of gone) {
       facts.forget(id)
-      for (const name of [blobName, packaged?.blobName ?? null]) if (name !== null) await blobs.remove(name).catch(() => {})
+      for (const name of [blobName, packaged?.blobName ?? null, posterBlob]) if (name !== null) await blobs.remove(name).catch(() => {})
     }
   }
 

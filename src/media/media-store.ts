@@ -71,6 +71,12 @@ export async function updatePackaging (db: Kysely<Database>, id: string, outcome
   return numUpdatedRows > 0n
 }
 
+/** Keeps the picture of a media that has none. False if it is gone, or has one. */
+export async function updatePoster (db: Kysely<Database>, id: string, blobName: string): Promise<boolean> {
+  const { numUpdatedRows } = await db.updateTable('media').set({ poster_blob: blobName }).where('id', '=', id).where('poster_blob', 'is', null).executeTakeFirst()
+  return numUpdatedRows > 0n
+}
+
 /** Kills the links minted so far. False if there is no such media. */
 export async function updateGeneration (db: Kysely<Database>, id: string): Promise<boolean> {
   const { numUpdatedRows } = await db.updateTable('media').set((set) => ({ generation: set('generation', '+', 1) })).where('id', '=', id).executeTakeFirst()
@@ -88,7 +94,8 @@ export async function deleteMedia (trx: Transaction<Database>, id: string): Prom
 export async function listOwnedBlobs (db: Kysely<Database>, names: string[]): Promise<Set<string>> {
   const files = db.selectFrom('media').select('blob_name as name').where('blob_name', 'in', names)
   const packages = db.selectFrom('media').select('package_blob as name').where('package_blob', 'in', names)
-  const rows = await files.union(packages).execute()
+  const posters = db.selectFrom('media').select('poster_blob as name').where('poster_blob', 'in', names)
+  const rows = await files.union(packages).union(posters).execute()
   return new Set(rows.map((row) => row.name!))
 }
 
@@ -127,6 +134,7 @@ function rowOf (media: Media): MediaTable {
     package_blob: media.packaged?.blobName ?? null,
     package_index: media.packaged?.index ?? null,
     content_key: media.packaged?.contentKey ?? null,
+    poster_blob: media.posterBlob,
     created_at: media.createdAt,
     updated_at: media.updatedAt
   }
@@ -154,6 +162,7 @@ function mediaOf (row: Selectable<MediaTable>): Media {
     progress: row.progress,
     error: row.error_code === null ? null : { code: row.error_code, message: row.error_message ?? '' },
     packaged: row.package_blob === null ? null : { blobName: row.package_blob, index: row.package_index!, contentKey: row.content_key! },
+    posterBlob: row.poster_blob,
     createdAt: row.created_at,
     updatedAt: row.updated_at
   }

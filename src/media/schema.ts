@@ -31,6 +31,8 @@ export interface Media {
   progress: number
   /** Why it failed. */
   error: { code: string, message: string } | null
+  /** The blob of a JPEG picture of it. */
+  posterBlob: string | null
   /** The encrypted segments, in one blob; null while there are none. */
   packaged: { blobName: string, index: string, contentKey: string } | null
   createdAt: number

@@ -1,12 +1,14 @@
 import type { Kysely } from 'kysely'
+import type { Readable } from 'node:stream'
 import type { Database } from '../database/tables.js'
 import type { Library } from '../media/library.js'
-import { updatePackaging } from '../media/media-store.js'
+import { updatePackaging, updatePoster } from '../media/media-store.js'
 import type { Media } from '../media/schema.js'
 import type { Keyring } from '../secrets.js'
-import type { BlobStore } from '../storage/blob-store.js'
+import type { BlobStore, Draft } from '../storage/blob-store.js'
 import { MINUTE, SECOND, type Clock } from '../time.js'
 import { newContentKey, sealContentKey } from './content-keys.js'
+import { FfmpegError, hasFfmpeg, takePicture, transcode } from './ffmpeg.js'
 import { claimJob, deleteJob, updateAllJobs, updateJob, type Job } from './job-store.js'
 import { packageFile } from './packager.js'
 
@@ -15,6 +17,10 @@ const RENEW_EVERY_MS = 10 * SECOND
 const LOOK_EVERY_MS = SECOND
 /** What is not the file's fault (a full disk, a lost database) is tried again after growing delays. */
 const RETRY_AFTER_MS = [5 * SECOND, 30 * SECOND, 2 * MINUTE, 10 * MINUTE]
+/** Software H.264 at its fastest useful setting keeps up with 720p on two cores; more is left for larger pictures. */
+const MIN_TRANSCODE_MS = 10 * MINUTE
+const TRANSCODE_FACTOR = 6
+const POSTER_LIMIT_MS = MINUTE
 /** Packaged as they are; MediaInfo's names of what MPEG-TS and every player of HLS know. */
 const VIDEO_CODECS = ['h264']
 const AUDIO_CODECS = ['aac', 'mp3']
@@ -22,8 +28,8 @@ const AUDIO_CODECS = ['aac', 'mp3']
 /** A failure that trying again does not mend. */
 class Unpackageable extends Error {
   readonly code: string
-  constructor (code: string, message: string) {
-    super(message)
+  constructor (code: string, message: string, cause?: unknown) {
+    super(message, { cause })
     this.code = code
   }
 }
@@ -79,7 +85,8 @@ export class PackageRunner {
     let cancelled = false
     try {
       const media = await library.findNow(job.mediaId)
-      if (media !== undefined && media.status === 'processing') await this.#package(media, () => { cancelled = true })
+      if (media?.status === 'processing') await this.#package(media, () => { cancelled = true })
+      if (media?.type === 'video' && media.posterBlob === null && hasFfmpeg()) await this.#takePoster(media).catch((error: unknown) => onError(error, media.id))
       await db.transaction().execute((trx) => deleteJob(trx, job.mediaId))
     } catch (error) {
       if (cancelled) await updateJob(db, job, now())
@@ -93,13 +100,13 @@ export class PackageRunner {
 
   async #package (media: Media, onCancel: () => void): Promise<void> {
     const { db, blobs, keys } = this.#options
-    requireSupported(media)
+    const source = await this.#playableSource(media, onCancel)
     const contentKey = newContentKey()
-    const packaging = packageFile({ path: blobs.pathOf(media.blobName!), contentKey, durationMs: media.durationMs }, (progress) => {
+    const packaging = packageFile({ path: source.path, contentKey, durationMs: media.durationMs }, (progress) => {
       updatePackaging(db, media.id, { progress }).catch(() => {})
     })
     this.#cancel = () => { onCancel(); packaging.bytes.destroy() }
-    const draft = await blobs.receive(packaging.bytes, Infinity, () => new Error('no limit')).catch((error: unknown) => { throw asFileFault(error) })
+    const draft = await receive(blobs, packaging.bytes).finally(() => source.discard())
     try {
       const segments = await packaging.segments
       if (segments.length === 0) throw new Unpackageable('source_has_no_media', 'The file holds no pictures and no sound.')
@@ -108,6 +115,34 @@ export class PackageRunner {
       if (!kept) await blobs.remove(blobName)
     } finally {
       this.#cancel = undefined
+      await draft.discard()
+    }
+  }
+
+  /** The file itself, or, where its codecs need it and ffmpeg is there, a draft in codecs that an encrypted stream takes. */
+  async #playableSource (media: Media, onCancel: () => void): Promise<{ path: string, discard (): Promise<void> }> {
+    const { blobs } = this.#options
+    const path = blobs.pathOf(media.blobName!)
+    const unsupported = unsupportedCodecs(media)
+    if (unsupported.length === 0) return { path, discard: async () => {} }
+    if (!hasFfmpeg()) {
+      throw new Unpackageable('source_codec_unsupported', `The file holds ${unsupported.join(' and ')}. An encrypted stream takes H.264 video and AAC or MP3 sound; for others this server needs ffmpeg, which is not installed.`)
+    }
+    const bytes = transcode(path, media.codecs, MIN_TRANSCODE_MS + TRANSCODE_FACTOR * (media.durationMs ?? 0))
+    this.#cancel = () => { onCancel(); bytes.destroy() }
+    return await receive(blobs, bytes)
+  }
+
+  /** A picture from a tenth of the way in, at most five seconds. A video without one plays all the same. */
+  async #takePoster (media: Media): Promise<void> {
+    const { db, blobs } = this.#options
+    const atSeconds = Math.min(5, (media.durationMs ?? 0) / SECOND / 10)
+    const draft = await receive(blobs, takePicture(blobs.pathOf(media.blobName!), atSeconds, POSTER_LIMIT_MS))
+    try {
+      if (draft.sizeBytes === 0) return
+      const blobName = await draft.publish()
+      if (!await updatePoster(db, media.id, blobName)) await blobs.remove(blobName)
+    } finally {
       await draft.discard()
     }
   }
@@ -127,15 +162,19 @@ export class PackageRunner {
   }
 }
 
-function requireSupported ({ codecs, type }: Media): void {
-  const known = [...VIDEO_CODECS, ...AUDIO_CODECS]
-  const unknown = codecs.filter((codec) => !known.includes(codec))
-  if (unknown.length > 0 || (type === 'video' && !codecs.some((codec) => VIDEO_CODECS.includes(codec)))) {
-    throw new Unpackageable('source_codec_unsupported', `The file holds ${unknown.join(' and ')}; an encrypted stream takes H.264 video and AAC or MP3 sound.`)
-  }
+/** The codecs of a media that an encrypted stream does not take; a video without H.264 has none that counts. */
+function unsupportedCodecs ({ codecs, type }: Media): string[] {
+  const unknown = codecs.filter((codec) => !VIDEO_CODECS.includes(codec) && !AUDIO_CODECS.includes(codec))
+  return unknown.length === 0 && type === 'video' && !codecs.some((codec) => VIDEO_CODECS.includes(codec)) ? ['no video it knows'] : unknown
 }
 
-/** What the packager says of a file is the file's fault; what the store says is not. */
-function asFileFault (error: unknown): unknown {
-  return error instanceof Error && error.name === 'Error' ? new Unpackageable('source_damaged', 'The file is damaged: it could not be read to its end.') : error
+async function receive (blobs: BlobStore, bytes: Readable): Promise<Draft> {
+  try {
+    return await blobs.receive(bytes, Infinity, () => new Error('there is no limit'))
+  } catch (error) {
+    // What the packager or ffmpeg say of a file is the file's fault; what the store says is not.
+    bytes.destroy()
+    const ofTheFile = error instanceof FfmpegError || (error instanceof Error && error.name === 'Error')
+    throw ofTheFile ? new Unpackageable('source_damaged', 'The file is damaged: it could not be read to its end.', error) : error
+  }
 }

@@ -13,8 +13,10 @@ export type Protection = ReturnType<typeof createProtection>
 /** Which media are played as encrypted streams, and what may be served of them. */
 export function createProtection ({ db, blobs, library, now }: { db: Kysely<Database>, blobs: BlobStore, library: Library, now: Clock }) {
   return {
-    /** Queues a media in the transaction that makes it. */
-    queue: (trx: Transaction<Database>, mediaId: string): Promise<void> => insertJob(trx, mediaId, now()),
+    /** Queues a new media, in the transaction that makes it, if there is an encrypted stream or a picture to be made. */
+    async queue (trx: Transaction<Database>, { id, protection, type }: Media): Promise<void> {
+      if (protection === 'encrypted' || type === 'video') await insertJob(trx, id, now())
+    },
 
     /** Turns protection on, which packages the media anew, or off, which drops the package. One that is as asked stays as it is. */
     async change (media: Media, protection: ProtectionKind): Promise<void> {
