@@ -1,7 +1,7 @@
 import type { Response } from 'light-my-request'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
-import { fixture, form, type FormPart, type Person, type TestApp } from '../helper.js'
+import { fixture, form, signUp, type FormPart, type Person, type TestApp } from '../helper.js'
 
 export const unknown = '019377a4-3f00-7000-8000-000000000000'
 
@@ -73,4 +73,19 @@ export async function keeps (t: Test, server: TestApp, before: Kept, more: numbe
     now = await kept(server)
   }
   t.same(now, expected, `${what}: as many files, media and lectures as there should be`)
+}
+
+/** The path and query of a link, for `inject`. */
+export const pathOf = (url: string) => new URL(url).pathname + new URL(url).search
+
+export interface Class { course: Course, lectures: Lecture[], lecture: Lecture, student: Person }
+
+/** A course with a lecture, and a student who is subscribed to it. */
+export async function newClass (server: TestApp, owner: Person, files = ['tiny.mp4']): Promise<Class> {
+  const course = await newCourse(server, owner)
+  const lectures: Lecture[] = []
+  for (const file of files) lectures.push(await newLecture(server, owner, course.id, { file }))
+  const student = await signUp(server, 'student')
+  succeeded(await subscribe(server, student, course.id))
+  return { course, lectures, lecture: lectures[0]!, student }
 }
