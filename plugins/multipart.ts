@@ -46,7 +46,8 @@ async function receiveForm<T extends TObject, F> (this: FastifyRequest, { fields
       const known = part.type === 'file' ? fileFields : Object.keys(schema.properties)
       if (!known.includes(part.fieldname)) throw invalidField(part.fieldname, part.type === 'file' ? `is not a file field: expected ${fileFields.join(' or ')}` : 'is not a known field')
       if (part.type === 'file') {
-        files.push({ received: await receive(part.file), fileName: part.filename })
+        // A part is also a file by its content type alone: then it has no name, whatever its type says.
+        files.push({ received: await receive(part.file), fileName: (part.filename as string | undefined) ?? '' })
         continue
       }
       if (part.valueTruncated) throw invalidField(part.fieldname, `must not be longer than ${MAX_FIELD_BYTES} bytes`)

@@ -6,12 +6,15 @@ import fp from 'fastify-plugin'
 import { ApiError, invalidField } from '../src/errors.js'
 import { apiErrorOf } from './errors.js'
 
+/** As databases take it: the one of ajv-formats lets a `urn:uuid:` stand in front. */
+const UUID = /^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/i
+
 /** Bodies are taken at their word: `5` is no title. Query strings and paths are text, so numbers in them are read. */
 export default fp(async (app) => {
   const [strict, coercing] = [false, true].map((coerceTypes) => {
     const ajv = new Ajv({ coerceTypes, useDefaults: true, removeAdditional: false, allErrors: true, verbose: true, strict: false })
     addFormats.default(ajv, ['email', 'date', 'date-time', 'uuid', 'uri', 'uri-reference'])
-    return ajv.addFormat('web-address', isWebAddress)
+    return ajv.addFormat('web-address', isWebAddress).addFormat('uuid', UUID)
   }) as [Ajv, Ajv]
   const parseJson = app.getDefaultJsonParser('error', 'error')
   app.removeContentTypeParser('application/json')

@@ -53,8 +53,8 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { courses, lectur
     schema: { operationId: 'listSubscribedLectures', summary: 'The lectures of a course you are subscribed to, each with a fresh address', tags, params: Params, response: { 200: Type.Array(LectureReply), ...problemResponses(...refusals, 'not_subscribed', 'not_found') } }
   }, async (request) => {
     const viewer = request.signedIn()
-    await subscriptions.require(viewer.id, request.params.course_id)
-    return (await lectures.list(request.params.course_id)).map((one) => lectureUrls.reply(one, viewer, request.origin))
+    const course = await subscriptions.require(viewer.id, request.params.course_id)
+    return (await lectures.list(course.id)).map((one) => lectureUrls.reply(one, viewer, request.origin))
   })
 
   app.get('/subscribe/my-courses/:course_id/progress', {
@@ -62,8 +62,8 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { courses, lectur
     schema: { operationId: 'getMyProgress', summary: 'How far you are in a course', tags, params: Params, response: { 200: CourseProgressReply, ...problemResponses(...refusals, 'not_subscribed', 'not_found') } }
   }, async (request) => {
     const viewer = request.signedIn()
-    await subscriptions.require(viewer.id, request.params.course_id)
-    const { percent, lectures: each } = await progress.ofStudent(viewer.id, request.params.course_id)
+    const course = await subscriptions.require(viewer.id, request.params.course_id)
+    const { percent, lectures: each } = await progress.ofStudent(viewer.id, course.id)
     return { percent, lectures: each.map(lectureProgressReply) }
   })
 }

@@ -34,7 +34,7 @@ export function createLectures ({ db, intake, library, protections, protectAll, 
 
     /** Throws `not_found`. */
     async find (id: string): Promise<Lecture> {
-      const lecture = await findLecture(db, id)
+      const lecture = await findLecture(db, id.toLowerCase())
       if (lecture === undefined) throw new ApiError('not_found')
       return lecture
     },
@@ -85,7 +85,8 @@ export function createLectures ({ db, intake, library, protections, protectAll, 
     },
 
     /** Puts the lectures of a course in an order that names each of them once; else 422 on `lecture_ids`. */
-    async reorder (courseId: string, ids: string[]): Promise<void> {
+    async reorder (courseId: string, lectureIds: string[]): Promise<void> {
+      const ids = lectureIds.map((id) => id.toLowerCase())
       await db.transaction().execute(async (trx) => {
         await lockCourse(trx, courseId)
         const known = new Set((await listLectures(trx, courseId)).map(({ id }) => id))

@@ -1,16 +1,22 @@
 import { sql, type Kysely } from 'kysely'
+import { foreignKeyViolation } from '../database/dialect.js'
 import type { Database } from '../database/tables.js'
+import { ApiError } from '../errors.js'
 
 /** How far a student is in a lecture: the furthest point seen, and how much of it was watched. */
 export interface Progress { lectureId: string, studentId: string, positionMs: number, watchedMs: number }
 
-/** Keeps the larger of what is known and what is reported, so that repeats and late packets do no harm. Answers what holds now. */
+/**
+ * Keeps the larger of what is known and what is reported, so that repeats and late packets do no harm. Answers what holds now. Throws
+ * `not_found` for a lecture that is gone.
+ */
 export async function insertProgress (db: Kysely<Database>, { lectureId, studentId, positionMs, watchedMs }: Progress, now: number): Promise<Progress> {
   const larger = (column: string) => sql<number>`case when ${sql.ref(`excluded.${column}`)} > ${sql.ref(`lecture_progress.${column}`)} then ${sql.ref(`excluded.${column}`)} else ${sql.ref(`lecture_progress.${column}`)} end`
   const row = await db.insertInto('lecture_progress')
     .values({ lecture_id: lectureId, student_id: studentId, position_ms: positionMs, watched_ms: watchedMs, updated_at: now })
     .onConflict((conflict) => conflict.columns(['lecture_id', 'student_id']).doUpdateSet({ position_ms: larger('position_ms'), watched_ms: larger('watched_ms'), updated_at: now }))
     .returning(['position_ms', 'watched_ms']).executeTakeFirstOrThrow()
+    .catch((error: unknown) => { throw foreignKeyViolation(error) ? new ApiError('not_found', { cause: error }) : error })
   return { lectureId, studentId, positionMs: row.position_ms, watchedMs: row.watched_ms }
 }
 

@@ -5,7 +5,7 @@ import { ApiError } from '../errors.js'
 import { createFactsCache } from '../facts-cache.js'
 import type { Clock } from '../time.js'
 import { findCourse } from './course-store.js'
-import type { Subscription } from './schema.js'
+import type { Course, Subscription } from './schema.js'
 import { deleteSubscription, findSubscribed, findSubscribedToMedia, insertSubscription } from './subscription-store.js'
 
 export type Subscriptions = ReturnType<typeof createSubscriptions>
@@ -19,9 +19,10 @@ export function createSubscriptions ({ db, now }: { db: Kysely<Database>, now: C
 
   return {
     /** Throws `not_found` for an unknown course, `already_subscribed` the second time. */
-    async subscribe (studentId: string, courseId: string): Promise<Subscription> {
-      if (await findCourse(db, courseId) === undefined) throw new ApiError('not_found')
-      const subscription = { id: uuidv7(), studentId, courseId, createdAt: now() }
+    async subscribe (studentId: string, id: string): Promise<Subscription> {
+      const course = await findCourse(db, id.toLowerCase())
+      if (course === undefined) throw new ApiError('not_found')
+      const subscription = { id: uuidv7(), studentId, courseId: course.id, createdAt: now() }
       await insertSubscription(db, subscription)
       toMedia.forgetAll()
       return subscription
@@ -29,15 +30,17 @@ export function createSubscriptions ({ db, now }: { db: Kysely<Database>, now: C
 
     /** Access ends at once. Throws `not_found` if there was no subscription. */
     async unsubscribe (studentId: string, courseId: string): Promise<void> {
-      const found = await deleteSubscription(db, studentId, courseId)
+      const found = await deleteSubscription(db, studentId, courseId.toLowerCase())
       toMedia.forgetAll()
       if (!found) throw new ApiError('not_found')
     },
 
-    /** Throws `not_found` for an unknown course, `not_subscribed` for a student without it. */
-    async require (studentId: string, courseId: string): Promise<void> {
-      if (await findCourse(db, courseId) === undefined) throw new ApiError('not_found')
-      if (!await findSubscribed(db, studentId, courseId)) throw new ApiError('not_subscribed')
+    /** The course that a student is subscribed to. Throws `not_found` for an unknown one, `not_subscribed` for a student without it. */
+    async require (studentId: string, id: string): Promise<Course> {
+      const course = await findCourse(db, id.toLowerCase())
+      if (course === undefined) throw new ApiError('not_found')
+      if (!await findSubscribed(db, studentId, course.id)) throw new ApiError('not_subscribed')
+      return course
     },
 
     /** Whether a student is subscribed to a course that holds a media, at most a second ago. */

@@ -21,6 +21,9 @@ export interface Call {
 
 export interface Answer { status: number, headers: IncomingMessage['headers'], bytes: Buffer }
 
+/** A file of a form, under the name of its field. */
+export interface FormFile { field: string, file: DemoFile }
+
 export type Progress = (bytes: number) => void
 
 /** One connection a request: each shall come from the address it names. */
@@ -40,26 +43,35 @@ export function jsonOf<T = Record<string, unknown>> ({ status, bytes }: Answer, 
 }
 
 /**
- * Posts a file as multipart/form-data (RFC 7578), read from disk as the server takes it: no more than a few blocks are in
+ * Posts files as multipart/form-data (RFC 7578), read from disk as the server takes them: no more than a few blocks are in
  * memory, and Content-Length is told beforehand. A refusal that comes before the end is an answer like any other.
  */
-export async function upload (url: string, headers: OutgoingHttpHeaders, fields: Record<string, string>, file: DemoFile, onProgress: Progress): Promise<Answer> {
+export async function upload (url: string, headers: OutgoingHttpHeaders, fields: Record<string, string>, files: FormFile[], onProgress: Progress): Promise<Answer> {
   const boundary = `playgate-demo-${crypto.randomUUID()}`
-  const head = Buffer.from(Object.entries(fields).map(([name, value]) => `--${boundary}\r\ncontent-disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`).join('') +
-    `--${boundary}\r\ncontent-disposition: form-data; name="file"; filename="${file.name.replaceAll('"', '%22')}"\r\ncontent-type: application/octet-stream\r\n\r\n`)
-  const tail = Buffer.from(`\r\n--${boundary}--\r\n`)
+  const head = Buffer.from(Object.entries(fields).map(([name, value]) => `--${boundary}\r\ncontent-disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`).join(''))
+  const parts = files.map(({ field, file }) => ({
+    file,
+    before: Buffer.from(`--${boundary}\r\ncontent-disposition: form-data; name="${field}"; filename="${file.name.replaceAll('"', '%22')}"\r\ncontent-type: application/octet-stream\r\n\r\n`)
+  }))
+  const after = Buffer.from('\r\n')
+  const tail = Buffer.from(`--${boundary}--\r\n`)
   async function * body () {
     yield head
     let sent = 0
-    for await (const chunk of createReadStream(file.path, { highWaterMark: READ_BYTES, end: Math.max(0, file.sizeBytes - 1) }) as AsyncIterable<Buffer>) {
-      yield chunk
-      onProgress(sent += chunk.length)
+    for (const { before, file } of parts) {
+      yield before
+      for await (const chunk of createReadStream(file.path, { highWaterMark: READ_BYTES, end: Math.max(0, file.sizeBytes - 1) }) as AsyncIterable<Buffer>) {
+        yield chunk
+        onProgress(sent += chunk.length)
+      }
+      yield after
     }
     yield tail
   }
+  const length = parts.reduce((sum, { before, file }) => sum + before.length + file.sizeBytes + after.length, head.length + tail.length)
   const response = await begin(url, {
     method: 'POST',
-    headers: { ...headers, 'content-type': `multipart/form-data; boundary=${boundary}`, 'content-length': head.length + file.sizeBytes + tail.length }
+    headers: { ...headers, 'content-type': `multipart/form-data; boundary=${boundary}`, 'content-length': length }
   }, (outgoing) => pipeline(body, outgoing))
   return { status: response.statusCode!, headers: response.headers, bytes: await buffer(response) }
 }

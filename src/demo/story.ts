@@ -39,7 +39,7 @@ async function signUp (origin: string, terminal: Terminal): Promise<string> {
 async function sendFile (origin: string, headers: Scene['headers'], file: DemoFile, terminal: Terminal): Promise<Media> {
   terminal.step('Upload, streamed from disk to disk')
   const progress = terminal.progress(file.sizeBytes)
-  const answer = await upload(`${origin}/media`, headers, { title: file.name, type: AUDIO.test(file.name) ? 'audio' : 'video' }, file, progress.update)
+  const answer = await upload(`${origin}/media`, headers, { title: file.name, type: AUDIO.test(file.name) ? 'audio' : 'video' }, [{ field: 'file', file }], progress.update)
   if (answer.status === 415) throw new DemoFailure(`${file.name} is not a media file that Playgate takes (the server answered 415 ${codeOf(answer)})`)
   const media = jsonOf<Media>(answer, 201)
   progress.end()

@@ -1,36 +1,10 @@
-import { spawn } from 'node:child_process'
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { fixtures } from '../helper.js'
-
-/** Runs the demo with a temporary folder of its own; `onOutput` sees all it has printed so far, whenever there is more. */
-async function runDemo (t: Test, file: string[], onOutput: (output: string, stop: () => void) => void = () => {}) {
-  const folder = await mkdtemp(join(tmpdir(), 'playgate-demo-test-'))
-  t.teardown(() => rm(folder, { recursive: true, force: true }))
-  const demo = spawn(process.execPath, ['dist/src/demo/demo.js', ...file], { env: { ...process.env, TMPDIR: folder }, stdio: ['ignore', 'pipe', 'pipe'] })
-  let [output, errors] = ['', '']
-  demo.stdout.setEncoding('utf8').on('data', (text: string) => {
-    output += text
-    onOutput(output, () => demo.kill('SIGINT'))
-  })
-  demo.stderr.setEncoding('utf8').on('data', (text: string) => { errors += text })
-  const status = await new Promise<number | null>((resolve) => demo.on('close', resolve))
-  return { status, output, errors, left: await readdir(folder) }
-}
-
-function serverRuns (output: string): boolean {
-  const pid = Number(/process (\d+)/.exec(output)?.[1])
-  try {
-    return process.kill(pid, 0)
-  } catch {
-    return false
-  }
-}
+import { runDemo, serverRuns } from './run-demo.js'
 
 t.test('the demo plays the whole story with the fixture and leaves nothing', async (t) => {
-  const { status, output, errors, left } = await runDemo(t, [])
+  const { status, output, errors, left } = await runDemo(t, 'demo')
   t.equal(status, 0, errors)
   t.equal(errors, '')
   const steps = [...output.matchAll(/^ *\d+ {2}(.+)$/gm)].map(([, step]) => step)
@@ -48,7 +22,7 @@ t.test('the demo plays the whole story with the fixture and leaves nothing', asy
 
 t.test('a file that is not there, a folder and an empty file end the demo with one sentence', async (t) => {
   for (const [path, sentence] of [[join(fixtures, 'nothing.mp4'), 'there is no file'], [fixtures, 'is not a file'], [join(fixtures, 'empty.mp4'), 'is empty']] as const) {
-    const { status, output, errors } = await runDemo(t, [path])
+    const { status, output, errors } = await runDemo(t, 'demo', [path])
     t.equal(status, 1)
     t.equal(output, '')
     t.match(errors, new RegExp(`^\nThe demo ended early: .*${sentence}.*\\.\n$`))
@@ -56,7 +30,7 @@ t.test('a file that is not there, a folder and an empty file end the demo with o
 })
 
 t.test('a file that is no media ends the demo with one sentence and leaves nothing', async (t) => {
-  const { status, output, errors, left } = await runDemo(t, [join(fixtures, 'bad.pdf')])
+  const { status, output, errors, left } = await runDemo(t, 'demo', [join(fixtures, 'bad.pdf')])
   t.equal(status, 1)
   t.match(errors, /^\nThe demo ended early: bad\.pdf is not a media file that Playgate takes .*\n$/)
   t.notOk(serverRuns(output))
@@ -65,7 +39,7 @@ t.test('a file that is no media ends the demo with one sentence and leaves nothi
 
 for (const moment of ['Start a throw-away server', 'Stream the whole file']) {
   t.test(`Ctrl-C at "${moment}" leaves nothing`, async (t) => {
-    const { status, output, errors, left } = await runDemo(t, [], (soFar, stop) => { if (soFar.includes(moment)) stop() })
+    const { status, output, errors, left } = await runDemo(t, 'demo', [], (soFar, stop) => { if (soFar.includes(moment)) stop() })
     t.equal(status, 1)
     t.match(errors, 'stopped by SIGINT')
     t.notMatch(output, 'Remove everything')

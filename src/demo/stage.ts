@@ -1,0 +1,68 @@
+import { access, constants, stat } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { DemoFailure } from './client.js'
+import { startInstance, type Instance } from './instance.js'
+import { createTerminal, shownName, type DemoFile, type Terminal } from './terminal.js'
+
+/** Where a demo is played: the terminal, and a server that it starts and ends. */
+export interface Stage {
+  terminal: Terminal
+  /** Starts the server, as a step of the story; it takes as many bytes in all. */
+  start (maxUploadBytes: number): Promise<Instance>
+  /** Removes the server and its folder, as the last step. */
+  end (): Promise<void>
+}
+
+/** Plays a demo and ends the process: 0 when all of it held, 1 when not. Whatever happens, nothing of the server is left. */
+export async function perform (run: (stage: Stage) => Promise<void>): Promise<void> {
+  const terminal = createTerminal(process.stdout)
+  let remove: Instance['remove'] = async () => {}
+  const stage: Stage = {
+    terminal,
+    async start (maxUploadBytes) {
+      terminal.step('Start a throw-away server')
+      const instance = await startInstance(maxUploadBytes, (made) => { remove = made })
+      terminal.good(`${instance.origin}, process ${instance.pid}, everything in ${instance.folder}`)
+      return instance
+    },
+    async end () {
+      terminal.step('Remove everything')
+      await remove()
+      terminal.good('the server has ended, its folder is gone')
+    }
+  }
+  try {
+    await Promise.race([run(stage), interruption()])
+    process.exitCode = 0
+  } catch (error) {
+    const { message, stack } = error as Error
+    process.stderr.write(error instanceof DemoFailure ? `\nThe demo ended early: ${message.replace(/\.$/, '')}.\n` : `\nThe demo failed: ${stack ?? message}\n`)
+    process.exitCode = 1
+  } finally {
+    await remove()
+    process.exit()
+  }
+}
+
+/** A file of the test suite, which comes with the source. */
+export const fixtureFile = async (name: string): Promise<DemoFile> => await demoFile(fileURLToPath(new URL(`../../../test/fixtures/${name}`, import.meta.url)))
+
+/** The file to play with, or a {@link DemoFailure} that says what is wrong with the path. */
+export async function demoFile (path: string): Promise<DemoFile> {
+  const absolute = resolve(path)
+  const facts = await stat(absolute).catch(() => undefined)
+  if (facts === undefined) throw new DemoFailure(`there is no file ${absolute}`)
+  if (!facts.isFile()) throw new DemoFailure(`${absolute} is not a file`)
+  if (facts.size === 0) throw new DemoFailure(`${absolute} is empty`)
+  await access(absolute, constants.R_OK).catch(() => { throw new DemoFailure(`${absolute} may not be read`) })
+  return { path: absolute, name: shownName(absolute), sizeBytes: facts.size }
+}
+
+/** Rejects when somebody stops the demo, or nobody reads it any more. */
+function interruption (): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => reject(new DemoFailure(`stopped by ${signal}`)))
+    process.stdout.on('error', () => reject(new DemoFailure('nobody reads what it prints')))
+  })
+}
