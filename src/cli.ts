@@ -9,8 +9,9 @@ import { migrate } from './commands/migrate.js'
 import { prune } from './commands/prune-views.js'
 import { recount } from './commands/recount.js'
 import { sweep } from './commands/sweep.js'
-import { ConfigError, loadConfig } from './config.js'
+import { ConfigError, loadConfig, type DatabaseConfig } from './config.js'
 import { migrations } from '../migrations/index.js'
+import { isUnavailable } from './database/dialect.js'
 import { migrate as migrateDatabase } from './database/migrate.js'
 import { openDatabase } from './database/open.js'
 import { readEnvironment } from './environment.js'
@@ -19,17 +20,21 @@ import { ApiError } from './errors.js'
 const commands: Record<string, Command> = { migrate, doctor, recount, 'prune-views': prune, 'create-admin': createAdmin, sweep }
 /** These look at a database as it is. */
 const asItIs = new Set(['migrate', 'doctor'])
+/** What a statement of a command may take. */
+const HOURS = 12
+/** Exit codes: 1, something is wrong; 2, the command was called wrongly. */
+const WRONG_CALL = 2
 
 async function main (args: string[]): Promise<number> {
   const command = Object.hasOwn(commands, args[0] ?? '') ? commands[args[0]!]! : undefined
   if (command === undefined) {
     process.stdout.write(help())
-    return args[0] === undefined || args[0] === '--help' || args[0] === 'help' ? 0 : 2
+    return args[0] === undefined || args[0] === '--help' || args[0] === 'help' ? 0 : WRONG_CALL
   }
   const names = { json: 'boolean', ...command.options } as const
   const { values, positionals } = parseArgs({ args: args.slice(1), allowPositionals: true, options: Object.fromEntries(Object.entries(names).map(([name, type]) => [name, { type }])) })
   const config = loadConfig(readEnvironment(process.env))
-  const db = openDatabase(config.database)
+  const db = openDatabase(patient(config.database))
   try {
     if (!asItIs.has(args[0]!)) await migrateDatabase(db, migrations)
     const { ok, report, lines } = await command.run({ config, db, options: values as Record<string, string | boolean>, operands: positionals, onProgress: values.json ? () => {} : showProgress, readSecret })
@@ -39,6 +44,11 @@ async function main (args: string[]): Promise<number> {
   } finally {
     await db.destroy()
   }
+}
+
+/** A statement of a server is cut after seconds; a command may look at a whole log. */
+function patient (database: DatabaseConfig): DatabaseConfig {
+  return database.engine === 'sqlite' ? database : { ...database, statementTimeoutSeconds: HOURS * 3600 }
 }
 
 function help (): string {
@@ -71,11 +81,15 @@ async function readSecret (question: string): Promise<string> {
 /** One sentence for what the caller can mend, everything for what is our fault. */
 function say (error: unknown): string {
   if (error instanceof ApiError) return error.options.errors?.map(({ path, message }) => `${path} ${message}`).join('\n') ?? error.message
-  const known = error instanceof UsageError || error instanceof ConfigError || (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS')
-  return known ? (error as Error).message : (error as Error).stack ?? String(error)
+  if (isUnavailable(error) || /^SQLITE_(CANTOPEN|NOTADB|CORRUPT|READONLY|FULL)/.test((error as { code?: string }).code ?? '')) return `the database does not answer (${(error as Error).message || (error as { code?: string }).code}); see: playgate doctor`
+  return isWrongCall(error) || error instanceof ConfigError ? (error as Error).message : (error as Error).stack ?? String(error)
+}
+
+function isWrongCall (error: unknown): boolean {
+  return error instanceof UsageError || (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS') === true
 }
 
 main(process.argv.slice(2)).then((code) => { process.exitCode = code }, (error: unknown) => {
   process.stderr.write(`playgate: ${say(error)}\n`)
-  process.exitCode = 1
+  process.exitCode = isWrongCall(error) ? WRONG_CALL : 1
 })

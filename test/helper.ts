@@ -97,9 +97,8 @@ export async function openTestApp (t: Test, env: Record<string, string>, folder:
   }
 }
 
-/** A database of its own on the Postgres that test/run.ts found. */
-export async function testPostgres (t: Test): Promise<string> {
-  const base = process.env.TEST_DATABASE_URL
+/** A database of its own on a Postgres, by default the one that test/run.ts found. */
+export async function testPostgres (t: Pick<Test, 'teardown'>, base = process.env.TEST_DATABASE_URL): Promise<string> {
   if (base === undefined) throw new Error('TEST_DATABASE_URL is not set: run `npm test`, which finds or starts a Postgres')
   const name = `playgate_test_${randomUUID().replaceAll('-', '')}`
   await once(base, `create database ${name}`)

@@ -1,14 +1,18 @@
+import { Ajv } from 'ajv'
+import addFormats from 'ajv-formats'
 import { createAccounts } from '../accounts/accounts.js'
 import { createPasswordHasher } from '../accounts/passwords.js'
+import { SignupBody } from '../accounts/schema.js'
+import { invalidField } from '../errors.js'
 import { UsageError, type Command } from './command.js'
 
 export const createAdmin: Command = {
   summary: 'make an administrator',
   usage: 'create-admin <email>   (the password is asked for, or read from standard input)',
   async run ({ db, operands: [email], readSecret }) {
-    if (email === undefined || !/^[^\s@]+@[^\s@]+$/.test(email)) throw new UsageError('create-admin needs an email')
+    if (email === undefined) throw new UsageError('create-admin needs an email')
     const password = await readSecret(`Password for ${email}: `)
-    if (password.length < 8) throw new UsageError('a password needs 8 characters at least')
+    checkAsSignup(email, password)
     const passwords = createPasswordHasher()
     try {
       const accounts = createAccounts({ db, passwords, now: Date.now, failedLogins: { reserve: async () => () => {} }, signupOpen: false, firstIsAdmin: false })
@@ -18,4 +22,14 @@ export const createAdmin: Command = {
       await passwords.close()
     }
   }
+}
+
+/** What signup would refuse is refused here too: an account that can't log in helps nobody. */
+function checkAsSignup (email: string, password: string): void {
+  const ajv = new Ajv({ strict: false, verbose: true })
+  const isSignup = addFormats.default(ajv, ['email']).compile(SignupBody)
+  if (isSignup({ email, password })) return
+  const [{ instancePath, keyword, message, parentSchema } = {}] = isSignup.errors ?? []
+  const own = keyword === 'pattern' ? (parentSchema as Record<string, string>)['x-message'] : undefined
+  throw invalidField(instancePath?.slice(1) ?? '', own ?? message ?? 'is not valid')
 }

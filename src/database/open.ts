@@ -24,12 +24,11 @@ const numbers = {
 
 /**
  * The database as a Kysely. On SQLite one connection, in WAL mode, durable on every commit (synchronous=FULL), write
- * transactions begun as IMMEDIATE. The folder of a SQLite file is made if it is missing.
+ * transactions begun as IMMEDIATE; opened by the first query, and its folder made if it is missing.
  */
 export function openDatabase (config: DatabaseConfig, onConnectionError: OnConnectionError = () => {}): Kysely<Database> {
   if (config.engine === 'sqlite') {
-    mkdirSync(dirname(config.path), { recursive: true })
-    return new Kysely<Database>({ dialect: new ImmediateSqliteDialect({ database: openSqlite(config.path) }) })
+    return new Kysely<Database>({ dialect: new ImmediateSqliteDialect({ database: async () => openSqlite(config.path) }) })
   }
   const pool = new pg.Pool({
     connectionString: config.url,
@@ -56,6 +55,7 @@ export function poolFigures (db: Kysely<Database>): { connections: number, waiti
 }
 
 function openSqlite (path: string): SQLite.Database {
+  mkdirSync(dirname(path), { recursive: true })
   const file = new SQLite(path, { timeout: 10_000 })
   file.pragma('journal_mode = WAL')
   file.pragma('synchronous = FULL')

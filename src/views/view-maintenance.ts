@@ -1,5 +1,5 @@
 import { sql, type Kysely, type Transaction } from 'kysely'
-import { engineOf } from '../database/dialect.js'
+import { engineOf, lockName } from '../database/dialect.js'
 import type { Database } from '../database/tables.js'
 import { DAY, isoDay, utcDay } from '../time.js'
 
@@ -34,19 +34,21 @@ export async function pruneViews (db: Kysely<Database>, days: number, now: numbe
 
 /**
  * Makes the roll-ups of every media agree with its log, for the days that the log still holds whole; older days stay. A media is looked at
- * without a lock, and locked only to be mended. Answers what was wrong. With `dryRun` nothing is changed.
+ * without a lock, and once more with one if something seems wrong. Answers what was wrong. With `dryRun` nothing is changed.
  */
 export async function recountViews (db: Kysely<Database>, { dryRun = false, onProgress = () => {} }: { dryRun?: boolean, onProgress?: OnProgress } = {}): Promise<Difference[]> {
-  const firstDay = await findLogStart(db)
   const media = await db.selectFrom('view_totals').select('media_id').orderBy('media_id').execute()
   const found: Difference[] = []
   for (const [index, { media_id: mediaId }] of media.entries()) {
-    let differences = await compare(db, mediaId, firstDay)
-    if (differences.length > 0 && !dryRun) {
+    let differences = await compare(db, mediaId, await findLogStart(db))
+    if (differences.length > 0) {
       differences = await db.transaction().execute(async (trx) => {
+        // Held against a prune that begins: without it, rows just deleted would look like views that never were.
+        await lockName(trx, LOG_STARTS)
+        const firstDay = await findLogStart(trx)
         await trx.selectFrom('view_totals').select('media_id').where('media_id', '=', mediaId).$if(engineOf(trx) === 'postgres', (query) => query.forUpdate()).execute()
         const locked = await compare(trx, mediaId, firstDay)
-        if (locked.length > 0) await mend(trx, mediaId, firstDay)
+        if (locked.length > 0 && !dryRun) await mend(trx, mediaId, firstDay)
         return locked
       })
     }
@@ -63,9 +65,12 @@ async function findLogStart (db: Kysely<Database>): Promise<number> {
 
 /** Written before the first row goes: a prune that is cut leaves a day half deleted, and no recount may take it for whole. */
 async function raiseLogStart (db: Kysely<Database>, day: number): Promise<void> {
-  const value = String(Math.max(day, await findLogStart(db)))
-  await db.insertInto('server_facts').values({ name: LOG_STARTS, value })
-    .onConflict((conflict) => conflict.column('name').doUpdateSet({ value })).execute()
+  await db.transaction().execute(async (trx) => {
+    await lockName(trx, LOG_STARTS)
+    const value = String(Math.max(day, await findLogStart(trx)))
+    await trx.insertInto('server_facts').values({ name: LOG_STARTS, value })
+      .onConflict((conflict) => conflict.column('name').doUpdateSet({ value })).execute()
+  })
 }
 
 /** One statement, so that all figures are of one moment on both engines. */
@@ -89,7 +94,8 @@ async function compare (db: Kysely<Database>, mediaId: string, firstDay: number)
       from (select * from rolled where day >= ${sql.lit(firstDay)}) as rolled full outer join logged on logged.day = rolled.day
       where coalesce(rolled.views, 0) <> coalesce(logged.views, 0)
     union all select 'total', null, total_views, sum_of_days from figures where total_views <> sum_of_days
-    union all select 'unique viewers', null, unique_viewers, known + unknown from figures where unique_viewers <> known + unknown`.execute(db)
+    union all select 'unique viewers', null, unique_viewers, known + unknown from figures where unique_viewers <> known + unknown
+    union all select 'known viewers', null, known, known + unknown from figures where unknown > 0`.execute(db)
   return rows.map(({ kind, day, rolled_up: rolledUp, logged }) => ({
     media_id: mediaId, what: day === null ? kind : isoDay(Number(day)), rolled_up: Number(rolledUp), logged: Number(logged)
   }))

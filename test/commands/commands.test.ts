@@ -1,0 +1,69 @@
+import { readdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import t from 'tap'
+import { loadConfig } from '../../src/config.js'
+import { testEnvironment } from '../helper.js'
+import { call, newLinkedMedia, newToken, startServer } from '../server-process.js'
+import { playgate } from './playgate.js'
+
+const { env } = await testEnvironment(t)
+
+t.test('help names every command; a wrong call is told from a failure by its exit code', async (t) => {
+  for (const args of [[], ['help'], ['--help']]) {
+    const { code, out } = await playgate({}, args)
+    t.equal(code, 0, args.join())
+    for (const command of ['migrate', 'doctor', 'recount', 'prune-views', 'create-admin', 'sweep']) t.match(out, `\n  ${command}`)
+  }
+  for (const args of [['explode'], ['toString'], ['--json']]) t.match(await playgate(env, args), { code: 2, out: /^playgate <command>/ }, args.join())
+  t.match(await playgate(env, ['recount', '--wrong']), { code: 2, err: /^playgate: Unknown option '--wrong'/ })
+  t.match(await playgate({ ...env, PORT: 'x' }, ['doctor']), { code: 1, err: /^playgate: The configuration is not valid:\n {2}PORT/ })
+})
+
+t.test('migrate brings an empty database to the newest schema, once', async (t) => {
+  const { env } = await testEnvironment(t)
+  t.match(await playgate(env, ['migrate']), { code: 0, out: /^applied 001-accounts-media-views\napplied 002-courses\n/ })
+  t.match(await playgate(env, ['migrate']), { code: 0, out: 'Nothing to do.\n' })
+  t.same((await playgate(env, ['migrate', '--json'])).json(), { applied: [] })
+})
+
+t.test('create-admin', async (t) => {
+  const production = { ...env, ENVIRONMENT: 'production' }
+  const password = 'a rather long password'
+
+  await t.test('makes, in production, an administrator who can log in', async (t) => {
+    t.match(await playgate(production, ['create-admin', 'root@example.org'], `${password}\n`), { code: 0, out: 'root@example.org is an administrator now.\n' })
+    const { origin } = await startServer(t, production)
+    t.match(await call(origin, '/auth/login', { json: { email: 'root@example.org', password } }), { status: 200, body: { role: 'admin' } })
+    t.match(await call(origin, '/auth/signup', { json: { email: 'next@example.org', password } }), { status: 201, body: { role: 'instructor' } })
+  })
+
+  await t.test('refuses what signup refuses', async (t) => {
+    const refused: Array<[email: string, password: string, why: RegExp]> = [
+      ['new@example.org', 'short', /^playgate: password must NOT have fewer than 8/],
+      ['new@example.org', '        ', /^playgate: password must not be blank/],
+      ['new@example.org', 'password1', /^playgate: password is one of the most common/],
+      ['new@example.org', 'ä'.repeat(40), /^playgate: password must not be longer than 72 bytes/],
+      ['no-address', password, /^playgate: email must match format "email"/],
+      ['ROOT@example.org', password, /^playgate: .*email/i]
+    ]
+    for (const [email, password, why] of refused) t.match(await playgate(production, ['create-admin', email], password), { code: 1, out: '', err: why }, why.source)
+    t.match(await playgate(production, ['create-admin'], password), { code: 2, err: /needs an email/ })
+  })
+
+  await t.test('answers scripts', async (t) => {
+    t.match((await playgate(production, ['create-admin', 'second@example.org', '--json'], password)).json(), { id: String, email: 'second@example.org', role: 'admin' })
+  })
+})
+
+t.test('sweep shows what has no owner, and removes it at once where no server runs', async (t) => {
+  const { origin } = await startServer(t, env)
+  await newLinkedMedia(origin, await newToken(origin, 'sweeper@example.org'))
+  const { uploadDir } = loadConfig(env)
+  const stray = [['tmp', 'a-draft'], ['blobs', 'a-blob']] as const
+  for (const [kind, name] of stray) await writeFile(join(uploadDir, kind, name), 'left over')
+  const stored = async () => (await Promise.all(stray.map(([kind]) => readdir(join(uploadDir, kind))))).flat()
+  t.match(await playgate(env, ['sweep', '--dry-run']), { code: 0, out: /ownerless draft a-draft \(9 bytes\)\nownerless blob a-blob \(9 bytes\)\n2 files have no owner/ })
+  t.same(await stored(), ['a-draft', 'a-blob'])
+  t.match((await playgate(env, ['sweep', '--no-server-runs', '--json'])).json(), { removed: true, items: [{ name: 'a-draft' }, { name: 'a-blob' }] })
+  t.same(await stored(), [])
+})

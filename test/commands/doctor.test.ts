@@ -1,0 +1,58 @@
+import { chmod, mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import t from 'tap'
+import { engine, testEnvironment } from '../helper.js'
+import { freePort } from '../services.js'
+import { playgate } from './playgate.js'
+
+interface Finding { check: string, status: 'ok' | 'warn' | 'fail', message: string, mend?: string }
+
+const { env, folder } = await testEnvironment(t)
+
+t.test('doctor', async (t) => {
+  const findings = async (env: Record<string, string>) => {
+    const ran = await playgate(env, ['doctor', '--json'])
+    return { ...ran, of: (check: string) => ran.json<{ findings: Finding[] }>().findings.find((one) => one.check === check) }
+  }
+
+  await t.test('sees what is to come, and then that all is well', async (t) => {
+    t.match((await findings(env)), { code: 0, out: /002-courses/ })
+    await playgate(env, ['migrate'])
+    const { code, out, of } = await findings(env)
+    t.equal(code, 0)
+    for (const check of ['node', 'database', 'schema', 'uploads', 'disk', 'clock', 'proxies', 'secret', 'ffmpeg']) t.equal(of(check)?.status, 'ok', `${check}: ${out}`)
+    t.match(await playgate(env, ['doctor']), { code: 0, out: /^ok {4}node {6}v\d+/ })
+  })
+
+  await t.test('says that the database is down, and how to mend it', async (t) => {
+    const away = engine === 'sqlite' ? `sqlite:${folder}` : `postgres://postgres@127.0.0.1:${await freePort()}/gone`
+    const { code, of } = await findings({ ...env, DATABASE_URL: away })
+    t.equal(code, 1)
+    t.match(of('database'), { status: 'fail', mend: /DATABASE_URL/ })
+    t.equal(of('uploads')?.status, 'ok', 'and looks at all the rest')
+    t.match(await playgate({ ...env, DATABASE_URL: away }, ['doctor']), { code: 1, out: /\n {16}→ check DATABASE_URL/ })
+    t.match(await playgate({ ...env, DATABASE_URL: away }, ['recount']), { code: 1, err: /^playgate: the database does not answer .*see: playgate doctor\n$/ }, 'no other command prints a stack')
+  })
+
+  await t.test('says that Redis is down, and how to mend it', async (t) => {
+    const { code, of } = await findings({ ...env, REDIS_URL: `redis://127.0.0.1:${await freePort()}` })
+    t.equal(code, 1)
+    t.match(of('redis'), { status: 'fail', mend: /REDIS_URL/ })
+  })
+
+  await t.test('says that a proxy is not trusted', async (t) => {
+    t.match((await findings({ ...env, PUBLIC_URL: 'https://media.example.org' })).of('proxies'), { status: 'warn', mend: /TRUSTED_PROXIES/ })
+  })
+
+  await t.test('says that others can read the secret', { skip: engine === 'postgres' && 'with Postgres the secret is never a file' }, async (t) => {
+    const { SECRET_KEY: _, ...without } = env
+    const path = join(folder, 'data', 'secret.key')
+    await mkdir(join(folder, 'data'), { recursive: true })
+    await writeFile(path, 'x'.repeat(48), { mode: 0o600 })
+    t.match((await findings(without)), { code: 0 })
+    await chmod(path, 0o644)
+    const { code, of } = await findings(without)
+    t.equal(code, 1)
+    t.match(of('secret'), { status: 'fail', mend: `chmod 600 ${path}` })
+  })
+})
