@@ -1,4 +1,5 @@
 import type { Kysely, Selectable, Transaction } from 'kysely'
+import { validate as isUuid } from 'uuid'
 import { engineOf } from '../database/dialect.js'
 import type { CoursesTable, Database } from '../database/tables.js'
 import type { PageQuery } from '../page.js'
@@ -23,8 +24,10 @@ export async function insertCourse (db: Kysely<Database>, course: Course): Promi
   }).execute()
 }
 
+/** Undefined also for an id that is not well formed. */
 export async function findCourse (db: Kysely<Database>, id: string): Promise<Course | undefined> {
-  const row = await db.selectFrom('courses').selectAll().where('id', '=', id).executeTakeFirst()
+  if (!isUuid(id)) return undefined
+  const row = await db.selectFrom('courses').selectAll().where('id', '=', id.toLowerCase()).executeTakeFirst()
   return row && courseOf(row)
 }
 

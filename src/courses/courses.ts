@@ -18,7 +18,7 @@ export type Courses = ReturnType<typeof createCourses>
 /** The courses there are. They are public; only their owner and administrators change them. */
 export function createCourses ({ db, library, now }: { db: Kysely<Database>, library: Library, now: Clock }) {
   async function find (id: string): Promise<Course> {
-    const course = await findCourse(db, id.toLowerCase())
+    const course = await findCourse(db, id)
     if (course === undefined) throw new ApiError('not_found')
     return course
   }

@@ -20,7 +20,7 @@ export function createSubscriptions ({ db, now }: { db: Kysely<Database>, now: C
   return {
     /** Throws `not_found` for an unknown course, `already_subscribed` the second time. */
     async subscribe (studentId: string, id: string): Promise<Subscription> {
-      const course = await findCourse(db, id.toLowerCase())
+      const course = await findCourse(db, id)
       if (course === undefined) throw new ApiError('not_found')
       const subscription = { id: uuidv7(), studentId, courseId: course.id, createdAt: now() }
       await insertSubscription(db, subscription)
@@ -37,7 +37,7 @@ export function createSubscriptions ({ db, now }: { db: Kysely<Database>, now: C
 
     /** The course that a student is subscribed to. Throws `not_found` for an unknown one, `not_subscribed` for a student without it. */
     async require (studentId: string, id: string): Promise<Course> {
-      const course = await findCourse(db, id.toLowerCase())
+      const course = await findCourse(db, id)
       if (course === undefined) throw new ApiError('not_found')
       if (!await findSubscribed(db, studentId, course.id)) throw new ApiError('not_subscribed')
       return course

@@ -31,6 +31,7 @@ t.test('subscriptions', async (t) => {
       for (const id of [unknown, 'nonsense']) expectProblem(t, await call(server, what === '' ? 'DELETE' : 'GET', what === '' ? `/subscribe/${id}` : `/subscribe/my-courses/${id}${what}`, student), 404, 'not_found')
     }
     for (const body of [{}, { course_id: 5 }, { course_id: null }]) expectProblem(t, await call(server, 'POST', '/subscribe', student, body), 422, 'validation_failed', ['course_id'])
+    expectProblem(t, await call(server, 'POST', '/subscribe', student, { course_id: 'nonsense' }), 404, 'not_found')
     expectProblem(t, await call(server, 'POST', '/subscribe', student, { course_id: unknown, student_id: student.id }), 422, 'validation_failed', ['student_id'])
   })
 
