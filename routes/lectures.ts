@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import type { LectureUrls } from '../src/access/lecture-urls.js'
+import type { Viewer } from '../src/accounts/schema.js'
 import type { Courses } from '../src/courses/courses.js'
 import { discardBatchFile, type LectureBatch } from '../src/courses/lecture-batch.js'
 import type { Lectures } from '../src/courses/lectures.js'
@@ -59,7 +60,7 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { batch, courses,
   }, async (request, reply) => {
     const viewer = request.signedIn()
     const { fields: { course_id: courseId, ...text }, files: [file] } = await request.receiveForm({
-      fields: LectureFields, fileFields: ['lecture_file'], maxFiles: 1, receive: (source) => intake.receive(source, viewer.id), discard: (draft) => draft.discard()
+      fields: LectureFields, fileFields: ['lecture_file'], maxFiles: 1, receive: (source) => intake.receive(source, likelyOwner(viewer)), discard: (draft) => draft.discard()
     })
     if (file === undefined) throw invalidField('lecture_file', 'is required')
     const added = await lectures.add(file.received, text, () => courses.changeable(viewer, courseId))
@@ -79,7 +80,7 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { batch, courses,
   }, async (request, reply) => {
     const viewer = request.signedIn()
     const { fields, files } = await request.receiveForm({
-      fields: BatchFields, fileFields: ['lectures_files'], maxFiles: MAX_BATCH_FILES, receive: (source) => batch.receive(source, viewer.id), discard: discardBatchFile
+      fields: BatchFields, fileFields: ['lectures_files'], maxFiles: MAX_BATCH_FILES, receive: (source) => batch.receive(source, likelyOwner(viewer)), discard: discardBatchFile
     })
     const outcomes = await batch.add(viewer, files.map(({ received }) => received), fields, (schema, entry) => request.checkInput(schema, entry))
     const results = outcomes.map(({ added, error }, index) => ({
@@ -131,6 +132,11 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { batch, courses,
     await subscriptions.require(id, lecture.courseId)
     return lectureProgressReply(await progress.report(id, lecture, request.body.position_seconds, request.body.watched_seconds))
   })
+}
+
+/** Whose quota a lecture will count on, before its course is known: an instructor adds to their own, an administrator to anyone's. */
+function likelyOwner ({ id, role }: Viewer): string | undefined {
+  return role === 'admin' ? undefined : id
 }
 
 export default routes

@@ -36,7 +36,7 @@ export function createLectureBatch ({ courses, intake, lectures }: { courses: Co
 
   return {
     /** Takes a file; one that is too large is refused by itself, and read to its end, so that the next can follow. */
-    async receive (source: Readable, ownerId: string): Promise<BatchFile> {
+    async receive (source: Readable, ownerId: string | undefined): Promise<BatchFile> {
       try {
         return { draft: await intake.receive(source, ownerId) }
       } catch (error) {
@@ -52,6 +52,9 @@ export function createLectureBatch ({ courses, intake, lectures }: { courses: Co
         const entries = entriesOf(fields, files.length)
         const outcomes: BatchOutcome[] = []
         for (const [index, file] of files.entries()) outcomes.push(await addOne(viewer, file, entries[index], check))
+        // When all failed for want of room or time, the client is to try again, not to mend its lectures.
+        const ours = outcomes.map(({ error }) => error).find((error) => error !== undefined && error.statusCode >= 500)
+        if (ours instanceof ApiError && outcomes.every(({ error }) => error !== undefined)) throw ours
         return outcomes
       } finally {
         await Promise.all(files.map(discardBatchFile))

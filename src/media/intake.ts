@@ -73,11 +73,11 @@ export function createIntake ({ db, blobs, prober, now, maxUploadBytes, quotaByt
 
   return {
     /**
-     * Writes an upload down as a draft, for an owner with room left. Throws `upload_too_large`, `quota_exceeded` or `storage_full`;
+     * Writes an upload down as a draft, for an owner with room left; where the owner is not known yet, publishing asks. Throws `upload_too_large`, `quota_exceeded` or `storage_full`;
      * nothing is left of it then.
      */
-    async receive (source: Readable, ownerId: string): Promise<Draft> {
-      const usedBytes = await findStoredBytes(db, ownerId)
+    async receive (source: Readable, ownerId: string | undefined): Promise<Draft> {
+      const usedBytes = ownerId === undefined ? 0 : await findStoredBytes(db, ownerId)
       const leftBytes = quotaBytes - usedBytes
       return await blobs.receive(source, Math.min(maxUploadBytes, leftBytes), () => leftBytes < maxUploadBytes ? quotaExceeded(usedBytes) : uploadTooLarge())
     },
