@@ -32,5 +32,5 @@ export default [
   forbid(['src/limits/**/*.ts'], http, sql, features('access|courses|protection|media|playback|views|accounts')),
   forbid(['src/media/**/*.ts'], http, features('access|courses|protection|limits')),
   forbid(['src/storage/**/*.ts', 'src/database/**/*.ts'], http, features('access|courses|protection|media|playback|views|accounts|limits')),
-  { files: ['src/app.ts', 'src/server.ts', 'src/cli.ts', 'src/drain.ts'], rules: { 'no-restricted-imports': 'off' } }
+  { files: ['src/app.ts', 'src/server.ts', 'src/cli.ts'], rules: { 'no-restricted-imports': 'off' } }
 ]
