@@ -46,6 +46,7 @@ export class PackageRunner {
   #timer: NodeJS.Timeout | undefined
   #running: Promise<void> | undefined
   #cancel: (() => void) | undefined
+  #stopping = false
 
   constructor (options: RunnerOptions) {
     this.#options = options
@@ -60,17 +61,23 @@ export class PackageRunner {
   /** Ends what is being packaged: it is taken up again later. */
   async stop (): Promise<void> {
     clearInterval(this.#timer)
+    this.#stopping = true
     this.#cancel?.()
     await this.#running
   }
 
   async #work (): Promise<void> {
-    const { db, now, onError } = this.#options
+    const { onError } = this.#options
     try {
-      for (let job = await claimJob(db, now(), LEASE_MS); job !== undefined; job = await claimJob(db, now(), LEASE_MS)) await this.#run(job)
+      for (let job = await this.#claim(); job !== undefined; job = await this.#claim()) await this.#run(job)
     } catch (error) {
       onError(error, '')
     }
+  }
+
+  async #claim (): Promise<Job | undefined> {
+    const { db, now } = this.#options
+    return this.#stopping ? undefined : await claimJob(db, now(), LEASE_MS)
   }
 
   async #run (job: Job): Promise<void> {
@@ -99,7 +106,12 @@ export class PackageRunner {
       updatePackaging(db, media.id, { progress }).catch(() => {})
     })
     this.#cancel = () => { onCancel(); packaging.bytes.destroy() }
-    const draft = await blobs.receive(packaging.bytes, Infinity, () => new Error('no limit')).catch((error: unknown) => { throw asFileFault(error) })
+    if (this.#stopping) this.#cancel()
+    const draft = await blobs.receive(packaging.bytes, Infinity, () => new Error('no limit')).catch((error: unknown) => {
+      // The store leaves its source alone; nobody else would end the thread.
+      packaging.bytes.destroy()
+      throw asFileFault(error)
+    })
     try {
       const segments = await packaging.segments
       if (segments.length === 0) throw new Unpackageable('source_has_no_media', 'The file holds no pictures and no sound.')
