@@ -1,5 +1,8 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { randomUUID } from 'node:crypto'
+import { STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
 import { isUnavailable } from '../src/database/dialect.js'
 import { ApiError, problems, type FieldError, type ProblemCode } from '../src/errors.js'
 import { redactUrl } from '../src/redact.js'
@@ -85,6 +88,18 @@ function fieldErrorOf (error: SchemaError): FieldError {
   if (keyword === 'enum') return { path: at.join('.'), message: `must be one of ${(params.allowedValues as string[]).join(', ')}` }
   const said = keyword === 'pattern' ? error.parentSchema?.['x-message'] : undefined
   return { path: at.join('.'), message: said ?? error.message ?? 'is not valid' }
+}
+
+/** Answers what could not even be read as a request, and closes: nothing of it was routed. */
+export function answerUnreadable (error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const code: ProblemCode = error.code === 'HPE_HEADER_OVERFLOW' ? 'headers_too_large' : error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 'request_timeout' : 'bad_request'
+  const [status, title, detail] = problems[code]
+  const body = JSON.stringify({ type: `/problems/${code}`, title, status, detail, instance: '/', code, request_id: randomUUID() })
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`)
 }
 
 /** Remembers every route, so that a path that answers other methods can name them. */

@@ -78,7 +78,7 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, now }) =>
 
   async function sendElsewhere (request: FastifyRequest, reply: FastifyReply, admission: Admission): Promise<FastifyReply> {
     if (request.method === 'GET' && /^(?:bytes=0-.*)?$/.test(request.headers.range ?? '')) await countView(request, admission)
-    return reply.redirect(admission.media.fileUrl!, 302)
+    return reply.redirect(new URL(admission.media.fileUrl!).href, 302)
   }
 
   async function sendFile (request: FastifyRequest, reply: FastifyReply, admission: Admission): Promise<FastifyReply> {

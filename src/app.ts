@@ -7,7 +7,7 @@ import { migrations } from '../migrations/index.js'
 import auth from '../plugins/auth.js'
 import blobReply from '../plugins/blob-reply.js'
 import docs from '../plugins/docs.js'
-import errors, { apiErrorOf, sendProblem } from '../plugins/errors.js'
+import errors, { answerUnreadable, apiErrorOf, sendProblem } from '../plugins/errors.js'
 import limits from '../plugins/limits.js'
 import metricsPlugin, { createMetrics } from '../plugins/metrics.js'
 import multipart from '../plugins/multipart.js'
@@ -44,6 +44,7 @@ import { LocalSlidingWindow } from './limits/sliding-window.js'
 import { createIntake } from './media/intake.js'
 import { createLibrary } from './media/library.js'
 import { listOwnedBlobs } from './media/media-store.js'
+import { bindStore } from './media/store-binding.js'
 import { createProber } from './media/probe.js'
 import { PackageRunner } from './protection/package-runner.js'
 import { createProtection } from './protection/protection.js'
@@ -86,6 +87,7 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
     connectionTimeout: IDLE_SOCKET_MS,
     routerOptions: { maxParamLength: 1024 },
     frameworkErrors: (error, request, reply) => sendProblem(reply.header('x-request-id', request.id), apiErrorOf(error), originOf(request, config.publicUrl)),
+    clientErrorHandler: answerUnreadable,
     return503OnClosing: false
   }).withTypeProvider<TypeBoxTypeProvider>()
 
@@ -133,6 +135,8 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
   })
   const lectureUrls = createLectureUrls(gate)
   const health = createHealth({ db, blobs, redis })
+  const bound = await bindStore(db, blobs)
+  if (!bound) app.log.error({ upload_dir: config.uploadDir }, 'this database and this UPLOAD_DIR do not belong together: nothing is swept. Check DATABASE_URL and UPLOAD_DIR, or see `playgate doctor`')
   const sweeper = new Sweeper({ store: blobs, owned: (names) => listOwnedBlobs(db, names), monotonicNow: () => performance.now() })
 
   // What every request meets.
@@ -191,6 +195,7 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
   app.addHook('preClose', async () => { health.stopping = true })
 
   async function sweep (alone: boolean): Promise<void> {
+    if (!bound) return
     await sweeper.sweep({ alone }).then(
       (removed) => { if (removed.length > 0) app.log.info({ removed: removed.length }, 'swept what a crash had left') },
       (error: unknown) => app.log.error({ err: error }, 'the sweep failed'))

@@ -23,6 +23,7 @@ export const problems = {
   method_not_allowed: [405, 'Method not allowed', 'This address does not answer this method.'],
   media_protected: [403, 'Media protected', 'This media is played as an encrypted stream only.'],
   not_subscribed: [403, 'Not subscribed', 'Access denied. You are not subscribed to this course.'],
+  request_timeout: [408, 'Request timeout', 'The request did not arrive in time.'],
   email_taken: [409, 'Email taken', 'An account with this email exists already.'],
   mobile_number_taken: [409, 'Mobile number taken', 'An account with this mobile number exists already.'],
   media_not_ready: [409, 'Media not ready', 'This media is still being packaged. Try again shortly.'],

@@ -10,14 +10,16 @@ const GRACE_BEYOND_MS = 10_000
  */
 export function superviseProcesses (count: number, graceSeconds: number, say: (line: string) => void): void {
   let stopping = false
+  /** Once one could start, another that can't may have met a database that is away: it is tried again. */
+  let everListened = false
   const listening = new Set<number>()
   for (let i = 0; i < count; i++) cluster.fork()
 
-  cluster.on('listening', (worker) => listening.add(worker.id))
+  cluster.on('listening', (worker) => { everListened = true; listening.add(worker.id) })
   cluster.on('exit', (worker, code, signal) => {
     if (stopping) {
       if (running().length === 0) process.exit()
-    } else if (listening.delete(worker.id)) {
+    } else if (listening.delete(worker.id) || everListened) {
       say(`A process ended (${signal ?? code}); starting another.`)
       setTimeout(() => { if (!stopping) cluster.fork() }, RESTART_AFTER_MS)
     } else {

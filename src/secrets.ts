@@ -40,16 +40,22 @@ function derive (master: string, purpose: string): Buffer {
   return Buffer.from(hkdfSync('sha256', master, 'playgate', purpose, 32))
 }
 
+/** A file that was cut or emptied must not become the key of everything. */
+function checked (secret: string, path: string): string {
+  if (secret.length < 32) throw new Error(`${path} holds no secret of 32 characters or more: restore it, or remove it to have a new one made (which ends all links, tokens and protected streams)`)
+  return secret
+}
+
 function keptSecret (dataDir: string): string {
   const path = join(dataDir, 'secret.key')
   mkdirSync(dataDir, { recursive: true })
   try {
-    return readFileSync(path, 'utf8').trim()
+    return checked(readFileSync(path, 'utf8').trim(), path)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
   }
   // Written whole beside its place, then linked there: link() fails if another process was first, and then its secret is the one.
-  const draft = `${path}.${process.pid}`
+  const draft = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`
   const file = openSync(draft, 'wx', 0o600)
   try {
     writeSync(file, randomBytes(48).toString('base64url') + '\n')

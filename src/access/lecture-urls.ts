@@ -25,6 +25,7 @@ export function createLectureUrls (gate: StreamGate) {
         course_id: lecture.courseId,
         position: lecture.position,
         status: media.status,
+        ...(media.error !== null && { error: media.error }),
         created_at: isoTime(lecture.createdAt),
         updated_at: isoTime(lecture.updatedAt)
       }

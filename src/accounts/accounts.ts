@@ -84,12 +84,17 @@ export function createAccounts ({ db, passwords, failedLogins, now, signupOpen, 
      */
     async logIn (email: string, password: string): Promise<Account> {
       const giveBack = await failedLogins.reserve(email.toLowerCase())
-      const found = await findCredentials(db, email)
-      const matches = await passwords.matches(password, found?.passwordHash)
-      if (found === undefined || !matches) throw new ApiError('invalid_credentials')
-      giveBack()
-      if (found.account.disabled) throw new ApiError('account_disabled')
-      return found.account
+      let wrong = false
+      try {
+        const found = await findCredentials(db, email)
+        wrong = !await passwords.matches(password, found?.passwordHash) || found === undefined
+        if (wrong || found === undefined) throw new ApiError('invalid_credentials')
+        if (found.account.disabled) throw new ApiError('account_disabled')
+        return found.account
+      } finally {
+        // A database that is away, or a full queue, is nobody's wrong guess.
+        if (!wrong) giveBack()
+      }
     },
 
     /** The account as it is now, or undefined. */

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { sql } from 'kysely'
 import { migrations } from '../../migrations/index.js'
 import { pendingMigrations } from '../database/migrate.js'
+import { bindStore } from '../media/store-binding.js'
 import { openRedis } from '../redis-link.js'
 import { openDiskStore } from '../storage/disk-store.js'
 import type { Command, CommandContext } from './command.js'
@@ -19,7 +20,7 @@ export const doctor: Command = {
   summary: 'look at everything a server needs, and say how to mend what is wrong',
   usage: 'doctor',
   async run (context) {
-    const checks = [node, database, schema, redis, uploads, disk, clock, proxies, secret, ffmpeg]
+    const checks = [node, database, schema, redis, uploads, pairing, disk, clock, proxies, secret, ffmpeg]
     const findings: Finding[] = []
     for (const check of checks) {
       findings.push(await check(context).catch((error: unknown) => ({ check: check.name, status: 'fail' as const, message: (error as Error).message || String(error) })))
@@ -74,6 +75,13 @@ async function uploads ({ config }: CommandContext): Promise<Finding> {
   return tmp === blobs ? ok('uploads', `${config.uploadDir} can be written`) : fail('uploads', 'tmp and blobs are on different file systems', 'put both on one: an upload is published by a rename')
 }
 
+async function pairing ({ config, db }: CommandContext): Promise<Finding> {
+  if ((await pendingMigrations(db, migrations)).length > 0) return ok('pairing', 'known once the schema is there')
+  return await bindStore(db, await openDiskStore(config.uploadDir))
+    ? ok('pairing', 'database and uploads belong together')
+    : fail('pairing', 'this database and this UPLOAD_DIR do not belong together, so nothing is swept', `check both settings; if they are right (one was restored), remove ${join(config.uploadDir, '.store-id')} and the row storage.id of server_facts`)
+}
+
 async function disk ({ config }: CommandContext): Promise<Finding> {
   const { bavail, bsize } = await statfs(config.uploadDir)
   const free = bavail * bsize
@@ -106,5 +114,5 @@ async function secret ({ config }: CommandContext): Promise<Finding> {
 
 async function ffmpeg (): Promise<Finding> {
   const { status, stdout } = spawnSync('ffmpeg', ['-version'], { encoding: 'utf8' })
-  return status === 0 ? ok('ffmpeg', stdout.split(' Copyright')[0]!) : ok('ffmpeg', 'not installed; nothing needs it now')
+  return status === 0 ? ok('ffmpeg', stdout.split(' Copyright')[0]!) : ok('ffmpeg', 'not installed: protected streams take H.264 with AAC or MP3 only, and videos get no picture')
 }

@@ -1,9 +1,10 @@
 import { performance } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { listOwnedBlobs } from '../media/media-store.js'
+import { bindStore } from '../media/store-binding.js'
 import { openDiskStore } from '../storage/disk-store.js'
 import { CONFIRM_AFTER_MS, Sweeper } from '../storage/sweep.js'
-import type { Command } from './command.js'
+import { UsageError, type Command } from './command.js'
 
 const STEP_MS = 1000
 
@@ -14,6 +15,7 @@ export const sweep: Command = {
   async run ({ config, db, options, onProgress }) {
     const store = await openDiskStore(config.uploadDir)
     const sweeper = new Sweeper({ store, owned: (names) => listOwnedBlobs(db, names), monotonicNow: () => performance.now() })
+    if (!await bindStore(db, store)) throw new UsageError('this database and this UPLOAD_DIR do not belong together: nothing is swept (see playgate doctor)')
     const dryRun = options['dry-run'] === true
     const alone = options['no-server-runs'] === true
     let items = await sweeper.sweep({ dryRun, alone })

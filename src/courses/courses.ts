@@ -7,7 +7,7 @@ import { deleteMediaRows, type Library } from '../media/library.js'
 import { pageOf, type Page, type PageQuery } from '../page.js'
 import type { Clock } from '../time.js'
 import { deleteCourse, findCourse, insertCourse, listCourses, lockCourse, updateCourse, type CourseFilter, type CourseWithInstructor } from './course-store.js'
-import { deleteLecturesOfCourse } from './lecture-store.js'
+import { deleteLecturesOfCourse, listLectures } from './lecture-store.js'
 import type { Course } from './schema.js'
 import { deleteSubscriptionsOfCourse } from './subscription-store.js'
 
@@ -55,6 +55,7 @@ export function createCourses ({ db, library, now }: { db: Kysely<Database>, lib
 
     /** Deletes a course with its lectures, their media, and its subscriptions; access ends at once. */
     async remove (id: string): Promise<void> {
+      await library.clearViews((await listLectures(db, id)).map(({ mediaId }) => mediaId))
       const gone = await db.transaction().execute(async (trx) => {
         if (await lockCourse(trx, id) === undefined) throw new ApiError('not_found')
         const lectures = await deleteLecturesOfCourse(trx, id)

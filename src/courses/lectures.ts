@@ -8,7 +8,7 @@ import type { Media, Protection } from '../media/schema.js'
 import type { Protection as ProtectionRules } from '../protection/protection.js'
 import type { Draft } from '../storage/blob-store.js'
 import type { Clock } from '../time.js'
-import { lockCourse, updateCourseSums } from './course-store.js'
+import { findCourse, lockCourse, updateCourseSums } from './course-store.js'
 import { deleteLecture, findLecture, insertLecture, listLectures, updateLecture, updatePositions } from './lecture-store.js'
 import type { Course, Lecture } from './schema.js'
 
@@ -54,6 +54,9 @@ export function createLectures ({ db, intake, library, protections, protectAll, 
       const media = await intake.publish(draft, { title: lecture.title, ownerId: course.ownerId, protection: protectionOf(course) }, async (trx, media) => {
         lecture.mediaId = media.id
         if (!await updateCourseSums(trx, course.id, 1, media.durationMs ?? 0)) throw new ApiError('not_found')
+        // The course is locked now: one that became premium during the upload takes no lecture that is not protected.
+        const locked = await findCourse(trx, course.id)
+        if (locked !== undefined && protectionOf(locked) === 'encrypted' && media.protection === 'none') await protections.changeWithin(trx, media, 'encrypted')
         lecture.position = await insertLecture(trx, lecture)
       })
       return { lecture, media }
@@ -68,11 +71,17 @@ export function createLectures ({ db, intake, library, protections, protectAll, 
 
     /** Makes the lectures of a course as protected as it is now. */
     async followProtection (course: Course): Promise<void> {
-      for (const { media } of await withMedia(await listLectures(db, course.id))) await protections.change(media, protectionOf(course))
+      for (const { media } of await withMedia(await listLectures(db, course.id))) {
+        await protections.change(media, protectionOf(course)).catch((error: unknown) => {
+          // A lecture that was deleted meanwhile needs no protection.
+          if (!(error instanceof ApiError) || error.code !== 'not_found') throw error
+        })
+      }
     },
 
     /** Deletes a lecture with its media; the course's sums and the positions after it follow in the same transaction. */
-    async remove ({ id, courseId }: Lecture): Promise<void> {
+    async remove ({ id, courseId, mediaId }: Lecture): Promise<void> {
+      await library.clearViews([mediaId])
       const gone = await db.transaction().execute(async (trx) => {
         await lockCourse(trx, courseId)
         const lecture = await deleteLecture(trx, id)

@@ -84,6 +84,7 @@ export const LectureReply = Type.Object({
   course_id: uuid(),
   position: Type.Integer({ description: '1 for the first.' }),
   status: Type.String({ enum: ['ready', 'processing', 'failed'] }),
+  error: Type.Optional(Type.Object({ code: Type.String(), message: Type.String() })),
   created_at: moment(),
   updated_at: moment()
 })

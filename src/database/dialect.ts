@@ -32,6 +32,6 @@ export function foreignKeyViolation (error: unknown): boolean {
 /** Whether an error means that the database could not be asked at all, rather than that it refused. */
 export function isUnavailable (error: unknown): boolean {
   const { code = '', message = '' } = error as { code?: string, message?: string }
-  return /^(08|53|57P|57014|25P03|40001|40P01|ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EAI_|ENOTFOUND|SQLITE_BUSY|SQLITE_IOERR)/.test(code) ||
-    /^(Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|Client was closed|server closed the connection|Cannot use a pool after)/i.test(message)
+  return /^(08|53|57P|57014|25P03|40001|40P01|ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EAI_|ENOTFOUND|SQLITE_BUSY|SQLITE_IOERR|SQLITE_FULL)/.test(code) ||
+    /^(Connection terminated|Query read timeout|timeout exceeded when trying to connect|Client has encountered a connection error|Client was closed|server closed the connection|Cannot use a pool after)/i.test(message)
 }

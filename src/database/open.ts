@@ -36,6 +36,10 @@ export function openDatabase (config: DatabaseConfig, onConnectionError: OnConne
     connectionTimeoutMillis: 5000,
     idleTimeoutMillis: 30_000,
     statement_timeout: config.statementTimeoutSeconds * 1000,
+    // The server ends a slow statement; where its packets are lost, nothing but this does.
+    query_timeout: config.statementTimeoutSeconds * 1000 + 5000,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
     idle_in_transaction_session_timeout: config.statementTimeoutSeconds * 1000,
     application_name: 'playgate',
     types: numbers

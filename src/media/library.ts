@@ -7,7 +7,8 @@ import { createFactsCache } from '../facts-cache.js'
 import { pageOf, type Page, type PageQuery } from '../page.js'
 import type { BlobStore } from '../storage/blob-store.js'
 import type { Clock } from '../time.js'
-import { deleteMedia, findAllMedia, findMedia, listMedia, updateGeneration, updateMedia, type MediaFilter } from './media-store.js'
+import { deleteViewsOf } from '../views/view-maintenance.js'
+import { deleteMedia, findAllMedia, findLectureOf, findMedia, listMedia, updateGeneration, updateMedia, type MediaFilter } from './media-store.js'
 import type { Media, Visibility } from './schema.js'
 
 export type Library = ReturnType<typeof createLibrary>
@@ -26,6 +27,11 @@ export function createLibrary ({ db, blobs, now }: { db: Kysely<Database>, blobs
 
   return {
     removeFiles,
+
+    /** Clears the view log of media that are about to be deleted, piece by piece. */
+    async clearViews (ids: string[]): Promise<void> {
+      for (const id of ids) await deleteViewsOf(db, id)
+    },
 
     /** A media, at most a second old; undefined if there is none, also for an id that is not well formed. */
     find: async (id: string): Promise<Media | undefined> => isUuid(id) ? await facts.get(id.toLowerCase()) : undefined,
@@ -61,6 +67,8 @@ export function createLibrary ({ db, blobs, now }: { db: Kysely<Database>, blobs
     /** Deletes a media, its views, its figures and then its file. `media_in_use` while a lecture uses it. */
     async remove (id: string): Promise<void> {
       try {
+        if (await findLectureOf(db, id)) throw new ApiError('media_in_use')
+        await deleteViewsOf(db, id)
         const gone = await db.transaction().execute((trx) => deleteMediaRows(trx, [id]))
         await removeFiles(gone)
         if (gone.length === 0) throw new ApiError('not_found')

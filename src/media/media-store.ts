@@ -43,11 +43,17 @@ export async function updateMedia (db: Kysely<Database>, id: string, change: { t
   return row && mediaOf(row)
 }
 
-/** Turns protection on or off: what was packaged is dropped. Answers the media as it is then, and the blob of the package that it had. */
-export async function updateProtection (trx: Transaction<Database>, id: string, protection: Protection, now: number): Promise<{ media: Media, droppedBlob: string | null } | undefined> {
-  const before = await trx.selectFrom('media').select('package_blob').where('id', '=', id).$if(engineOf(trx) === 'postgres', (query) => query.forUpdate()).executeTakeFirst()
-  const row = await trx.updateTable('media').set({
+/**
+ * Turns protection on or off: what was packaged is dropped, and links minted so far die, since a plain one would still open what is to be
+ * protected. Answers the blob of the package that it had.
+ */
+export async function updateProtection (trx: Transaction<Database>, id: string, protection: Protection, now: number): Promise<{ asBefore: boolean, droppedBlob: string | null } | undefined> {
+  const before = await trx.selectFrom('media').select(['package_blob', 'protection']).where('id', '=', id).$if(engineOf(trx) === 'postgres', (query) => query.forUpdate()).executeTakeFirst()
+  if (before === undefined) return undefined
+  if (before.protection === protection) return { asBefore: true, droppedBlob: null }
+  await trx.updateTable('media').set((set) => ({
     protection,
+    generation: set('generation', '+', 1),
     status: protection === 'encrypted' ? 'processing' : 'ready',
     progress: protection === 'encrypted' ? 0 : 100,
     error_code: null,
@@ -56,8 +62,8 @@ export async function updateProtection (trx: Transaction<Database>, id: string, 
     package_index: null,
     content_key: null,
     updated_at: now
-  }).where('id', '=', id).returningAll().executeTakeFirst()
-  return row && { media: mediaOf(row), droppedBlob: before?.package_blob ?? null }
+  })).where('id', '=', id).execute()
+  return { asBefore: false, droppedBlob: before.package_blob }
 }
 
 /** Writes down how packaging goes, while the media still waits for it. False if it does not any more. */
@@ -88,6 +94,11 @@ export async function deleteMedia (trx: Transaction<Database>, id: string): Prom
   await trx.updateTable('view_totals').set((set) => ({ revision: set('revision', '+', 1) })).where('media_id', '=', id).execute()
   const row = await trx.deleteFrom('media').where('id', '=', id).returningAll().executeTakeFirst()
   return row && mediaOf(row)
+}
+
+/** Whether a lecture uses a media. */
+export async function findLectureOf (db: Kysely<Database>, id: string): Promise<boolean> {
+  return await db.selectFrom('lectures').select('id').where('media_id', '=', id).executeTakeFirst() !== undefined
 }
 
 /** Which of these blob names belong to a media. */

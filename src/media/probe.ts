@@ -42,8 +42,9 @@ export function createProber (limitMs = PROBE_LIMIT_MS): Prober {
       else running++
       try {
         return await pool.run(path, { signal: AbortSignal.timeout(limitMs) }) as Probed | null
-      } catch {
-        // Out of time, out of memory, or the parser threw: all of them the file's doing.
+      } catch (error) {
+        // What the system refuses is not the file's fault; out of time, out of memory, or a parser that threw, is.
+        if (/^E[A-Z]+$/.test((error as NodeJS.ErrnoException).code ?? '')) throw error
         return null
       } finally {
         const next = waiting.shift()

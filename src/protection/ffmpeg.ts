@@ -1,5 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { PassThrough, type Readable } from 'node:stream'
+import { FileFault } from './file-fault.js'
 
 let found: boolean | undefined
 
@@ -24,7 +25,7 @@ export function takePicture (path: string, atSeconds: number, limitMs: number): 
   return run(['-ss', String(atSeconds), '-i', path, '-map', '0:v:0', '-frames:v', '1', '-vf', "scale='min(1280,iw)':-2", '-c:v', 'mjpeg', '-q:v', '4', '-f', 'image2pipe', 'pipe:1'], limitMs)
 }
 
-/** What ffmpeg writes; fails if ffmpeg does. Files alone may be opened: a hostile one could name addresses. Destroying it ends ffmpeg. */
+/** What ffmpeg writes; fails with a {@link FileFault} if ffmpeg can't make sense of the file, or takes too long. Files alone may be opened: a hostile one could name addresses. Destroying it ends ffmpeg. */
 function run (args: string[], limitMs: number): Readable {
   const child = spawn('ffmpeg', ['-nostdin', '-v', 'error', '-protocol_whitelist', 'file,pipe', ...args], { stdio: ['ignore', 'pipe', 'pipe'], timeout: limitMs, killSignal: 'SIGKILL' })
   const output = new PassThrough()
@@ -32,10 +33,7 @@ function run (args: string[], limitMs: number): Readable {
   child.stderr.setEncoding('utf8').on('data', (text: string) => { if (said.length < 2000) said += text })
   child.stdout.pipe(output, { end: false })
   child.on('error', (error) => output.destroy(error))
-  child.on('close', (code) => { if (code === 0) output.end(); else output.destroy(new FfmpegError(said)) })
+  child.on('close', (code) => { if (code === 0) output.end(); else output.destroy(new FileFault(said)) })
   output.on('close', () => child.kill('SIGKILL'))
   return output
 }
-
-/** ffmpeg could not make sense of a file, or took too long. */
-export class FfmpegError extends Error {}

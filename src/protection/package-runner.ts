@@ -8,8 +8,9 @@ import type { Keyring } from '../secrets.js'
 import type { BlobStore, Draft } from '../storage/blob-store.js'
 import { MINUTE, SECOND, type Clock } from '../time.js'
 import { newContentKey, sealContentKey } from './content-keys.js'
-import { FfmpegError, hasFfmpeg, takePicture, transcode } from './ffmpeg.js'
+import { hasFfmpeg, takePicture, transcode } from './ffmpeg.js'
 import { claimJob, deleteJob, updateAllJobs, updateJob, type Job } from './job-store.js'
+import { FileFault } from './file-fault.js'
 import { packageFile } from './packager.js'
 
 const LEASE_MS = 30 * SECOND
@@ -20,7 +21,13 @@ const RETRY_AFTER_MS = [5 * SECOND, 30 * SECOND, 2 * MINUTE, 10 * MINUTE]
 /** Software H.264 at its fastest useful setting keeps up with 720p on two cores; more is left for larger pictures. */
 const MIN_TRANSCODE_MS = 10 * MINUTE
 const TRANSCODE_FACTOR = 6
+/** A header may claim any length. */
+const MAX_TRANSCODE_MS = 6 * 60 * MINUTE
 const POSTER_LIMIT_MS = MINUTE
+/** MPEG-TS adds about a tenth; H.264 of a better codec may be several times as large. Far beyond that a hostile file fills the disk. */
+const PACKAGE_FACTOR = 2
+const TRANSCODED_FACTOR = 8
+const MIN_MADE_BYTES = 256 * 1024 * 1024
 /** Packaged as they are; MediaInfo's names of what MPEG-TS and every player of HLS know. */
 const VIDEO_CODECS = ['h264']
 const AUDIO_CODECS = ['aac', 'mp3']
@@ -51,7 +58,7 @@ export class PackageRunner {
   readonly #options: RunnerOptions
   #timer: NodeJS.Timeout | undefined
   #running: Promise<void> | undefined
-  #cancel: (() => void) | undefined
+  readonly #stopping = new AbortController()
 
   constructor (options: RunnerOptions) {
     this.#options = options
@@ -59,54 +66,61 @@ export class PackageRunner {
 
   async start (alone: boolean): Promise<void> {
     if (alone) await updateAllJobs(this.#options.db, this.#options.now())
+    if (this.#stopping.signal.aborted) return
     this.#timer = setInterval(() => { this.#running ??= this.#work().finally(() => { this.#running = undefined }) }, LOOK_EVERY_MS)
     this.#timer.unref()
   }
 
   /** Ends what is being packaged: it is taken up again later. */
   async stop (): Promise<void> {
+    this.#stopping.abort()
     clearInterval(this.#timer)
-    this.#cancel?.()
     await this.#running
   }
 
   async #work (): Promise<void> {
-    const { db, now, onError } = this.#options
+    const { onError } = this.#options
     try {
-      for (let job = await claimJob(db, now(), LEASE_MS); job !== undefined; job = await claimJob(db, now(), LEASE_MS)) await this.#run(job)
+      for (let job = await this.#claim(); job !== undefined; job = await this.#claim()) await this.#run(job)
     } catch (error) {
       onError(error, '')
     }
   }
 
+  async #claim (): Promise<Job | undefined> {
+    const { db, now } = this.#options
+    return this.#stopping.signal.aborted ? undefined : await claimJob(db, now(), LEASE_MS)
+  }
+
   async #run (job: Job): Promise<void> {
     const { db, library, now, onError } = this.#options
     const renewal = setInterval(() => { updateJob(db, job, now() + LEASE_MS).catch(() => {}) }, RENEW_EVERY_MS)
-    let cancelled = false
     try {
       const media = await library.findNow(job.mediaId)
-      if (media?.status === 'processing') await this.#package(media, () => { cancelled = true })
-      if (media?.type === 'video' && media.posterBlob === null && hasFfmpeg()) await this.#takePoster(media).catch((error: unknown) => onError(error, media.id))
+      if (media?.status === 'processing') await this.#package(media)
+      if (media?.type === 'video' && media.posterBlob === null && hasFfmpeg() && !this.#stopping.signal.aborted) await this.#takePoster(media).catch((error: unknown) => onError(error, media.id))
       await db.transaction().execute((trx) => deleteJob(trx, job.mediaId))
     } catch (error) {
-      if (cancelled) await updateJob(db, job, now())
-      else await this.#failed(job, error)
-      if (!cancelled) onError(error, job.mediaId)
+      if (this.#stopping.signal.aborted) {
+        await updateJob(db, job, now())
+        return
+      }
+      await this.#failed(job, error)
+      onError(error, job.mediaId)
     } finally {
       clearInterval(renewal)
       library.forget(job.mediaId)
     }
   }
 
-  async #package (media: Media, onCancel: () => void): Promise<void> {
+  async #package (media: Media): Promise<void> {
     const { db, blobs, keys } = this.#options
-    const source = await this.#playableSource(media, onCancel)
+    const source = await this.#playableSource(media)
     const contentKey = newContentKey()
     const packaging = packageFile({ path: source.path, contentKey, durationMs: media.durationMs }, (progress) => {
       updatePackaging(db, media.id, { progress }).catch(() => {})
     })
-    this.#cancel = () => { onCancel(); packaging.bytes.destroy() }
-    const draft = await receive(blobs, packaging.bytes).finally(() => source.discard())
+    const draft = await this.#receive(packaging.bytes, PACKAGE_FACTOR * media.sizeBytes! + MIN_MADE_BYTES).finally(() => source.discard())
     try {
       const segments = await packaging.segments
       if (segments.length === 0) throw new Unpackageable('source_has_no_media', 'The file holds no pictures and no sound.')
@@ -114,13 +128,12 @@ export class PackageRunner {
       const kept = await updatePackaging(db, media.id, { packaged: { blobName, index: JSON.stringify(segments), contentKey: sealContentKey(contentKey, media.id, keys) } })
       if (!kept) await blobs.remove(blobName)
     } finally {
-      this.#cancel = undefined
       await draft.discard()
     }
   }
 
   /** The file itself, or, where its codecs need it and ffmpeg is there, a draft in codecs that an encrypted stream takes. */
-  async #playableSource (media: Media, onCancel: () => void): Promise<{ path: string, discard (): Promise<void> }> {
+  async #playableSource (media: Media): Promise<{ path: string, discard (): Promise<void> }> {
     const { blobs } = this.#options
     const path = blobs.pathOf(media.blobName!)
     const unsupported = unsupportedCodecs(media)
@@ -128,22 +141,38 @@ export class PackageRunner {
     if (!hasFfmpeg()) {
       throw new Unpackageable('source_codec_unsupported', `The file holds ${unsupported.join(' and ')}. An encrypted stream takes H.264 video and AAC or MP3 sound; for others this server needs ffmpeg, which is not installed.`)
     }
-    const bytes = transcode(path, media.codecs, MIN_TRANSCODE_MS + TRANSCODE_FACTOR * (media.durationMs ?? 0))
-    this.#cancel = () => { onCancel(); bytes.destroy() }
-    return await receive(blobs, bytes)
+    const limitMs = Math.min(MAX_TRANSCODE_MS, MIN_TRANSCODE_MS + TRANSCODE_FACTOR * (media.durationMs ?? 0))
+    return await this.#receive(transcode(path, media.codecs, limitMs), TRANSCODED_FACTOR * media.sizeBytes! + MIN_MADE_BYTES)
   }
 
   /** A picture from a tenth of the way in, at most five seconds. A video without one plays all the same. */
   async #takePoster (media: Media): Promise<void> {
     const { db, blobs } = this.#options
     const atSeconds = Math.min(5, (media.durationMs ?? 0) / SECOND / 10)
-    const draft = await receive(blobs, takePicture(blobs.pathOf(media.blobName!), atSeconds, POSTER_LIMIT_MS))
+    const draft = await this.#receive(takePicture(blobs.pathOf(media.blobName!), atSeconds, POSTER_LIMIT_MS), MIN_MADE_BYTES)
     try {
       if (draft.sizeBytes === 0) return
       const blobName = await draft.publish()
       if (!await updatePoster(db, media.id, blobName)) await blobs.remove(blobName)
     } finally {
       await draft.discard()
+    }
+  }
+
+  /** Writes down what is being made of a file, until the runner stops. Throws {@link Unpackageable} for what is the file's fault; what the store says is not. */
+  async #receive (bytes: Readable, maxBytes: number): Promise<Draft> {
+    const { signal } = this.#stopping
+    const cut = () => { bytes.destroy(new Error('the runner stops')) }
+    signal.addEventListener('abort', cut)
+    if (signal.aborted) cut()
+    try {
+      return await this.#options.blobs.receive(bytes, maxBytes, () => new Unpackageable('source_inflated', 'What was made of the file grew far larger than the file: it was given up.'))
+    } catch (error) {
+      // The store leaves its source alone; nobody else would end the thread or program behind it.
+      bytes.destroy()
+      throw error instanceof FileFault ? new Unpackageable('source_damaged', 'The file is damaged: it could not be read to its end.', error) : error
+    } finally {
+      signal.removeEventListener('abort', cut)
     }
   }
 
@@ -166,15 +195,4 @@ export class PackageRunner {
 function unsupportedCodecs ({ codecs, type }: Media): string[] {
   const unknown = codecs.filter((codec) => !VIDEO_CODECS.includes(codec) && !AUDIO_CODECS.includes(codec))
   return unknown.length === 0 && type === 'video' && !codecs.some((codec) => VIDEO_CODECS.includes(codec)) ? ['no video it knows'] : unknown
-}
-
-async function receive (blobs: BlobStore, bytes: Readable): Promise<Draft> {
-  try {
-    return await blobs.receive(bytes, Infinity, () => new Error('there is no limit'))
-  } catch (error) {
-    // What the packager or ffmpeg say of a file is the file's fault; what the store says is not.
-    bytes.destroy()
-    const ofTheFile = error instanceof FfmpegError || (error instanceof Error && error.name === 'Error')
-    throw ofTheFile ? new Unpackageable('source_damaged', 'The file is damaged: it could not be read to its end.', error) : error
-  }
 }

@@ -5,23 +5,25 @@ import {
 import { createCipheriv } from 'node:crypto'
 import { parentPort, workerData } from 'node:worker_threads'
 import type { PackageMessage, PackageOrder } from './packager.js'
+import { nameBothTracks } from './transport-stream.js'
 
 /** HLS authoring practice (RFC 8216, section 6.2.1 leaves it open): long enough to be cheap, short enough to seek. */
 const TARGET_SECONDS = 6
 const { path, contentKey, durationMs } = workerData as PackageOrder
 
-/** Segments wait here until the other side took the one before, so that memory does not grow with the file. */
+/** Packets wait here until the other side took the last segment, so that memory does not grow with the file: mediabunny waits for no segment. */
+let room = Promise.resolve()
 let taken: () => void = () => {}
 parentPort!.on('message', () => taken())
 
 const say = (message: PackageMessage, transfer: ArrayBuffer[] = []) => parentPort!.postMessage(message, transfer)
 
 /** AES-128-CBC with PKCS #7 padding; the IV is the media sequence number (RFC 8216, 4.3.2.4 and 5.2). */
-function encrypt (segment: ArrayBuffer, sequence: number): Uint8Array<ArrayBuffer> {
+function encrypt (segment: Uint8Array, sequence: number): Uint8Array<ArrayBuffer> {
   const iv = Buffer.alloc(16)
   iv.writeUInt32BE(sequence, 12)
   const cipher = createCipheriv('aes-128-cbc', contentKey, iv)
-  return new Uint8Array(Buffer.concat([cipher.update(new Uint8Array(segment)), cipher.final()]))
+  return new Uint8Array(Buffer.concat([cipher.update(segment), cipher.final()]))
 }
 
 async function main (): Promise<void> {
@@ -35,12 +37,13 @@ async function main (): Promise<void> {
   const format = new HlsOutputFormat({
     segmentFormat: new MpegTsOutputFormat(),
     targetDuration: TARGET_SECONDS,
-    async onSegment (target, { n }) {
-      const sealed = encrypt((target as BufferTarget).buffer!, n - 1)
+    onSegment (target, { n }) {
+      const plain = new Uint8Array((target as BufferTarget).buffer!)
+      if (video !== null && audio !== null) nameBothTracks(plain, audio.codec === 'mp3' ? 'mp3' : 'aac')
+      const sealed = encrypt(plain, n - 1)
       ;(target as BufferTarget).buffer = null
-      const ready = new Promise<void>((resolve) => { taken = resolve })
+      room = new Promise((resolve) => { taken = resolve })
       say({ segment: sealed }, [sealed.buffer])
-      await ready
     },
     onPlaylist (text) { seconds = [...text.matchAll(/^#EXTINF:([\d.]+)/gm)].map(([, length]) => Number(length)) }
   })
@@ -62,10 +65,12 @@ async function copy (track: InputVideoTrack | InputAudioTrack, source: EncodedVi
     const inTime = packet.timestamp < 0 ? packet.clone({ timestamp: 0 }) : packet
     await (source as EncodedVideoPacketSource).add(inTime, first ? { decoderConfig: decoderConfig as VideoDecoderConfig } : undefined)
     first = false
+    await room
     const percent = durationMs === null ? 0 : Math.min(99, Math.floor(100_000 * packet.timestamp / durationMs))
     if (percent > reported) say({ percent: reported = percent })
   }
   source.close()
 }
 
-main().catch((error: unknown) => say({ failed: String((error as Error).stack ?? error) }))
+// What the system refuses (EMFILE, EIO on a network disk) is not the file's fault.
+main().catch((error: Error & { code?: string }) => say({ failed: error.stack ?? error.message, system: /^E[A-Z]+$/.test(error.code ?? '') }))

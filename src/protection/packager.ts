@@ -1,8 +1,9 @@
 import { Readable } from 'node:stream'
 import { Worker } from 'node:worker_threads'
+import { FileFault } from './file-fault.js'
 
 export interface PackageOrder { path: string, contentKey: Uint8Array, durationMs: number | null }
-export type PackageMessage = { segment: Uint8Array<ArrayBuffer> } | { percent: number } | { milliseconds: number[] } | { failed: string }
+export type PackageMessage = { segment: Uint8Array<ArrayBuffer> } | { percent: number } | { milliseconds: number[] } | { failed: string, system: boolean }
 
 /** Bytes and milliseconds of a segment, in their order; as stored. */
 export type SegmentFacts = [bytes: number, milliseconds: number]
@@ -10,7 +11,7 @@ export type SegmentFacts = [bytes: number, milliseconds: number]
 /** A file that is being packaged: the encrypted segments as one stream, and after its end their lengths. */
 export interface Packaging {
   bytes: Readable
-  /** Rejects if the file could not be packaged; then `bytes` failed too. */
+  /** Rejects if the file could not be packaged, with a {@link FileFault} if that is the file's fault; then `bytes` failed too. */
   segments: Promise<SegmentFacts[]>
 }
 
@@ -25,7 +26,7 @@ const MAX_HEAP_MB = 200
 export function packageFile (order: PackageOrder, onProgress: (percent: number) => void): Packaging {
   const worker = new Worker(new URL('./package-worker.js', import.meta.url), { workerData: order, resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MB } })
   const sizes: number[] = []
-  let stuck = setTimeout(end, STUCK_AFTER_MS, new Error('the packager got stuck'))
+  let stuck = setTimeout(end, STUCK_AFTER_MS, new FileFault('the packager got stuck'))
   let finish: (segments: SegmentFacts[]) => void
   let fail: (error: Error) => void
   const segments = new Promise<SegmentFacts[]>((resolve, reject) => { finish = resolve; fail = reject })
@@ -43,7 +44,7 @@ export function packageFile (order: PackageOrder, onProgress: (percent: number) 
       sizes.push(message.segment.length)
       bytes.push(Buffer.from(message.segment.buffer))
     } else if ('percent' in message) onProgress(message.percent)
-    else if ('failed' in message) end(new Error(message.failed))
+    else if ('failed' in message) end(message.system ? new Error(message.failed) : new FileFault(message.failed))
     else {
       finish(sizes.map((size, index) => [size, message.milliseconds[index] ?? 0]))
       bytes.push(null)

@@ -12,7 +12,18 @@ export type Protection = ReturnType<typeof createProtection>
 
 /** Which media are played as encrypted streams, and what may be served of them. */
 export function createProtection ({ db, blobs, library, now }: { db: Kysely<Database>, blobs: BlobStore, library: Library, now: Clock }) {
+  /** Answers the blob of a package that is of no use any more. Throws `not_found`. */
+  async function changeWithin (trx: Transaction<Database>, { id }: Media, protection: ProtectionKind): Promise<string | null> {
+    const changed = await updateProtection(trx, id, protection, now())
+    if (changed === undefined) throw new ApiError('not_found')
+    if (changed.asBefore) return null
+    await (protection === 'encrypted' ? insertJob(trx, id, now()) : deleteJob(trx, id))
+    return changed.droppedBlob
+  }
+
   return {
+    changeWithin,
+
     /** Queues a new media, in the transaction that makes it, if there is an encrypted stream or a picture to be made. */
     async queue (trx: Transaction<Database>, { id, protection, type }: Media): Promise<void> {
       if (protection === 'encrypted' || type === 'video') await insertJob(trx, id, now())
@@ -20,16 +31,11 @@ export function createProtection ({ db, blobs, library, now }: { db: Kysely<Data
 
     /** Turns protection on, which packages the media anew, or off, which drops the package. One that is as asked stays as it is. */
     async change (media: Media, protection: ProtectionKind): Promise<void> {
-      if (media.protection === protection) return
+      if (media.blobName === null && protection === 'none') return
       if (media.blobName === null) throw new ApiError('validation_failed', { errors: [{ path: 'protection', message: 'a media that lives elsewhere cannot be protected' }] })
-      const changed = await db.transaction().execute(async (trx) => {
-        const changed = await updateProtection(trx, media.id, protection, now())
-        if (changed === undefined) throw new ApiError('not_found')
-        await (protection === 'encrypted' ? insertJob(trx, media.id, now()) : deleteJob(trx, media.id))
-        return changed
-      })
+      const droppedBlob = await db.transaction().execute((trx) => changeWithin(trx, media, protection))
       library.forget(media.id)
-      if (changed.droppedBlob !== null) await blobs.remove(changed.droppedBlob).catch(() => {})
+      if (droppedBlob !== null) await blobs.remove(droppedBlob).catch(() => {})
     }
   }
 }

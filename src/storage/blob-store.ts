@@ -32,6 +32,8 @@ export interface BlobStore {
   removeDraft (name: string): Promise<void>
   /** Everything there is, but for the drafts of this process, published or not, that nobody has let go of. */
   list (): AsyncIterable<StoredItem>
+  /** The id that this store carries; one that carries none is given `fresh`, if that is defined. */
+  identity (fresh: string | undefined): Promise<string | undefined>
   /** Throws unless a file can be made here. */
   check (): Promise<void>
 }

@@ -5,6 +5,8 @@ import { DAY, isoDay, utcDay } from '../time.js'
 
 /** Rows a transaction deletes: some milliseconds of work, so that a running server never waits long. */
 const PRUNE_BATCH = 5000
+/** On SQLite a deletion stops the event loop: a thousand rows are some 7 ms. */
+const DELETE_BATCH = 1000
 /** The first day that the log still holds whole. */
 const LOG_STARTS = 'views.log_starts_on_day'
 
@@ -56,6 +58,20 @@ export async function recountViews (db: Kysely<Database>, { dryRun = false, onPr
     onProgress(index + 1, media.length)
   }
   return found
+}
+
+/** Deletes the log and the set of viewers of a media that is about to be deleted, in batches: in one, a long log would stop everything else. */
+export async function deleteViewsOf (db: Kysely<Database>, mediaId: string): Promise<void> {
+  for (let last = DELETE_BATCH; last === DELETE_BATCH;) {
+    const some = db.selectFrom('views').select('id').where('media_id', '=', mediaId).limit(DELETE_BATCH)
+    last = Number((await db.deleteFrom('views').where('id', 'in', some).executeTakeFirst()).numDeletedRows)
+    await new Promise((resolve) => { setImmediate(resolve) })
+  }
+  for (let last = DELETE_BATCH; last === DELETE_BATCH;) {
+    const some = db.selectFrom('view_viewers').select('address_key').where('media_id', '=', mediaId).limit(DELETE_BATCH)
+    last = Number((await db.deleteFrom('view_viewers').where('media_id', '=', mediaId).where('address_key', 'in', some).executeTakeFirst()).numDeletedRows)
+    await new Promise((resolve) => { setImmediate(resolve) })
+  }
 }
 
 async function findLogStart (db: Kysely<Database>): Promise<number> {

@@ -1,5 +1,6 @@
 import type { Kysely } from 'kysely'
 import { LRUCache } from 'lru-cache'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { addressKey } from '../address-key.js'
 import type { Database } from '../database/tables.js'
 import { ApiError } from '../errors.js'
@@ -20,6 +21,8 @@ export interface Analytics { totalViews: number, uniqueViewers: number, recentVi
 const RECENT_DAYS = 7
 const MAX_USER_AGENT = 512
 const MAX_COUNTED_STREAMS = 20_000
+/** A stream waits for its view's commit, but not for a database that is busy with something else. */
+const STREAM_WAITS_MS = 500
 
 export type Views = ReturnType<typeof createViews>
 
@@ -66,8 +69,8 @@ export function createViews ({ db, writer, cache, cacheSeconds, now }: { db: Kys
     async countStream (mediaId: string, linkId: string | null, onlooker: Onlooker): Promise<void> {
       const key = linkId === null ? undefined : `${linkId} ${addressKey(onlooker.address)}`
       if (key !== undefined && countedStreams.has(key)) return
-      await count(mediaId, linkId, onlooker)
-      if (key !== undefined) countedStreams.set(key, true)
+      const counted = count(mediaId, linkId, onlooker).then(() => { if (key !== undefined) countedStreams.set(key, true) })
+      await Promise.race([counted, sleep(STREAM_WAITS_MS, undefined, { ref: false })])
     },
 
     /** Totals and uniques of several media, by id. */

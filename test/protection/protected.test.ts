@@ -1,0 +1,241 @@
+import { readFile, readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import { buildTestApp, engine, expectProblem, fixture, mintLink, openTestApp, signUpEverybody, upload } from '../helper.js'
+import { ask } from '../service/wire.js'
+import { decodingErrors, decrypt, looksLikeTs, noFfmpeg } from './ffmpeg.js'
+import { codeOf, courseWithLecture, mintStream, protectedMedia, settled, shown, streamOf } from './protected-server.js'
+
+t.test('nothing plain is served until it is packaged, and then a playlist; the plain stream is for owner and admin', async (t) => {
+  const server = await buildTestApp(t)
+  const { admin, instructor, student } = await signUpEverybody(server)
+  const made = (await upload(server, instructor, 'tiny.mp4', { visibility: 'public' })).json<{ id: string }>()
+  const links = { admin: await mintLink(server, made.id, admin), instructor: await mintLink(server, made.id, instructor), student: await mintLink(server, made.id, student), anyone: await mintLink(server, made.id) }
+  for (const link of Object.values(links)) t.equal((await server.inject({ url: link })).statusCode, 200)
+  // The runner starts when the server listens: until then it stays queued.
+  const patched = await server.inject({ method: 'PATCH', url: `/media/${made.id}`, headers: instructor.headers, payload: { protection: 'encrypted' } })
+  t.match(patched.json(), { status: 'processing', protection: 'encrypted', progress: 0 })
+  for (const link of Object.values(links)) expectProblem(t, await server.inject({ url: link }), 409, 'media_not_ready')
+  for (const person of [admin, instructor, student]) {
+    expectProblem(t, await server.inject({ url: `/media/${made.id}/stream-url`, headers: person.headers }), 409, 'media_not_ready')
+    expectProblem(t, await server.inject({ url: `/media/stream/${made.id}`, headers: person.headers }), 409, 'media_not_ready')
+  }
+  await server.listen()
+  t.match(await settled(server, made.id, instructor), { status: 'ready', progress: 100 })
+  for (const link of [links.student, links.anyone]) expectProblem(t, await server.inject({ url: link }), 403, 'media_protected')
+  for (const link of [links.admin, links.instructor]) t.same((await server.inject({ url: link })).rawPayload, await fixture('tiny.mp4'))
+  expectProblem(t, await server.inject({ url: `/media/stream/${made.id}`, headers: student.headers }), 403, 'media_protected')
+  t.equal((await server.inject({ url: `/media/stream/${made.id}`, headers: instructor.headers })).statusCode, 200)
+  for (const person of [student, undefined]) t.match((await mintStream(server, made.id, person)).master, /\/hls\/[^/?]+\/[^/?]+\/master\.m3u8$/)
+})
+
+t.test('playlists and key are never stored, segments until the token ends, all for any site, and all is ciphertext', async (t) => {
+  const server = await buildTestApp(t)
+  const { instructor } = await signUpEverybody(server)
+  const id = await protectedMedia(server, instructor)
+  const stream = await mintStream(server, id, instructor, '?expires_in=500')
+  const headers = { origin: 'https://another.example.org' }
+  for (const [file, type] of [['master.m3u8', 'application/vnd.apple.mpegurl'], ['media.m3u8', 'application/vnd.apple.mpegurl'], ['content.key', 'application/octet-stream'], ['segment-0.ts', 'video/mp2t']] as const) {
+    const reply = await stream.get(file, { headers })
+    t.equal(reply.status, 200, file)
+    t.match(reply.headers, { 'access-control-allow-origin': '*', 'cross-origin-resource-policy': 'cross-origin', 'x-content-type-options': 'nosniff', 'referrer-policy': 'no-referrer' })
+    t.ok(reply.headers['content-type']!.startsWith(type))
+    if (file !== 'segment-0.ts') t.equal(reply.headers['cache-control'], 'no-store')
+    else t.ok(Math.abs(500 - Number(/^private, max-age=(\d+)$/.exec(reply.headers['cache-control']!)?.[1])) <= 2)
+    const head = await stream.get(file, { method: 'HEAD' })
+    t.match({ status: head.status, length: head.headers['content-length'], bytes: head.body.length }, { status: 200, length: String(reply.body.length), bytes: 0 })
+  }
+  const [key, segment] = await Promise.all(['content.key', 'segment-0.ts'].map(async (file) => (await stream.get(file)).body))
+  t.equal(key!.length, 16)
+  t.notOk(looksLikeTs(segment!), 'no plain segment on the wire')
+  const plain = decrypt(segment!, key!, 0)
+  t.ok(looksLikeTs(plain))
+  const source = await fixture('tiny.mp4')
+  const sample = source.subarray(source.indexOf('mdat') + 2000, source.indexOf('mdat') + 2032)
+  for (const name of await readdir(join(server.folder, 'uploads/blobs'))) {
+    const stored = await readFile(join(server.folder, 'uploads/blobs', name))
+    if (stored.equals(source)) continue
+    t.notOk(looksLikeTs(stored) || stored.includes(sample) || stored.includes(plain.subarray(0, 64)), 'no plain package on disk')
+    t.ok(stored.subarray(0, segment!.length).equals(segment!))
+    t.notOk(stored.includes(key!))
+  }
+  for (const file of ['segment-1.ts', 'segment-00.ts', 'segment--1.ts', 'segment-0', 'segment-0.ts.bak', 'segment-999999.ts', 'content.Key', 'x', '..%2f..%2fetc%2fpasswd']) {
+    t.equal(codeOf(await stream.get(file)), '404 not_found', file)
+  }
+})
+
+t.test('ffmpeg decodes the whole playlist over HTTP without an error', { skip: noFfmpeg }, async (t) => {
+  const server = await buildTestApp(t)
+  const { instructor } = await signUpEverybody(server)
+  for (const [file, type] of [['tiny.mp4', 'video'], ['tiny.mkv', 'video'], ['tiny.m4a', 'audio'], ['tiny.mp3', 'audio'], ['tiny.aac', 'audio']] as const) {
+    const stream = await mintStream(server, await protectedMedia(server, instructor, file, { type }), instructor)
+    t.equal(await decodingErrors(stream.master), '', file)
+  }
+})
+
+t.test('without the right there is no key and no segment', async (t) => {
+  const server = await buildTestApp(t)
+  const { instructor, student } = await signUpEverybody(server)
+  const id = await protectedMedia(server, instructor)
+  const origin = await server.listen()
+  const stream = await mintStream(server, id, instructor)
+  const token = /\/hls\/([^/]+)\//.exec(stream.master)![1]!
+  const all = ['master.m3u8', 'media.m3u8', 'content.key', 'segment-0.ts']
+  const refused = async (expected: string, paths: (file: string) => string) => {
+    for (const file of all) t.equal(codeOf(await ask(origin, paths(file))), expected, file)
+  }
+  for (const bad of ['none', 'x.y.z', token.slice(0, -1), token.slice(0, -1) + (token.endsWith('A') ? 'B' : 'A'), token.replace(/^\d+/, (exp) => String(Number(exp) + 1)), token + '.', token.replaceAll('.', '%26')]) {
+    await refused('403 stream_link_invalid', (file) => `/hls/${bad}/${id}/${file}`)
+  }
+  const other = await protectedMedia(server, instructor)
+  await refused('403 stream_link_invalid', (file) => `/hls/${token}/${other}/${file}`)
+  const plain = (await upload(server, instructor)).json<{ id: string }>().id
+  const query = new URLSearchParams((await mintLink(server, plain, instructor)).split('?')[1])
+  await refused('403 stream_link_invalid', (file) => `/hls/${[...query.values()].join('.')}/${plain}/${file}`)
+  expectProblem(t, await server.inject({ url: `/media/${id}/stream-url`, headers: student.headers }), 404, 'not_found')
+  expectProblem(t, await server.inject({ url: `/media/stream/${id}?${token.split('.').map((value, index) => `${['exp', 'gen', 'kid', 'lid', 'sub', 'sig'][index]}=${value}`).join('&')}` }), 403, 'stream_link_invalid')
+
+  t.equal((await stream.get('content.key')).status, 200)
+  t.equal((await server.inject({ method: 'DELETE', url: `/media/${id}/stream-url`, headers: instructor.headers })).statusCode, 204)
+  await refused('403 stream_link_revoked', (file) => `/hls/${token}/${id}/${file}`)
+  const short = await mintStream(server, id, instructor, '?expires_in=10')
+  server.clock.advance(9000)
+  t.equal((await short.get('content.key')).status, 200)
+  server.clock.advance(1001)
+  for (const file of all) t.equal(codeOf(await short.get(file)), '403 stream_link_expired', file)
+})
+
+t.test('a lecture of a premium course is protected, and closed a second after unsubscribing', async (t) => {
+  const server = await buildTestApp(t)
+  const { instructor, student, courseId, mediaId } = await courseWithLecture(t, server, true)
+  t.match(await settled(server, mediaId, instructor), { status: 'ready', protection: 'encrypted' })
+  const lectures = await server.inject({ url: `/subscribe/my-courses/${courseId}/lectures`, headers: student.headers })
+  const stream = await streamOf(server, lectures.json<Array<{ url: string }>>()[0]!.url)
+  for (const file of ['master.m3u8', 'content.key', 'segment-0.ts']) t.equal((await stream.get(file)).status, 200, file)
+  t.equal((await server.inject({ method: 'DELETE', url: `/subscribe/${courseId}`, headers: student.headers })).statusCode, 204)
+  await sleep(1000)
+  for (const file of ['master.m3u8', 'media.m3u8', 'content.key', 'segment-0.ts']) t.equal(codeOf(await stream.get(file)), '403 stream_link_revoked', file)
+})
+
+t.test('lectures follow `premium` on and off', async (t) => {
+  const server = await buildTestApp(t)
+  const { instructor, courseId, mediaId } = await courseWithLecture(t, server, false)
+  t.match(await shown(server, mediaId, instructor), { status: 'ready', protection: 'none' })
+  const premium = (value: boolean) => server.inject({ method: 'PATCH', url: `/course/${courseId}`, headers: instructor.headers, payload: { premium: value } })
+  t.equal((await premium(true)).statusCode, 200)
+  t.match(await settled(server, mediaId, instructor), { status: 'ready', protection: 'encrypted' })
+  t.equal((await server.storedFiles()).length, 2)
+  t.equal((await premium(false)).statusCode, 200)
+  t.match(await shown(server, mediaId, instructor), { status: 'ready', protection: 'none' })
+  t.equal((await server.storedFiles()).length, 1)
+})
+
+t.test('PROTECT_LECTURES=all protects those of free courses too', async (t) => {
+  const server = await buildTestApp(t, { PROTECT_LECTURES: 'all' })
+  const { instructor, mediaId } = await courseWithLecture(t, server, false)
+  t.match(await settled(server, mediaId, instructor), { status: 'ready', protection: 'encrypted' })
+})
+
+t.test('protection is turned on and off, and deleting leaves no file', async (t) => {
+  const server = await buildTestApp(t)
+  const { instructor } = await signUpEverybody(server)
+  const id = await protectedMedia(server, instructor)
+  const patch = (protection: string) => server.inject({ method: 'PATCH', url: `/media/${id}`, headers: instructor.headers, payload: { protection } })
+  const stream = await mintStream(server, id, instructor)
+  const before = (await stream.get('content.key')).body
+  t.match((await patch('none')).json(), { status: 'ready', protection: 'none' })
+  t.equal((await server.storedFiles()).length, 1, 'the package is gone')
+  t.equal((await stream.get('content.key')).status, 404)
+  t.match(await mintLink(server, id, instructor), /^\/media\/stream\//)
+  t.match((await patch('encrypted')).json(), { status: 'processing' })
+  await settled(server, id, instructor)
+  t.notSame((await (await mintStream(server, id, instructor)).get('content.key')).body, before, 'a new key')
+  t.match((await patch('encrypted')).json(), { status: 'ready' }, 'as it is: not packaged again')
+  t.equal((await server.storedFiles()).length, 2)
+  t.equal((await server.inject({ method: 'DELETE', url: `/media/${id}`, headers: instructor.headers })).statusCode, 204)
+  t.same(await server.storedFiles(), [])
+  t.same(await server.query('select * from jobs'), [])
+})
+
+t.test('a codec that cannot be packaged fails with its code and a sentence', async (t) => {
+  const server = await buildTestApp(t)
+  const { instructor } = await signUpEverybody(server)
+  await server.listen()
+  for (const file of ['tiny.webm', 'tiny.avi']) {
+    const { id } = (await upload(server, instructor, file, { protection: 'encrypted' })).json<{ id: string }>()
+    const media = await settled(server, id, instructor)
+    t.match(media, { status: 'failed', error: { code: 'source_codec_unsupported', message: /^The file .*\.$/ } }, file)
+    const reply = await server.inject({ url: `/media/${id}/stream-url`, headers: instructor.headers })
+    expectProblem(t, reply, 409, 'media_not_ready')
+    t.match(reply.json(), { detail: media.error!.message, error: media.error })
+    t.match((await server.inject({ method: 'PATCH', url: `/media/${id}`, headers: instructor.headers, payload: { protection: 'none' } })).json(), { status: 'ready', error: undefined })
+    t.same(await server.query('select * from jobs'), [])
+  }
+  t.equal((await server.storedFiles()).length, 2)
+})
+
+t.test('a media that lives elsewhere refuses protection', async (t) => {
+  const server = await buildTestApp(t)
+  const { instructor } = await signUpEverybody(server)
+  const body = { title: 'A talk', type: 'video', file_url: 'https://cdn.example.org/talk.mp4' }
+  const { id } = (await server.inject({ method: 'POST', url: '/media', headers: instructor.headers, payload: body })).json<{ id: string }>()
+  expectProblem(t, await server.inject({ method: 'PATCH', url: `/media/${id}`, headers: instructor.headers, payload: { protection: 'encrypted' } }), 422, 'validation_failed', ['protection'])
+  expectProblem(t, await server.inject({ method: 'POST', url: '/media', headers: instructor.headers, payload: { ...body, protection: 'encrypted' } }), 422, 'validation_failed')
+})
+
+t.test('tokens and content keys are in no log, no problem document, and not plain in the database; older secrets open older keys', async (t) => {
+  const lines: string[] = []
+  const server = await buildTestApp(t, {}, { logger: { level: 'trace', stream: { write: (line: string) => { lines.push(line) } } } })
+  const { instructor } = await signUpEverybody(server)
+  const id = await protectedMedia(server, instructor)
+  const stream = await mintStream(server, id, instructor)
+  const token = /\/hls\/([^/]+)\//.exec(stream.master)![1]!
+  const key = (await stream.get('content.key')).body
+  const origin = await server.listen()
+  const replies = [await stream.get('nothing'), ...await Promise.all(['/hls/', '/api/v1/hls/', '/%68ls/'].flatMap((path) => [`${path}${token}/${id}/segment-0.ts`, `${path}${token}/${id}/x`, `${path}${token}`, `${path}${token}?x=1`]).map((path) => ask(origin, path)))]
+  const signature = token.split('.').at(-1)!
+  for (const reply of replies.filter(({ status }) => status >= 400)) t.notOk(reply.body.includes(signature), reply.body.toString())
+  const rows = JSON.stringify(await server.query('select * from media'))
+  for (const text of [lines.join(''), rows]) for (const form of ['hex', 'base64', 'base64url', 'latin1'] as const) t.notOk(text.includes(key.toString(form).replace(/=+$/, '')), form)
+  t.ok(lines.some((line) => line.includes('/hls/[redacted]/')))
+  t.same(lines.filter((line) => line.includes(signature)), [])
+  await server.app.close()
+
+  const rotated = await openTestApp(t, { ...server.env, SECRET_KEY: 'another secret of at least thirty-two characters', SECRET_KEYS_PREVIOUS: server.env.SECRET_KEY! }, server.folder)
+  const login = await rotated.inject({ method: 'POST', url: '/auth/login', payload: { email: instructor.email, password: 'secure_password123' } })
+  const headers = { authorization: `Bearer ${login.json<{ token: string }>().token}` }
+  t.same((await (await mintStream(rotated, id, { ...instructor, headers })).get('content.key')).body, key)
+  t.same((await (await streamOf(rotated, new URL(stream.master).pathname)).get('content.key')).body, key, 'a token of the older secret too')
+})
+
+t.test('a token counts one view, when the first segment is asked for', async (t) => {
+  const server = await buildTestApp(t)
+  const { instructor } = await signUpEverybody(server)
+  const id = await protectedMedia(server, instructor)
+  const views = async () => (await server.inject({ url: `/media/${id}/analytics`, headers: instructor.headers })).json<{ total_views: number }>().total_views
+  const stream = await mintStream(server, id, instructor)
+  for (const file of ['master.m3u8', 'media.m3u8', 'content.key', 'segment-7.ts']) await stream.get(file)
+  await stream.get('segment-0.ts', { method: 'HEAD' })
+  t.equal(await views(), 0)
+  for (let times = 0; times < 3; times++) await stream.get('segment-0.ts')
+  t.equal(await views(), 1)
+  await (await mintStream(server, id, instructor)).get('segment-0.ts')
+  t.equal(await views(), 2)
+})
+
+// Bug: the store leaves its source alone, so a draft that could not be made left a thread that ended the process a minute later.
+t.test('a disk that takes no draft is tried again later, and leaves no thread', { skip: engine === 'postgres' && 'once is enough' }, async (t) => {
+  const server = await buildTestApp(t)
+  const { instructor } = await signUpEverybody(server)
+  const { id } = (await upload(server, instructor, 'tiny.mp4', { protection: 'encrypted' })).json<{ id: string }>()
+  const threads = async () => (await readdir('/proc/self/task')).length
+  const before = await threads()
+  await rm(join(server.folder, 'uploads/tmp'), { recursive: true })
+  await server.listen()
+  for (let tries = 0; tries < 100 && (await server.query<{ failures: number }>('select failures from jobs'))[0]?.failures !== 1; tries++) await sleep(50)
+  t.match(await server.query('select failures from jobs'), [{ failures: 1 }])
+  for (let tries = 0; tries < 40 && await threads() > before; tries++) await sleep(50)
+  t.ok(await threads() <= before, 'the thread is gone')
+  t.match(await shown(server, id, instructor), { status: 'processing' })
+})
