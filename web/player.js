@@ -26,8 +26,7 @@ let spot
 /** What the viewer wants: the video's own `paused` is true after an error in Chromium's HLS player. */
 let playing = false
 let attempt = 0
-let retryTimer
-let renewTimer
+let retryTimer, renewTimer
 
 function say (text) {
   const status = document.querySelector('[role=status]')
