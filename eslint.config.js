@@ -23,8 +23,13 @@ export default [
       '@typescript-eslint/no-redeclare': 'off'
     }
   },
+  {
+    files: ['web/**/*.js'],
+    languageOptions: { globals: Object.fromEntries(['window', 'document', 'location', 'fetch', 'URL', 'URLSearchParams', 'MediaError', 'setTimeout', 'clearTimeout'].map((name) => [name, 'readonly'])) }
+  },
   forbid(['src/**/*.ts'], http),
   forbid(['routes/**/*.ts'], sql, stores.with(0, '(?<!blob)-store\\.js$'), files, ['^\\./', 'routes do not import one another']),
+  forbid(['src/embed/**/*.ts'], http, sql),
   forbid(['migrations/0*.ts'], ['^(?!kysely$)', 'a migration imports kysely alone']),
   forbid(['src/accounts/**/*.ts'], http, features('access|courses|protection|media|playback|views|limits')),
   forbid(['src/playback/**/*.ts'], http, sql, features('access|courses|protection|media|views|accounts|limits')),

@@ -17,9 +17,10 @@ const PLAYLIST = 'application/vnd.apple.mpegurl'
 const SEGMENT = /^segment-(0|[1-9]\d{0,5})\.ts$/
 
 const routes: FastifyPluginAsync<Options> = async (app, { gate, views, keys, now }) => {
-  app.get('/hls/:token/:id/:file', {
-    config: { limit: 'none' },
-    helmet: false,
+  const options = {
+    config: { limit: 'none' as const },
+    helmet: false as const,
+    exposeHeadRoute: false,
     schema: {
       operationId: 'streamProtected',
       summary: 'Playlists, key and segments of a protected media',
@@ -32,7 +33,11 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, keys, now
         ...problemResponses('stream_link_invalid', 'stream_link_expired', 'stream_link_revoked', 'not_found', 'media_not_ready')
       }
     }
-  }, async (request, reply) => {
+  }
+  app.get('/hls/:token/:id/:file', options, handler)
+  app.head('/hls/:token/:id/:file', { ...options, schema: { ...options.schema, hide: true } }, handler)
+
+  async function handler (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const { token, id, file } = request.params as { token: string, id: string, file: string }
     // The token is the right: a page on any site may play what it was given the address of.
     reply.headers({ 'access-control-allow-origin': '*', 'cross-origin-resource-policy': 'cross-origin', 'x-content-type-options': 'nosniff', 'referrer-policy': 'no-referrer', 'cache-control': 'no-store' })
@@ -43,18 +48,19 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, keys, now
     if (file === 'poster.jpg' && admission.media.posterBlob !== null) return await reply.type('image/jpeg').sendBlob(admission.media.posterBlob)
     if (file === 'content.key') return reply.type('application/octet-stream').send(openContentKey(packaged.contentKey, id, keys))
     return await sendSegment(request, reply, admission, SEGMENT.exec(file)?.[1])
-  })
+  }
 
   async function sendSegment (request: FastifyRequest, reply: FastifyReply, { media, link, accountId }: PackagedAdmission, number: string | undefined): Promise<FastifyReply> {
     const place = number === undefined ? undefined : segmentPlace(parseIndex(media.packaged.index), Number(number))
     if (place === undefined) throw new ApiError('not_found')
-    const send = await reply.openBlob(media.packaged.blobName)
-    if (number === '0' && request.method === 'GET') {
+    const secondsLeft = Math.max(0, link!.expiresAt - Math.floor(now() / SECOND))
+    const send = request.method === 'HEAD' ? undefined : await reply.openBlob(media.packaged.blobName)
+    reply.type('video/mp2t').headers({ 'content-length': String(place.end - place.start + 1), 'cache-control': `private, max-age=${secondsLeft}` })
+    if (send === undefined) return reply.send()
+    if (number === '0') {
       await views.countStream(media.id, link!.linkId, { address: request.ip, accountId, userAgent: request.headers['user-agent'] })
         .catch((error: unknown) => request.log.warn({ err: error }, 'a view was not counted'))
     }
-    const secondsLeft = Math.max(0, link!.expiresAt - Math.floor(now() / SECOND))
-    reply.type('video/mp2t').headers({ 'content-length': String(place.end - place.start + 1), 'cache-control': `private, max-age=${secondsLeft}` })
     return send(place)
   }
 }

@@ -17,6 +17,7 @@ import securityHeaders from '../plugins/security-headers.js'
 import validation from '../plugins/validation.js'
 import accountRoutes from '../routes/accounts.js'
 import courseRoutes from '../routes/courses.js'
+import embedRoutes from '../routes/embed.js'
 import hlsRoutes from '../routes/hls.js'
 import lectureRoutes from '../routes/lectures.js'
 import mediaRoutes from '../routes/media.js'
@@ -37,6 +38,7 @@ import { createProgress } from './courses/progress.js'
 import { createSubscriptions } from './courses/subscriptions.js'
 import { migrate } from './database/migrate.js'
 import { openDatabase, poolFigures } from './database/open.js'
+import { loadEmbedAssets } from './embed/assets.js'
 import { createHealth } from './health.js'
 import { createLoginGuard } from './limits/login-guard.js'
 import { FailoverSlidingWindow, RedisSlidingWindow } from './limits/redis-sliding-window.js'
@@ -174,6 +176,7 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
   await app.register(mediaRoutes, { access, gate, intake, library, protections, maxLinkSeconds: config.streamTokenMaxSeconds })
   await app.register(streamRoutes, { gate, views, now })
   await app.register(hlsRoutes, { gate, views, keys: secrets.keyring('media'), now })
+  await app.register(embedRoutes, { assets: await loadEmbedAssets(), embedOrigins: config.embedOrigins })
   await app.register(viewRoutes, { access, gate, views })
   await app.register(courseRoutes, { courses, lectures, lectureUrls, progress })
   await app.register(lectureRoutes, { batch, courses, intake, lectures, lectureUrls, progress, subscriptions })

@@ -36,6 +36,7 @@ const environmentSchema = Type.Object({
   QUOTA_BYTES: count(21_474_836_480),
   TRUSTED_PROXIES: text(''),
   CORS_ORIGINS: text(''),
+  EMBED_ORIGINS: text(''),
   SIGNUP: oneOf(['open', 'closed'], 'open'),
   PROTECT_LECTURES: oneOf(['premium', 'all'], 'premium'),
   METRICS_TOKEN: text(),
@@ -82,6 +83,8 @@ export interface Config {
   /** Addresses or CIDRs whose forwarded headers are believed. */
   trustedProxies: string[]
   corsOrigins: string[]
+  /** Origins, beside this one, whose pages may show the player in a frame; `*` is any. */
+  embedOrigins: string[]
   signupOpen: boolean
   /** Whether lectures of all courses are protected, or of premium ones. */
   protectAllLectures: boolean
@@ -115,6 +118,8 @@ export function loadConfig (env: Record<string, string | undefined>): Config {
   for (const proxy of trustedProxies) if (!isAddressOrCidr(proxy)) problems.push(`TRUSTED_PROXIES: "${proxy}" is not an address or a CIDR`)
   const corsOrigins = list(read.CORS_ORIGINS)
   for (const origin of corsOrigins) if (!isOrigin(origin)) problems.push(`CORS_ORIGINS: "${origin}" is not an origin such as https://example.org`)
+  const embedOrigins = list(read.EMBED_ORIGINS)
+  for (const origin of embedOrigins) if (origin !== '*' && (!isOrigin(origin) || /[;']/.test(origin))) problems.push(`EMBED_ORIGINS: "${origin}" is neither * nor an origin such as https://example.org`)
   const publicUrl = read.PUBLIC_URL?.replace(/\/+$/, '')
   if (publicUrl !== undefined && !isOrigin(publicUrl)) problems.push('PUBLIC_URL must be an origin such as https://media.example.org')
   if (read.REDIS_URL !== undefined && !/^rediss?:\/\/./.test(read.REDIS_URL)) problems.push('REDIS_URL must start with redis:// or rediss://')
@@ -152,6 +157,7 @@ export function loadConfig (env: Record<string, string | undefined>): Config {
     quotaBytes: read.QUOTA_BYTES,
     trustedProxies,
     corsOrigins,
+    embedOrigins,
     signupOpen: read.SIGNUP === 'open',
     protectAllLectures: read.PROTECT_LECTURES === 'all',
     metricsToken: read.METRICS_TOKEN,

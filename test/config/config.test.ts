@@ -35,6 +35,7 @@ t.test('without any variable it is a development server on this machine', async 
     quotaBytes: 21_474_836_480,
     trustedProxies: [],
     corsOrigins: [],
+    embedOrigins: [],
     signupOpen: true,
     metricsToken: undefined,
     logLevel: 'info'
@@ -53,6 +54,8 @@ t.test('good values are read', async (t) => {
     [{ ACCESS_TOKEN_EXPIRE_MINUTES: '1', ACCESS_TOKEN_ALGORITHM: 'HS256' }, { accessTokenSeconds: 60 }],
     [{ TRUSTED_PROXIES: '10.0.0.1, 10.0.0.0/8,::1 , fd00::/8,' }, { trustedProxies: ['10.0.0.1', '10.0.0.0/8', '::1', 'fd00::/8'] }],
     [{ CORS_ORIGINS: 'https://a.org,http://localhost:3000' }, { corsOrigins: ['https://a.org', 'http://localhost:3000'] }],
+    [{ EMBED_ORIGINS: 'https://a.org, http://localhost:3000' }, { embedOrigins: ['https://a.org', 'http://localhost:3000'] }],
+    [{ EMBED_ORIGINS: '*' }, { embedOrigins: ['*'] }],
     [{ PUBLIC_URL: 'https://media.example.org/' }, { publicUrl: 'https://media.example.org' }],
     [{ REDIS_URL: 'rediss://h:1' }, { redisUrl: 'rediss://h:1' }],
     [{ RATE_LIMIT_VIEW_PER_MINUTE: '0', QUOTA_BYTES: '0', MAX_UPLOAD_BYTES: '9007199254740991' }, { limitsPerMinute: { view: 0 }, quotaBytes: 0, maxUploadBytes: 9_007_199_254_740_991 }],
@@ -62,7 +65,7 @@ t.test('good values are read', async (t) => {
 })
 
 t.test('an empty value is an unset one', async (t) => {
-  const names = ['ENVIRONMENT', 'HOST', 'PORT', 'PUBLIC_URL', 'DATA_DIR', 'UPLOAD_DIR', 'DATABASE_URL', 'REDIS_URL', 'SECRET_KEY', 'ACCESS_TOKEN_SECRET_KEY', 'SECRET_KEYS_PREVIOUS', 'ACCESS_TOKEN_EXPIRE_MINUTES', 'TRUSTED_PROXIES', 'CORS_ORIGINS', 'SIGNUP', 'METRICS_TOKEN', 'LOG_LEVEL', 'MAX_UPLOAD_BYTES']
+  const names = ['ENVIRONMENT', 'HOST', 'PORT', 'PUBLIC_URL', 'DATA_DIR', 'UPLOAD_DIR', 'DATABASE_URL', 'REDIS_URL', 'SECRET_KEY', 'ACCESS_TOKEN_SECRET_KEY', 'SECRET_KEYS_PREVIOUS', 'ACCESS_TOKEN_EXPIRE_MINUTES', 'TRUSTED_PROXIES', 'CORS_ORIGINS', 'EMBED_ORIGINS', 'SIGNUP', 'METRICS_TOKEN', 'LOG_LEVEL', 'MAX_UPLOAD_BYTES']
   t.same(loadConfig(Object.fromEntries(names.map((name) => [name, '']))), loadConfig({}))
   t.equal(loadConfig({ SECRET_KEY: '', ACCESS_TOKEN_SECRET_KEY: secret }).secretKey, secret, 'nor does it hide its alias')
 })
@@ -84,6 +87,7 @@ const bad: Record<string, string[]> = {
   REDIS_URL: ['localhost:6379', 'http://h'],
   TRUSTED_PROXIES: ['*', 'true', '1', 'proxy.local', '10.0.0.0/33', '10.0.0.1/', '::1/129', '10.0.0.1 10.0.0.2', '10.0.0.0/8/8'],
   CORS_ORIGINS: ['*', 'example.org', 'https://a.org/path', 'https://a.org/', 'null', 'ftp://a.org'],
+  EMBED_ORIGINS: ['example.org', 'https://a.org/', 'null', "'none'", 'https://a.org;script-src', '*.org'],
   PUBLIC_URL: ['media.example.org', 'https://a.org/sub', 'ftp://a.org', 'https://u:p@a.org', 'https://']
 }
 

@@ -1,0 +1,43 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from '@sinclair/typebox'
+import type { EmbedAsset } from '../src/embed/assets.js'
+import { embedPage, embedPolicy } from '../src/embed/page.js'
+import { problemResponses } from '../src/problem-schema.js'
+import { uuid } from '../src/text-fields.js'
+
+interface Options { assets: EmbedAsset[], embedOrigins: string[] }
+
+const description = `For an \`<iframe>\`, on the origins that \`EMBED_ORIGINS\` names. Plays plain and encrypted media. A public one mints its own link; for another the page is opened with one, as \`/embed/{id}#src=<encodeURIComponent(stream_url)>\`.
+
+Before a link expires the page posts \`{type: "playgate:link-needed", media_id}\` to its parent, and takes \`{type: "playgate:link", stream_url}\` from there. The page looks the same for every well-formed id, known or not; what is wrong it says in words, by what the API answers to it. A malformed id is 404.`
+
+const routes: FastifyPluginAsyncTypebox<Options> = async (app, { assets, embedOrigins }) => {
+  const policy = embedPolicy(embedOrigins)
+
+  app.get('/embed/:id', {
+    // Its frameguard would contradict frame-ancestors.
+    helmet: false,
+    schema: {
+      operationId: 'embed',
+      summary: 'A player for other pages',
+      description,
+      tags: ['Streaming'],
+      security: [],
+      params: Type.Object({ id: uuid({ examples: ['019377a4-3f00-7000-8000-000000000000'] }) }),
+      response: { 200: { description: 'The page.', content: { 'text/html': { schema: Type.String() } } }, ...problemResponses('not_found') }
+    }
+  }, async (request, reply) => {
+    reply.type('text/html; charset=utf-8').headers({ 'content-security-policy': policy, 'x-content-type-options': 'nosniff', 'referrer-policy': 'no-referrer', 'cache-control': 'no-cache' })
+    return embedPage(request.params.id)
+  })
+
+  for (const { name, type, etag, content } of assets) {
+    app.get(`/embed/${name}`, { config: { limit: 'none' }, schema: { hide: true } }, (request, reply) => {
+      reply.headers({ etag, 'cache-control': 'public, max-age=3600' })
+      if (request.headers['if-none-match']?.includes(etag)) return reply.code(304).send()
+      return reply.type(type).send(content)
+    })
+  }
+}
+
+export default routes
