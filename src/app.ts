@@ -74,6 +74,8 @@ export interface Overrides {
   now?: Clock
   bcryptCost?: number
   logger?: FastifyServerOptions['logger']
+  /** False: as on a machine without it. */
+  ffmpeg?: boolean
 }
 
 /** The whole server, composed and migrated, ready to listen or be injected into. `close()` ends all that it opened. */
@@ -184,7 +186,7 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
 
   // What it does by itself.
   const alone = config.database.engine === 'sqlite'
-  const runner = new PackageRunner({ db, blobs, library, keys: secrets.keyring('media'), now, onError: (error, mediaId) => app.log.warn({ err: error, media_id: mediaId }, 'packaging failed') })
+  const runner = new PackageRunner({ db, blobs, library, keys: secrets.keyring('media'), now, ffmpeg: overrides.ffmpeg ?? true, onError: (error, mediaId) => app.log.warn({ err: error, media_id: mediaId }, 'packaging failed') })
   app.addHook('onListen', async () => {
     await sweep(alone)
     await runner.start(alone)

@@ -50,6 +50,8 @@ export async function testEnvironment (t: Test, env: Record<string, string> = {}
     folder,
     env: {
       ENVIRONMENT: 'test',
+      // As on a machine without ffmpeg: files are those that a test made.
+      PATH: '/nonexistent',
       PORT: '0',
       DATA_DIR: join(folder, 'data'),
       UPLOAD_DIR: join(folder, 'uploads'),
@@ -72,7 +74,7 @@ export async function buildTestApp (t: Test, env: Record<string, string> = {}, o
 export async function openTestApp (t: Test, env: Record<string, string>, folder: string, overrides: Overrides = {}): Promise<TestApp> {
   const config = loadConfig(env)
   const clock = { now: Date.now(), advance (milliseconds: number) { this.now += milliseconds } }
-  const app = await buildApp(config, { bcryptCost: 4, now: () => clock.now, ...overrides })
+  const app = await buildApp(config, { bcryptCost: 4, ffmpeg: false, now: () => clock.now, ...overrides })
   t.teardown(() => app.close())
   let origin: string | undefined
   return {

@@ -7,7 +7,7 @@ import { findPostgres, findRedis, type Service } from './services.js'
 // of test file names to run alone. With CI set, what can't run is a failure; else it is said loudly.
 
 /** Nothing in these reads a database: once is enough. */
-const ENGINE_FREE = /^(playback|config|storage|demo|browser|docs)\/|^protection\/(content-keys|packager|playlists)|^limits\/(contract|sliding-window)|^service\/clients|^faults\/(redis|sqlite)/
+const ENGINE_FREE = /^(playback|config|storage|demo|browser|docs)\/|^protection\/(content-keys|packager|playlists)|^limits\/(contract|sliding-window)|^service\/clients|^faults\/(redis|sqlite|packaging-kill)|^commands\/(commands|doctor|prune)/
 /** These are about Postgres, or about several processes. */
 const POSTGRES_ONLY = /^faults\/(postgres|two-processes)/
 

@@ -82,7 +82,8 @@ video.addEventListener('loadedmetadata', () => {
   if (spot === undefined) return
   const { time, rate } = spot
   spot = undefined
-  if (time > 0) video.currentTime = time
+  // A viewer who moved on while the new link was loading is not taken back.
+  if (time > 0 && video.currentTime === 0) video.currentTime = time
   video.defaultPlaybackRate = video.playbackRate = rate
   if (playing) video.play().catch(() => say('Press play to go on.'))
 })

@@ -44,16 +44,14 @@ export async function updateMedia (db: Kysely<Database>, id: string, change: { t
 }
 
 /**
- * Turns protection on or off: what was packaged is dropped, and links minted so far die, since a plain one would still open what is to be
- * protected. Answers the blob of the package that it had.
+ * Turns protection on or off: what was packaged is dropped. Answers the blob of the package that it had.
  */
 export async function updateProtection (trx: Transaction<Database>, id: string, protection: Protection, now: number): Promise<{ asBefore: boolean, droppedBlob: string | null } | undefined> {
   const before = await trx.selectFrom('media').select(['package_blob', 'protection']).where('id', '=', id).$if(engineOf(trx) === 'postgres', (query) => query.forUpdate()).executeTakeFirst()
   if (before === undefined) return undefined
   if (before.protection === protection) return { asBefore: true, droppedBlob: null }
-  await trx.updateTable('media').set((set) => ({
+  await trx.updateTable('media').set({
     protection,
-    generation: set('generation', '+', 1),
     status: protection === 'encrypted' ? 'processing' : 'ready',
     progress: protection === 'encrypted' ? 0 : 100,
     error_code: null,
@@ -62,7 +60,7 @@ export async function updateProtection (trx: Transaction<Database>, id: string, 
     package_index: null,
     content_key: null,
     updated_at: now
-  })).where('id', '=', id).execute()
+  }).where('id', '=', id).execute()
   return { asBefore: false, droppedBlob: before.package_blob }
 }
 

@@ -47,6 +47,8 @@ interface RunnerOptions {
   library: Library
   keys: Keyring
   now: Clock
+  /** Whether ffmpeg may be used, if it is there. */
+  ffmpeg: boolean
   onError: (error: unknown, mediaId: string) => void
 }
 
@@ -98,7 +100,7 @@ export class PackageRunner {
     try {
       const media = await library.findNow(job.mediaId)
       if (media?.status === 'processing') await this.#package(media)
-      if (media?.type === 'video' && media.posterBlob === null && hasFfmpeg() && !this.#stopping.signal.aborted) await this.#takePoster(media).catch((error: unknown) => onError(error, media.id))
+      if (media?.type === 'video' && media.posterBlob === null && this.#mayUseFfmpeg() && !this.#stopping.signal.aborted) await this.#takePoster(media).catch((error: unknown) => onError(error, media.id))
       await db.transaction().execute((trx) => deleteJob(trx, job.mediaId))
     } catch (error) {
       if (this.#stopping.signal.aborted) {
@@ -138,11 +140,15 @@ export class PackageRunner {
     const path = blobs.pathOf(media.blobName!)
     const unsupported = unsupportedCodecs(media)
     if (unsupported.length === 0) return { path, discard: async () => {} }
-    if (!hasFfmpeg()) {
+    if (!this.#mayUseFfmpeg()) {
       throw new Unpackageable('source_codec_unsupported', `The file holds ${unsupported.join(' and ')}. An encrypted stream takes H.264 video and AAC or MP3 sound; for others this server needs ffmpeg, which is not installed.`)
     }
     const limitMs = Math.min(MAX_TRANSCODE_MS, MIN_TRANSCODE_MS + TRANSCODE_FACTOR * (media.durationMs ?? 0))
     return await this.#receive(transcode(path, media.codecs, limitMs), TRANSCODED_FACTOR * media.sizeBytes! + MIN_MADE_BYTES)
+  }
+
+  #mayUseFfmpeg (): boolean {
+    return this.#options.ffmpeg && hasFfmpeg()
   }
 
   /** A picture from a tenth of the way in, at most five seconds. A video without one plays all the same. */

@@ -13,7 +13,7 @@ t.test('SQLite: a server with 50 writers beside recount and prune-views never sh
   let running = true
   const maintenance = ['recount', 'prune-views'].map(async (command) => {
     const codes = new Set<number>()
-    while (running) codes.add(await run([command, '--json', ...(command === 'prune-views' ? ['--days', '1'] : [])], env))
+    while (running) codes.add(await run([command, '--json', ...(command === 'prune-views' ? ['--days', '2'] : [])], env))
     return [...codes]
   })
   await load(50, process.env.TEST_LONG ? 30_000 : 6000, async (round) => {

@@ -77,12 +77,13 @@ t.test('the packager', { skip: noFfmpeg, timeout: LONG ? 900_000 : 240_000 }, as
 
   // Bug: a segment that held sound alone gave it the id of the pictures, and ffmpeg took it for H.264; odd above has several of these.
   const hours = LONG ? 10 : 1
-  await t.test(`packages ${hours} h of silence`, { timeout: 600_000 }, async (t) => {
+  if (LONG) await t.test(`packages ${hours} h of silence`, { timeout: 600_000 }, async (t) => {
     const silence = (seconds: number) => ['-f', 'lavfi', '-i', 'anullsrc=r=8000:cl=mono', '-t', String(seconds), '-c:a', 'aac', '-b:a', '8k']
     await check(t, await make(join(folder, 'silence.m4a'), ...silence(hours * 3600)))
   })
 
-  await t.test('ends on files that are damaged, cut short or empty', async (t) => {
+  // Half a minute and more each, until the packager is found to be stuck.
+  if (LONG) await t.test('ends on files that are damaged, cut short or empty', async (t) => {
     const whole = await make(join(folder, 'whole.mp4'), ...picture(13), ...tone(13), ...h264)
     const middle = (kind: string) => (content: Buffer) => {
       const box = content.indexOf(kind, 0, 'latin1')
@@ -110,6 +111,7 @@ t.test('the packager waits while nobody takes its segments', { skip: noFfmpeg },
   await new Promise((resolve) => setTimeout(resolve, 2000))
   t.ok(percent < 50, `it stands at ${percent} %`)
   bytes.destroy()
+  await new Promise((resolve) => bytes.once('close', resolve))
 })
 
 t.test('destroying the bytes ends the thread, whether any was read or not', async (t) => {

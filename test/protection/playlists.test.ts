@@ -41,7 +41,7 @@ t.test('no length, rounded, is above the target duration; each has its address; 
 
 t.test('the multivariant playlist names one stream, its peak and its size', async (t) => {
   const lines = checkForm(t, masterPlaylist(sample, { width: 1280, height: 720 }))
-  t.same(lines.slice(1), ['#EXT-X-VERSION:3', '#EXT-X-STREAM-INF:BANDWIDTH=3939,AVERAGE-BANDWIDTH=2360,RESOLUTION=1280x720', 'media.m3u8'])
+  t.same(lines.slice(1), ['#EXT-X-VERSION:3', '#EXT-X-STREAM-INF:BANDWIDTH=3940,AVERAGE-BANDWIDTH=2360,RESOLUTION=1280x720', 'media.m3u8'])
   t.notMatch(masterPlaylist(sample, { width: null, height: null }), /RESOLUTION/, 'sound has no size')
   fc.assert(fc.property(index, (segments) => {
     const [, peak, average] = /BANDWIDTH=(\d+),AVERAGE-BANDWIDTH=(\d+)/.exec(masterPlaylist(segments, { width: null, height: null })) ?? []
