@@ -8,6 +8,8 @@ import { findPostgres, findRedis, type Service } from './services.js'
 
 /** Nothing in these reads a database: once is enough. */
 const ENGINE_FREE = /^(playback|config|storage|demo|browser|docs)\/|^protection\/(content-keys|packager|playlists)|^limits\/(contract|sliding-window)|^service\/clients|^faults\/(redis|sqlite|packaging-kill)|^commands\/(commands|doctor|prune)/
+/** Minutes of packaging, killed again and again: for TEST_LONG. */
+const LONG_ONLY = /^faults\/packaging-kill/
 /** These are about Postgres, or about several processes. */
 const POSTGRES_ONLY = /^faults\/(postgres|two-processes)/
 
@@ -15,6 +17,7 @@ async function main (): Promise<number> {
   const wanted = process.argv.slice(2)
   const files = readdirSync('test', { recursive: true, encoding: 'utf8' })
     .filter((file) => file.endsWith('.test.ts') && (wanted.length === 0 || wanted.some((part) => file.includes(part)))).sort()
+    .filter((file) => process.env.TEST_LONG || !LONG_ONLY.test(file))
   const postgres = await findPostgres()
   const redis = await findRedis()
   const services = [postgres, redis].filter((service): service is Service => typeof service !== 'string')
