@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { findPostgres, findRedis, type Service } from './services.js'
@@ -18,6 +18,8 @@ async function main (): Promise<number> {
   const files = readdirSync('test', { recursive: true, encoding: 'utf8' })
     .filter((file) => file.endsWith('.test.ts') && (wanted.length === 0 || wanted.some((part) => file.includes(part)))).sort()
     .filter((file) => process.env.TEST_LONG || !LONG_ONLY.test(file))
+  // In a fresh clone tap would load its TypeScript compiler into every file until it is built for the plugins of .taprc.
+  spawnSync(process.execPath, [join('node_modules', 'tap', 'dist', 'esm', 'run.mjs'), 'build'], { stdio: 'ignore', timeout: 120_000 })
   const postgres = await findPostgres()
   const redis = await findRedis()
   const services = [postgres, redis].filter((service): service is Service => typeof service !== 'string')
