@@ -8,8 +8,8 @@ import { findPostgres, findRedis, type Service } from './services.js'
 
 /** Nothing in these reads a database: once is enough. */
 const ENGINE_FREE = /^(playback|config|storage|demo|browser|docs)\/|^protection\/(content-keys|packager|playlists)|^limits\/(contract|sliding-window)|^service\/clients|^faults\/(redis|sqlite|packaging-kill)|^commands\/(commands|doctor|prune)/
-/** Minutes of packaging, killed again and again: for TEST_LONG. */
-const LONG_ONLY = /^faults\/packaging-kill/
+/** Minutes of packaging odd and long films, and of killing it: for TEST_LONG. */
+const LONG_ONLY = /^faults\/packaging-kill|^protection\/packager/
 /** These are about Postgres, or about several processes. */
 const POSTGRES_ONLY = /^faults\/(postgres|two-processes)/
 
