@@ -1,87 +1,92 @@
-import { spawn, spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { findPostgres, findRedis, type Service } from './services.js'
 
-// Runs the compiled suite: all of it on SQLite, then what touches a database once more on Postgres. Arguments are parts
-// of test file names to run alone. With CI set, what can't run is a failure; else it is said loudly.
+// Runs the compiled suite: every file on SQLite, and what touches a database on Postgres as well. Arguments are parts of
+// test file names to run alone. What cannot run, or was not asked for, is said loudly; with CI set, what cannot run fails.
 
-/** Nothing in these reads a database: once is enough. */
+/** Nothing in these reads a database, or the engine is nothing to them: once is enough. */
 const ENGINE_FREE = /^(playback|config|storage|demo|browser|docs)\/|^protection\/(content-keys|packager|playlists)|^limits\/(contract|sliding-window)|^service\/clients|^faults\/(redis|sqlite|packaging-kill)|^commands\/(commands|doctor|prune)/
-/** Minutes of packaging odd and long films, and of killing it: for TEST_LONG. */
-const LONG_ONLY = /^faults\/packaging-kill|^protection\/packager/
 /** These are about Postgres, or about several processes. */
 const POSTGRES_ONLY = /^faults\/(postgres|two-processes)/
+/** Minutes of load, kills and long films: with CI set, with TEST_LONG (then at full length), or by name. */
+const SLOW = /^faults\/|^browser\/embed|^protection\/packager/
+
+/** Two files for two cores, as in CI; more only wait on one another's disk. */
+const JOBS = 2
+/** Against hanging: the slowest file takes a minute; with TEST_LONG several. */
+const FILE_TIMEOUT_MS = process.env.TEST_LONG ? 3_600_000 : 300_000
+
+interface Job { file: string, engine: 'sqlite' | 'postgres' }
+interface Count { passed: number, failed: number, skipped: number }
 
 async function main (): Promise<number> {
   const wanted = process.argv.slice(2)
-  const files = readdirSync('test', { recursive: true, encoding: 'utf8' })
+  const all = readdirSync('test', { recursive: true, encoding: 'utf8' })
     .filter((file) => file.endsWith('.test.ts') && (wanted.length === 0 || wanted.some((part) => file.includes(part)))).sort()
-    .filter((file) => process.env.TEST_LONG || !LONG_ONLY.test(file))
-  // In a fresh clone tap would load its TypeScript compiler into every file until it is built for the plugins of .taprc.
-  spawnSync(process.execPath, [join('node_modules', 'tap', 'dist', 'esm', 'run.mjs'), 'build'], { stdio: 'ignore', timeout: 120_000 })
-  const postgres = await findPostgres()
-  const redis = await findRedis()
+  const left = process.env.CI || process.env.TEST_LONG || wanted.length > 0 ? [] : all.filter((file) => SLOW.test(file))
+  const files = all.filter((file) => !left.includes(file))
+  const [postgres, redis] = await Promise.all([findPostgres(), findRedis()])
   const services = [postgres, redis].filter((service): service is Service => typeof service !== 'string')
   const missing = [postgres, redis].filter((service) => typeof service === 'string')
   try {
     const env = {
       ...process.env,
+      TAP_TIMEOUT: String(FILE_TIMEOUT_MS / 1000),
       ...(typeof postgres !== 'string' && { TEST_DATABASE_URL: postgres.url }),
       ...(typeof redis !== 'string' && { TEST_REDIS_URL: redis.url })
     }
-    const onSqlite = files.filter((file) => !POSTGRES_ONLY.test(file))
-    const runs = onSqlite.length > 0 ? [await tap(onSqlite, { ...env, TEST_ENGINE: 'sqlite' })] : []
-    const onPostgres = files.filter((file) => !ENGINE_FREE.test(file))
-    if (typeof postgres !== 'string' && onPostgres.length > 0) runs.push(await tap(onPostgres, { ...env, TEST_ENGINE: 'postgres' }))
-    const sum = (key: 'passed' | 'failed' | 'skipped') => runs.reduce((total, run) => total + run[key], 0)
-    const skipped = sum('skipped') + missing.length
+    const jobs: Job[] = files.filter((file) => !POSTGRES_ONLY.test(file)).map((file) => ({ file, engine: 'sqlite' }))
+    if (typeof postgres !== 'string') jobs.push(...files.filter((file) => !ENGINE_FREE.test(file)).map((file): Job => ({ file, engine: 'postgres' })))
+    const total: Count = { passed: 0, failed: 0, skipped: missing.length }
+    await Promise.all(Array.from({ length: JOBS }, async () => {
+      for (let job = jobs.shift(); job !== undefined; job = jobs.shift()) {
+        const count = await run(job, { ...env, TEST_ENGINE: job.engine })
+        for (const key of ['passed', 'failed', 'skipped'] as const) total[key] += count[key]
+      }
+    }))
     for (const reason of missing) console.log(`SKIPPED: ${reason}`)
-    const failed = sum('failed') + (process.env.CI ? skipped : 0)
-    console.log(`${sum('passed')} passed, ${failed} failed${!process.env.CI && skipped > 0 ? `, ${skipped} skipped` : ''}`)
-    return failed > 0 || runs.some((run) => run.status !== 0) ? 1 : 0
+    if (left.length > 0) console.log(`NOT RUN: ${left.length} slow files (${left.map((file) => file.replace('.test.ts', '')).join(', ')}): \`CI=true npm test\` runs them too`)
+    const failed = total.failed + (process.env.CI ? total.skipped : 0)
+    console.log(`${total.passed} passed, ${failed} failed${!process.env.CI && total.skipped > 0 ? `, ${total.skipped} skipped` : ''}`)
+    return failed > 0 ? 1 : 0
   } finally {
     await Promise.all(services.map((service) => service.stop()))
   }
 }
 
-interface Run { passed: number, failed: number, skipped: number, status: number }
-
-/** Runs tap on compiled test files and counts what its TAP stream says. */
-async function tap (files: string[], env: NodeJS.ProcessEnv): Promise<Run> {
-  console.log(`\n# ${files.length} test files on ${env.TEST_ENGINE}`)
-  const compiled = files.map((file) => join('dist', 'test', file.replace(/\.ts$/, '.js')))
-  const child = spawn(process.execPath, [join('node_modules', 'tap', 'dist', 'esm', 'run.mjs'), 'run', '--reporter=tap', ...compiled], { env, stdio: ['ignore', 'pipe', 'inherit'] })
-  const run: Run = { passed: 0, failed: 0, skipped: 0, status: 1 }
-  let rest = ''
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    const lines = (rest + text).split('\n')
-    rest = lines.pop()!
-    for (const line of lines) count(line, run)
-  })
-  run.status = await new Promise<number>((resolve) => child.on('close', (status) => resolve(status ?? 1)))
-  return run
-}
-
-/** A point of a test that stands directly in a file is a test; its assertions are deeper. Failures are shown where they stand. */
-function count (line: string, run: Run): void {
-  const point = /^( *)(not )?ok \d+ - (.*)$/.exec(line)
-  const depth = point?.[1]?.length ?? -1
-  if (point !== null && depth === 4) {
-    if (/# SKIP/i.test(point[3]!)) run.skipped++
-    else if (point[2] !== undefined) run.failed++
-    else run.passed++
-  }
-  if (depth === 0 || /^ *not ok/.test(line) || /# SKIP/i.test(line)) console.log(line.replace(/ \{$/, ''))
-  else if (showing(line)) console.log(line)
+/** Runs one compiled file in a process of its own, and shows what failed in it or was skipped. */
+async function run ({ file, engine }: Job, env: NodeJS.ProcessEnv): Promise<Count> {
+  const started = performance.now()
+  const child = spawn(process.execPath, [join('dist', 'test', file.replace(/\.ts$/, '.js'))], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  const kill = setTimeout(() => child.kill('SIGKILL'), FILE_TIMEOUT_MS + 30_000)
+  let [tap, errors] = ['', '']
+  child.stdout.setEncoding('utf8').on('data', (text: string) => { tap += text })
+  child.stderr.setEncoding('utf8').on('data', (text: string) => { errors += text })
+  const status = await new Promise<number | null>((resolve) => child.on('close', resolve))
+  clearTimeout(kill)
+  const count = { passed: 0, failed: 0, skipped: 0 }
+  const shown = tap.split('\n').filter((line) => worthShowing(line, count))
+  // A process that ended badly failed, whatever its points said.
+  if (status !== 0 && count.failed === 0) count.failed++
+  console.log(`${count.failed > 0 ? 'FAILED' : 'ok    '} ${engine.padEnd(8)} ${file.replace('.test.ts', '').padEnd(28)} ${((performance.now() - started) / 1000).toFixed(1).padStart(6)} s`)
+  for (const line of shown) console.log(line)
+  if (count.failed > 0 && errors !== '') console.log(errors.slice(-4000))
+  return count
 }
 
 let block = false
-/** Lines of the diagnostics below a failure. */
-function showing (line: string): boolean {
-  if (/^ *---$/.test(line)) block = true
+/** Counts a line of TAP: a point that stands directly in a file is a test, what is deeper its assertions. True of failures, with what was found, and of skips. */
+function worthShowing (line: string, count: Count): boolean {
+  const point = /^( *)(not )?ok \d+ - (.*)$/.exec(line)
+  const skipped = point !== null && /# SKIP/i.test(point[3]!)
+  const failed = point?.[2] !== undefined && !/# TODO/i.test(point[3]!)
+  if (point?.[1] === '') count[skipped ? 'skipped' : failed ? 'failed' : 'passed']++
+  if (point !== null) block = false
+  if (failed) block = true
   if (/^ *\.\.\.$/.test(line)) block = false
-  return block && !/(duration_ms|stack-trace-limit)/.test(line) && /diff|found|wanted|message|at:|fileName|lineNumber|^\s*[+-]|error|code/.test(line)
+  return failed || skipped || (block && /^ +(---|[-+@]|\.{3}|.*(found|wanted|message|at|fileName|lineNumber|error|code)\b)/.test(line) && !/duration_ms|stack-trace-limit/.test(line))
 }
 
 process.exitCode = await main()
