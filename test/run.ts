@@ -77,12 +77,13 @@ async function run ({ file, engine }: Job, env: NodeJS.ProcessEnv): Promise<Coun
 }
 
 let block = false
-/** Counts a line of TAP: a point that stands directly in a file is a test, what is deeper its assertions. True of failures, with what was found, and of skips. */
+/** Counts a line of TAP: a point that stands directly in a file is a test, what is deeper its assertions. True of failures, with what was found, and of skips (a to-do is one). */
 function worthShowing (line: string, count: Count): boolean {
   const point = /^( *)(not )?ok \d+ - (.*)$/.exec(line)
-  const skipped = point !== null && /# SKIP/i.test(point[3]!)
-  const failed = point?.[2] !== undefined && !/# TODO/i.test(point[3]!)
-  if (point?.[1] === '') count[skipped ? 'skipped' : failed ? 'failed' : 'passed']++
+  const skipped = point !== null && /# (SKIP|TODO)/i.test(point[3]!)
+  const failed = point?.[2] !== undefined && !skipped
+  if (skipped) count.skipped++
+  else if (point?.[1] === '') count[failed ? 'failed' : 'passed']++
   if (point !== null) block = false
   if (failed) block = true
   if (/^ *\.\.\.$/.test(line)) block = false

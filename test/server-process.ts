@@ -79,11 +79,11 @@ export async function load (lanes: number, milliseconds: number, work: (round: n
 }
 
 /** Resolves when `condition` holds; throws with its name after a generous time. */
-export async function eventually (name: string, condition: () => Promise<boolean> | boolean, milliseconds = 15_000): Promise<number> {
+export async function eventually (name: string, condition: () => Promise<boolean> | boolean, milliseconds = 30_000): Promise<number> {
   const start = performance.now()
   while (!await condition()) {
     if (performance.now() - start > milliseconds) throw new Error(`never came true: ${name}`)
-    await new Promise((resolve) => setImmediate(resolve))
+    await new Promise((resolve) => setTimeout(resolve, 10))
   }
   return performance.now() - start
 }

