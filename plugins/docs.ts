@@ -16,6 +16,12 @@ const REDOC_BUNDLE = new URL('../assets/redoc.standalone.js', import.meta.url)
 /** A logo that the bundle would fetch from its maker; the page hides its place. */
 const REDOC_LOGO = 'https://cdn.redoc.ly/redoc/logo-mini.svg'
 
+/** A gate that plays, and the name beside it. */
+const LOGO = `<svg xmlns="http://www.w3.org/2000/svg" width="150" height="40" viewBox="0 0 150 40">
+<rect x="4" y="6" width="28" height="28" rx="6" fill="#3b82f6"/><path d="M14 13v14l11-7z" fill="#fff"/>
+<text x="42" y="27" fill="#fff" font-family="sans-serif" font-size="20" font-weight="600">Playgate</text>
+</svg>`
+
 const REDOC_PAGE = `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -45,6 +51,9 @@ export default fp<Options>(async (app, { publicUrl, version }) => {
         { name: 'Media', description: 'What you uploaded, and links to it.' },
         { name: 'Streaming', description: 'The bytes, by range.' },
         { name: 'Views and analytics', description: 'Who watched, how often.' },
+        { name: 'Courses', description: 'Lectures in their order, made by an instructor.' },
+        { name: 'Lectures', description: 'Each is a media of the course\'s owner.' },
+        { name: 'Subscriptions', description: 'Who may watch a course, and how far they have come.' },
         { name: 'Service', description: 'Whether it runs.' }
       ],
       components: {
@@ -67,7 +76,8 @@ export default fp<Options>(async (app, { publicUrl, version }) => {
   await app.register(swaggerUi, {
     routePrefix: '/docs',
     uiConfig: { deepLinking: true, displayRequestDuration: true, tryItOutEnabled: true },
-    theme: { title: 'Playgate API' },
+    theme: { title: 'Playgate API', favicon: [{ filename: 'favicon.svg', rel: 'icon', type: 'image/svg+xml', sizes: 'any', content: LOGO }] },
+    logo: { type: 'image/svg+xml', content: Buffer.from(LOGO), href: '/' },
     staticCSP: PAGE_CSP
   })
   app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger())

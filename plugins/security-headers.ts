@@ -11,6 +11,9 @@ export default fp(async (app) => {
     contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
     crossOriginResourcePolicy: { policy: 'cross-origin' },
     referrerPolicy: { policy: 'no-referrer' },
-    strictTransportSecurity: false
+    strictTransportSecurity: false,
+    // Browsers ignore both on plain http, and say so on the console of every page.
+    crossOriginOpenerPolicy: false,
+    originAgentCluster: false
   })
 }, { name: 'security-headers' })
