@@ -1,5 +1,6 @@
 import type { Kysely } from 'kysely'
 import { randomUUID } from 'node:crypto'
+import { lockName } from '../database/dialect.js'
 import type { Database } from '../database/tables.js'
 import type { BlobStore } from '../storage/blob-store.js'
 
@@ -10,13 +11,15 @@ const STORE_ID = 'storage.id'
  * folder that was not mounted, a restored backup of one of them), every file would look ownerless, and none may be swept.
  */
 export async function bindStore (db: Kysely<Database>, blobs: BlobStore): Promise<boolean> {
-  const stored = await findStoreId(db)
-  if (stored !== undefined) return await blobs.identity(undefined) === stored
-  if (await blobs.identity(undefined) !== undefined) return false
-  await db.insertInto('server_facts').values({ name: STORE_ID, value: randomUUID() }).onConflict((conflict) => conflict.doNothing()).execute()
-  // Another process may have been first with either; what stands in the database counts.
-  const id = await findStoreId(db)
-  return await blobs.identity(id) === id
+  // Files within a transaction, this once: of processes that start together, none may look between the writing of the one id and of the other.
+  return await db.transaction().execute(async (trx) => {
+    await lockName(trx, STORE_ID)
+    const [stored, carried] = [await findStoreId(trx), await blobs.identity(undefined)]
+    if (stored !== undefined || carried !== undefined) return stored === carried
+    const fresh = randomUUID()
+    await trx.insertInto('server_facts').values({ name: STORE_ID, value: fresh }).execute()
+    return await blobs.identity(fresh) === fresh
+  })
 }
 
 async function findStoreId (db: Kysely<Database>): Promise<string | undefined> {
