@@ -4,12 +4,9 @@ import { ApiError } from '../errors.js'
 import { SECOND, type Clock } from '../time.js'
 import type { ViewCounts, Views } from '../views/views.js'
 import type { Lectures, LectureWithMedia } from './lectures.js'
-import { insertProgress, listProgress, type Progress } from './progress-store.js'
+import { COMPLETED_SHARE, insertProgress, listProgress, listTallies, type LectureTally, type Progress } from './progress-store.js'
 import type { Lecture } from './schema.js'
 import { findSubscriberCount } from './subscription-store.js'
-
-/** A lecture is completed when so much of it was watched. */
-const COMPLETED_SHARE = 0.9
 
 export interface LectureProgress { lectureId: string, positionSeconds: number, percent: number, completed: boolean }
 export interface CourseProgress { percent: number, lectures: LectureProgress[] }
@@ -46,17 +43,16 @@ export function createProgress ({ db, lectures, views, now }: { db: Kysely<Datab
      */
     async figures (courseId: string): Promise<CourseFigures> {
       const all = await lectures.list(courseId)
-      const progress = await listProgress(db, courseId)
       const counts = await views.counts(all.map(({ media }) => media.id))
-      const byLecture = groupByLecture(progress)
+      const tallies = new Map((await listTallies(db, courseId)).map((tally) => [tally.lectureId, tally]))
       return {
         subscribers: await findSubscriberCount(db, courseId),
         lectures: all.map((one) => {
-          const reports = byLecture.get(one.lecture.id) ?? []
+          const { started = 0, completed = 0 } = tallies.get(one.lecture.id) ?? {}
           const { totalViews = 0, uniqueViewers = 0 } = counts.get(one.media.id) ?? {}
-          return { lectureId: one.lecture.id, title: one.lecture.title, totalViews, uniqueViewers, started: reports.length, completed: reports.filter((report) => isCompleted(one, report)).length }
+          return { lectureId: one.lecture.id, title: one.lecture.title, totalViews, uniqueViewers, started, completed }
         }),
-        dropOffLectureId: dropOff(all, progress)
+        dropOffLectureId: dropOff(all, tallies)
       }
     }
   }
@@ -72,7 +68,7 @@ function progressOf (one: LectureWithMedia, known: Progress | undefined): Lectur
 }
 
 function isCompleted ({ media }: LectureWithMedia, { watchedMs }: Progress): boolean {
-  return media.durationMs !== null && watchedMs >= COMPLETED_SHARE * media.durationMs
+  return media.durationMs !== null && watchedMs * COMPLETED_SHARE.of >= media.durationMs * COMPLETED_SHARE.part
 }
 
 /** With one decimal, at most 100; 0 of nothing. */
@@ -80,31 +76,9 @@ function percentOf (part: number, whole: number): number {
   return whole === 0 ? 0 : Math.min(100, Math.round(1000 * part / whole) / 10)
 }
 
-function groupByLecture (progress: Progress[]): Map<string, Progress[]> {
-  const groups = new Map<string, Progress[]>()
-  for (const one of progress) {
-    const group = groups.get(one.lectureId)
-    if (group === undefined) groups.set(one.lectureId, [one])
-    else group.push(one)
-  }
-  return groups
-}
-
-function dropOff (all: LectureWithMedia[], progress: Progress[]): string | null {
-  const byId = new Map(all.map((one) => [one.lecture.id, one]))
-  const furthest = new Map<string, Progress>()
-  for (const one of progress) {
-    const before = furthest.get(one.studentId)
-    const position = byId.get(one.lectureId)?.lecture.position
-    // A lecture that was added between the two reads.
-    if (position === undefined) continue
-    if (before === undefined || position > byId.get(before.lectureId)!.lecture.position) furthest.set(one.studentId, one)
-  }
-  const stops = new Map<string, number>()
-  for (const one of furthest.values()) {
-    if (!isCompleted(byId.get(one.lectureId)!, one)) stops.set(one.lectureId, (stops.get(one.lectureId) ?? 0) + 1)
-  }
+function dropOff (all: LectureWithMedia[], tallies: Map<string, LectureTally>): string | null {
   let worst: string | null = null
-  for (const { lecture } of all) if ((stops.get(lecture.id) ?? 0) > (worst === null ? 0 : stops.get(worst)!)) worst = lecture.id
+  const stopped = (id: string) => tallies.get(id)?.stopped ?? 0
+  for (const { lecture } of all) if (stopped(lecture.id) > (worst === null ? 0 : stopped(worst))) worst = lecture.id
   return worst
 }
