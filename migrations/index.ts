@@ -2,10 +2,12 @@ import type { Migration } from 'kysely'
 import * as accountsMediaViews from './001-accounts-media-views.js'
 import * as courses from './002-courses.js'
 import * as protection from './003-protection.js'
+import * as sessions from './006-sessions.js'
 
 /** All migrations by name, in order. A released one is never edited. */
 export const migrations: Record<string, Migration> = {
   '001-accounts-media-views': accountsMediaViews,
   '002-courses': courses,
-  '003-protection': protection
+  '003-protection': protection,
+  '006-sessions': sessions
 }

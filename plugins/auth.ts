@@ -1,14 +1,17 @@
 import jwt from '@fastify/jwt'
-import type { FastifyRequest, preParsingAsyncHookHandler } from 'fastify'
+import type { FastifyReply, FastifyRequest, preParsingAsyncHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import { randomUUID } from 'node:crypto'
 import { validate as isUuid } from 'uuid'
 import type { Accounts } from '../src/accounts/accounts.js'
 import type { Role, Viewer } from '../src/accounts/schema.js'
+import type { Grant, Sessions } from '../src/accounts/sessions.js'
 import { ApiError } from '../src/errors.js'
 import type { Keyring } from '../src/secrets.js'
 
-interface Options { accounts: Accounts, keys: Keyring, tokenSeconds: number }
+interface Options { accounts: Accounts, sessions: Sessions, keys: Keyring, tokenSeconds: number }
+/** Whose a token is; `sid` names the session it ends with, which tokens of older versions have none of. */
+interface Bearer { sub: string, sid: string | undefined }
 
 const ISSUER = 'playgate'
 const AUDIENCE = 'playgate-api'
@@ -20,9 +23,9 @@ const BEARER = /^bearer(?: +([^ ]*))?$/i
 
 /**
  * Who is asking. The hooks run before a body is read, and after the limits. What a token says of its bearer's role is not
- * believed: role and state are the database's, at most a second old.
+ * believed: role and state of account and session are the database's, at most a second old, read by one query.
  */
-export default fp<Options>(async (app, { accounts, keys, tokenSeconds }) => {
+export default fp<Options>(async (app, { accounts, sessions, keys, tokenSeconds }) => {
   await app.register(jwt, {
     secret: keys.current.key,
     decode: { complete: true },
@@ -32,31 +35,35 @@ export default fp<Options>(async (app, { accounts, keys, tokenSeconds }) => {
   })
 
   /** Throws for anything but a token of ours that lives; one signed by a previous secret is ours too. */
-  function subjectOf (token: string): string {
+  function bearerOf (token: string): Bearer {
     if (!TOKEN.test(token)) throw new Error('the token is not in the form of one')
     const { header } = app.jwt.decode<{ header: { kid?: unknown } }>(token)!
     const ring = keys.find(String(header.kid))
     if (ring === undefined) throw new Error('the token names no key of ours')
-    const { sub } = ring.id === keys.current.id ? app.jwt.verify<{ sub: unknown }>(token) : app.jwt.verify<{ sub: unknown }>(token, { key: ring.key })
-    if (typeof sub !== 'string' || !isUuid(sub)) throw new Error('the token names no account')
-    return sub
+    const { sub, sid } = ring.id === keys.current.id ? app.jwt.verify<{ sub: unknown, sid: unknown }>(token) : app.jwt.verify<{ sub: unknown, sid: unknown }>(token, { key: ring.key })
+    if (!isUuid(sub)) throw new Error('the token names no account')
+    if (sid !== undefined && !isUuid(sid)) throw new Error('the token names no session')
+    return { sub: sub as string, sid: sid as string | undefined }
   }
 
   async function identify (request: FastifyRequest): Promise<Viewer | undefined> {
     const bearer = BEARER.exec(request.headers.authorization ?? '')
     if (bearer === null) return undefined
-    let subject
+    let named
     try {
-      subject = subjectOf(bearer[1] ?? '')
+      named = bearerOf(bearer[1] ?? '')
     } catch (error) {
       throw new ApiError('invalid_token', { cause: error })
     }
-    const viewer = await accounts.viewer(subject)
-    if (viewer === undefined) throw new ApiError('invalid_token')
+    const { sub, sid } = named
+    const viewer = await (sid === undefined ? accounts.viewer(sub) : sessions.viewer(sid))
+    if (viewer?.id !== sub) throw new ApiError('invalid_token')
+    request.sessionId = sid
     return viewer
   }
 
   app.decorateRequest('viewer', undefined)
+  app.decorateRequest('sessionId', undefined)
   app.decorateRequest('signedIn', function (this: FastifyRequest): Viewer {
     if (this.viewer === undefined) throw new ApiError('not_authenticated')
     return this.viewer
@@ -70,9 +77,11 @@ export default fp<Options>(async (app, { accounts, keys, tokenSeconds }) => {
   app.decorate('requireRole', (...roles: Role[]): preParsingAsyncHookHandler => async (request) => {
     if (!roles.includes(request.signedIn().role)) throw new ApiError('role_required', { detail: `This is for ${roles.join(' and ')} accounts.` })
   })
-  app.decorate('issueToken', ({ id, role }: Viewer) => {
-    const token = app.jwt.sign({ sub: id, role, jti: randomUUID() })
-    return { access_token: token, token, token_type: 'bearer' as const, expires_in: tokenSeconds }
+  app.decorateReply('grant', function (this: FastifyReply, { id, role }: Viewer, { sessionId, refreshToken }: Grant) {
+    // RFC 6749, 5.1.
+    this.header('cache-control', 'no-store')
+    const token = app.jwt.sign({ sub: id, role, sid: sessionId, jti: randomUUID() })
+    return { access_token: token, token, token_type: 'bearer' as const, expires_in: tokenSeconds, refresh_token: refreshToken }
   })
 }, { name: 'auth', dependencies: ['errors'] })
 
@@ -80,6 +89,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Whoever sent a valid token; undefined without one. */
     viewer: Viewer | undefined
+    /** The session that their token is of. */
+    sessionId: string | undefined
     /** The sender of a valid token; throws `not_authenticated` without one. */
     signedIn (): Viewer
   }
@@ -92,6 +103,9 @@ declare module 'fastify' {
     requireAccount: preParsingAsyncHookHandler
     /** A hook, after {@link requireAccount}: only for these roles. */
     requireRole (...roles: Role[]): preParsingAsyncHookHandler
-    issueToken (viewer: Viewer): { access_token: string, token: string, token_type: 'bearer', expires_in: number }
+  }
+  interface FastifyReply {
+    /** The tokens of a session, as an answer names them; no cache may keep it. */
+    grant (viewer: Viewer, grant: Grant): { access_token: string, token: string, token_type: 'bearer', expires_in: number, refresh_token: string }
   }
 }

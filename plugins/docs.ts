@@ -47,7 +47,7 @@ export default fp<Options>(async (app, { publicUrl, version }) => {
       },
       servers: [{ url: publicUrl ?? '/' }],
       tags: [
-        { name: 'Accounts', description: 'Who you are: an access token lives 30 minutes.' },
+        { name: 'Accounts', description: 'Who you are: an access token lives 30 minutes, a refresh token gets the next one.' },
         { name: 'Media', description: 'What you uploaded, and links to it.' },
         { name: 'Streaming', description: 'The bytes, by range.' },
         { name: 'Views and analytics', description: 'Who watched, how often.' },

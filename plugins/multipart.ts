@@ -4,6 +4,7 @@ import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Readable } from 'node:stream'
 import { ApiError, invalidField } from '../src/errors.js'
+import type { Places } from '../src/limits/places.js'
 
 export interface FormOptions<T extends TObject, F> {
   /** What the text fields must be; they may come before or after the files. */
@@ -25,23 +26,48 @@ const MAX_FIELD_BYTES = 64 * KiB
 const MAX_FIELDS = 20
 /** More than a socket gives at once: the parser never ends when a part it skips does not fit into its buffer. */
 const PART_BUFFER_BYTES = 256 * KiB
+/** All that a form carries beside its files: fields, boundaries, part headers. */
+const OVERHEAD_BYTES = 4 * 1024 * KiB
 /** How far back from its end a body's closing boundary is looked for: an epilogue may follow it. */
 const TAIL_BYTES = 4 * KiB
 
-/** Reads multipart forms as they stream in: files to drafts, fields checked by a schema, all of it arrived, or nothing kept. */
-export default fp(async (app) => {
-  await app.register(multipart, { throwFileSizeLimit: false, fileHwm: PART_BUFFER_BYTES } as object)
-  app.decorateRequest('receiveForm', receiveForm)
-}, { name: 'multipart', dependencies: ['errors', 'validation'] })
+interface Options {
+  /** Bounds how many forms are received at once. */
+  places: Places
+  /** A file, and a form of several, need not be read further than this. */
+  maxUploadBytes: number
+}
 
-async function receiveForm<T extends TObject, F> (this: FastifyRequest, { fields: schema, fileFields, maxFiles, receive, discard }: FormOptions<T, F>): Promise<Form<T, F>> {
-  if (!this.isMultipart()) throw new ApiError('unsupported_content_type')
+/** Reads multipart forms as they stream in: files to drafts, fields checked by a schema, all of it arrived, or nothing kept. */
+export default fp<Options>(async (app, { places, maxUploadBytes }) => {
+  await app.register(multipart, { throwFileSizeLimit: false, fileHwm: PART_BUFFER_BYTES } as object)
+  app.decorateRequest('receiveForm', async function <T extends TObject, F> (this: FastifyRequest, options: FormOptions<T, F>) {
+    const leave = places.take(this.viewer?.id ?? null, this.ip)
+    try {
+      boundBody(this, options.maxFiles * maxUploadBytes + OVERHEAD_BYTES, maxUploadBytes)
+      return await receiveForm(this, options)
+    } finally {
+      leave()
+    }
+  })
+}, { name: 'multipart', dependencies: ['errors', 'validation', 'auth'] })
+
+/** Refuses a body that can't be good, before or while it comes: what is left of a refused file has to be read where another may follow it. */
+function boundBody ({ raw, headers }: FastifyRequest, maxBytes: number, maxUploadBytes: number): void {
+  const tooLarge = () => new ApiError('upload_too_large', { detail: `A file may have at most ${maxUploadBytes} bytes.`, extra: { max_bytes: maxUploadBytes } })
+  if (Number(headers['content-length'] ?? 0) > maxBytes) throw tooLarge()
+  let bytes = 0
+  if (headers['content-length'] === undefined) raw.on('data', (chunk: Buffer) => { if ((bytes += chunk.length) > maxBytes) raw.destroy(tooLarge()) })
+}
+
+async function receiveForm<T extends TObject, F> (request: FastifyRequest, { fields: schema, fileFields, maxFiles, receive, discard }: FormOptions<T, F>): Promise<Form<T, F>> {
+  if (!request.isMultipart()) throw new ApiError('unsupported_content_type')
   const files: Form<T, F>['files'] = []
   const fields: Record<string, unknown> = {}
-  const isClosed = watchClosingBoundary(this)
+  const isClosed = watchClosingBoundary(request)
   try {
     const limits = { fileSize: Infinity, files: maxFiles, fields: MAX_FIELDS, fieldSize: MAX_FIELD_BYTES, parts: MAX_FIELDS + maxFiles }
-    for await (const part of this.parts({ limits })) {
+    for await (const part of request.parts({ limits })) {
       if (part.fieldname === undefined) throw new ApiError('malformed_multipart')
       const known = part.type === 'file' ? fileFields : Object.keys(schema.properties)
       if (!known.includes(part.fieldname)) throw invalidField(part.fieldname, part.type === 'file' ? `is not a file field: expected ${fileFields.join(' or ')}` : 'is not a known field')
@@ -54,15 +80,15 @@ async function receiveForm<T extends TObject, F> (this: FastifyRequest, { fields
       if (part.fieldname in fields) throw invalidField(part.fieldname, 'is given twice')
       fields[part.fieldname] = part.value
     }
-    if (this.raw.complete === false) throw new ApiError('upload_incomplete')
+    if (request.raw.complete === false) throw new ApiError('upload_incomplete')
     if (!isClosed()) throw new ApiError('malformed_multipart')
-    this.checkInput(schema, fields)
+    request.checkInput(schema, fields)
     return { fields: fields as Static<T>, files }
   } catch (error) {
     await Promise.all(files.map(({ received }) => discard(received)))
-    this.raw.unpipe()
-    this.raw.resume()
-    throw formError(this, error, fileFields, maxFiles)
+    request.raw.unpipe()
+    request.raw.resume()
+    throw formError(request, error, fileFields, maxFiles)
   }
 }
 
@@ -88,7 +114,7 @@ declare module 'fastify' {
   interface FastifyRequest {
     /**
      * The form this request carries, when all of it has arrived. Throws `unsupported_content_type`, `malformed_multipart`,
-     * `upload_incomplete`, `payload_too_large`, `validation_failed`, or what `receive` throws; everything received is discarded then.
+     * `upload_incomplete`, `payload_too_large`, `upload_too_large`, `too_many_uploads`, `overloaded`, `validation_failed`, or what `receive` throws; everything received is discarded then.
      */
     receiveForm<T extends TObject, F> (options: FormOptions<T, F>): Promise<Form<T, F>>
   }

@@ -30,7 +30,7 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, keys, now
       params: Type.Object({ token: Type.String(), id: Type.String(), file: Type.String({ examples: ['master.m3u8', 'media.m3u8', 'content.key', 'segment-0.ts', 'poster.jpg'] }) }),
       response: {
         200: { description: 'A playlist, the AES-128 key, or an encrypted segment.', content: { [PLAYLIST]: { schema: Type.String() }, 'application/octet-stream': { schema: Type.String({ format: 'binary' }) }, 'video/mp2t': { schema: Type.String({ format: 'binary' }) } } },
-        ...problemResponses('stream_link_invalid', 'stream_link_expired', 'stream_link_revoked', 'not_found', 'media_not_ready')
+        ...problemResponses('stream_link_invalid', 'stream_link_expired', 'stream_link_revoked', 'not_found', 'media_not_ready', 'too_many_streams', 'overloaded')
       }
     }
   }
@@ -45,7 +45,7 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, keys, now
     const { packaged } = admission.media
     if (file === 'master.m3u8') return reply.type(PLAYLIST).send(masterPlaylist(parseIndex(packaged.index), admission.media))
     if (file === 'media.m3u8') return reply.type(PLAYLIST).send(mediaPlaylist(parseIndex(packaged.index)))
-    if (file === 'poster.jpg' && admission.media.posterBlob !== null) return await reply.type('image/jpeg').sendBlob(admission.media.posterBlob)
+    if (file === 'poster.jpg' && admission.media.posterBlob !== null) return await reply.type('image/jpeg').sendBlob(admission.media.posterBlob, admission.accountId)
     if (file === 'content.key') return reply.type('application/octet-stream').send(openContentKey(packaged.contentKey, id, keys))
     return await sendSegment(request, reply, admission, SEGMENT.exec(file)?.[1])
   }
@@ -54,7 +54,7 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, keys, now
     const place = number === undefined ? undefined : segmentPlace(parseIndex(media.packaged.index), Number(number))
     if (place === undefined) throw new ApiError('not_found')
     const secondsLeft = Math.max(0, link!.expiresAt - Math.floor(now() / SECOND))
-    const send = request.method === 'HEAD' ? undefined : await reply.openBlob(media.packaged.blobName)
+    const send = request.method === 'HEAD' ? undefined : await reply.openBlob(media.packaged.blobName, accountId)
     reply.type('video/mp2t').headers({ 'content-length': String(place.end - place.start + 1), 'cache-control': `private, max-age=${secondsLeft}` })
     if (send === undefined) return reply.send()
     if (number === '0') {

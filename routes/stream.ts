@@ -26,7 +26,7 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, now }) =>
       206: { description: 'One range of it.', content: bytes },
       302: Type.Null({ description: 'The media lives elsewhere.' }),
       304: Type.Null({ description: 'Not modified.' }),
-      ...problemResponses('not_authenticated', 'invalid_token', 'stream_link_invalid', 'stream_link_expired', 'stream_link_revoked', 'media_protected', 'not_found', 'media_not_ready', 'range_not_satisfiable')
+      ...problemResponses('not_authenticated', 'invalid_token', 'stream_link_invalid', 'stream_link_expired', 'stream_link_revoked', 'media_protected', 'not_found', 'media_not_ready', 'range_not_satisfiable', 'too_many_streams', 'overloaded')
     }
   }
   const options = { config: { limit: 'none' as const }, helmet: false as const, exposeHeadRoute: false }
@@ -42,13 +42,13 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, now }) =>
       tags: schema.tags,
       security: schema.security,
       params: schema.params,
-      response: { 200: { description: 'The picture.', content: { 'image/jpeg': { schema: Type.String({ format: 'binary' }) } } }, ...problemResponses('not_authenticated', 'invalid_token', 'stream_link_invalid', 'stream_link_expired', 'stream_link_revoked', 'not_found') }
+      response: { 200: { description: 'The picture.', content: { 'image/jpeg': { schema: Type.String({ format: 'binary' }) } } }, ...problemResponses('not_authenticated', 'invalid_token', 'stream_link_invalid', 'stream_link_expired', 'stream_link_revoked', 'not_found', 'too_many_streams', 'overloaded') }
     }
   }, async (request, reply) => {
     const admission = await admit(request)
     if (admission.media.posterBlob === null) throw new ApiError('not_found')
     setMediaHeaders(reply, admission)
-    return await reply.type('image/jpeg').sendBlob(admission.media.posterBlob)
+    return await reply.type('image/jpeg').sendBlob(admission.media.posterBlob, admission.accountId)
   })
 
   async function handler (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
@@ -87,7 +87,7 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, now }) =>
     const validators = { etag: entityTag(media.sha256!), lastModified: media.createdAt }
     const { status, headers, body } = answerFor({ method: request.method, range, ifNoneMatch, ifModifiedSince, ifRange: ifRange as string }, media.sizeBytes!, validators, now())
     if (status === 416) throw new ApiError('range_not_satisfiable', { headers })
-    const send = body && await reply.openBlob(media.blobName!)
+    const send = body && await reply.openBlob(media.blobName!, admission.accountId)
     reply.code(status).headers(headers).header('content-disposition', inlineDisposition(media.title, media.contentType!))
     if (status !== 304) reply.type(media.contentType!)
     if (body === undefined || send === undefined) return reply.send()

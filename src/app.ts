@@ -3,6 +3,7 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import fastify, { LogController, type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import { randomUUID } from 'node:crypto'
 import { performance } from 'node:perf_hooks'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { migrations } from '../migrations/index.js'
 import auth from '../plugins/auth.js'
 import blobReply from '../plugins/blob-reply.js'
@@ -11,6 +12,7 @@ import errors, { answerUnreadable, apiErrorOf, sendProblem } from '../plugins/er
 import limits from '../plugins/limits.js'
 import metricsPlugin, { createMetrics } from '../plugins/metrics.js'
 import multipart from '../plugins/multipart.js'
+import requestBodies from '../plugins/request-bodies.js'
 import requestLog from '../plugins/request-log.js'
 import requestUrl, { originOf } from '../plugins/request-url.js'
 import securityHeaders from '../plugins/security-headers.js'
@@ -30,6 +32,7 @@ import { createLectureUrls } from './access/lecture-urls.js'
 import { createStreamGate } from './access/stream-gate.js'
 import { createAccounts } from './accounts/accounts.js'
 import { createPasswordHasher } from './accounts/passwords.js'
+import { createSessions } from './accounts/sessions.js'
 import type { Config } from './config.js'
 import { createCourses } from './courses/courses.js'
 import { createLectureBatch } from './courses/lecture-batch.js'
@@ -42,12 +45,14 @@ import { loadEmbedAssets } from './embed/assets.js'
 import { createHealth } from './health.js'
 import { createLoginGuard } from './limits/login-guard.js'
 import { FailoverSlidingWindow, RedisSlidingWindow } from './limits/redis-sliding-window.js'
+import { Places } from './limits/places.js'
 import { LocalSlidingWindow } from './limits/sliding-window.js'
 import { createIntake } from './media/intake.js'
 import { createLibrary } from './media/library.js'
 import { listOwnedBlobs } from './media/media-store.js'
 import { bindStore } from './media/store-binding.js'
 import { createProber } from './media/probe.js'
+import { createQuota } from './media/quota.js'
 import { PackageRunner } from './protection/package-runner.js'
 import { createProtection } from './protection/protection.js'
 import { openRedis } from './redis-link.js'
@@ -55,17 +60,19 @@ import { rewriteUrl } from './rewrite-url.js'
 import { loadSecrets } from './secrets.js'
 import { openDiskStore } from './storage/disk-store.js'
 import { Sweeper } from './storage/sweep.js'
-import { MINUTE, type Clock } from './time.js'
+import { MINUTE, SECOND, type Clock } from './time.js'
 import { VERSION } from './version.js'
 import { createLocalCache } from './views/answer-cache.js'
 import { createSharedCache } from './views/redis-answer-cache.js'
 import { createSqliteCommit } from './views/sqlite-commit.js'
+import { pruneViews } from './views/view-maintenance.js'
 import { insertViews } from './views/view-store.js'
 import { ViewWriter } from './views/view-writer.js'
+import { openViewerNames } from './views/viewer-name-store.js'
 import { createViews } from './views/views.js'
 
 const KiB = 1024
-const SWEEP_EVERY_MS = 10 * MINUTE
+const KEEP_HOUSE_EVERY_MS = 10 * MINUTE
 /** A socket on which nothing moved for so long is dead, or a paused player that will ask again by range. */
 const IDLE_SOCKET_MS = 2 * MINUTE
 
@@ -76,6 +83,7 @@ export interface Overrides {
   logger?: FastifyServerOptions['logger']
   /** False: as on a machine without it. */
   ffmpeg?: boolean
+  keepHouseEveryMs?: number
 }
 
 /** The whole server, composed and migrated, ready to listen or be injected into. `close()` ends all that it opened. */
@@ -121,13 +129,29 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
     await writer.flush()
     await Promise.all([sqliteCommit?.close(), passwords.close(), prober.close()])
   })
-  const accounts = createAccounts({
-    db, passwords, now, failedLogins: createLoginGuard(windows, now, config.limitsPerMinute.login), signupOpen: config.signupOpen, firstIsAdmin: config.environment !== 'production'
+  const accounts = createAccounts({ db, passwords, now, signupOpen: config.signupOpen, firstIsAdmin: config.environment !== 'production' })
+  const sessions = createSessions({
+    db,
+    accounts,
+    passwords,
+    now,
+    failedLogins: createLoginGuard(windows, now, config.limitsPerMinute.login),
+    accessSeconds: config.accessTokenSeconds,
+    refreshSeconds: config.refreshTokenSeconds,
+    onReuse: (sessionId) => app.log.warn({ session_id: sessionId }, 'a refresh token was used twice: its session is ended')
   })
   const library = createLibrary({ db, blobs, now })
   const protections = createProtection({ db, blobs, library, now })
-  const intake = createIntake({ db, blobs, prober, now, maxUploadBytes: config.maxUploadBytes, quotaBytes: config.quotaBytes, queue: protections.queue })
-  const views = createViews({ db, writer, cache, cacheSeconds: config.analyticsCacheSeconds, now })
+  const quota = createQuota({ db, quotaBytes: config.quotaBytes })
+  const intake = createIntake({ db, blobs, prober, now, quota, maxUploadBytes: config.maxUploadBytes, queue: protections.queue })
+  const names = await openViewerNames({
+    db,
+    mode: config.viewAddresses,
+    keys: () => secrets.keyring('viewer-address'),
+    onLost: () => app.log.warn('the secret that viewers are told apart by was sealed with a SECRET_KEY that is not known any more: who comes back counts as a new viewer'),
+    onProgress: (done, total) => app.log.info({ done, total }, 'rewriting the addresses of the view log')
+  })
+  const views = createViews({ db, writer, names, cache, cacheSeconds: config.analyticsCacheSeconds, now })
   const subscriptions = createSubscriptions({ db, now })
   const courses = createCourses({ db, library, now })
   const lectures = createLectures({ db, intake, library, protections, protectAll: config.protectAllLectures, now })
@@ -138,6 +162,8 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
     access, library, now, keys: secrets.keyring('link'), defaultSeconds: config.streamTokenSeconds, maxSeconds: config.streamTokenMaxSeconds
   })
   const lectureUrls = createLectureUrls(gate)
+  const uploads = new Places(config.uploadsAtOnce, 'too_many_uploads', now)
+  const streams = new Places(config.streamsAtOnce, 'too_many_streams', now)
   const health = createHealth({ db, blobs, redis })
   const bound = await bindStore(db, blobs)
   if (!bound) app.log.error({ upload_dir: config.uploadDir }, 'this database and this UPLOAD_DIR do not belong together: nothing is swept. Check DATABASE_URL and UPLOAD_DIR, or see `playgate doctor`')
@@ -149,8 +175,9 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
   await app.register(errors)
   await app.register(validation)
   await app.register(requestLog)
+  await app.register(requestBodies)
   if (config.corsOrigins.length > 0 || config.environment !== 'production') {
-    await app.register(cors, { origin: config.corsOrigins.length > 0 ? config.corsOrigins : /^https?:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/, exposedHeaders: ['location', 'retry-after', 'x-request-id', 'content-range'] })
+    await app.register(cors, { origin: config.corsOrigins.length > 0 ? config.corsOrigins : /^https?:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/, methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'], exposedHeaders: ['location', 'retry-after', 'x-request-id', 'content-range'] })
   }
   await app.register(securityHeaders)
   await app.register(limits, { windows, perMinute: config.limitsPerMinute, now })
@@ -164,17 +191,19 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
       playgate_views_waiting: { help: 'Views not yet committed', read: () => writer.waiting },
       playgate_passwords_pending: { help: 'Password hashes waiting or running', read: () => passwords.pending() },
       playgate_probes_pending: { help: 'File probes waiting or running', read: () => prober.pending() },
+      playgate_uploads: { help: 'Uploads being received', read: () => uploads.taken },
+      playgate_streams: { help: 'Files being sent', read: () => streams.taken },
       playgate_limit_keys: { help: 'Clients held by the limits of this process', read: () => localWindows.size },
       playgate_redis_up: { help: '1 while Redis answers, 0 while it does not, -1 without one', read: () => redis === undefined ? -1 : Number(redis.up) }
     }
   })
-  await app.register(auth, { accounts, keys: secrets.keyring('jwt'), tokenSeconds: config.accessTokenSeconds })
-  await app.register(multipart)
-  await app.register(blobReply, { blobs, onBytes: (bytes) => metrics.streamedBytes.inc(bytes) })
+  await app.register(auth, { accounts, sessions, keys: secrets.keyring('jwt'), tokenSeconds: config.accessTokenSeconds })
+  await app.register(multipart, { places: uploads, maxUploadBytes: config.maxUploadBytes })
+  await app.register(blobReply, { blobs, places: streams, onBytes: (bytes) => metrics.streamedBytes.inc(bytes) })
 
   // What it answers.
   await app.register(serviceRoutes, { health, version: VERSION })
-  await app.register(accountRoutes, { accounts })
+  await app.register(accountRoutes, { accounts, sessions })
   await app.register(mediaRoutes, { access, gate, intake, library, protections, maxLinkSeconds: config.streamTokenMaxSeconds })
   await app.register(streamRoutes, { gate, views, now })
   await app.register(hlsRoutes, { gate, views, keys: secrets.keyring('media'), now })
@@ -191,13 +220,22 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
     await sweep(alone)
     await runner.start(alone)
   })
-  const timer = setInterval(sweep, SWEEP_EVERY_MS, false)
+  const timer = setInterval(keepHouse, overrides.keepHouseEveryMs ?? KEEP_HOUSE_EVERY_MS)
   timer.unref()
   app.addHook('onClose', async () => {
     clearInterval(timer)
     await runner.stop()
   })
-  app.addHook('preClose', async () => { health.stopping = true })
+  app.addHook('preClose', async () => {
+    health.stopping = true
+    await sleep(config.shutdownDelaySeconds * SECOND)
+  })
+
+  async function keepHouse (): Promise<void> {
+    await sweep(false)
+    if (config.viewRetentionDays > 0) await pruneViews(db, config.viewRetentionDays, now()).catch((error: unknown) => app.log.error({ err: error }, 'old views could not be pruned'))
+    await sessions.sweep().catch((error: unknown) => app.log.error({ err: error }, 'ended sessions could not be removed'))
+  }
 
   async function sweep (alone: boolean): Promise<void> {
     if (!bound) return

@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util'
 import { UsageError, type Command } from './commands/command.js'
 import { createAdmin } from './commands/create-admin.js'
 import { doctor } from './commands/doctor.js'
+import { erase } from './commands/erase-viewer.js'
 import { migrate } from './commands/migrate.js'
 import { prune } from './commands/prune-views.js'
 import { recount } from './commands/recount.js'
@@ -17,7 +18,7 @@ import { openDatabase } from './database/open.js'
 import { readEnvironment } from './environment.js'
 import { ApiError } from './errors.js'
 
-const commands: Record<string, Command> = { migrate, doctor, recount, 'prune-views': prune, 'create-admin': createAdmin, sweep }
+const commands: Record<string, Command> = { migrate, doctor, recount, 'prune-views': prune, 'erase-viewer': erase, 'create-admin': createAdmin, sweep }
 /** These look at a database as it is. */
 const asItIs = new Set(['migrate', 'doctor'])
 /** What a statement of a command may take. */

@@ -2,6 +2,7 @@ import { Type, type Static, type TObject, type TSchema } from '@sinclair/typebox
 import { Value } from '@sinclair/typebox/value'
 import { isIP } from 'node:net'
 import { join } from 'node:path'
+import type { PlaceLimits } from './limits/places.js'
 
 const count = (initial: number, minimum = 0, maximum = Number.MAX_SAFE_INTEGER) => Type.Integer({ default: initial, minimum, maximum })
 const text = (initial?: string) => initial === undefined ? Type.Optional(Type.String()) : Type.String({ default: initial })
@@ -24,9 +25,12 @@ const environmentSchema = Type.Object({
   SECRET_KEYS_PREVIOUS: text(''),
   ACCESS_TOKEN_EXPIRE_MINUTES: count(30, 1),
   ACCESS_TOKEN_ALGORITHM: oneOf(['HS256'], 'HS256'),
+  REFRESH_TOKEN_EXPIRE_DAYS: count(30, 1, 3650),
   STREAM_TOKEN_EXPIRE_SECONDS: count(600, 1),
   STREAM_TOKEN_MAX_SECONDS: count(86_400, 1),
   ANALYTICS_CACHE_TTL_SECONDS: count(300),
+  VIEW_ADDRESSES: oneOf(['full', 'truncated', 'hashed'], 'full'),
+  VIEW_RETENTION_DAYS: count(0, 0, 100_000),
   RATE_LIMIT_VIEW_PER_MINUTE: count(10),
   RATE_LIMIT_LOGIN_PER_MINUTE: count(10),
   RATE_LIMIT_SIGNUP_PER_MINUTE: count(5),
@@ -34,6 +38,12 @@ const environmentSchema = Type.Object({
   RATE_LIMIT_API_PER_MINUTE: count(300),
   MAX_UPLOAD_BYTES: count(2_147_483_648, 1),
   QUOTA_BYTES: count(21_474_836_480),
+  MAX_UPLOADS: count(200),
+  MAX_UPLOADS_PER_ACCOUNT: count(64),
+  MAX_UPLOADS_PER_ADDRESS: count(128),
+  MAX_STREAMS: count(2000),
+  MAX_STREAMS_PER_ACCOUNT: count(500),
+  MAX_STREAMS_PER_ADDRESS: count(500),
   TRUSTED_PROXIES: text(''),
   CORS_ORIGINS: text(''),
   EMBED_ORIGINS: text(''),
@@ -43,7 +53,8 @@ const environmentSchema = Type.Object({
   LOG_LEVEL: oneOf(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], 'info'),
   DATABASE_POOL_SIZE: count(10, 1, 1000),
   DATABASE_STATEMENT_TIMEOUT_SECONDS: count(30, 1),
-  SHUTDOWN_GRACE_SECONDS: count(30)
+  SHUTDOWN_GRACE_SECONDS: count(30),
+  SHUTDOWN_DELAY_SECONDS: count(0)
 })
 
 type Environment = Static<typeof environmentSchema>
@@ -74,12 +85,20 @@ export interface Config {
   secretKey: string | undefined
   secretKeysPrevious: string[]
   accessTokenSeconds: number
+  refreshTokenSeconds: number
   streamTokenSeconds: number
   streamTokenMaxSeconds: number
   analyticsCacheSeconds: number
+  /** How much of a viewer's address the log keeps. */
+  viewAddresses: Environment['VIEW_ADDRESSES']
+  /** Whole days that the log of views is kept; 0: for ever. */
+  viewRetentionDays: number
   limitsPerMinute: Limits
   maxUploadBytes: number
   quotaBytes: number
+  /** Of each process, at once; 0 is no limit. */
+  uploadsAtOnce: PlaceLimits
+  streamsAtOnce: PlaceLimits
   /** Addresses or CIDRs whose forwarded headers are believed. */
   trustedProxies: string[]
   corsOrigins: string[]
@@ -91,6 +110,8 @@ export interface Config {
   metricsToken: string | undefined
   logLevel: string
   shutdownGraceSeconds: number
+  /** Part of the grace in which the server is not ready any more, but still takes connections. */
+  shutdownDelaySeconds: number
 }
 
 /** One message that names every bad variable, one a line. */
@@ -126,6 +147,13 @@ export function loadConfig (env: Record<string, string | undefined>): Config {
   if (read.STREAM_TOKEN_EXPIRE_SECONDS > read.STREAM_TOKEN_MAX_SECONDS) {
     problems.push('STREAM_TOKEN_EXPIRE_SECONDS must not be above STREAM_TOKEN_MAX_SECONDS')
   }
+  if (read.SHUTDOWN_DELAY_SECONDS > read.SHUTDOWN_GRACE_SECONDS) {
+    problems.push('SHUTDOWN_DELAY_SECONDS must not be above SHUTDOWN_GRACE_SECONDS, of which it is a part')
+  }
+  const fewestDays = fewestLogDays(read.STREAM_TOKEN_MAX_SECONDS)
+  if (read.VIEW_RETENTION_DAYS > 0 && read.VIEW_RETENTION_DAYS < fewestDays) {
+    problems.push(`VIEW_RETENTION_DAYS must be ${fewestDays} or more, or 0: a link lives up to STREAM_TOKEN_MAX_SECONDS, and its view would be counted again if its row went meanwhile`)
+  }
   if (read.PROCESSES > 1 && (database.engine !== 'postgres' || read.REDIS_URL === undefined)) {
     problems.push('PROCESSES above 1 needs Postgres (DATABASE_URL), Redis (REDIS_URL) and SECRET_KEY: they are what processes share')
   }
@@ -143,9 +171,12 @@ export function loadConfig (env: Record<string, string | undefined>): Config {
     secretKey,
     secretKeysPrevious,
     accessTokenSeconds: read.ACCESS_TOKEN_EXPIRE_MINUTES * 60,
+    refreshTokenSeconds: read.REFRESH_TOKEN_EXPIRE_DAYS * 86_400,
     streamTokenSeconds: read.STREAM_TOKEN_EXPIRE_SECONDS,
     streamTokenMaxSeconds: read.STREAM_TOKEN_MAX_SECONDS,
     analyticsCacheSeconds: read.ANALYTICS_CACHE_TTL_SECONDS,
+    viewAddresses: read.VIEW_ADDRESSES,
+    viewRetentionDays: read.VIEW_RETENTION_DAYS,
     limitsPerMinute: Object.freeze({
       view: read.RATE_LIMIT_VIEW_PER_MINUTE,
       login: read.RATE_LIMIT_LOGIN_PER_MINUTE,
@@ -155,6 +186,8 @@ export function loadConfig (env: Record<string, string | undefined>): Config {
     }),
     maxUploadBytes: read.MAX_UPLOAD_BYTES,
     quotaBytes: read.QUOTA_BYTES,
+    uploadsAtOnce: Object.freeze({ perAccount: read.MAX_UPLOADS_PER_ACCOUNT, perAddress: read.MAX_UPLOADS_PER_ADDRESS, total: read.MAX_UPLOADS }),
+    streamsAtOnce: Object.freeze({ perAccount: read.MAX_STREAMS_PER_ACCOUNT, perAddress: read.MAX_STREAMS_PER_ADDRESS, total: read.MAX_STREAMS }),
     trustedProxies,
     corsOrigins,
     embedOrigins,
@@ -162,8 +195,14 @@ export function loadConfig (env: Record<string, string | undefined>): Config {
     protectAllLectures: read.PROTECT_LECTURES === 'all',
     metricsToken: read.METRICS_TOKEN,
     logLevel: read.LOG_LEVEL,
-    shutdownGraceSeconds: read.SHUTDOWN_GRACE_SECONDS
+    shutdownGraceSeconds: read.SHUTDOWN_GRACE_SECONDS,
+    shutdownDelaySeconds: read.SHUTDOWN_DELAY_SECONDS
   })
+}
+
+/** The log is what knows that a link's view was counted, so a row stays as long as a link may live; a day more, for clocks and a long drain. */
+export function fewestLogDays (streamTokenMaxSeconds: number): number {
+  return Math.ceil(streamTokenMaxSeconds / 86_400) + 1
 }
 
 /** Strings to the schema's types. A variable that does not fit is reported and stands at its default from there on. */

@@ -1,8 +1,9 @@
-import type { Kysely, Selectable, Transaction } from 'kysely'
-import { uniqueViolation } from '../database/dialect.js'
+import { sql, type Kysely, type Selectable, type Transaction } from 'kysely'
+import { engineOf, uniqueViolation } from '../database/dialect.js'
 import type { AccountsTable, Database } from '../database/tables.js'
 import { ApiError } from '../errors.js'
-import type { Account } from './schema.js'
+import type { PageQuery } from '../page.js'
+import type { Account, Role } from './schema.js'
 
 /** The hash beside its account, for the one who checks passwords. */
 export interface Credentials { account: Account, passwordHash: string }
@@ -38,6 +39,35 @@ export async function findAccount (db: Kysely<Database>, id: string): Promise<Ac
 export async function findCredentials (db: Kysely<Database>, email: string): Promise<Credentials | undefined> {
   const row = await db.selectFrom('accounts').selectAll().where('email_key', '=', emailKey(email)).executeTakeFirst()
   return row && { account: accountOf(row), passwordHash: row.password_hash }
+}
+
+/** The account and its hash, locked until the transaction ends. */
+export async function lockCredentials (trx: Transaction<Database>, id: string): Promise<Credentials | undefined> {
+  const row = await trx.selectFrom('accounts').selectAll().where('id', '=', id).$if(engineOf(trx) === 'postgres', (query) => query.forUpdate()).executeTakeFirst()
+  return row && { account: accountOf(row), passwordHash: row.password_hash }
+}
+
+/** A page, newest first, and how many there are in all; `part` is of an email or a name, in any case. */
+export async function listAccounts (db: Kysely<Database>, part: string | undefined, { page, size }: PageQuery): Promise<{ items: Account[], total: number }> {
+  const pattern = `%${part?.replaceAll(/[\\%_]/g, '\\$&')}%`
+  const matching = db.selectFrom('accounts').$if(part !== undefined, (query) => query.where(sql<boolean>`lower(email || ' ' || coalesce(first_name, '') || ' ' || coalesce(last_name, '')) like lower(${pattern}) escape '\\'`))
+  const rows = await matching.selectAll().orderBy('created_at', 'desc').orderBy('id', 'desc').limit(size).offset((page - 1) * size).execute()
+  const { total } = await matching.select((select) => select.fn.countAll<number>().as('total')).executeTakeFirstOrThrow()
+  return { items: rows.map(accountOf), total }
+}
+
+export async function updateAccount (trx: Transaction<Database>, id: string, { role, disabled }: { role?: Role, disabled?: boolean }): Promise<void> {
+  if (role === undefined && disabled === undefined) return
+  await trx.updateTable('accounts').set({ ...(role !== undefined && { role }), ...(disabled !== undefined && { disabled: disabled ? 1 : 0 }) }).where('id', '=', id).execute()
+}
+
+export async function updatePassword (trx: Transaction<Database>, id: string, passwordHash: string): Promise<void> {
+  await trx.updateTable('accounts').set({ password_hash: passwordHash }).where('id', '=', id).execute()
+}
+
+/** Whether there is an administrator who may act, beside one. */
+export async function findOtherAdmin (trx: Transaction<Database>, id: string): Promise<boolean> {
+  return await trx.selectFrom('accounts').select('id').where('role', '=', 'admin').where('disabled', '=', 0).where('id', '<>', id).limit(1).executeTakeFirst() !== undefined
 }
 
 export async function findAnyAccount (db: Kysely<Database>): Promise<boolean> {

@@ -1,13 +1,15 @@
-import type { Kysely } from 'kysely'
-import { v7 as uuidv7 } from 'uuid'
+import type { Kysely, Transaction } from 'kysely'
+import { v7 as uuidv7, validate as isUuid } from 'uuid'
 import { lockName } from '../database/dialect.js'
 import type { Database } from '../database/tables.js'
 import { ApiError, invalidField } from '../errors.js'
 import { createFactsCache } from '../facts-cache.js'
+import { pageOf, type Page, type PageQuery } from '../page.js'
 import type { Clock } from '../time.js'
-import { findAccount, findAnyAccount, findCredentials, insertAccount } from './account-store.js'
+import { findAccount, findAnyAccount, findOtherAdmin, insertAccount, listAccounts, lockCredentials, updateAccount, type Credentials } from './account-store.js'
 import { checkPassword, type PasswordHasher } from './passwords.js'
 import type { Account, Role, Viewer } from './schema.js'
+import { deleteSessionsOf } from './session-store.js'
 
 export interface NewAccount {
   email: string
@@ -19,15 +21,9 @@ export interface NewAccount {
   mobileNumber?: string
 }
 
-/** Counts failed logins of an account: `reserve` throws 429 when there were too many, `giveBack` forgets one that was right. */
-export interface FailedLogins {
-  reserve (email: string): Promise<() => void>
-}
-
 interface AccountsOptions {
   db: Kysely<Database>
   passwords: PasswordHasher
-  failedLogins: FailedLogins
   now: Clock
   signupOpen: boolean
   /** Outside production the first account signed up is the admin. */
@@ -36,14 +32,14 @@ interface AccountsOptions {
 
 export type Accounts = ReturnType<typeof createAccounts>
 
-/** Who there is, and who somebody is. */
-export function createAccounts ({ db, passwords, failedLogins, now, signupOpen, firstIsAdmin }: AccountsOptions) {
+/** Who there is. How they come in is in sessions.ts. */
+export function createAccounts ({ db, passwords, now, signupOpen, firstIsAdmin }: AccountsOptions) {
   const facts = createFactsCache<Viewer>(async (id) => {
     const account = await findAccount(db, id)
     return account && !account.disabled ? { id: account.id, role: account.role } : undefined
   })
 
-  async function insert (fresh: NewAccount, adminIfFirst: boolean): Promise<Account> {
+  async function insert (fresh: NewAccount, adminIfFirst: boolean, attach?: (trx: Transaction<Database>, made: Credentials) => Promise<void>): Promise<Account> {
     checkPassword(fresh.password)
     if (fresh.dateOfBirth !== undefined) checkDateOfBirth(fresh.dateOfBirth, now())
     const passwordHash = await passwords.hash(fresh.password)
@@ -64,41 +60,52 @@ export function createAccounts ({ db, passwords, failedLogins, now, signupOpen, 
         if (!await findAnyAccount(trx)) account.role = 'admin'
       }
       await insertAccount(trx, account, passwordHash)
+      await attach?.(trx, { account, passwordHash })
     })
     return account
   }
 
   return {
-    /** Makes an account for whoever asks. Throws `signup_closed`, `validation_failed`, `email_taken`, `mobile_number_taken`, `overloaded`. */
-    async signUp (fresh: NewAccount): Promise<Account> {
+    /**
+     * Makes an account for whoever asks; `attach` adds to its transaction what belongs with it. Throws `signup_closed`, `validation_failed`,
+     * `email_taken`, `mobile_number_taken`, `overloaded`.
+     */
+    async signUp (fresh: NewAccount, attach?: (trx: Transaction<Database>, made: Credentials) => Promise<void>): Promise<Account> {
       if (!signupOpen) throw new ApiError('signup_closed')
-      return await insert(fresh, firstIsAdmin)
+      return await insert(fresh, firstIsAdmin, attach)
     },
 
     /** Makes an account as an administrator does, of any role. Throws as {@link signUp} does, but for `signup_closed`. */
     create: (fresh: NewAccount): Promise<Account> => insert(fresh, false),
 
-    /**
-     * The account of an email and its password. `invalid_credentials` for anything wrong, after the same time whether the
-     * email exists or not; `account_disabled` only after the right password; 429 after too many failures of that email.
-     */
-    async logIn (email: string, password: string): Promise<Account> {
-      const giveBack = await failedLogins.reserve(email.toLowerCase())
-      let wrong = false
-      try {
-        const found = await findCredentials(db, email)
-        wrong = !await passwords.matches(password, found?.passwordHash) || found === undefined
-        if (wrong || found === undefined) throw new ApiError('invalid_credentials')
-        if (found.account.disabled) throw new ApiError('account_disabled')
-        return found.account
-      } finally {
-        // A database that is away, or a full queue, is nobody's wrong guess.
-        if (!wrong) giveBack()
-      }
+    /** The account as it is now, or undefined; also for an id that is not well formed. */
+    find: async (id: string): Promise<Account | undefined> => isUuid(id) ? await findAccount(db, id.toLowerCase()) : undefined,
+
+    async list (part: string | undefined, page: PageQuery): Promise<Page<Account>> {
+      const { items, total } = await listAccounts(db, part, page)
+      return pageOf(items, total, page)
     },
 
-    /** The account as it is now, or undefined. */
-    find: (id: string): Promise<Account | undefined> => findAccount(db, id),
+    /**
+     * Gives an account another role, disables it (which ends its sessions for good) or lets it in again. Throws `not_found`, and
+     * `last_admin` where nobody would be left who may do this.
+     */
+    async change (id: string, change: { role?: Role, disabled?: boolean }): Promise<Account> {
+      const changed = await db.transaction().execute(async (trx) => {
+        // Two administrators who demote one another at once must not both succeed.
+        await lockName(trx, 'administrators')
+        const before = (await lockCredentials(trx, id))?.account
+        if (before === undefined) throw new ApiError('not_found')
+        const after = { ...before, ...change }
+        const loses = before.role === 'admin' && !before.disabled && (after.role !== 'admin' || after.disabled)
+        if (loses && !await findOtherAdmin(trx, id)) throw new ApiError('last_admin')
+        await updateAccount(trx, id, change)
+        if (after.disabled) await deleteSessionsOf(trx, id)
+        return after
+      })
+      facts.forget(id)
+      return changed
+    },
 
     /** Id and role of an account that may act, at most a second old; undefined if it is gone or disabled. */
     viewer: (id: string): Promise<Viewer | undefined> => facts.get(id)

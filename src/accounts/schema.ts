@@ -36,6 +36,7 @@ const Role = Type.Unsafe<Role>(Type.String({ enum: [...roles] }))
 
 export const SignupBody = Type.Object({ email: Email, password: Password }, { additionalProperties: false })
 export const NewAccountBody = Type.Object({ email: Email, password: Password, role: Role }, { additionalProperties: false })
+export const AccountPatch = Type.Object({ role: Type.Optional(Role), disabled: Type.Optional(Type.Boolean()) }, { additionalProperties: false })
 export const RegisterBody = Type.Object({
   first_name: line(100, { examples: ['Ada'] }),
   last_name: line(100, { examples: ['Lovelace'] }),
@@ -60,7 +61,8 @@ const tokenFields = {
   access_token: Type.String({ description: 'Send it as `Authorization: Bearer …`.' }),
   token: Type.String({ description: 'The same token, under the name that older clients read.' }),
   token_type: Type.Literal('bearer'),
-  expires_in: Type.Integer({ description: 'Seconds.' })
+  expires_in: Type.Integer({ description: 'Seconds.' }),
+  refresh_token: Type.String({ description: 'Good once: for the next tokens, from `POST /auth/refresh`.' })
 }
 export const AccountReply = Type.Object({
   ...accountFields,
@@ -71,6 +73,7 @@ export const AccountReply = Type.Object({
 })
 export const SignedUpReply = Type.Object({ ...accountFields, ...tokenFields })
 export const RegisteredReply = Type.Object({ ...accountFields, ...nameFields, ...tokenFields })
+export const GrantReply = Type.Object(tokenFields)
 export const LoggedInReply = Type.Object({ ...tokenFields, id: uuid(), email: Type.String(), role: Role, ...nameFields })
 
 export function accountReply (account: Account): Static<typeof AccountReply> {

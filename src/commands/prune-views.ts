@@ -1,5 +1,5 @@
 import { pruneViews } from '../views/view-maintenance.js'
-import { DAY } from '../time.js'
+import { fewestLogDays } from '../config.js'
 import { UsageError, type Command } from './command.js'
 
 export const prune: Command = {
@@ -9,16 +9,11 @@ export const prune: Command = {
   async run ({ config, db, options, onProgress }) {
     const days = Number(options.days)
     if (!Number.isInteger(days) || days < 1 || days > 100_000) throw new UsageError('prune-views needs --days, a whole number of 1 or more')
-    const fewest = fewestDays(config.streamTokenMaxSeconds)
+    const fewest = fewestLogDays(config.streamTokenMaxSeconds)
     if (days < fewest) {
       throw new UsageError(`--days must be ${fewest} or more: a link lives up to STREAM_TOKEN_MAX_SECONDS (${config.streamTokenMaxSeconds}), and its view would be counted again if the row went while it lives`)
     }
     const deleted = await pruneViews(db, days, Date.now(), onProgress)
     return { ok: true, report: { deleted }, lines: [`${deleted} rows deleted.`] }
   }
-}
-
-/** The log is what knows that a link's view was counted, so a row stays as long as a link may live; a day more, for clocks and a long drain. */
-function fewestDays (streamTokenMaxSeconds: number): number {
-  return Math.ceil(streamTokenMaxSeconds * 1000 / DAY) + 1
 }

@@ -16,6 +16,8 @@ export interface Database {
   subscriptions: SubscriptionsTable
   lecture_progress: LectureProgressTable
   jobs: JobsTable
+  sessions: SessionsTable
+  refresh_tokens: RefreshTokensTable
 }
 
 export interface AccountsTable {
@@ -160,4 +162,22 @@ export interface JobsTable {
   run_after: number
   failures: number
   created_at: number
+}
+
+/** One login, from which all its tokens descend: they end with its row. */
+export interface SessionsTable {
+  id: string
+  account_id: string
+  created_at: number
+  /** When the last of its tokens ends. */
+  expires_at: number
+}
+
+export interface RefreshTokensTable {
+  /** SHA-256, base64url: 256 random bits need no slow hash. */
+  token_hash: string
+  session_id: string
+  /** 1 once it was exchanged: who shows it again ends the session. */
+  rotated: number
+  expires_at: number
 }

@@ -6,8 +6,9 @@ import type { Database } from '../database/tables.js'
 import { ApiError } from '../errors.js'
 import type { BlobStore, Draft } from '../storage/blob-store.js'
 import type { Clock } from '../time.js'
-import { findStoredBytes, insertMedia, listOwnedBlobs } from './media-store.js'
+import { insertMedia, listOwnedBlobs } from './media-store.js'
 import type { Prober } from './probe.js'
+import type { Quota } from './quota.js'
 import type { Media, MediaType, Protection, Visibility } from './schema.js'
 
 /** What a media is to be called and who owns it; `type` undefined takes whatever the file is. */
@@ -18,8 +19,8 @@ interface IntakeOptions {
   blobs: BlobStore
   prober: Prober
   now: Clock
+  quota: Quota
   maxUploadBytes: number
-  quotaBytes: number
   /** Queues what is to be made of a new file later on (an encrypted stream, a picture), in the transaction that makes its media. */
   queue (trx: Transaction<Database>, media: Media): Promise<void>
 }
@@ -30,7 +31,7 @@ export type Intake = ReturnType<typeof createIntake>
  * The one way in for media: receive → measure → probe → publish. A draft is on disk until its row is committed; whatever goes
  * wrong on the way removes it.
  */
-export function createIntake ({ db, blobs, prober, now, maxUploadBytes, quotaBytes, queue }: IntakeOptions) {
+export function createIntake ({ db, blobs, prober, now, quota, maxUploadBytes, queue }: IntakeOptions) {
   function describe (description: Description, type: MediaType): Media {
     const createdAt = now()
     return {
@@ -60,13 +61,6 @@ export function createIntake ({ db, blobs, prober, now, maxUploadBytes, quotaByt
     }
   }
 
-  function quotaExceeded (usedBytes: number): ApiError {
-    return new ApiError('quota_exceeded', {
-      detail: `The file does not fit: ${usedBytes} of your ${quotaBytes} bytes are taken.`,
-      extra: { quota_bytes: quotaBytes, used_bytes: usedBytes }
-    })
-  }
-
   function uploadTooLarge (): ApiError {
     return new ApiError('upload_too_large', { detail: `A file may have at most ${maxUploadBytes} bytes.`, extra: { max_bytes: maxUploadBytes } })
   }
@@ -77,9 +71,19 @@ export function createIntake ({ db, blobs, prober, now, maxUploadBytes, quotaByt
      * nothing is left of it then.
      */
     async receive (source: Readable, ownerId: string | undefined): Promise<Draft> {
-      const usedBytes = ownerId === undefined ? 0 : await findStoredBytes(db, ownerId)
-      const leftBytes = quotaBytes - usedBytes
-      return await blobs.receive(source, Math.min(maxUploadBytes, leftBytes), () => leftBytes < maxUploadBytes ? quotaExceeded(usedBytes) : uploadTooLarge())
+      const room = ownerId === undefined ? undefined : await quota.begin(ownerId)
+      let sizeBytes = 0
+      try {
+        const draft = await blobs.receive(source, (bytes) => {
+          room?.take(bytes)
+          sizeBytes += bytes
+          if (sizeBytes > maxUploadBytes) throw uploadTooLarge()
+        })
+        return { ...draft, discard: () => draft.discard().finally(() => room?.release()) }
+      } catch (error) {
+        room?.release()
+        throw error
+      }
     },
 
     /**
@@ -111,12 +115,12 @@ export function createIntake ({ db, blobs, prober, now, maxUploadBytes, quotaByt
         }
         await db.transaction().execute(async (trx) => {
           await lockName(trx, `quota of ${media.ownerId}`)
-          const usedBytes = await findStoredBytes(trx, media.ownerId)
-          if (usedBytes + draft.sizeBytes > quotaBytes) throw quotaExceeded(usedBytes)
+          await quota.require(trx, media.ownerId, draft.sizeBytes)
           await insertMedia(trx, media)
           await queue(trx, media)
           await attach?.(trx, media)
         })
+        quota.stored(media.ownerId, draft.sizeBytes)
         return media
       } catch (error) {
         if (blobName !== undefined) await removeUnlessOwned(blobName)

@@ -171,8 +171,11 @@ export class PackageRunner {
     const cut = () => { bytes.destroy(new Error('the runner stops')) }
     signal.addEventListener('abort', cut)
     if (signal.aborted) cut()
+    let left = maxBytes
     try {
-      return await this.#options.blobs.receive(bytes, maxBytes, () => new Unpackageable('source_inflated', 'What was made of the file grew far larger than the file: it was given up.'))
+      return await this.#options.blobs.receive(bytes, (more) => {
+        if ((left -= more) < 0) throw new Unpackageable('source_inflated', 'What was made of the file grew far larger than the file: it was given up.')
+      })
     } catch (error) {
       // The store leaves its source alone; nobody else would end the thread or program behind it.
       bytes.destroy()

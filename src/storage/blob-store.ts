@@ -20,10 +20,10 @@ export interface StoredItem { kind: 'draft' | 'blob', name: string, sizeBytes: n
 /** Where the bytes of media are kept. Names are random; nothing of a client's is part of a path. */
 export interface BlobStore {
   /**
-   * Writes a stream down as a draft. Throws `storage_full` (507) where there is no room; the draft is then gone. Past `maxBytes` it
-   * calls `tooLarge` for the error to throw.
+   * Writes a stream down as a draft. `admit` is asked for each chunk before it is written, and throws where it is too much. Throws `storage_full`
+   * (507) where there is no room. The draft is gone then.
    */
-  receive (source: Readable, maxBytes: number, tooLarge: () => Error): Promise<Draft>
+  receive (source: Readable, admit: (bytes: number) => void): Promise<Draft>
   /** A handle to read from; the caller closes it. Undefined if there is no such blob. */
   open (name: string): Promise<FileHandle | undefined>
   /** Where a published blob may be read by a program that needs a path. */

@@ -20,7 +20,7 @@ export async function openDiskStore (folder: string): Promise<BlobStore> {
   await mkdir(blobs, { recursive: true })
   const writing = new Set<string>()
 
-  async function receive (source: Readable, maxBytes: number, tooLarge: () => Error): Promise<Draft> {
+  async function receive (source: Readable, admit: (bytes: number) => void): Promise<Draft> {
     const name = randomUUID()
     const path = join(drafts, name)
     writing.add(name)
@@ -34,7 +34,7 @@ export async function openDiskStore (folder: string): Promise<BlobStore> {
     try {
       const file = await open(path, 'wx', 0o640)
       try {
-        const measured = await writeDown(source, file, maxBytes, tooLarge)
+        const measured = await writeDown(source, file, admit)
         await file.sync()
         return {
           path,
@@ -77,7 +77,7 @@ export async function openDiskStore (folder: string): Promise<BlobStore> {
 }
 
 /** Writes in blocks of 1 MiB; size and SHA-256 are taken on the way. */
-async function writeDown (source: Readable, file: FileHandle, maxBytes: number, tooLarge: () => Error): Promise<{ sizeBytes: number, sha256: string }> {
+async function writeDown (source: Readable, file: FileHandle, admit: (bytes: number) => void): Promise<{ sizeBytes: number, sha256: string }> {
   const hash = createHash('sha256')
   let sizeBytes = 0
   let pending: Buffer[] = []
@@ -92,8 +92,8 @@ async function writeDown (source: Readable, file: FileHandle, maxBytes: number, 
   }
   // What is refused halfway is its sender's to end: the next part of a form comes only after this one.
   for await (const chunk of source.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+    admit(chunk.length)
     sizeBytes += chunk.length
-    if (sizeBytes > maxBytes) throw tooLarge()
     hash.update(chunk)
     pending.push(chunk)
     pendingBytes += chunk.length

@@ -2,13 +2,10 @@ import { sql, type Kysely, type Transaction } from 'kysely'
 import { engineOf, lockName } from '../database/dialect.js'
 import type { Database } from '../database/tables.js'
 import { DAY, isoDay, utcDay } from '../time.js'
+import { findLogStart, LOG_STARTS } from './view-store.js'
 
-/** Rows a transaction deletes: some milliseconds of work, so that a running server never waits long. */
-const PRUNE_BATCH = 5000
 /** On SQLite a deletion stops the event loop: a thousand rows are some 7 ms. */
 const DELETE_BATCH = 1000
-/** The first day that the log still holds whole. */
-const LOG_STARTS = 'views.log_starts_on_day'
 
 /** Where the roll-ups of a media disagreed with its log: what they said, and what the log says. */
 export interface Difference { media_id: string, what: string, rolled_up: number, logged: number }
@@ -26,11 +23,12 @@ export async function pruneViews (db: Kysely<Database>, days: number, now: numbe
   const { total } = await db.selectFrom('views').select((select) => select.fn.countAll<number>().as('total')).where('viewed_at', '<', firstDay * DAY).executeTakeFirstOrThrow()
   let deleted = 0
   while (true) {
-    const oldest = db.selectFrom('views').select('id').where('viewed_at', '<', firstDay * DAY).orderBy('viewed_at').limit(PRUNE_BATCH)
+    const oldest = db.selectFrom('views').select('id').where('viewed_at', '<', firstDay * DAY).orderBy('viewed_at').limit(DELETE_BATCH)
     const { numDeletedRows } = await db.deleteFrom('views').where('id', 'in', oldest).executeTakeFirst()
     deleted += Number(numDeletedRows)
     onProgress(deleted, total)
-    if (Number(numDeletedRows) < PRUNE_BATCH) return deleted
+    if (Number(numDeletedRows) < DELETE_BATCH) return deleted
+    await new Promise((resolve) => { setImmediate(resolve) })
   }
 }
 
@@ -72,11 +70,6 @@ export async function deleteViewsOf (db: Kysely<Database>, mediaId: string): Pro
     last = Number((await db.deleteFrom('view_viewers').where('media_id', '=', mediaId).where('address_key', 'in', some).executeTakeFirst()).numDeletedRows)
     await new Promise((resolve) => { setImmediate(resolve) })
   }
-}
-
-async function findLogStart (db: Kysely<Database>): Promise<number> {
-  const row = await db.selectFrom('server_facts').select('value').where('name', '=', LOG_STARTS).executeTakeFirst()
-  return Number(row?.value ?? 0)
 }
 
 /** Written before the first row goes: a prune that is cut leaves a day half deleted, and no recount may take it for whole. */

@@ -2,7 +2,10 @@ import type { Kysely, Transaction } from 'kysely'
 import { engineOf } from '../database/dialect.js'
 import type { Database } from '../database/tables.js'
 import type { PageQuery } from '../page.js'
-import { utcDay } from '../time.js'
+import { DAY, utcDay } from '../time.js'
+
+/** The fact that says which is the first day that the log still holds whole. */
+export const LOG_STARTS = 'views.log_starts_on_day'
 
 /** A view, as it stands in the log. */
 export interface View {
@@ -71,11 +74,27 @@ export async function findViewStamp (db: Kysely<Database>, mediaId: string): Pro
   return row && { totalViews: row.total_views, revision: row.revision }
 }
 
-/** A page of the log of a media, newest first, and how many rows the log still holds of it. */
+/** The first day that the log still holds whole. */
+export async function findLogStart (db: Kysely<Database>): Promise<number> {
+  const row = await db.selectFrom('server_facts').select('value').where('name', '=', LOG_STARTS).executeTakeFirst()
+  return Number(row?.value ?? 0)
+}
+
+/**
+ * A page of the log of a media, newest first, and how many rows the log still holds of it. What goes before a page is skipped by the days'
+ * figures: no more than one day of the log is read, however long it is.
+ */
 export async function listViews (db: Kysely<Database>, mediaId: string, { page, size }: PageQuery): Promise<{ items: View[], total: number }> {
+  const firstDay = await findLogStart(db)
+  const days = await db.selectFrom('view_days').select(['day', 'views']).where('media_id', '=', mediaId).where('day', '>=', firstDay).orderBy('day', 'desc').execute()
+  const total = days.reduce((sum, { views }) => sum + views, 0)
+  let skip = (page - 1) * size
+  while (days[0] !== undefined && skip >= days[0].views) skip -= days.shift()!.views
+  const [newest] = days
+  if (newest === undefined) return { items: [], total }
   const rows = await db.selectFrom('views').selectAll().where('media_id', '=', mediaId)
-    .orderBy('viewed_at', 'desc').orderBy('id', 'desc').limit(size).offset((page - 1) * size).execute()
-  const { total } = await db.selectFrom('views').select((select) => select.fn.countAll<number>().as('total')).where('media_id', '=', mediaId).executeTakeFirstOrThrow()
+    .where('viewed_at', '<', (newest.day + 1) * DAY).where('viewed_at', '>=', firstDay * DAY)
+    .orderBy('viewed_at', 'desc').orderBy('id', 'desc').limit(size).offset(skip).execute()
   const items = rows.map((row) => ({
     mediaId: row.media_id,
     linkId: row.link_id,

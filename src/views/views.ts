@@ -9,6 +9,7 @@ import { isoDay, utcDay, type Clock } from '../time.js'
 import type { AnswerCache } from './answer-cache.js'
 import { findViewCounts, findViewFigures, findViewStamp, listViews, type View, type ViewCounts, type ViewFigures, type ViewOutcome } from './view-store.js'
 import type { ViewWriter } from './view-writer.js'
+import type { ViewerNames } from './viewer-names.js'
 
 export type { ViewCounts }
 
@@ -27,7 +28,7 @@ const STREAM_WAITS_MS = 500
 export type Views = ReturnType<typeof createViews>
 
 /** Who watched what, and how often. */
-export function createViews ({ db, writer, cache, cacheSeconds, now }: { db: Kysely<Database>, writer: ViewWriter, cache: AnswerCache, cacheSeconds: number, now: Clock }) {
+export function createViews ({ db, writer, names, cache, cacheSeconds, now }: { db: Kysely<Database>, writer: ViewWriter, names: ViewerNames, cache: AnswerCache, cacheSeconds: number, now: Clock }) {
   async function compute (mediaId: string, days: number, today: number): Promise<{ answer: Analytics, figures: ViewFigures }> {
     const figures = await findViewFigures(db, mediaId, Math.min(today - days + 1, today - RECENT_DAYS + 1))
     if (figures === undefined) throw new ApiError('not_found')
@@ -50,8 +51,7 @@ export function createViews ({ db, writer, cache, cacheSeconds, now }: { db: Kys
     const view: View = {
       mediaId,
       linkId,
-      address: onlooker.address,
-      addressKey: addressKey(onlooker.address),
+      ...names.of(onlooker.address),
       accountId: onlooker.accountId,
       userAgent: onlooker.userAgent === undefined ? null : cleanText(onlooker.userAgent),
       viewedAt

@@ -85,7 +85,7 @@ t.test('accounts', async (t) => {
     t.equal(signedUp.statusCode, 201)
     t.ok(signedUp.headers.location)
     const account = signedUp.json<Record<string, unknown>>()
-    t.same(Object.keys(account).sort(), ['access_token', 'created_at', 'email', 'expires_in', 'id', 'role', 'token', 'token_type'])
+    t.same(Object.keys(account).sort(), ['access_token', 'created_at', 'email', 'expires_in', 'id', 'refresh_token', 'role', 'token', 'token_type'])
     t.match(account, { role: 'instructor', token_type: 'bearer', expires_in: 1800, id: /^[0-9a-f]{8}-[0-9a-f]{4}-7/, created_at: /^\d{4}-\d\d-\d\dT[\d:.]+Z$/ })
     t.equal(account.token, account.access_token)
     for (const role of ['student', 'INSTRUCTOR', 'Student']) {
@@ -172,7 +172,7 @@ t.test('accounts', async (t) => {
     t.match(part(student.token, 0), { alg: 'HS256' })
     const claims = part(student.token, 1)
     t.match(claims, { sub: student.id, role: 'student', iss: String, aud: String, jti: /./ })
-    t.same(Object.keys(claims).sort(), ['aud', 'exp', 'iat', 'iss', 'jti', 'role', 'sub'])
+    t.same(Object.keys(claims).sort(), ['aud', 'exp', 'iat', 'iss', 'jti', 'role', 'sid', 'sub'])
     t.equal(Number(claims.exp) - Number(claims.iat), 1800)
     t.not(part(again, 1).jti, claims.jti)
   })

@@ -15,6 +15,8 @@ const notLine = [...notText, '', '  \t ', 'a\0b', 'a\nb', 'a\u0007b', 'a\u0085b'
 const bodies = (mediaId: string): Array<{ method: Method, url: string, good: object, required: string[], bad: Record<string, unknown[]> }> => [
   { method: 'POST', url: '/auth/signup', good: { email: 'x@example.org', password }, required: ['email', 'password'], bad: { email: [...notLine, 'plain', `${'x'.repeat(256)}@b.org`], password: [...notLine, 'short', 'x'.repeat(73)] } },
   { method: 'POST', url: '/auth/login', good: { email: 'x@example.org', password }, required: ['email', 'password'], bad: { email: [...notLine, 'x'.repeat(257)], password: [...notLine, 'x'.repeat(1025)] } },
+  { method: 'POST', url: '/auth/refresh', good: { refresh_token: 'unknown' }, required: ['refresh_token'], bad: { refresh_token: [...notLine, 'x'.repeat(1025)] } },
+  { method: 'POST', url: '/auth/password', good: { current_password: 'no password of theirs', new_password: password }, required: ['current_password', 'new_password'], bad: { current_password: [...notLine, 'x'.repeat(1025)], new_password: [...notLine, 'short', 'x'.repeat(73)] } },
   { method: 'POST', url: '/users', good: { email: 'x@example.org', password, role: 'student' }, required: ['email', 'password', 'role'], bad: { email: [...notLine, 'plain'], password: [...notLine, 'short'], role: [...notLine, 'Student'] } },
   {
     method: 'POST',
@@ -175,7 +177,7 @@ t.test('bad input', async (t) => {
 
   t.test('a wrong method is 405 with Allow, an unknown address 404', async (t) => {
     for (const [method, url, allow] of [
-      ['DELETE', '/', 'GET, HEAD'], ['GET', '/auth/signup', 'POST'], ['PATCH', '/api/v1/auth/login/', 'POST'], ['POST', '/auth/me', 'GET, HEAD'], ['GET', '/users', 'POST'], ['PUT', '/media', 'GET, HEAD, POST'],
+      ['DELETE', '/', 'GET, HEAD'], ['GET', '/auth/signup', 'POST'], ['PATCH', '/api/v1/auth/login/', 'POST'], ['POST', '/auth/me', 'GET, HEAD'], ['DELETE', '/users', 'GET, HEAD, POST'], ['PUT', '/media', 'GET, HEAD, POST'],
       ['POST', `/media/${id}`, 'DELETE, GET, HEAD, PATCH'], ['POST', `/media/${id}/stream-url`, 'DELETE, GET, HEAD'], ['POST', `/media/${id}/stream`, 'GET, HEAD'], ['GET', `/media/${id}/view`, 'POST'], ['DELETE', `/media/media/${id}/analytics/`, 'GET, HEAD'], ['PUT', '/health', 'GET, HEAD']
     ] as Array<[Method, string, string]>) {
       const reply = await send(method, url)

@@ -1,5 +1,8 @@
+import { readdir, stat } from 'node:fs/promises'
+import { join } from 'node:path'
 import t from 'tap'
 import { ConfigError, loadConfig, type Config } from '../../src/config.js'
+import { loadSecrets } from '../../src/secrets.js'
 
 const secret = 'x'.repeat(32)
 
@@ -79,6 +82,11 @@ const bad: Record<string, string[]> = {
   ACCESS_TOKEN_ALGORITHM: ['none', 'HS512', 'RS256', 'hs256'],
   STREAM_TOKEN_EXPIRE_SECONDS: ['0', '86401'],
   STREAM_TOKEN_MAX_SECONDS: ['0', '599'],
+  REFRESH_TOKEN_EXPIRE_DAYS: ['0', '1.5', '3651'],
+  VIEW_ADDRESSES: ['none', 'Full'],
+  VIEW_RETENTION_DAYS: ['-1', '1', 'x'],
+  MAX_STREAMS: ['-1', 'many'],
+  SHUTDOWN_DELAY_SECONDS: ['31', '-1'],
   SIGNUP: ['yes', 'Open'],
   LOG_LEVEL: ['verbose', '5'],
   SECRET_KEY: ['short', 'x'.repeat(31)],
@@ -107,4 +115,13 @@ t.test('the configuration cannot be changed afterwards', async (t) => {
   const config = loadConfig({})
   t.throws(() => { config.port = 1 }, TypeError)
   t.throws(() => { config.limitsPerMinute.view = 1 }, TypeError)
+})
+
+t.test('a kept secret that was cut is refused (bug: an emptied secret.key became the key of everything), a good one is made once and kept', async (t) => {
+  const dataDir = t.testdir({ cut: { 'secret.key': 'too short\n' }, empty: { 'secret.key': '' } })
+  for (const folder of ['cut', 'empty']) t.throws(() => loadSecrets({ secretKey: undefined, secretKeysPrevious: [], dataDir: join(dataDir, folder) }), /secret\.key holds no secret of 32 characters/, folder)
+  const made = () => loadSecrets({ secretKey: undefined, secretKeysPrevious: [], dataDir: join(dataDir, 'fresh') }).keyring('jwt').current.key
+  t.same(made(), made())
+  t.equal((await stat(join(dataDir, 'fresh', 'secret.key'))).mode & 0o777, 0o600)
+  t.same(await readdir(join(dataDir, 'fresh')), ['secret.key'], 'and no draft of it')
 })

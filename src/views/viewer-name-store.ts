@@ -1,0 +1,141 @@
+import { sql, type Kysely, type Transaction } from 'kysely'
+import { randomBytes } from 'node:crypto'
+import { engineOf, lockName } from '../database/dialect.js'
+import type { Database } from '../database/tables.js'
+import { seal, unseal } from '../sealed.js'
+import type { Keyring } from '../secrets.js'
+import { anonymousKey, createViewerNames, ERASED, type AddressMode, type ViewerNames } from './viewer-names.js'
+import type { OnProgress } from './view-maintenance.js'
+
+/** The secret that viewers are named by: random, made once, sealed, so that it outlives a rotation of SECRET_KEY. */
+const SECRET = 'views.address_secret'
+/** The mode that all rows are in. */
+const MODE = 'views.addresses'
+const SECRET_BYTES = 32
+const BATCH = 1000
+const strictness: Record<AddressMode, number> = { full: 0, truncated: 1, hashed: 2 }
+
+interface NamesOptions {
+  db: Kysely<Database>
+  mode: AddressMode
+  keys (): Keyring
+  /** Told when the secret can't be opened any more, and a new one is made: who was seen before is a new viewer then. */
+  onLost (): void
+  /** Told while rows that a less strict mode has written are rewritten. */
+  onProgress?: OnProgress
+}
+
+/**
+ * The names of viewers in a mode, after all that the database holds was brought to it: a stricter one rewrites the log and the sets of viewers,
+ * exactly; a less strict one changes nothing that is written. From the first mode that is not `full` on, viewers are told apart by keyed hashes, for
+ * ever, so that no later change counts anyone twice. No other process may write views in another mode meanwhile.
+ */
+export async function openViewerNames ({ db, mode, keys, onLost, onProgress = () => {} }: NamesOptions): Promise<ViewerNames> {
+  const names = createViewerNames(mode, await openSecret(db, keys, mode !== 'full', onLost))
+  const before = await findFact(db, MODE) as AddressMode | undefined ?? 'full'
+  if (before === mode) return names
+  if (strictness[mode] > strictness[before]) {
+    await renameViewers(db, names)
+    await renameInLog(db, names, onProgress)
+  }
+  await writeFact(db, MODE, mode)
+  return names
+}
+
+/** The names that a database's viewers have, for one who looks for an address and writes none. `onLost` throws. */
+export async function findViewerNames (db: Kysely<Database>, keys: () => Keyring, onLost: () => never): Promise<ViewerNames> {
+  return createViewerNames('full', await openSecret(db, keys, false, onLost))
+}
+
+/**
+ * Makes a viewer nobody: their log rows lose address, account and user agent, and what counted them once goes on counting them once, under a
+ * name that is made from nothing. Counts stay, also in a recount. Safe beside a running server. Answers how many media and log rows it was.
+ */
+export async function eraseViewer (db: Kysely<Database>, addressKeys: string[], onProgress: OnProgress = () => {}): Promise<{ media: number, rows: number }> {
+  const seen = await db.selectFrom('view_viewers').selectAll().where('address_key', 'in', addressKeys).orderBy('media_id').execute()
+  let rows = 0
+  for (const [index, { media_id: mediaId, address_key: key }] of seen.entries()) {
+    rows += await db.transaction().execute(async (trx) => {
+      // The order of every writer of views: the totals first.
+      await trx.selectFrom('view_totals').select('media_id').where('media_id', '=', mediaId).$if(engineOf(trx) === 'postgres', (query) => query.forUpdate()).execute()
+      const nobody = anonymousKey(randomBytes(SECRET_BYTES))
+      await trx.updateTable('view_viewers').set({ address_key: nobody }).where('media_id', '=', mediaId).where('address_key', '=', key).execute()
+      const { numUpdatedRows } = await trx.updateTable('views').set({ address: ERASED, address_key: nobody, account_id: null, user_agent: null })
+        .where('media_id', '=', mediaId).where('address_key', '=', key).executeTakeFirst()
+      return Number(numUpdatedRows)
+    })
+    onProgress(index + 1, seen.length)
+  }
+  return { media: new Set(seen.map((row) => row.media_id)).size, rows }
+}
+
+async function openSecret (db: Kysely<Database>, keys: () => Keyring, wanted: boolean, onLost: () => void): Promise<Buffer | undefined> {
+  const found = await findFact(db, SECRET)
+  if (found === undefined && !wanted) return undefined
+  const ring = keys()
+  return await db.transaction().execute(async (trx) => {
+    await lockName(trx, SECRET)
+    const stored = await findFact(trx, SECRET)
+    let secret: Buffer | undefined
+    if (stored !== undefined) {
+      try {
+        secret = unseal(stored, SECRET, ring)
+      } catch {
+        onLost()
+      }
+    }
+    if (secret !== undefined && stored!.startsWith(`${ring.current.id}.`)) return secret
+    secret ??= randomBytes(SECRET_BYTES)
+    await writeFact(trx, SECRET, seal(secret, SECRET, ring))
+    return secret
+  })
+}
+
+/** Two names of one viewer become one: then they are counted once. */
+async function renameViewers (db: Kysely<Database>, names: ViewerNames): Promise<void> {
+  for (let last = BATCH; last === BATCH;) {
+    last = await db.transaction().execute(async (trx) => {
+      await lockName(trx, MODE)
+      const some = await trx.selectFrom('view_viewers').selectAll().where('address_key', 'not like', '#%').limit(BATCH).execute()
+      for (const mediaId of [...new Set(some.map((row) => row.media_id))].sort()) {
+        await renameViewersOf(trx, mediaId, some.filter((row) => row.media_id === mediaId).map((row) => row.address_key), names)
+      }
+      return some.length
+    })
+  }
+}
+
+async function renameViewersOf (trx: Transaction<Database>, mediaId: string, before: string[], names: ViewerNames): Promise<void> {
+  await trx.deleteFrom('view_viewers').where('media_id', '=', mediaId).where('address_key', 'in', before).execute()
+  const renamed = before.map((addressKey) => ({ media_id: mediaId, address_key: names.rename({ address: '', addressKey }).addressKey }))
+  const { numInsertedOrUpdatedRows } = await trx.insertInto('view_viewers').values(renamed).onConflict((conflict) => conflict.doNothing()).executeTakeFirst()
+  const twice = before.length - Number(numInsertedOrUpdatedRows)
+  if (twice === 0) return
+  await trx.updateTable('view_totals').set((set) => ({ unique_viewers: set('unique_viewers', '-', twice), revision: set('revision', '+', 1) })).where('media_id', '=', mediaId).execute()
+}
+
+async function renameInLog (db: Kysely<Database>, names: ViewerNames, onProgress: OnProgress): Promise<void> {
+  const { newest } = await db.selectFrom('views').select((select) => select.fn.max<number | null>('id').as('newest')).executeTakeFirstOrThrow()
+  for (let last: number | undefined = 0; last !== undefined;) {
+    last = await db.transaction().execute(async (trx) => {
+      await lockName(trx, MODE)
+      const some = await trx.selectFrom('views').select(['id', 'address', 'address_key']).where('id', '>', last!).orderBy('id').limit(BATCH).execute()
+      const renamed = some.map((row) => ({ row, name: names.rename({ address: row.address, addressKey: row.address_key }) }))
+        .filter(({ row, name }) => name.address !== row.address || name.addressKey !== row.address_key)
+      if (renamed.length > 0) {
+        const values = sql.join(renamed.map(({ row, name }) => sql`(cast(${row.id} as bigint), ${name.address}, ${name.addressKey})`))
+        await sql`update views set address = renamed.column2, address_key = renamed.column3 from (values ${values}) as renamed where views.id = renamed.column1`.execute(trx)
+      }
+      return some.at(-1)?.id
+    })
+    onProgress(last ?? newest ?? 0, newest ?? 0)
+  }
+}
+
+async function findFact (db: Kysely<Database>, name: string): Promise<string | undefined> {
+  return (await db.selectFrom('server_facts').select('value').where('name', '=', name).executeTakeFirst())?.value
+}
+
+async function writeFact (db: Kysely<Database>, name: string, value: string): Promise<void> {
+  await db.insertInto('server_facts').values({ name, value }).onConflict((conflict) => conflict.column('name').doUpdateSet({ value })).execute()
+}
