@@ -12,7 +12,10 @@ const SECRET = 'views.address_secret'
 /** The mode that all rows are in. */
 const MODE = 'views.addresses'
 const SECRET_BYTES = 32
-const BATCH = 1000
+/** Below SQLite's 32,766 parameters at three a row. */
+const BATCH = 5000
+/** Before all ids there are. */
+const NO_MEDIA = '00000000-0000-0000-0000-000000000000'
 const strictness: Record<AddressMode, number> = { full: 0, truncated: 1, hashed: 2 }
 
 interface NamesOptions {
@@ -93,14 +96,18 @@ async function openSecret (db: Kysely<Database>, keys: () => Keyring, wanted: bo
 
 /** Two names of one viewer become one: then they are counted once. */
 async function renameViewers (db: Kysely<Database>, names: ViewerNames): Promise<void> {
-  for (let last = BATCH; last === BATCH;) {
-    last = await db.transaction().execute(async (trx) => {
+  let last: { media_id: string, address_key: string } | undefined = { media_id: NO_MEDIA, address_key: '' }
+  while (last !== undefined) {
+    const { media_id: mediaId, address_key: key }: { media_id: string, address_key: string } = last
+    last = await db.transaction().execute(async (trx): Promise<typeof last> => {
       await lockName(trx, MODE)
-      const some = await trx.selectFrom('view_viewers').selectAll().where('address_key', 'not like', '#%').limit(BATCH).execute()
-      for (const mediaId of [...new Set(some.map((row) => row.media_id))].sort()) {
-        await renameViewersOf(trx, mediaId, some.filter((row) => row.media_id === mediaId).map((row) => row.address_key), names)
+      const some = await trx.selectFrom('view_viewers').selectAll().where('address_key', 'not like', '#%')
+        .where(({ eb, refTuple, tuple }) => eb(refTuple('media_id', 'address_key'), '>', tuple(mediaId, key)))
+        .orderBy('media_id').orderBy('address_key').limit(BATCH).execute()
+      for (const id of new Set(some.map((row) => row.media_id))) {
+        await renameViewersOf(trx, id, some.filter((row) => row.media_id === id).map((row) => row.address_key), names)
       }
-      return some.length
+      return some.at(-1)
     })
   }
 }
