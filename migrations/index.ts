@@ -2,6 +2,7 @@ import type { Migration } from 'kysely'
 import * as accountsMediaViews from './001-accounts-media-views.js'
 import * as courses from './002-courses.js'
 import * as protection from './003-protection.js'
+import * as jobAttempts from './004-job-attempts.js'
 import * as sessions from './006-sessions.js'
 
 /** All migrations by name, in order. A released one is never edited. */
@@ -9,5 +10,6 @@ export const migrations: Record<string, Migration> = {
   '001-accounts-media-views': accountsMediaViews,
   '002-courses': courses,
   '003-protection': protection,
+  '004-job-attempts': jobAttempts,
   '006-sessions': sessions
 }

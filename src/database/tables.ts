@@ -161,6 +161,8 @@ export interface JobsTable {
   /** Not to be claimed before: what is claimed is put off by a lease, which its process renews. */
   run_after: number
   failures: number
+  /** How often it was begun and not ended: what was cut off by the end of its process. */
+  attempts: Generated<number>
   created_at: number
 }
 

@@ -33,7 +33,7 @@ function run (args: string[], limitMs: number): Readable {
   child.stderr.setEncoding('utf8').on('data', (text: string) => { if (said.length < 2000) said += text })
   child.stdout.pipe(output, { end: false })
   child.on('error', (error) => output.destroy(error))
-  child.on('close', (code) => { if (code === 0) output.end(); else output.destroy(new FileFault(said)) })
+  child.on('close', (code) => { if (code === 0) output.end(); else output.destroy(new FileFault('damaged', said)) })
   output.on('close', () => child.kill('SIGKILL'))
   return output
 }

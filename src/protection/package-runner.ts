@@ -9,15 +9,19 @@ import type { BlobStore, Draft } from '../storage/blob-store.js'
 import { MINUTE, SECOND, type Clock } from '../time.js'
 import { newContentKey, sealContentKey } from './content-keys.js'
 import { hasFfmpeg, takePicture, transcode } from './ffmpeg.js'
-import { claimJob, deleteJob, updateAllJobs, updateJob, type Job } from './job-store.js'
-import { FileFault } from './file-fault.js'
+import { claimJob, deleteJob, updateAllJobs, updateAttempts, updateJob, type Job } from './job-store.js'
 import { packageFile } from './packager.js'
+import { copyable, ofFile, problemOf, Unpackageable } from './unpackageable.js'
 
 const LEASE_MS = 30 * SECOND
 const RENEW_EVERY_MS = 10 * SECOND
 const LOOK_EVERY_MS = SECOND
 /** What is not the file's fault (a full disk, a lost database) is tried again after growing delays. */
 const RETRY_AFTER_MS = [5 * SECOND, 30 * SECOND, 2 * MINUTE, 10 * MINUTE]
+/** A file that ended its process so often (out of memory, say) waits for its lease after a restart, like those of other processes. */
+const HASTY_ATTEMPTS = 3
+/** More restarts than that during one file are the file's doing. */
+const MAX_ATTEMPTS = 25
 /** Software H.264 at its fastest useful setting keeps up with 720p on two cores; more is left for larger pictures. */
 const MIN_TRANSCODE_MS = 10 * MINUTE
 const TRANSCODE_FACTOR = 6
@@ -28,19 +32,6 @@ const POSTER_LIMIT_MS = MINUTE
 const PACKAGE_FACTOR = 2
 const TRANSCODED_FACTOR = 8
 const MIN_MADE_BYTES = 256 * 1024 * 1024
-/** Packaged as they are; MediaInfo's names of what MPEG-TS and every player of HLS know. */
-const VIDEO_CODECS = ['h264']
-const AUDIO_CODECS = ['aac', 'mp3']
-
-/** A failure that trying again does not mend. */
-class Unpackageable extends Error {
-  readonly code: string
-  constructor (code: string, message: string, cause?: unknown) {
-    super(message, { cause })
-    this.code = code
-  }
-}
-
 interface RunnerOptions {
   db: Kysely<Database>
   blobs: BlobStore
@@ -67,7 +58,7 @@ export class PackageRunner {
   }
 
   async start (alone: boolean): Promise<void> {
-    if (alone) await updateAllJobs(this.#options.db, this.#options.now())
+    if (alone) await updateAllJobs(this.#options.db, this.#options.now(), HASTY_ATTEMPTS)
     if (this.#stopping.signal.aborted) return
     this.#timer = setInterval(() => { this.#running ??= this.#work().finally(() => { this.#running = undefined }) }, LOOK_EVERY_MS)
     this.#timer.unref()
@@ -98,12 +89,14 @@ export class PackageRunner {
     const { db, library, now, onError } = this.#options
     const renewal = setInterval(() => { updateJob(db, job, now() + LEASE_MS).catch(() => {}) }, RENEW_EVERY_MS)
     try {
+      if (await updateAttempts(db, job, 1) > MAX_ATTEMPTS) throw new Unpackageable('packaging_failed')
       const media = await library.findNow(job.mediaId)
       if (media?.status === 'processing') await this.#package(media)
       if (media?.type === 'video' && media.posterBlob === null && this.#mayUseFfmpeg() && !this.#stopping.signal.aborted) await this.#takePoster(media).catch((error: unknown) => onError(error, media.id))
       await db.transaction().execute((trx) => deleteJob(trx, job.mediaId))
     } catch (error) {
       if (this.#stopping.signal.aborted) {
+        await updateAttempts(db, job, -1)
         await updateJob(db, job, now())
         return
       }
@@ -119,13 +112,12 @@ export class PackageRunner {
     const { db, blobs, keys } = this.#options
     const source = await this.#playableSource(media)
     const contentKey = newContentKey()
-    const packaging = packageFile({ path: source.path, contentKey, durationMs: media.durationMs }, (progress) => {
-      updatePackaging(db, media.id, { progress }).catch(() => {})
-    })
-    const draft = await this.#receive(packaging.bytes, PACKAGE_FACTOR * media.sizeBytes! + MIN_MADE_BYTES).finally(() => source.discard())
+    const draft = blobs.reserve()
     try {
-      const segments = await packaging.segments
-      if (segments.length === 0) throw new Unpackageable('source_has_no_media', 'The file holds no pictures and no sound.')
+      const order = { path: source.path, target: draft.path, maxBytes: PACKAGE_FACTOR * media.sizeBytes! + MIN_MADE_BYTES, contentKey, durationMs: media.durationMs }
+      const segments = await packageFile(order, this.#stopping.signal, reportTo((progress) => updatePackaging(db, media.id, { progress })))
+        .catch((error: unknown) => { throw ofFile(error) }).finally(() => source.discard())
+      if (segments.length === 0) throw new Unpackageable('source_has_no_media')
       const blobName = await draft.publish()
       const kept = await updatePackaging(db, media.id, { packaged: { blobName, index: JSON.stringify(segments), contentKey: sealContentKey(contentKey, media.id, keys) } })
       if (!kept) await blobs.remove(blobName)
@@ -138,13 +130,11 @@ export class PackageRunner {
   async #playableSource (media: Media): Promise<{ path: string, discard (): Promise<void> }> {
     const { blobs } = this.#options
     const path = blobs.pathOf(media.blobName!)
-    const unsupported = unsupportedCodecs(media)
-    if (unsupported.length === 0) return { path, discard: async () => {} }
-    if (!this.#mayUseFfmpeg()) {
-      throw new Unpackageable('source_codec_unsupported', `The file holds ${unsupported.join(' and ')}. An encrypted stream takes H.264 video and AAC or MP3 sound; for others this server needs ffmpeg, which is not installed.`)
-    }
+    const problem = problemOf(media)
+    if (problem === undefined) return { path, discard: async () => {} }
+    if (!this.#mayUseFfmpeg()) throw problem
     const limitMs = Math.min(MAX_TRANSCODE_MS, MIN_TRANSCODE_MS + TRANSCODE_FACTOR * (media.durationMs ?? 0))
-    return await this.#receive(transcode(path, media.codecs, limitMs), TRANSCODED_FACTOR * media.sizeBytes! + MIN_MADE_BYTES)
+    return await this.#receive(transcode(path, copyable(media), limitMs), TRANSCODED_FACTOR * media.sizeBytes! + MIN_MADE_BYTES)
   }
 
   #mayUseFfmpeg (): boolean {
@@ -174,12 +164,12 @@ export class PackageRunner {
     let left = maxBytes
     try {
       return await this.#options.blobs.receive(bytes, (more) => {
-        if ((left -= more) < 0) throw new Unpackageable('source_inflated', 'What was made of the file grew far larger than the file: it was given up.')
+        if ((left -= more) < 0) throw new Unpackageable('source_inflated')
       })
     } catch (error) {
       // The store leaves its source alone; nobody else would end the thread or program behind it.
       bytes.destroy()
-      throw error instanceof FileFault ? new Unpackageable('source_damaged', 'The file is damaged: it could not be read to its end.', error) : error
+      throw ofFile(error)
     } finally {
       signal.removeEventListener('abort', cut)
     }
@@ -189,19 +179,22 @@ export class PackageRunner {
     const { db, now } = this.#options
     const delay = RETRY_AFTER_MS[job.failures]
     if (!(error instanceof Unpackageable) && delay !== undefined) {
+      await updateAttempts(db, job, -1)
       await updateJob(db, { ...job, failures: job.failures + 1 }, now() + delay)
       return
     }
-    const reason = error instanceof Unpackageable ? { code: error.code, message: error.message } : { code: 'packaging_failed', message: 'The file could not be packaged.' }
+    const { code, message } = error instanceof Unpackageable ? error : new Unpackageable('packaging_failed')
     await db.transaction().execute(async (trx) => {
-      await updatePackaging(trx, job.mediaId, { error: reason })
+      await updatePackaging(trx, job.mediaId, { error: { code, message } })
       await deleteJob(trx, job.mediaId)
     })
   }
 }
 
-/** The codecs of a media that an encrypted stream does not take; a video without H.264 has none that counts. */
-function unsupportedCodecs ({ codecs, type }: Media): string[] {
-  const unknown = codecs.filter((codec) => !VIDEO_CODECS.includes(codec) && !AUDIO_CODECS.includes(codec))
-  return unknown.length === 0 && type === 'video' && !codecs.some((codec) => VIDEO_CODECS.includes(codec)) ? ['no video it knows'] : unknown
+/** Writes down percents that are more than the last. That one is lost does not matter. */
+function reportTo (write: (percent: number) => Promise<unknown>): (percent: number) => void {
+  let last = 0
+  return (percent) => {
+    if (percent > last) write(last = percent).catch(() => {})
+  }
 }

@@ -1,82 +1,183 @@
-import {
-  ALL_FORMATS, BufferTarget, EncodedAudioPacketSource, EncodedPacketSink, EncodedVideoPacketSource, FilePathSource, HlsOutputFormat, Input,
-  MpegTsOutputFormat, Output, PathedTarget, type InputAudioTrack, type InputVideoTrack
-} from 'mediabunny'
-import { createCipheriv } from 'node:crypto'
+import { ALL_FORMATS, EncodedPacketSink, FilePathSource, Input, UnsupportedInputFormatError, type InputAudioTrack, type InputVideoTrack } from 'mediabunny'
+import { createCipheriv, type Cipher } from 'node:crypto'
+import { closeSync, openSync, writeSync } from 'node:fs'
 import { parentPort, workerData } from 'node:worker_threads'
-import type { PackageMessage, PackageOrder } from './packager.js'
-import { nameBothTracks } from './transport-stream.js'
+import { withDecodeTimes } from './decode-times.js'
+import { asTheyAre, toAdts, toAnnexB, type Framing } from './elementary-stream.js'
+import type { FileFaultKind } from './file-fault.js'
+import type { PackageMessage, PackageOrder, SegmentFacts } from './packager.js'
+import { TransportStream, type Frame, type Program } from './transport-stream.js'
 
-/** HLS authoring practice (RFC 8216, section 6.2.1 leaves it open): long enough to be cheap, short enough to seek. */
-const TARGET_SECONDS = 6
-const PIECE_BYTES = 64 * 1024
-const { path, contentKey, durationMs } = workerData as PackageOrder
+/** A little less than the six seconds that are meant (RFC 8216 leaves it open): key frames every 1.999 s must not make eight of them. */
+const SEGMENT_SECONDS = 5.5
+/** Without a key frame a segment ends here: a player loads it whole. */
+const MAX_SEGMENT_SECONDS = 60
+/** Times in a stream begin at 10 s, as usual: there is room before for sound and decoding that come early. */
+const FIRST_TIME = 900_000
+const TICKS = 90_000
+/** A quarter of a megabyte at a time. */
+const CHUNK_PACKETS = 1392
+/** Half of mediabunny's default: a file is read once, from its start to its end. */
+const CACHE_BYTES = 4 * 1024 * 1024
+/** A file with less than that of what its header says is damaged or cut off; the header may be a little wrong, and count tracks that are left out. */
+const MIN_PART = 0.9
+/** 4K at its best has pictures of 4 MB; what claims more would take the memory of all. */
+const MAX_FRAME_BYTES = 32 * 1024 * 1024
 
-/** Packets wait here until the other side took the last segment, so that memory does not grow with the file: mediabunny waits for no segment. */
-let room = Promise.resolve()
-let taken: () => void = () => {}
-parentPort!.on('message', () => taken())
+const { path, target, maxBytes, contentKey, durationMs } = workerData as PackageOrder
 
-const say = (message: PackageMessage, transfer: ArrayBuffer[] = []) => parentPort!.postMessage(message, transfer)
+/** What a file's packets become; `at` in seconds from its beginning. */
+type TimedFrame = Frame & { at: number, endsAt: number }
 
-/** AES-128-CBC with PKCS #7 padding; the IV is the media sequence number (RFC 8216, 4.3.2.4 and 5.2). In pieces: a whole copy more would show. */
-function encrypt (segment: Uint8Array, sequence: number): Uint8Array<ArrayBuffer> {
-  const iv = Buffer.alloc(16)
-  iv.writeUInt32BE(sequence, 12)
-  const cipher = createCipheriv('aes-128-cbc', contentKey, iv)
-  const sealed = new Uint8Array(segment.length - segment.length % 16 + 16)
-  let filled = 0
-  const add = (piece: Uint8Array) => { sealed.set(piece, filled); filled += piece.length }
-  for (let start = 0; start < segment.length; start += PIECE_BYTES) add(cipher.update(segment.subarray(start, start + PIECE_BYTES)))
-  add(cipher.final())
-  return sealed
+const say = (message: PackageMessage) => parentPort!.postMessage(message)
+
+/** Segments of a transport stream, encrypted as they are written: AES-128-CBC with PKCS #7 padding, the IV is the media sequence number (RFC 8216, 4.3.2.4 and 5.2). */
+class SegmentWriter {
+  readonly facts: SegmentFacts[] = []
+  readonly #stream: TransportStream
+  readonly #file: number
+  #written = 0
+  #cipher: Cipher | undefined
+  #bytes = 0
+  #startedAt = 0
+  #independent = true
+
+  constructor (program: Program, file: number) {
+    this.#file = file
+    this.#stream = new TransportStream(program, CHUNK_PACKETS, (chunk) => this.#put(this.#cipher!.update(chunk)))
+  }
+
+  /** Undefined before the first. */
+  get startedAt (): number | undefined { return this.#cipher === undefined ? undefined : this.#startedAt }
+
+  /** Begins a segment; `independent` if it can be decoded without the one before. */
+  begin (at: number, independent: boolean): void {
+    this.end(at)
+    const iv = Buffer.alloc(16)
+    iv.writeUInt32BE(this.facts.length, 12)
+    this.#cipher = createCipheriv('aes-128-cbc', contentKey, iv)
+    this.#bytes = 0
+    this.#startedAt = at
+    this.#independent = independent
+    this.#stream.writeTables()
+  }
+
+  write (frame: Frame): void {
+    this.#stream.writeFrame(frame)
+  }
+
+  end (at: number): void {
+    if (this.#cipher === undefined) return
+    this.#stream.flush()
+    this.#put(this.#cipher.final())
+    const milliseconds = Math.max(1, Math.round((at - this.#startedAt) * 1000))
+    this.facts.push(this.#independent ? [this.#bytes, milliseconds] : [this.#bytes, milliseconds, 'dependent'])
+    this.#cipher = undefined
+  }
+
+  #put (sealed: Buffer): void {
+    this.#bytes += sealed.length
+    this.#written += sealed.length
+    if (this.#written > maxBytes) throw new Inflated(`more than ${maxBytes} bytes`)
+    for (let done = 0; done < sealed.length;) done += writeSync(this.#file, sealed, done)
+  }
 }
 
 async function main (): Promise<void> {
-  const input = new Input({ source: new FilePathSource(path), formats: ALL_FORMATS })
+  const input = new Input({ source: new FilePathSource(path, { maxCacheSize: CACHE_BYTES }), formats: ALL_FORMATS })
   const video = await input.getPrimaryVideoTrack()
   const audio = await input.getPrimaryAudioTrack()
-  const videoSource = video === null ? undefined : new EncodedVideoPacketSource('avc')
-  const audioSource = audio === null ? undefined : new EncodedAudioPacketSource(audio.codec === 'mp3' ? 'mp3' : 'aac')
-  if (videoSource === undefined && audioSource === undefined) throw new Error('no tracks')
-  let seconds: number[] = []
-  const format = new HlsOutputFormat({
-    segmentFormat: new MpegTsOutputFormat(),
-    targetDuration: TARGET_SECONDS,
-    onSegment (target, { n }) {
-      const plain = new Uint8Array((target as BufferTarget).buffer!)
-      if (video !== null && audio !== null) nameBothTracks(plain, audio.codec === 'mp3' ? 'mp3' : 'aac')
-      const sealed = encrypt(plain, n - 1)
-      ;(target as BufferTarget).buffer = null
-      room = new Promise((resolve) => { taken = resolve })
-      say({ segment: sealed }, [sealed.buffer])
-    },
-    onPlaylist (text) { seconds = [...text.matchAll(/^#EXTINF:([\d.]+)/gm)].map(([, length]) => Number(length)) }
-  })
-  const output = new Output({ format, target: new PathedTarget('master.m3u8', () => new BufferTarget()) })
-  if (videoSource !== undefined) output.addVideoTrack(videoSource)
-  if (audioSource !== undefined) output.addAudioTrack(audioSource)
-  await output.start()
-  await Promise.all([video && videoSource && copy(video, videoSource), audio && audioSource && copy(audio, audioSource)])
-  await output.finalize()
-  say({ milliseconds: seconds.map((length) => Math.round(length * 1000)) })
-}
-
-/** Packets as they are, in decode order. The negative times of priming audio, and of B-frames before the first picture, are moved to 0. */
-async function copy (track: InputVideoTrack | InputAudioTrack, source: EncodedVideoPacketSource | EncodedAudioPacketSource): Promise<void> {
-  const decoderConfig = await track.getDecoderConfig()
-  let first = true
-  let reported = 0
-  for await (const packet of new EncodedPacketSink(track).packets()) {
-    const inTime = packet.timestamp < 0 ? packet.clone({ timestamp: 0 }) : packet
-    await (source as EncodedVideoPacketSource).add(inTime, first ? { decoderConfig: decoderConfig as VideoDecoderConfig } : undefined)
-    first = false
-    await room
-    const percent = durationMs === null ? 0 : Math.min(99, Math.floor(100_000 * packet.timestamp / durationMs))
-    if (percent > reported) say({ percent: reported = percent })
+  const audioCodec = audio === null ? undefined : audio.codec === 'mp3' ? 'mp3' : 'aac'
+  const beginsAt = Math.min(0, ...await Promise.all([video, audio].map(async (track) => await track?.getFirstTimestamp() ?? 0)))
+  const pictures = video === null ? none() : withDecodeTimes(framesOf(video, 'video', await videoFraming(video), beginsAt))
+  const sounds = audio === null ? none() : framesOf(audio, 'audio', await audioFraming(audio), beginsAt)
+  const file = openSync(target, 'wx', 0o640)
+  try {
+    const segments = new SegmentWriter({ video: video === null ? undefined : 'h264', audio: audioCodec }, file)
+    await cut(pictures, sounds, segments)
+    say({ segments: segments.facts })
+  } finally {
+    closeSync(file)
   }
-  source.close()
 }
 
-// What the system refuses (EMFILE, EIO on a network disk) is not the file's fault.
-main().catch((error: Error & { code?: string }) => say({ failed: error.stack ?? error.message, system: /^E[A-Z]+$/.test(error.code ?? '') }))
+/** Writes pictures and sounds in the order of their times, into segments of about six seconds that begin with a key frame. */
+async function cut (pictures: AsyncGenerator<TimedFrame>, sounds: AsyncGenerator<TimedFrame>, segments: SegmentWriter): Promise<void> {
+  let [picture, sound] = [await nextOf(pictures), await nextOf(sounds)]
+  const firstAt = Math.min(picture?.at ?? Infinity, sound?.at ?? Infinity)
+  const isDue = (at: number, seconds: number) => segments.startedAt === undefined || at - segments.startedAt >= seconds
+  let endsAt = 0
+  while (picture !== undefined || sound !== undefined) {
+    const dueAtPicture = picture !== undefined && isDue(picture.at, picture.key ? SEGMENT_SECONDS : MAX_SEGMENT_SECONDS)
+    // What is heard before a segment's first picture is shown belongs to the segment before.
+    const frame: TimedFrame = picture === undefined || (sound !== undefined && sound.pts < (dueAtPicture ? picture.pts : picture.dts!)) ? sound! : picture
+    if (frame === picture ? dueAtPicture : isDue(frame.at, picture === undefined ? SEGMENT_SECONDS : MAX_SEGMENT_SECONDS)) {
+      report(frame.at)
+      segments.begin(segments.startedAt === undefined ? firstAt : frame.at, picture?.key ?? true)
+    }
+    segments.write(frame)
+    endsAt = Math.max(endsAt, frame.endsAt)
+    if (frame === picture) picture = await nextOf(pictures)
+    else sound = await nextOf(sounds)
+  }
+  segments.end(endsAt)
+  if (durationMs !== null && endsAt * 1000 < MIN_PART * durationMs - 1000) throw new Error(`it ends after ${endsAt} s of ${durationMs / 1000} s`)
+}
+
+/** The packets of a track as frames, in the order of decoding. One at a time: mediabunny's own iterator reads a second's worth ahead, which at full speed is hundreds of megabytes. */
+async function * framesOf (track: InputVideoTrack | InputAudioTrack, kind: Frame['kind'], framing: Framing, beginsAt: number): AsyncGenerator<TimedFrame> {
+  const sink = new EncodedPacketSink(track)
+  for (let packet = await sink.getFirstPacket(); packet !== null; packet = await sink.getNextPacket(packet)) {
+    const key = kind === 'video' && packet.type === 'key'
+    if (packet.byteLength > MAX_FRAME_BYTES) throw new Error(`a frame of ${packet.byteLength} bytes`)
+    const pieces = framing(Buffer.from(packet.data.buffer, packet.data.byteOffset, packet.byteLength), key)
+    if (pieces.length === 0) continue
+    const pts = FIRST_TIME + Math.round((packet.timestamp - beginsAt) * TICKS)
+    yield { kind, pieces, pts, dts: undefined, key, at: packet.timestamp, endsAt: packet.timestamp + packet.duration }
+  }
+}
+
+async function nextOf (frames: AsyncGenerator<TimedFrame>): Promise<TimedFrame | undefined> {
+  const { value, done } = await frames.next()
+  return done === true ? undefined : value as TimedFrame
+}
+
+/** Once a segment, whether it has changed or not: it shows that this thread is not stuck. */
+function report (at: number): void {
+  say({ percent: durationMs === null ? 0 : Math.max(0, Math.min(99, Math.floor(100_000 * at / durationMs))) })
+}
+
+async function * none (): AsyncGenerator<TimedFrame> {}
+
+async function videoFraming (track: InputVideoTrack): Promise<Framing> {
+  const description = bytesOf((await track.getDecoderConfig())?.description)
+  return description === undefined ? asTheyAre : toAnnexB(description)
+}
+
+async function audioFraming (track: InputAudioTrack): Promise<Framing> {
+  const description = track.codec === 'mp3' ? undefined : bytesOf((await track.getDecoderConfig())?.description)
+  if (description === undefined) return asTheyAre
+  const framing = toAdts(description)
+  if (framing === undefined) throw new Unsupported()
+  return framing
+}
+
+function bytesOf (source: ArrayBufferView | ArrayBufferLike | undefined): Uint8Array | undefined {
+  if (source === undefined) return undefined
+  return ArrayBuffer.isView(source) ? new Uint8Array(source.buffer, source.byteOffset, source.byteLength) : new Uint8Array(source)
+}
+
+/** A kind of a codec that MPEG-TS can't carry. */
+class Unsupported extends Error {}
+
+/** Far more came of the file than it is large. */
+class Inflated extends Error {}
+
+function faultOf (error: Error & { code?: string }): FileFaultKind | 'system' {
+  // What the system refuses (EMFILE, EIO on a network disk) is not the file's fault.
+  if (/^E[A-Z]+$/.test(error.code ?? '')) return 'system'
+  if (error instanceof Inflated) return 'inflated'
+  return error instanceof UnsupportedInputFormatError || error instanceof Unsupported ? 'unsupported' : 'damaged'
+}
+
+main().catch((error: Error) => say({ failed: error.stack ?? error.message, fault: faultOf(error) }))

@@ -1,59 +1,50 @@
-import { Readable } from 'node:stream'
 import { Worker } from 'node:worker_threads'
-import { FileFault } from './file-fault.js'
+import { FileFault, type FileFaultKind } from './file-fault.js'
 
-export interface PackageOrder { path: string, contentKey: Uint8Array, durationMs: number | null }
-export type PackageMessage = { segment: Uint8Array<ArrayBuffer> } | { percent: number } | { milliseconds: number[] } | { failed: string, system: boolean }
+/** What is to be packaged, and where to: the segments are written to `target`, one after the other. */
+export interface PackageOrder { path: string, target: string, maxBytes: number, contentKey: Uint8Array, durationMs: number | null }
+export type PackageMessage = { percent: number } | { segments: SegmentFacts[] } | { failed: string, fault: FileFaultKind | 'system' }
 
-/** Bytes and milliseconds of a segment, in their order; as stored. */
-export type SegmentFacts = [bytes: number, milliseconds: number]
+/** Bytes and milliseconds of a segment, and whether it can't be decoded without the one before; in their order, as stored. */
+export type SegmentFacts = [bytes: number, milliseconds: number, dependent?: 'dependent']
 
-/** A file that is being packaged: the encrypted segments as one stream, and after its end their lengths. */
-export interface Packaging {
-  bytes: Readable
-  /** Rejects if the file could not be packaged, with a {@link FileFault} if that is the file's fault; then `bytes` failed too. */
-  segments: Promise<SegmentFacts[]>
-}
-
-/** A thread that gets no further for so long is stuck on a hostile file. */
+/** A thread that gets no further for so long is stuck: on a hostile file, or on a disk that does not answer. */
 const STUCK_AFTER_MS = 60_000
-const MAX_HEAP_MB = 200
+/** A film of two hours takes two minutes; a hostile file may get further, but hardly. */
+const LIMIT_MS = 6 * 60 * 60_000
+/** Of JavaScript's heap. What is read and written lies beside it: it goes when young objects are cleared away, which a small space for them makes frequent. */
+const MEMORY = { maxOldGenerationSizeMb: 200, maxYoungGenerationSizeMb: 2 }
 
 /**
- * Packages H.264 and AAC or MP3 into MPEG-TS segments of about six seconds, each AES-128 encrypted as it is made, in a worker thread. The thread
- * makes the next segment when the last was taken: memory does not grow with the file. Destroying `bytes` ends it.
+ * Packages H.264 and AAC or MP3 into MPEG-TS segments of about six seconds, each AES-128 encrypted as it is made, in a worker thread, frame by
+ * frame: memory grows neither with the file nor with its segments. Answers what the segments are; none for a file without tracks. Throws a
+ * {@link FileFault} for what is the file's fault. `signal` ends it.
  */
-export function packageFile (order: PackageOrder, onProgress: (percent: number) => void): Packaging {
-  const worker = new Worker(new URL('./package-worker.js', import.meta.url), { workerData: order, resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MB } })
-  const sizes: number[] = []
-  let stuck = setTimeout(end, STUCK_AFTER_MS, new FileFault('the packager got stuck'))
-  let finish: (segments: SegmentFacts[]) => void
-  let fail: (error: Error) => void
-  const segments = new Promise<SegmentFacts[]>((resolve, reject) => { finish = resolve; fail = reject })
-  // Whoever reads the bytes meets the error first.
-  segments.catch(() => {})
-  const bytes = new Readable({
-    highWaterMark: 0,
-    read () { worker.postMessage('taken') },
-    destroy (error, callback) { clearTimeout(stuck); fail(error ?? new Error('cancelled')); worker.terminate().then(() => callback(error), callback) }
-  })
-
-  worker.on('message', (message: PackageMessage) => {
-    stuck.refresh()
-    if ('segment' in message) {
-      sizes.push(message.segment.length)
-      bytes.push(Buffer.from(message.segment.buffer))
-    } else if ('percent' in message) onProgress(message.percent)
-    else if ('failed' in message) end(message.system ? new Error(message.failed) : new FileFault(message.failed))
-    else {
-      finish(sizes.map((size, index) => [size, message.milliseconds[index] ?? 0]))
-      bytes.push(null)
-    }
-  })
-  worker.on('error', end)
-  worker.on('exit', () => end(new Error('the packager ended')))
-  stuck = stuck.refresh()
-  return { bytes, segments }
-
-  function end (error: Error): void { if (!bytes.readableEnded) bytes.destroy(error) }
+export async function packageFile (order: PackageOrder, signal: AbortSignal, onProgress: (percent: number) => void): Promise<SegmentFacts[]> {
+  signal.throwIfAborted()
+  const worker = new Worker(new URL('./package-worker.js', import.meta.url), { workerData: order, resourceLimits: MEMORY })
+  let stuck: NodeJS.Timeout | undefined
+  let late: NodeJS.Timeout | undefined
+  let onAbort: (() => void) | undefined
+  try {
+    return await new Promise<SegmentFacts[]>((resolve, reject) => {
+      stuck = setTimeout(() => reject(new Error('the packager got stuck')), STUCK_AFTER_MS)
+      late = setTimeout(() => reject(new FileFault('damaged', 'the packager came to no end')), LIMIT_MS)
+      onAbort = () => reject(new Error('packaging was cancelled'))
+      signal.addEventListener('abort', onAbort)
+      worker.on('message', (message: PackageMessage) => {
+        stuck?.refresh()
+        if ('percent' in message) onProgress(message.percent)
+        else if ('segments' in message) resolve(message.segments)
+        else reject(message.fault === 'system' ? new Error(message.failed) : new FileFault(message.fault, message.failed))
+      })
+      worker.on('error', reject)
+      worker.on('exit', () => reject(new Error('the packager ended')))
+    })
+  } finally {
+    clearTimeout(stuck)
+    clearTimeout(late)
+    signal.removeEventListener('abort', onAbort!)
+    await worker.terminate()
+  }
 }

@@ -31,6 +31,6 @@ export function mediaPlaylist (segments: SegmentFacts[]): string {
   const lines = segments.flatMap(([, milliseconds], number) => [`#EXTINF:${(milliseconds / 1000).toFixed(3)},`, `segment-${number}.ts`])
   return [
     '#EXTM3U', '#EXT-X-VERSION:3', `#EXT-X-TARGETDURATION:${target}`, '#EXT-X-MEDIA-SEQUENCE:0', '#EXT-X-PLAYLIST-TYPE:VOD',
-    '#EXT-X-INDEPENDENT-SEGMENTS', '#EXT-X-KEY:METHOD=AES-128,URI="content.key"', ...lines, '#EXT-X-ENDLIST', ''
+    ...(segments.some(([,, dependent]) => dependent) ? [] : ['#EXT-X-INDEPENDENT-SEGMENTS']), '#EXT-X-KEY:METHOD=AES-128,URI="content.key"', ...lines, '#EXT-X-ENDLIST', ''
   ].join('\n')
 }

@@ -1,35 +1,162 @@
+/** ISO/IEC 13818-1, 2.4.3.2: the size of a transport packet. */
 const PACKET_BYTES = 188
+const PAYLOAD_BYTES = PACKET_BYTES - 4
+const PAT_PID = 0
 const PMT_PID = 0x1000
-const VIDEO_PID = 0x100
-const AUDIO_PID = 0x101
-const H264 = 0x1b
-/** ISO/IEC 13818-1, table 2-34. */
-const STREAM_TYPES = { aac: 0x0f, mp3: 0x03 }
+const PIDS = { video: 0x100, audio: 0x101 }
+/** Table 2-22. */
+const STREAM_IDS = { video: 0xe0, audio: 0xc0 }
+/** Table 2-34. */
+const STREAM_TYPES = { h264: 0x1b, aac: 0x0f, mp3: 0x03 }
+/** The program clock runs half a second behind what is to be decoded: 2.7.2 wants it in time, decoders want a reserve. In 1/90,000 s. */
+const CLOCK_LAG = 45_000
+
+export type TrackKind = keyof typeof PIDS
+
+/** The tracks of a program; each has the same number in every segment, whether it has packets there or not (RFC 8216, 4.3.2.3). */
+export interface Program { video: 'h264' | undefined, audio: 'aac' | 'mp3' | undefined }
 
 /**
- * Makes a segment of a media with pictures and sound name both in its table, sound under the same id in each (RFC 8216, 4.3.2.3): mediabunny
- * numbers what has packets in it, so that a tail of sound alone bears the number of the pictures. In place; the table is the second packet.
+ * A frame as it goes into the stream: the pieces of it one after another. Times count 1/90,000 s, and may wrap as the standard's do; `dts` is
+ * undefined where it is `pts`.
  */
-export function nameBothTracks (segment: Uint8Array, audio: keyof typeof STREAM_TYPES): void {
-  const bytes = Buffer.from(segment.buffer, segment.byteOffset, segment.byteLength)
-  const table = bytes.subarray(PACKET_BYTES, 2 * PACKET_BYTES)
-  if (pidOf(table) !== PMT_PID) throw new Error('the second packet of the segment is no program map')
-  const firstType = table[17]!
-  table.fill(0xff, 5)
-  const section = Buffer.from([0x02, 0xb0, 23, 0, 1, 0xc1, 0, 0, 0xff, 0xff, 0xf0, 0, H264, 0xe1, 0, 0xf0, 0, STREAM_TYPES[audio], 0xe1, 1, 0xf0, 0])
-  section.copy(table, 5)
-  table.writeUInt32BE(crc32(section), 5 + section.length)
-  if (firstType === H264) return
-  for (let at = 2 * PACKET_BYTES; at < bytes.length; at += PACKET_BYTES) {
-    if (pidOf(bytes.subarray(at)) === VIDEO_PID) bytes.writeUInt16BE(bytes.readUInt16BE(at + 1) & 0xe000 | AUDIO_PID, at + 1)
+export interface Frame { kind: TrackKind, pieces: Buffer[], pts: number, dts: number | undefined, key: boolean }
+
+/** Writes an MPEG transport stream of one program. It holds back no more than a chunk. */
+export class TransportStream {
+  readonly #tables: Array<[pid: number, section: Buffer]>
+  readonly #clockPid: number
+  readonly #counters = new Map<number, number>()
+  readonly #chunk: Buffer
+  #filled = 0
+  readonly #emit: (chunk: Buffer) => void
+
+  /** `emit` gets the stream in chunks of so many packets, in a buffer that is used again for the next. */
+  constructor (program: Program, chunkPackets: number, emit: (chunk: Buffer) => void) {
+    this.#clockPid = program.video === undefined ? PIDS.audio : PIDS.video
+    this.#tables = [[PAT_PID, programAssociation()], [PMT_PID, programMap(program, this.#clockPid)]]
+    this.#chunk = Buffer.allocUnsafeSlow(chunkPackets * PACKET_BYTES)
+    this.#emit = emit
+  }
+
+  /** Says what the program is made of: every segment begins with it. */
+  writeTables (): void {
+    for (const [pid, section] of this.#tables) this.#writePayload(pid, [Buffer.of(0), section], (left) => stuffing(PAYLOAD_BYTES - left))
+  }
+
+  writeFrame ({ kind, pieces, pts, dts, key }: Frame): void {
+    const pid = PIDS[kind]
+    const clock = pid === this.#clockPid ? (dts ?? pts) - CLOCK_LAG : undefined
+    const header = pesHeader(kind, sum(pieces), pts, dts)
+    this.#writePayload(pid, [header, ...pieces], (left, first) => first ? adaptationField(key, clock, PAYLOAD_BYTES - left) : stuffing(PAYLOAD_BYTES - left))
+  }
+
+  /** Emits what is held back. */
+  flush (): void {
+    if (this.#filled > 0) this.#emit(this.#chunk.subarray(0, this.#filled))
+    this.#filled = 0
+  }
+
+  #writePayload (pid: number, pieces: Buffer[], fieldFor: (leftBytes: number, first: boolean) => Buffer): void {
+    let [piece, done] = [0, 0]
+    for (let left = sum(pieces), first = true; left > 0; first = false) {
+      const field = fieldFor(left, first)
+      let at = this.#writeHeader(pid, first, field)
+      left -= PAYLOAD_BYTES - field.length
+      while (at < this.#filled) {
+        const copied = pieces[piece]!.copy(this.#chunk, at, done, done + this.#filled - at)
+        at += copied
+        done += copied
+        if (done === pieces[piece]!.length) [piece, done] = [piece + 1, 0]
+      }
+      if (this.#filled === this.#chunk.length) this.flush()
+    }
+  }
+
+  /** Takes a packet of the chunk and answers where its payload goes. */
+  #writeHeader (pid: number, first: boolean, field: Buffer): number {
+    const counter = this.#counters.get(pid) ?? 0
+    this.#counters.set(pid, (counter + 1) & 0xf)
+    const at = this.#filled
+    this.#filled += PACKET_BYTES
+    this.#chunk[at] = 0x47
+    this.#chunk.writeUInt16BE((first ? 0x4000 : 0) | pid, at + 1)
+    this.#chunk[at + 3] = (field.length > 0 ? 0x30 : 0x10) | counter
+    field.copy(this.#chunk, at + 4)
+    return at + 4 + field.length
   }
 }
 
-function pidOf (packet: Buffer): number {
-  return packet.readUInt16BE(1) & 0x1fff
+function sum (pieces: Buffer[]): number {
+  return pieces.reduce((bytes, piece) => bytes + piece.length, 0)
 }
 
-/** ISO/IEC 13818-1, annex A. */
+const NO_FIELD = Buffer.alloc(0)
+
+/** 2.4.3.4: an adaptation field of so many bytes that says nothing. */
+function stuffing (bytes: number): Buffer {
+  if (bytes <= 0) return NO_FIELD
+  const field = Buffer.alloc(bytes, 0xff)
+  field[0] = bytes - 1
+  if (bytes > 1) field[1] = 0
+  return field
+}
+
+/** An adaptation field for the first packet of a frame, at least `minBytes` long. */
+function adaptationField (key: boolean, clock: number | undefined, minBytes: number): Buffer {
+  if (!key && clock === undefined) return stuffing(minBytes)
+  const field = stuffing(Math.max(minBytes, clock === undefined ? 2 : 8))
+  field[1] = (key ? 0x40 : 0) | (clock === undefined ? 0 : 0x10)
+  // 33 bits of 90 kHz, six reserved ones, and nine of 27 MHz that are 0.
+  if (clock !== undefined) {
+    const base = wrapped(clock)
+    field.writeUInt32BE(Math.floor(base / 2), 2)
+    field.writeUInt16BE((base % 2) << 15 | 0x7e00, 6)
+  }
+  return field
+}
+
+/** 2.4.3.6: the header of a PES packet. Pictures may be longer than its length can say: 0 stands for that. */
+function pesHeader (kind: TrackKind, dataBytes: number, pts: number, dts: number | undefined): Buffer {
+  const times = dts === undefined ? [timestamp(2, pts)] : [timestamp(3, pts), timestamp(1, dts)]
+  const rest = 3 + 5 * times.length + dataBytes
+  const length = kind === 'video' || rest > 0xffff ? 0 : rest
+  return Buffer.concat([Buffer.of(0, 0, 1, STREAM_IDS[kind], length >> 8, length & 0xff, 0x84, dts === undefined ? 0x80 : 0xc0, 5 * times.length), ...times])
+}
+
+function timestamp (prefix: number, time: number): Buffer {
+  const ticks = wrapped(time)
+  const field = Buffer.alloc(5)
+  field[0] = prefix << 4 | Math.floor(ticks / 2 ** 30) << 1 | 1
+  field.writeUInt16BE((Math.floor(ticks / 2 ** 15) & 0x7fff) << 1 | 1, 1)
+  field.writeUInt16BE((ticks & 0x7fff) << 1 | 1, 3)
+  return field
+}
+
+/** Times are counted modulo 2^33: a stream of more than 26.5 hours begins anew. */
+function wrapped (time: number): number {
+  return ((time % 2 ** 33) + 2 ** 33) % 2 ** 33
+}
+
+/** 2.4.4.3: program 1 is what the map says. */
+function programAssociation (): Buffer {
+  return section(0x00, 1, Buffer.of(0, 1, 0xe0 | PMT_PID >> 8, PMT_PID & 0xff))
+}
+
+/** 2.4.4.8. */
+function programMap ({ video, audio }: Program, clockPid: number): Buffer {
+  const entry = (kind: TrackKind, codec: keyof typeof STREAM_TYPES | undefined) => codec === undefined ? [] : [STREAM_TYPES[codec], 0xe0 | PIDS[kind] >> 8, PIDS[kind] & 0xff, 0xf0, 0]
+  return section(0x02, 1, Buffer.from([0xe0 | clockPid >> 8, clockPid & 0xff, 0xf0, 0, ...entry('video', video), ...entry('audio', audio)]))
+}
+
+function section (tableId: number, number: number, body: Buffer): Buffer {
+  const length = 5 + body.length + 4
+  const bytes = Buffer.concat([Buffer.of(tableId, 0xb0 | length >> 8, length & 0xff, 0, number, 0xc1, 0, 0), body, Buffer.alloc(4)])
+  bytes.writeUInt32BE(crc32(bytes.subarray(0, -4)), bytes.length - 4)
+  return bytes
+}
+
+/** Annex A. */
 function crc32 (bytes: Uint8Array): number {
   let crc = 0xffffffff
   for (const byte of bytes) {

@@ -14,6 +14,9 @@ export interface Draft {
   discard (): Promise<void>
 }
 
+/** A draft that a thread or a program fills at its path. */
+export type OpenDraft = Pick<Draft, 'path' | 'publish' | 'discard'>
+
 /** Something in the store as a sweep sees it. `fingerprint` changes while it is being written. */
 export interface StoredItem { kind: 'draft' | 'blob', name: string, sizeBytes: number, fingerprint: string }
 
@@ -24,6 +27,8 @@ export interface BlobStore {
    * (507) where there is no room. The draft is gone then.
    */
   receive (source: Readable, admit: (bytes: number) => void): Promise<Draft>
+  /** A draft for a thread or a program to fill: it makes the file at `path`, and is done with it before `publish`. */
+  reserve (): OpenDraft
   /** A handle to read from; the caller closes it. Undefined if there is no such blob. */
   open (name: string): Promise<FileHandle | undefined>
   /** Where a published blob may be read by a program that needs a path. */

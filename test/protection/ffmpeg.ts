@@ -55,21 +55,24 @@ export async function durationOf (path: string): Promise<number> {
 
 export interface Packaged { key: Buffer, sealed: Buffer[], facts: SegmentFacts[] }
 
-/** Packages a file as the server does, all of it in memory. */
+/** Packages a file as the server does, and reads what was made. */
 export async function packageWhole (path: string, durationMs: number | null = null): Promise<Packaged> {
   const key = randomBytes(16)
-  const { bytes, segments } = packageFile({ path, contentKey: key, durationMs }, () => {})
-  const chunks: Buffer[] = []
-  for await (const chunk of bytes) chunks.push(chunk as Buffer)
-  const facts = await segments
-  const all = Buffer.concat(chunks)
-  let start = 0
-  const sealed = facts.map(([size]) => {
-    start += size
-    return all.subarray(start - size, start)
-  })
-  if (start !== all.length) throw new Error(`${all.length} bytes, but the index speaks of ${start}`)
-  return { key, sealed, facts }
+  const folder = await mkdtemp(join(tmpdir(), 'playgate-package-'))
+  try {
+    const target = join(folder, 'package')
+    const facts = await packageFile({ path, target, maxBytes: 1e9, contentKey: key, durationMs }, new AbortController().signal, () => {})
+    const all = await readFile(target)
+    let start = 0
+    const sealed = facts.map(([size]) => {
+      start += size
+      return all.subarray(start - size, start)
+    })
+    if (start !== all.length) throw new Error(`${all.length} bytes, but the index speaks of ${start}`)
+    return { key, sealed, facts }
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
 }
 
 /** The plain segment again (RFC 8216, 5.2: the IV is the sequence number). Throws on a wrong padding. */
