@@ -1,4 +1,6 @@
-import { readFile, readdir } from 'node:fs/promises'
+import { spawnSync } from 'node:child_process'
+import { openAsBlob } from 'node:fs'
+import { readFile, readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
@@ -29,46 +31,65 @@ async function becomesReady ({ origin, output }: ServerProcess, token: string, i
   }
 }
 
-/** A film that takes a second or so to package. */
-async function film (t: Test, seconds: number, bitRate: string): Promise<Buffer> {
-  const path = join(await temporaryFolder(t), 'film.mp4')
-  return await readFile(await make(path, ...picture(seconds, '320x180'), ...tone(seconds), ...h264, '-g', '25', '-b:v', bitRate, '-minrate', bitRate, '-maxrate', bitRate, '-bufsize', bitRate, '-x264-params', 'nal-hrd=cbr'))
+/** A film that takes some hundred milliseconds a minute to package; a short clip, again and again. */
+async function film (t: Test, seconds: number, bitRate: string): Promise<string> {
+  const folder = await temporaryFolder(t)
+  const clip = await make(join(folder, 'clip.mp4'), ...picture(10, '320x180'), ...tone(10), ...h264, '-g', '25', '-b:v', bitRate, '-minrate', bitRate, '-maxrate', bitRate, '-bufsize', bitRate, '-x264-params', 'nal-hrd=cbr')
+  return await make(join(folder, 'film.mp4'), '-stream_loop', String(Math.ceil(seconds / 10) - 1), '-i', clip, '-c', 'copy')
 }
 
-t.test('SIGKILL while packaging: after a restart every media becomes ready and decodes, and no file is left over', { skip: noFfmpeg, timeout: 600_000 }, async (t) => {
+t.test('SIGKILL while packaging, at random moments: every media becomes ready and decodes, and no file is left over', { skip: noFfmpeg, timeout: 900_000 }, async (t) => {
   const { env, folder } = await testEnvironment(t, { LOG_LEVEL: 'warn' })
-  const content = await film(t, 60, '6M')
-  let server = await startServer(t, env)
-  const token = await newToken(server.origin, 'owner@example.org')
+  const content = await readFile(await film(t, 60, '6M'))
+  const drafts = async () => await readdir(join(folder, 'uploads/tmp'))
+  // On Postgres two processes share the work, and either is killed.
+  const servers = [await startServer(t, env)]
+  if (engine === 'postgres') servers.push(await startServer(t, env))
+  const token = await newToken(servers[0]!.origin, 'owner@example.org')
   const ids: string[] = []
   let during = 0
   for (let kill = 0; kill < (LONG ? 20 : 2); kill++) {
-    ids.push(await uploadProtected(server, token, content))
-    for (let tries = 0; tries < 100 && (await readdir(join(folder, 'uploads/tmp'))).length === 0; tries++) await sleep(20)
-    await sleep(Math.random() * 600)
-    if ((await readdir(join(folder, 'uploads/tmp'))).length > 0) during++
-    t.equal(await server.end('SIGKILL'), 'SIGKILL')
-    server = await startServer(t, env)
+    const victim = Math.floor(Math.random() * servers.length)
+    const before = (await drafts()).length
+    ids.push(await uploadProtected(servers[victim]!, token, content))
+    for (let tries = 0; tries < 100 && (await drafts()).length <= before; tries++) await sleep(20)
+    await sleep(Math.random() * 400)
+    if ((await drafts()).length > 0) during++
+    t.equal(await servers[victim]!.end('SIGKILL'), 'SIGKILL')
+    servers[victim] = await startServer(t, env)
   }
-  if (LONG) t.ok(during > 0, `${during} of ${ids.length} kills came while a package was written`)
-  for (const id of ids) await becomesReady(server, token, id)
+  t.comment(`${during} of ${ids.length} kills came while a package was written`)
+  if (LONG) t.ok(during > 0)
+  for (const id of ids) await becomesReady(servers[0]!, token, id)
   for (const id of ids) {
-    const { body } = await call(server.origin, `/media/${id}/stream-url`, { token })
+    const { body } = await call(servers[0]!.origin, `/media/${id}/stream-url`, { token })
     t.equal(await decodingErrors(body.stream_url as string), '', id)
   }
-  t.equal((await readdir(join(folder, 'uploads/blobs'))).length >= 2 * ids.length, true)
-  if (engine !== 'sqlite') return
-  await server.end('SIGTERM')
-  server = await startServer(t, env)
-  const left = async () => [(await readdir(join(folder, 'uploads/tmp'))).length, (await readdir(join(folder, 'uploads/blobs'))).length]
-  for (let tries = 0; tries < 50 && (await left())[1] !== 2 * ids.length; tries++) await sleep(100)
-  t.same(await left(), [0, 2 * ids.length])
+  await Promise.all(servers.map((server) => server.end('SIGTERM')))
+  // What a running process leaves to its next look, a quarter of an hour later.
+  const sweeper = spawnSync(process.execPath, ['dist/src/cli.js', 'sweep', '--no-server-runs'], { env: { ...process.env, ...env }, encoding: 'utf8' })
+  t.equal(sweeper.status, 0, sweeper.stderr)
+  t.same([await drafts(), (await readdir(join(folder, 'uploads/blobs'))).length], [[], 2 * ids.length])
+})
+
+t.test('a file whose packaging is cut off again and again comes to its end all the same', { skip: noFfmpeg, timeout: 900_000 }, async (t) => {
+  const { env, folder } = await testEnvironment(t, { LOG_LEVEL: 'warn' })
+  const content = await readFile(await film(t, 60, '24M'))
+  let server = await startServer(t, env)
+  const token = await newToken(server.origin, 'owner@example.org')
+  const id = await uploadProtected(server, token, content)
+  for (let kill = 0; kill < 3; kill++) {
+    for (let tries = 0; tries < 2000 && (await readdir(join(folder, 'uploads/tmp'))).length <= kill && (await call(server.origin, `/media/${id}`, { token })).body.status === 'processing'; tries++) await sleep(20)
+    await server.end('SIGKILL')
+    server = await startServer(t, env)
+  }
+  await becomesReady(server, token, id)
 })
 
 // Bug: a stop cancelled the job, which was due again at once, and taken again: the stop waited for all that was queued.
 t.test('SIGTERM ends packaging at once, and the next start takes it up', { skip: noFfmpeg, timeout: 240_000 }, async (t) => {
   const { env, folder } = await testEnvironment(t, { LOG_LEVEL: 'warn' })
-  const content = await film(t, 60, '24M')
+  const content = await readFile(await film(t, 60, '24M'))
   let server = await startServer(t, env)
   const token = await newToken(server.origin, 'owner@example.org')
   const ids = [await uploadProtected(server, token, content), await uploadProtected(server, token, content), await uploadProtected(server, token, content)]
@@ -83,28 +104,34 @@ t.test('SIGTERM ends packaging at once, and the next start takes it up', { skip:
   for (const id of ids) await becomesReady(server, token, id)
 })
 
-if (LONG) {
-  t.test('packaging takes less than 300 MB of memory, and light requests go on being answered', { skip: noFfmpeg, timeout: 900_000 }, async (t) => {
-    const { env } = await testEnvironment(t)
-    const content = await film(t, LONG ? 600 : 100, '25M')
-    const server = await startServer(t, env)
-    const token = await newToken(server.origin, 'owner@example.org')
-    const start = performance.now()
-    const id = await uploadProtected(server, token, content)
-    const uploaded = performance.now()
-    const times: number[] = []
-    for (let status = 'processing'; status === 'processing';) {
-      const asked = performance.now()
-      status = String((await call(server.origin, `/media/${id}`, { token })).body.status)
-      times.push(performance.now() - asked)
-      await sleep(10)
-    }
-    const peak = Number(/VmHWM:\s+(\d+) kB/.exec(await readFile(`/proc/${server.child.pid}/status`, 'utf8'))![1]) / 1000
-    times.sort((a, b) => a - b)
-    t.comment(`${Math.round(content.length / 1e6)} MB uploaded in ${Math.round(uploaded - start)} ms, packaged in ${Math.round(performance.now() - uploaded)} ms, peak ${Math.round(peak)} MB, p99 ${Math.round(times[Math.floor(times.length * 0.99)]!)} ms of ${times.length}`)
-    t.ok(peak < 300, `${Math.round(peak)} MB`, { todo: 'at 25 Mbit/s segments of 19 MB are held several times over' })
-  })
-}
+// Bug: segments were held whole, several times over, and mediabunny's iterator read ahead what it could in a second: 600 MB for 315 MB of film.
+t.test('packaging takes less than 300 MB of memory, and light requests go on being answered', { skip: engine === 'postgres' ? 'once is enough' : noFfmpeg, timeout: 900_000 }, async (t) => {
+  const { env } = await testEnvironment(t, { MAX_UPLOAD_BYTES: '4000000000' })
+  const path = await film(t, LONG ? 660 : 100, '25M')
+  const server = await startServer(t, env)
+  const token = await newToken(server.origin, 'owner@example.org')
+  const size = (await stat(path)).size
+  const start = performance.now()
+  const body = new FormData()
+  for (const [name, value] of Object.entries({ title: 'A film', type: 'video', protection: 'encrypted' })) body.set(name, value)
+  body.set('file', await openAsBlob(path), 'film.mp4')
+  const uploaded = await fetch(`${server.origin}/media`, { method: 'POST', headers: { authorization: `Bearer ${token}` }, body })
+  const { id } = await uploaded.json() as { id: string }
+  const middle = performance.now()
+  const times: number[] = []
+  let status = 'processing'
+  while (status === 'processing') {
+    const asked = performance.now()
+    status = String((await call(server.origin, `/media/${id}`, { token })).body.status)
+    times.push(performance.now() - asked)
+    await sleep(10)
+  }
+  t.equal(status, 'ready')
+  const peak = Number(/VmHWM:\s+(\d+) kB/.exec(await readFile(`/proc/${server.child.pid}/status`, 'utf8'))![1]) / 1000
+  times.sort((a, b) => a - b)
+  t.comment(`${Math.round(size / 1e6)} MB uploaded in ${Math.round(middle - start)} ms, packaged in ${Math.round(performance.now() - middle)} ms, peak ${Math.round(peak)} MB, p99 ${Math.round(times[Math.floor(times.length * 0.99)]!)} ms of ${times.length}`)
+  t.ok(peak < 300, `${Math.round(peak)} MB`)
+})
 
 t.test('processes on Postgres take different jobs, and none twice at once', { skip: engine !== 'postgres' && 'it is about Postgres' }, async (t) => {
   const { env } = await testEnvironment(t)
