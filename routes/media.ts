@@ -3,11 +3,11 @@ import { Type, type Static } from '@sinclair/typebox'
 import { mayChange, type Access } from '../src/access/may-watch.js'
 import type { StreamGate } from '../src/access/stream-gate.js'
 import { invalidField } from '../src/errors.js'
+import type { Lectures } from '../src/courses/lectures.js'
 import type { Intake } from '../src/media/intake.js'
 import type { Library } from '../src/media/library.js'
 import { Kind, LinkedMediaBody, MediaPatch, MediaReply, UploadFields, mediaReply } from '../src/media/schema.js'
 import { PageOf, PageQuery } from '../src/page.js'
-import type { Protection } from '../src/protection/protection.js'
 import { problemResponses } from '../src/problem-schema.js'
 import { line, moment, uuid } from '../src/text-fields.js'
 import { isoTime } from '../src/time.js'
@@ -16,8 +16,8 @@ interface Options {
   access: Access
   gate: StreamGate
   intake: Intake
+  lectures: Lectures
   library: Library
-  protections: Protection
   maxLinkSeconds: number
 }
 
@@ -33,7 +33,7 @@ const StreamUrlReply = Type.Object({
   media_id: uuid()
 })
 
-const routes: FastifyPluginAsyncTypebox<Options> = async (app, { access, gate, intake, library, protections, maxLinkSeconds }) => {
+const routes: FastifyPluginAsyncTypebox<Options> = async (app, { access, gate, intake, lectures, library, maxLinkSeconds }) => {
   // Public media need no token.
   await app.register(async (anyone: typeof app) => {
     anyone.addHook('preParsing', app.identifyAnyone)
@@ -64,13 +64,14 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { access, gate, i
             anyOf: [{ type: 'integer', minimum: 1, maximum: maxLinkSeconds }, { const: 'auto' }],
             description: `Seconds, at most ${maxLinkSeconds}; or \`auto\`: one and a half times the length, and ten minutes.`,
             examples: [600]
-          }))
+          })),
+          continues: Type.Optional(Type.String({ maxLength: 2048, description: 'An earlier `stream_url` of this media, minted for the same account, which this link goes on for when it ends: both together are one view. What is no such link makes no difference.' }))
         }),
         response: { 200: StreamUrlReply, ...problemResponses('not_authenticated', 'invalid_token', 'not_found', 'media_not_ready', 'validation_failed') }
       }
     }, async (request) => {
       const media = await access.visible(request.viewer, request.params.id)
-      const link = await gate.mint(request.viewer, media, gate.lifetime(request.query.expires_in, media))
+      const link = await gate.mint(request.viewer, media, gate.lifetime(request.query.expires_in, media), request.query.continues)
       return { stream_url: request.origin + link.path, poster_url: link.posterPath && request.origin + link.posterPath, expires_in: link.expiresInSeconds, expires_at: isoTime(link.expiresAt), media_id: media.id }
     })
   })
@@ -130,12 +131,12 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { access, gate, i
         tags,
         params: Params,
         body: MediaPatch,
-        response: { 200: MediaReply, ...problemResponses('malformed_json', 'not_authenticated', 'invalid_token', 'not_owner', 'not_found', 'validation_failed') }
+        response: { 200: MediaReply, ...problemResponses('malformed_json', 'not_authenticated', 'invalid_token', 'not_owner', 'not_found', 'protection_required', 'validation_failed') }
       }
     }, async (request) => {
       const media = await access.changeable(request.signedIn(), request.params.id)
       const { protection, ...words } = request.body
-      if (protection !== undefined) await protections.change(media, protection)
+      if (protection !== undefined) await lectures.changeProtection(media, protection)
       return mediaReply(await library.change(media.id, words), true)
     })
 

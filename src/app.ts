@@ -204,7 +204,7 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
   // What it answers.
   await app.register(serviceRoutes, { health, version: VERSION })
   await app.register(accountRoutes, { accounts, sessions })
-  await app.register(mediaRoutes, { access, gate, intake, library, protections, maxLinkSeconds: config.streamTokenMaxSeconds })
+  await app.register(mediaRoutes, { access, gate, intake, lectures, library, maxLinkSeconds: config.streamTokenMaxSeconds })
   await app.register(streamRoutes, { gate, views, now })
   await app.register(hlsRoutes, { gate, views, keys: secrets.keyring('media'), now })
   await app.register(embedRoutes, { assets: await loadEmbedAssets(), embedOrigins: config.embedOrigins })

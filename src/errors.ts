@@ -31,6 +31,7 @@ export const problems = {
   last_admin: [409, 'Last administrator', 'This is the last administrator who can log in. Make another one first.'],
   media_not_ready: [409, 'Media not ready', 'This media is still being packaged. Try again shortly.'],
   media_in_use: [409, 'Media in use', 'A lecture uses this media. Delete the lecture instead.'],
+  protection_required: [409, 'Protection required', 'A lecture uses this media, and lectures of its course are protected. Change the course instead.'],
   already_subscribed: [409, 'Already subscribed', 'You are subscribed to this course already.'],
   payload_too_large: [413, 'Payload too large', 'The body is larger than this address takes.'],
   upload_too_large: [413, 'Upload too large', 'The file is larger than this server takes.'],

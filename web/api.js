@@ -28,11 +28,11 @@ export async function problemOf ({ url, encrypted }) {
   return problem
 }
 
-/** A fresh link to a media that anyone may watch, and what is known of it: `{ link, media }`, or `{ problem }`. */
-export async function mint (mediaId) {
+/** A fresh link to a media that anyone may watch, and what is known of it: `{ link, media }`, or `{ problem }`. It is the same view as `last`, a link it goes on for. */
+export async function mint (mediaId, last) {
   const { body: media, problem: hidden } = await ask(`/media/${mediaId}`)
   if (media === undefined) return { problem: hidden }
-  const { body, problem } = await ask(`/media/${mediaId}/stream-url?expires_in=auto`)
+  const { body, problem } = await ask(`/media/${mediaId}/stream-url?expires_in=auto${last === undefined ? '' : `&continues=${encodeURIComponent(last.url)}`}`)
   if (body === undefined) return { media, problem: { ...problem, progress: media.progress } }
   // PUBLIC_URL may name another host than the one this page was opened by; the link is as good here.
   const { pathname, search } = new URL(body.stream_url)

@@ -45,7 +45,7 @@ async function open () {
 /** Mints a link and takes it. */
 async function takeOwn () {
   const mine = ++attempt
-  const { media, link: next, problem } = await mint(mediaId)
+  const { media, link: next, problem } = await mint(mediaId, own ? link : undefined)
   if (mine !== attempt) return
   own = media !== undefined
   if (own) {
@@ -126,7 +126,7 @@ function renewLater ({ expiresAt }) {
   clearTimeout(renewTimer)
   renewTimer = setTimeout(async () => {
     if (!own) return askForLink()
-    const { link: next } = await mint(mediaId)
+    const { link: next } = await mint(mediaId, link)
     if (next !== undefined) goOnWith(next)
   }, renewIn(expiresAt - serverNow()))
 }

@@ -2,7 +2,7 @@ import type { Viewer } from '../accounts/schema.js'
 import { ApiError } from '../errors.js'
 import type { Library } from '../media/library.js'
 import type { Media } from '../media/schema.js'
-import { ANONYMOUS, newLinkId, signLink, signToken, verifyLink, verifyToken, type LinkFacts, type LinkVerdict } from '../playback/link.js'
+import { ANONYMOUS, linkIdOf, newLinkId, signLink, signToken, verifyLink, verifyToken, type LinkFacts, type LinkVerdict } from '../playback/link.js'
 import { isPackaged, requireReady, type PackagedMedia } from '../protection/protection.js'
 import type { Keyring } from '../secrets.js'
 import { SECOND, type Clock } from '../time.js'
@@ -39,10 +39,10 @@ export function createStreamGate ({ access, library, keys, now, defaultSeconds, 
   }
 
   /** Mints a link from a media that was read just now: to its stream, or to its playlist if it is protected. */
-  function sign (viewer: Viewer | undefined, media: Media, expiresInSeconds: number): MintedLink {
+  function sign (viewer: Viewer | undefined, media: Media, expiresInSeconds: number, continues?: string): MintedLink {
     const expiresAt = Math.floor(now() / SECOND) + expiresInSeconds
     const subject = viewer?.id ?? ANONYMOUS
-    const facts = { mediaId: media.id, expiresAt, generation: media.generation, linkId: newLinkId(), subject }
+    const facts = { mediaId: media.id, expiresAt, generation: media.generation, linkId: linkIdOf(continues, media.id, subject, keys) ?? newLinkId(), subject }
     const [path, posterPath] = media.protection === 'encrypted'
       ? protectedPaths(media.id, signToken(facts, 'hls', keys))
       : plainPaths(media.id, signLink(facts, 'stream', keys))
@@ -59,13 +59,13 @@ export function createStreamGate ({ access, library, keys, now, defaultSeconds, 
     /**
      * Mints a link for someone who may watch; no row is written. `path` begins at the root of the origin. The generation is read
      * afresh: a link made right after a revocation by another process must live. Throws `media_not_ready` for a protected media that can't
-     * be played yet.
+     * be played yet. What goes on for an earlier link (`continues`) is the same view as that.
      */
-    async mint (viewer: Viewer | undefined, { id }: Media, expiresInSeconds: number): Promise<MintedLink> {
+    async mint (viewer: Viewer | undefined, { id }: Media, expiresInSeconds: number, continues?: string): Promise<MintedLink> {
       const media = await library.findNow(id)
       if (media === undefined) throw new ApiError('not_found')
       requireReady(media)
-      return sign(viewer, media, expiresInSeconds)
+      return sign(viewer, media, expiresInSeconds, continues)
     },
 
     sign,

@@ -26,6 +26,11 @@ export async function findLecture (db: Kysely<Database>, id: string): Promise<Le
   return row && lectureOf(row)
 }
 
+/** The course whose lecture a media is. */
+export async function findCourseIdOfMedia (db: Kysely<Database>, mediaId: string): Promise<string | undefined> {
+  return (await db.selectFrom('lectures').select('course_id').where('media_id', '=', mediaId).executeTakeFirst())?.course_id
+}
+
 /** All lectures of a course, in their order. */
 export async function listLectures (db: Kysely<Database>, courseId: string): Promise<Lecture[]> {
   const rows = await db.selectFrom('lectures').selectAll().where('course_id', '=', courseId).orderBy('position').orderBy('id').execute()

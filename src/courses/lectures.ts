@@ -9,7 +9,7 @@ import type { Protection as ProtectionRules } from '../protection/protection.js'
 import type { Draft } from '../storage/blob-store.js'
 import type { Clock } from '../time.js'
 import { findCourse, lockCourse, updateCourseSums } from './course-store.js'
-import { deleteLecture, findLecture, insertLecture, listLectures, updateLecture, updatePositions } from './lecture-store.js'
+import { deleteLecture, findCourseIdOfMedia, findLecture, insertLecture, listLectures, updateLecture, updatePositions } from './lecture-store.js'
 import type { Course, Lecture } from './schema.js'
 
 export interface LectureText { title: string, description: string, category: string, subcategory: string }
@@ -67,6 +67,18 @@ export function createLectures ({ db, intake, library, protections, protectAll, 
       const [changed] = lecture === undefined ? [] : await withMedia([lecture])
       if (changed === undefined) throw new ApiError('not_found')
       return changed
+    },
+
+    /**
+     * Turns the protection of any media on or off, as its owner asks. Throws `protection_required` for a lecture whose course wants it: the
+     * course is locked meanwhile, so that one becoming premium is not missed.
+     */
+    async changeProtection (media: Media, protection: Protection): Promise<void> {
+      await protections.change(media, protection, async (trx) => {
+        const courseId = protection === 'none' ? await findCourseIdOfMedia(trx, media.id) : undefined
+        const course = courseId === undefined ? undefined : await lockCourse(trx, courseId)
+        if (course !== undefined && protectionOf(course) === 'encrypted') throw new ApiError('protection_required')
+      })
     },
 
     /** Makes the lectures of a course as protected as it is now. */

@@ -73,6 +73,16 @@ export function verifyToken (mediaId: string, token: string, purpose: LinkPurpos
   return verifyLink(mediaId, PARAMETERS.map((name, index) => `${name}=${values[index]}`).join('&'), purpose, keys, now)
 }
 
+/**
+ * The id of a genuine link, given as its whole address, that was minted for this media and subject, whether it has ended or not; undefined
+ * for anything else.
+ */
+export function linkIdOf (address: string | undefined, mediaId: string, subject: string, keys: Keyring): string | undefined {
+  const token = /\/hls\/([^/?]+)\//.exec(address ?? '')?.[1]
+  const verdict = token === undefined ? verifyLink(mediaId, address?.split('?', 2)[1] ?? '', 'stream', keys, 0) : verifyToken(mediaId, token, 'hls', keys, 0)
+  return verdict.ok && verdict.facts.subject === subject ? verdict.facts.linkId : undefined
+}
+
 /** HMAC-SHA256 (RFC 2104) over everything a link says, one field a line: no field can contain a line break. */
 function signature (facts: LinkFacts, keyId: string, purpose: LinkPurpose, key: Buffer): string {
   const { mediaId, expiresAt, generation, linkId, subject } = facts

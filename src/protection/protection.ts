@@ -29,11 +29,17 @@ export function createProtection ({ db, blobs, library, now }: { db: Kysely<Data
       if (protection === 'encrypted' || type === 'video') await insertJob(trx, id, now())
     },
 
-    /** Turns protection on, which packages the media anew, or off, which drops the package. One that is as asked stays as it is. */
-    async change (media: Media, protection: ProtectionKind): Promise<void> {
+    /**
+     * Turns protection on, which packages the media anew, or off, which drops the package. One that is as asked stays as it is. `allow` may
+     * refuse by throwing, in the transaction of the change.
+     */
+    async change (media: Media, protection: ProtectionKind, allow?: (trx: Transaction<Database>) => Promise<void>): Promise<void> {
       if (media.blobName === null && protection === 'none') return
       if (media.blobName === null) throw new ApiError('validation_failed', { errors: [{ path: 'protection', message: 'a media that lives elsewhere cannot be protected' }] })
-      const droppedBlob = await db.transaction().execute((trx) => changeWithin(trx, media, protection))
+      const droppedBlob = await db.transaction().execute(async (trx) => {
+        await allow?.(trx)
+        return await changeWithin(trx, media, protection)
+      })
       library.forget(media.id)
       if (droppedBlob !== null) await blobs.remove(droppedBlob).catch(() => {})
     }

@@ -237,21 +237,25 @@ t.test('the player in a browser', { skip, timeout: 110_000 }, async (t) => {
       for (const playing of [true, false]) {
         await withPage(t, async (page) => {
           let answering = false
-          await page.exposeFunction('answer', async () => answering ? await linkTo(id) : undefined)
-          const frame = await inFrame(page, embed(id, await linkTo(id)))
+          const before = await viewsOf(id)
+          let last = await linkTo(id)
+          const next = async () => { last = await linkTo(id, `?continues=${encodeURIComponent(last)}`); return last }
+          await page.exposeFunction('answer', async () => answering ? await next() : undefined)
+          const frame = await inFrame(page, embed(id, last))
           await loaded(frame)
           await play(frame)
           await until(frame, 'playing', ({ currentTime }) => currentTime > 0.3)
           await video(frame).evaluate((element: Video, playing: boolean) => { element.playbackRate = 1.5; element.volume = 0.4; if (!playing) element.pause() }, playing)
           await revoke(id)
           answering = true
-          const { currentSrc: before } = await stateOf(frame)
+          const { currentSrc: first } = await stateOf(frame)
           await seek(frame, 70)
           await page.waitForFunction('asked.length === 1')
-          await until(frame, 'the new link', ({ currentSrc }) => currentSrc !== before)
+          await until(frame, 'the new link', ({ currentSrc }) => currentSrc !== first)
           const after = await until(frame, 'going on', ({ currentTime, paused, readyState }) => readyState > 1 && (playing ? currentTime > 70.3 && !paused : currentTime >= 70))
           t.match(after, { paused: !playing, playbackRate: 1.5, volume: 0.4 }, `${name}, ${playing ? 'playing' : 'paused'}`)
           t.ok(after.currentTime < 75, `at ${after.currentTime}`)
+          t.equal(await viewsOf(id) - before, 1, 'one view, though the link is another')
           t.equal(await frame.locator('[role=status]').textContent(), '')
         }, /403/)
       }

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { buildTestApp, engine, expectProblem, fixture, mintLink, openTestApp, signUpEverybody, upload } from '../helper.js'
 import { ask } from '../service/wire.js'
-import { decodingErrors, decrypt, looksLikeTs, noFfmpeg } from './ffmpeg.js'
+import { decodingErrors, decrypt, looksLikeTs, make, noFfmpeg, picture, tone } from './ffmpeg.js'
 import { codeOf, courseWithLecture, mintStream, protectedMedia, settled, shown, streamOf } from './protected-server.js'
 
 t.test('nothing plain is served until it is packaged, and then a playlist; the plain stream is for owner and admin', async (t) => {
@@ -126,6 +126,10 @@ t.test('lectures follow `premium` on and off', async (t) => {
   t.equal((await premium(true)).statusCode, 200)
   t.match(await settled(server, mediaId, instructor), { status: 'ready', protection: 'encrypted' })
   t.equal((await server.storedFiles()).length, 2)
+  const patch = (protection: string) => server.inject({ method: 'PATCH', url: `/media/${mediaId}`, headers: instructor.headers, payload: { protection } })
+  expectProblem(t, await patch('none'), 409, 'protection_required')
+  t.equal((await patch('encrypted')).statusCode, 200, 'as it is')
+  t.match(await shown(server, mediaId, instructor), { status: 'ready', protection: 'encrypted' }, 'the owner cannot undo what the course wants')
   t.equal((await premium(false)).statusCode, 200)
   t.match(await shown(server, mediaId, instructor), { status: 'ready', protection: 'none' })
   t.equal((await server.storedFiles()).length, 1)
@@ -135,6 +139,7 @@ t.test('PROTECT_LECTURES=all protects those of free courses too', async (t) => {
   const server = await buildTestApp(t, { PROTECT_LECTURES: 'all' })
   const { instructor, mediaId } = await courseWithLecture(t, server, false)
   t.match(await settled(server, mediaId, instructor), { status: 'ready', protection: 'encrypted' })
+  expectProblem(t, await server.inject({ method: 'PATCH', url: `/media/${mediaId}`, headers: instructor.headers, payload: { protection: 'none' } }), 409, 'protection_required')
 })
 
 t.test('protection is turned on and off, and deleting leaves no file', async (t) => {
@@ -173,6 +178,28 @@ t.test('a codec that cannot be packaged fails with its code and a sentence', asy
     t.same(await server.query('select * from jobs'), [])
   }
   t.equal((await server.storedFiles()).length, 2)
+})
+
+// Bug: its codecs would do, so that it was taken for packageable, and then called damaged.
+t.test('H.264 in an AVI is not called damaged', { skip: noFfmpeg }, async (t) => {
+  const server = await buildTestApp(t)
+  const { instructor } = await signUpEverybody(server)
+  await server.listen()
+  const path = await make(join(server.folder, 'h264.avi'), ...picture(3), ...tone(3), '-c:v', 'libx264', '-pix_fmt', 'yuv420p', '-c:a', 'libmp3lame')
+  const { id } = (await upload(server, instructor, await readFile(path), { protection: 'encrypted' })).json<{ id: string }>()
+  t.match(await settled(server, id, instructor), { status: 'failed', error: { code: 'source_container_unsupported', message: /^The file is video\/x-msvideo\. .* needs ffmpeg, which is not installed\.$/ } })
+})
+
+t.test('a file that ended its process again and again is given up', async (t) => {
+  const server = await buildTestApp(t)
+  const { instructor } = await signUpEverybody(server)
+  const ids = await Promise.all(['killer', 'fine'].map(async () => (await upload(server, instructor, 'tiny.mp4', { protection: 'encrypted' })).json<{ id: string }>().id))
+  await server.query(`update jobs set attempts = 25 where media_id = '${ids[0]}'`)
+  await server.query(`update jobs set attempts = 20 where media_id = '${ids[1]}'`)
+  await server.listen()
+  t.match(await settled(server, ids[0]!, instructor), { status: 'failed', error: { code: 'packaging_failed' } })
+  t.match(await settled(server, ids[1]!, instructor), { status: 'ready' })
+  t.same(await server.query('select * from jobs'), [])
 })
 
 t.test('a media that lives elsewhere refuses protection', async (t) => {
@@ -222,6 +249,38 @@ t.test('a token counts one view, when the first segment is asked for', async (t)
   t.equal(await views(), 1)
   await (await mintStream(server, id, instructor)).get('segment-0.ts')
   t.equal(await views(), 2)
+})
+
+// Bug: a player that went on with a new link was a second view.
+t.test('a link that goes on for another is the same view, also when that has ended; none of another media or account', async (t) => {
+  const server = await buildTestApp(t)
+  const { instructor, admin } = await signUpEverybody(server)
+  const encrypted = await protectedMedia(server, instructor)
+  const plain = (await upload(server, instructor)).json<{ id: string }>().id
+  for (const id of [plain, encrypted]) {
+    const origin = await server.listen()
+    const views = async () => (await server.inject({ url: `/media/${id}/analytics`, headers: instructor.headers })).json<{ total_views: number }>().total_views
+    const mint = async (continues?: string, person = instructor, mediaId = id) => (await server.inject({ url: `/media/${mediaId}/stream-url?expires_in=60${continues === undefined ? '' : `&continues=${encodeURIComponent(continues)}`}`, headers: person.headers })).json<{ stream_url: string }>().stream_url
+    const play = async (url: string) => {
+      const { pathname, search } = new URL(url)
+      t.equal((await ask(origin, pathname.replace('master.m3u8', 'segment-0.ts') + search)).status, 200)
+    }
+    const first = await mint()
+    await play(first)
+    server.clock.advance(30_000)
+    const second = await mint(first)
+    t.not(second, first)
+    await play(second)
+    server.clock.advance(100_000)
+    await play(await mint(second))
+    t.equal(await views(), 1)
+    const altered = first.replace(/(?<=exp=|hls\/)1/, '2')
+    let expected = 1
+    for (const other of [await mint(undefined, admin), await mint(undefined, instructor, id === plain ? encrypted : plain), altered, 'nonsense', '']) {
+      await play(await mint(other))
+      t.equal(await views(), ++expected, other)
+    }
+  }
 })
 
 // Bug: the store leaves its source alone, so a draft that could not be made left a thread that ended the process a minute later.
