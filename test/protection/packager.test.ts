@@ -79,6 +79,21 @@ t.test('the packager', { skip: noFfmpeg, timeout: LONG ? 900_000 : 240_000 }, as
     await t.test(`packages ${what}`, async (t) => check(t, await make(join(folder, name), ...args)))
   }
 
+  await t.test('a key frame far away does not make a segment of the whole film', async (t) => {
+    const path = await make(join(folder, 'one-key.mp4'), ...picture(150, '128x72', 10), ...tone(150), ...h264, '-g', '9999', '-keyint_min', '9999', '-sc_threshold', '0')
+    await check(t, path)
+    t.same((await packageWhole(path, 150_000)).facts.map(([, milliseconds, dependent]) => [Math.round(milliseconds / 1000), dependent]), [[60, undefined], [60, 'dependent'], [30, 'dependent']])
+  })
+
+  await t.test('a minute of 720p takes less than ten seconds', async (t) => {
+    const clip = await make(join(folder, '720p.mp4'), ...picture(6, '1280x720'), ...tone(6), ...h264, '-b:v', '3M', '-g', '50')
+    const minute = await make(join(folder, 'minute.mp4'), '-stream_loop', '9', '-i', clip, '-c', 'copy')
+    const start = performance.now()
+    await packageWhole(minute, 60_000)
+    t.comment(`${Math.round(performance.now() - start)} ms`)
+    t.ok(performance.now() - start < 10_000)
+  })
+
   // Minutes of CPU: mediabunny sums up the sizes of all samples of a chunk for each of them, and these chunks have 130,000.
   if (LONG) {
     await t.test('packages 10 h of silence', { timeout: 600_000 }, async (t) => {

@@ -28,6 +28,10 @@ t.test('a media playlist has the tags that RFC 8216 requires, each in its place'
   t.same(lines.filter((line) => !line.startsWith('#')), ['segment-0.ts', 'segment-1.ts', 'segment-2.ts', 'segment-3.ts'])
 })
 
+t.test('segments that need the one before are not called independent', async (t) => {
+  t.notMatch(mediaPlaylist([[1600, 6000], [1600, 60_000, 'dependent']]), /INDEPENDENT/)
+})
+
 t.test('no length, rounded, is above the target duration; each has its address; nothing is absolute', async () => {
   fc.assert(fc.property(index, (segments) => {
     const lines = mediaPlaylist(segments).trimEnd().split('\n')
