@@ -105,20 +105,25 @@ async function main (): Promise<void> {
 async function cut (pictures: AsyncGenerator<TimedFrame>, sounds: AsyncGenerator<TimedFrame>, segments: SegmentWriter): Promise<void> {
   let [picture, sound] = [await nextOf(pictures), await nextOf(sounds)]
   const firstAt = Math.min(picture?.at ?? Infinity, sound?.at ?? Infinity)
-  const isDue = (at: number, seconds: number) => segments.startedAt === undefined || at - segments.startedAt >= seconds
+  let picturesEndAt = -Infinity
   let endsAt = 0
+  const isDue = (at: number, seconds: number, from = segments.startedAt ?? -Infinity) => at - from >= seconds
+  // A short tail of sound stays with the last pictures.
+  const isDueAtSound = (at: number) => picture === undefined ? isDue(at, SEGMENT_SECONDS, Math.max(picturesEndAt, segments.startedAt ?? -Infinity)) : isDue(at, MAX_SEGMENT_SECONDS)
   while (picture !== undefined || sound !== undefined) {
     const dueAtPicture = picture !== undefined && isDue(picture.at, picture.key ? SEGMENT_SECONDS : MAX_SEGMENT_SECONDS)
     // What is heard before a segment's first picture is shown belongs to the segment before.
     const frame: TimedFrame = picture === undefined || (sound !== undefined && sound.pts < (dueAtPicture ? picture.pts : picture.dts!)) ? sound! : picture
-    if (frame === picture ? dueAtPicture : isDue(frame.at, picture === undefined ? SEGMENT_SECONDS : MAX_SEGMENT_SECONDS)) {
+    if (frame === picture ? dueAtPicture : isDueAtSound(frame.at)) {
       report(frame.at)
       segments.begin(segments.startedAt === undefined ? firstAt : frame.at, picture?.key ?? true)
     }
     segments.write(frame)
     endsAt = Math.max(endsAt, frame.endsAt)
-    if (frame === picture) picture = await nextOf(pictures)
-    else sound = await nextOf(sounds)
+    if (frame === picture) {
+      picturesEndAt = Math.max(picturesEndAt, frame.endsAt)
+      picture = await nextOf(pictures)
+    } else sound = await nextOf(sounds)
   }
   segments.end(endsAt)
   if (durationMs !== null && endsAt * 1000 < MIN_PART * durationMs - 1000) throw new Error(`it ends after ${endsAt} s of ${durationMs / 1000} s`)

@@ -9,7 +9,7 @@ import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import { chromium, type Frame, type Page } from 'playwright-core'
 import t, { type Test } from 'tap'
-import { buildTestApp, expectProblem, mintLink, signUpEverybody, upload, type Person } from '../helper.js'
+import { buildTestApp, expectProblem, form, mintLink, signUp, signUpEverybody, upload, type Person } from '../helper.js'
 
 interface Video {
   currentTime: number
@@ -69,7 +69,7 @@ t.test('the page says who may frame it, and its files may be cached', async (t) 
   t.match((await open.inject({ url: `/embed/${ID}` })).headers['content-security-policy'], /frame-ancestors \*$/)
 })
 
-t.test('the player in a browser', { skip, timeout: 110_000 }, async (t) => {
+t.test('the player in a browser', { skip, timeout: 280_000 }, async (t) => {
   // A page of another origin with the player in a frame, which answers what the player asks with `window.answer`.
   const parents = ['', ''].map(() => createServer((request, response) => {
     const source = new URL(request.url!, 'http://x').searchParams.get('frame')?.replaceAll('&', '&amp;')
@@ -261,6 +261,30 @@ t.test('the player in a browser', { skip, timeout: 110_000 }, async (t) => {
       }
     }
   })
+
+  await t.test('a second after unsubscribing it gets no further segment, and says so', (t) => withPage(t, async (page, requests) => {
+    const student = await signUp(server, 'student')
+    const course = await server.inject({ method: 'POST', url: '/course', headers: instructor.headers, payload: { title: 'A course', description: 'About it', premium: true } })
+    const { id: courseId } = course.json<{ id: string }>()
+    const { headers, payload } = form([
+      ...Object.entries({ title: 'A lecture', description: 'About it', category: 'one', subcategory: 'two', course_id: courseId }).map(([name, value]) => ({ name, value })),
+      { name: 'lecture_file', value: film, fileName: 'a.mp4' }
+    ])
+    const { asset_id: id } = (await server.inject({ method: 'POST', url: '/course/add-lecture', headers: { ...headers, ...instructor.headers }, payload })).json<{ asset_id: string }>()
+    while ((await mediaOf(id, instructor)).status === 'processing') await new Promise((resolve) => setTimeout(resolve, 100))
+    await server.inject({ method: 'POST', url: '/subscribe', headers: student.headers, payload: { course_id: courseId } })
+    await page.goto(embed(id, origin + await mintLink(server, id, student)))
+    await loaded(page)
+    await play(page)
+    await until(page, 'playing', ({ currentTime }) => currentTime > 0.3)
+    t.equal((await server.inject({ method: 'DELETE', url: `/subscribe/${courseId}`, headers: student.headers })).statusCode, 204)
+    await new Promise((resolve) => setTimeout(resolve, 1000))
+    requests.length = 0
+    await seek(page, 80)
+    await says(page, 'does not open this media any more')
+    const { pathname } = new URL(requests.find((url) => url.includes('/segment-'))!)
+    for (const file of ['content.key', 'segment-0.ts', 'media.m3u8']) expectProblem(t, await server.inject({ url: pathname.replace(/segment-.*/, file) }), 403, 'stream_link_revoked')
+  }, /403/))
 
   await t.test('it says in words what is wrong with a link', async (t) => {
     const gone = await make({})
