@@ -246,9 +246,10 @@ t.test('the player in a browser', { skip, timeout: 280_000 }, async (t) => {
           await play(frame)
           await until(frame, 'playing', ({ currentTime }) => currentTime > 0.3)
           await video(frame).evaluate((element: Video, playing: boolean) => { element.playbackRate = 1.5; element.volume = 0.4; if (!playing) element.pause() }, playing)
-          await revoke(id)
-          answering = true
+          // Before: what is being loaded at this moment is refused already.
           const { currentSrc: first } = await stateOf(frame)
+          answering = true
+          await revoke(id)
           await seek(frame, 70)
           await page.waitForFunction('asked.length === 1')
           await until(frame, 'the new link', ({ currentSrc }) => currentSrc !== first)
