@@ -263,7 +263,7 @@ t.test('the player in a browser', { skip, timeout: 280_000 }, async (t) => {
     }
   })
 
-  await t.test('a second after unsubscribing it gets no further segment, and says so', (t) => withPage(t, async (page, requests) => {
+  await t.test('a second after unsubscribing it gets no further segment, and says so', (t) => withPage(t, async (page) => {
     const student = await signUp(server, 'student')
     const course = await server.inject({ method: 'POST', url: '/course', headers: instructor.headers, payload: { title: 'A course', description: 'About it', premium: true } })
     const { id: courseId } = course.json<{ id: string }>()
@@ -274,17 +274,16 @@ t.test('the player in a browser', { skip, timeout: 280_000 }, async (t) => {
     const { asset_id: id } = (await server.inject({ method: 'POST', url: '/course/add-lecture', headers: { ...headers, ...instructor.headers }, payload })).json<{ asset_id: string }>()
     while ((await mediaOf(id, instructor)).status === 'processing') await new Promise((resolve) => setTimeout(resolve, 100))
     await server.inject({ method: 'POST', url: '/subscribe', headers: student.headers, payload: { course_id: courseId } })
-    await page.goto(embed(id, origin + await mintLink(server, id, student)))
+    const link = await mintLink(server, id, student)
+    await page.goto(embed(id, origin + link))
     await loaded(page)
     await play(page)
     await until(page, 'playing', ({ currentTime }) => currentTime > 0.3)
     t.equal((await server.inject({ method: 'DELETE', url: `/subscribe/${courseId}`, headers: student.headers })).statusCode, 204)
     await new Promise((resolve) => setTimeout(resolve, 1000))
-    requests.length = 0
     await seek(page, 80)
     await says(page, 'does not open this media any more')
-    const { pathname } = new URL(requests.find((url) => url.includes('/segment-'))!)
-    for (const file of ['content.key', 'segment-0.ts', 'media.m3u8']) expectProblem(t, await server.inject({ url: pathname.replace(/segment-.*/, file) }), 403, 'stream_link_revoked')
+    for (const file of ['content.key', 'segment-0.ts', 'media.m3u8']) expectProblem(t, await server.inject({ url: link.replace('master.m3u8', file) }), 403, 'stream_link_revoked')
   }, /403/))
 
   await t.test('it says in words what is wrong with a link', async (t) => {

@@ -47,7 +47,7 @@ async function ends (t: Test, what: string, path: string, durationMs: number): P
   t.ok(performance.now() - start < 30_000, `${what}: ended after ${Math.round(performance.now() - start)} ms`)
 }
 
-t.test('the packager', { skip: noFfmpeg, timeout: LONG ? 900_000 : 240_000 }, async (t) => {
+t.test('the packager', { skip: noFfmpeg, timeout: LONG ? 1_800_000 : 290_000 }, async (t) => {
   for (const name of ['tiny.mp4', 'tiny.mov', 'tiny.m4v', 'tiny.mkv', 'tiny.mp3', 'tiny.m4a', 'tiny.aac']) {
     await t.test(`packages ${name} whole, decodable, as long, and in step`, (t) => check(t, join(fixtures, name)))
   }
