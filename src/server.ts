@@ -3,7 +3,7 @@ import cluster from 'node:cluster'
 import { resolve } from 'node:path'
 import { buildApp } from './app.js'
 import { ConfigError, loadConfig, type Config } from './config.js'
-import { drain } from './drain.js'
+import { drain, trackSockets } from './drain.js'
 import { readEnvironment } from './environment.js'
 import { superviseProcesses } from './processes.js'
 
@@ -26,6 +26,7 @@ async function main (): Promise<void> {
     for (const event of ['message', 'disconnect']) process.once(event, () => stop())
   }
   const app = await buildApp(config)
+  const sockets = trackSockets(app.server)
   const { close } = closeWithGrace({
     delay: (config.shutdownGraceSeconds + 5) * 1000,
     logger: app.log,
@@ -33,7 +34,7 @@ async function main (): Promise<void> {
     skip: cluster.isWorker ? ['SIGINT', 'SIGTERM'] : []
   }, async ({ err }) => {
     if (err !== undefined) app.log.fatal({ err }, 'stopping after an error')
-    await drain(app, config.shutdownGraceSeconds * 1000)
+    await drain(app, sockets, config.shutdownGraceSeconds * 1000)
     // The channel to the first process would keep this one alive after everything is closed.
     if (cluster.isWorker) process.exit(err === undefined ? 0 : 1)
   })

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { Agent, request, type IncomingMessage } from 'node:http'
+import { connect } from 'node:net'
 import t, { type Test } from 'tap'
 import { form, testEnvironment } from '../helper.js'
 import { call, eventually, newToken, startServer } from '../server-process.js'
@@ -73,4 +74,15 @@ t.test('the server is not ready first, and takes connections until the delay is 
   t.ok(performance.now() - began < 5000, 'long before its deadline')
   await readAll(stream)
   t.equal(await uploaded, 0)
+})
+
+t.test('a connection on which nothing was ever sent does not hold the stop up (bug: Node counts it as busy, so it took until the deadline)', async (t) => {
+  const { env } = await testEnvironment(t, { SHUTDOWN_GRACE_SECONDS: '60' })
+  const server = await startServer(t, env)
+  const socket = connect(Number(new URL(server.origin).port), '127.0.0.1').on('error', () => {})
+  t.teardown(() => socket.destroy())
+  await once(socket, 'connect')
+  const began = performance.now()
+  t.equal(await server.end('SIGTERM'), 0)
+  t.ok(performance.now() - began < 30_000)
 })
