@@ -15,6 +15,8 @@ export function superviseProcesses (count: number, graceSeconds: number, say: (l
   const listening = new Set<number>()
   for (let i = 0; i < count; i++) cluster.fork()
 
+  // A starting process does not hear a stop until it says so.
+  cluster.on('message', (worker) => { if (stopping) worker.send('stop') })
   cluster.on('listening', (worker) => { everListened = true; listening.add(worker.id) })
   cluster.on('exit', (worker, code, signal) => {
     if (stopping) {

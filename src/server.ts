@@ -24,6 +24,8 @@ async function main (): Promise<void> {
   if (cluster.isWorker) {
     for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => {})
     for (const event of ['message', 'disconnect']) process.once(event, () => stop())
+    // What the first process said before was lost: it says it again.
+    process.send?.('listening for messages')
   }
   const app = await buildApp(config)
   const sockets = trackSockets(app.server)
