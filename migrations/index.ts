@@ -3,6 +3,7 @@ import * as accountsMediaViews from './001-accounts-media-views.js'
 import * as courses from './002-courses.js'
 import * as protection from './003-protection.js'
 import * as jobAttempts from './004-job-attempts.js'
+import * as mux from './005-mux.js'
 import * as sessions from './006-sessions.js'
 
 /** All migrations by name, in order. A released one is never edited. */
@@ -11,5 +12,6 @@ export const migrations: Record<string, Migration> = {
   '002-courses': courses,
   '003-protection': protection,
   '004-job-attempts': jobAttempts,
+  '005-mux': mux,
   '006-sessions': sessions
 }

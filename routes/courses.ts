@@ -91,7 +91,7 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { courses, lectur
       schema: { operationId: 'listLectures', summary: 'The lectures of your course, in their order', tags, params: Params, response: { 200: Type.Array(LectureReply), ...problemResponses(...ownerRefusals) } }
     }, async (request) => {
       const course = await courses.changeable(request.signedIn(), request.params.id)
-      return (await lectures.list(course.id)).map((one) => lectureUrls.reply(one, request.signedIn(), request.origin))
+      return await Promise.all((await lectures.list(course.id)).map((one) => lectureUrls.reply(one, request.signedIn(), request.origin)))
     })
 
     signedIn.put('/course/:id/lectures/order', {
@@ -100,7 +100,7 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { courses, lectur
     }, async (request) => {
       const course = await courses.changeable(request.signedIn(), request.params.id)
       await lectures.reorder(course.id, request.body.lecture_ids)
-      return (await lectures.list(course.id)).map((one) => lectureUrls.reply(one, request.signedIn(), request.origin))
+      return await Promise.all((await lectures.list(course.id)).map((one) => lectureUrls.reply(one, request.signedIn(), request.origin)))
     })
 
     signedIn.get('/course/:id/analytics', {

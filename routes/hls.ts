@@ -4,8 +4,8 @@ import type { Admission, StreamGate } from '../src/access/stream-gate.js'
 import { ApiError } from '../src/errors.js'
 import { problemResponses } from '../src/problem-schema.js'
 import { openContentKey } from '../src/protection/content-keys.js'
+import { isPackaged, type PackagedMedia } from '../src/protection/protection.js'
 import { masterPlaylist, mediaPlaylist, parseIndex, segmentPlace } from '../src/protection/playlists.js'
-import type { PackagedMedia } from '../src/protection/protection.js'
 import type { Keyring } from '../src/secrets.js'
 import { SECOND, type Clock } from '../src/time.js'
 import type { Views } from '../src/views/views.js'
@@ -29,8 +29,9 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, keys, now
       security: [],
       params: Type.Object({ token: Type.String(), id: Type.String(), file: Type.String({ examples: ['master.m3u8', 'media.m3u8', 'content.key', 'segment-0.ts', 'poster.jpg'] }) }),
       response: {
+        302: Type.Null({ description: 'The playlist or picture of a media that is played by another provider.' }),
         200: { description: 'A playlist, the AES-128 key, or an encrypted segment.', content: { [PLAYLIST]: { schema: Type.String() }, 'application/octet-stream': { schema: Type.String({ format: 'binary' }) }, 'video/mp2t': { schema: Type.String({ format: 'binary' }) } } },
-        ...problemResponses('stream_link_invalid', 'stream_link_expired', 'stream_link_revoked', 'not_found', 'media_not_ready', 'too_many_streams', 'overloaded')
+        ...problemResponses('stream_link_invalid', 'stream_link_expired', 'stream_link_revoked', 'not_found', 'media_not_ready', 'video_provider_missing', 'too_many_streams', 'overloaded')
       }
     }
   }
@@ -41,7 +42,11 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, keys, now
     const { token, id, file } = request.params as { token: string, id: string, file: string }
     // The token is the right: a page on any site may play what it was given the address of.
     reply.headers({ 'access-control-allow-origin': '*', 'cross-origin-resource-policy': 'cross-origin', 'x-content-type-options': 'nosniff', 'referrer-policy': 'no-referrer', 'cache-control': 'no-store' })
-    const admission = await gate.admitToken(id, token)
+    const admitted = await gate.admitToken(id, token)
+    const hosted = await gate.hostedPlayback(admitted, request.origin)
+    if (hosted !== undefined) return await sendElsewhere(request, reply, admitted, file === 'master.m3u8' ? hosted.url : file === 'poster.jpg' ? hosted.posterUrl : null)
+    if (!isPackaged(admitted.media)) throw new ApiError('not_found')
+    const admission = { ...admitted, media: admitted.media }
     const { packaged } = admission.media
     if (file === 'master.m3u8') return reply.type(PLAYLIST).send(masterPlaylist(parseIndex(packaged.index), admission.media))
     if (file === 'media.m3u8') return reply.type(PLAYLIST).send(mediaPlaylist(parseIndex(packaged.index)))
@@ -50,17 +55,27 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, keys, now
     return await sendSegment(request, reply, admission, SEGMENT.exec(file)?.[1])
   }
 
-  async function sendSegment (request: FastifyRequest, reply: FastifyReply, { media, link, accountId }: PackagedAdmission, number: string | undefined): Promise<FastifyReply> {
+  /** What another provider serves is never seen here: being sent there is the view. */
+  async function sendElsewhere (request: FastifyRequest, reply: FastifyReply, admission: Admission, url: string | null): Promise<FastifyReply> {
+    if (url === null) throw new ApiError('not_found')
+    if (request.method === 'GET' && request.url.endsWith('/master.m3u8')) await countView(request, admission)
+    return reply.redirect(url, 302)
+  }
+
+  async function countView (request: FastifyRequest, { media, link, accountId }: Admission): Promise<void> {
+    await views.countStream(media.id, link!.linkId, { address: request.ip, accountId, userAgent: request.headers['user-agent'] })
+      .catch((error: unknown) => request.log.warn({ err: error }, 'a view was not counted'))
+  }
+
+  async function sendSegment (request: FastifyRequest, reply: FastifyReply, admission: PackagedAdmission, number: string | undefined): Promise<FastifyReply> {
+    const { media, link } = admission
     const place = number === undefined ? undefined : segmentPlace(parseIndex(media.packaged.index), Number(number))
     if (place === undefined) throw new ApiError('not_found')
     const secondsLeft = Math.max(0, link!.expiresAt - Math.floor(now() / SECOND))
     const send = request.method === 'HEAD' ? undefined : await reply.openBlob(media.packaged.blobName, accountId)
     reply.type('video/mp2t').headers({ 'content-length': String(place.end - place.start + 1), 'cache-control': `private, max-age=${secondsLeft}` })
     if (send === undefined) return reply.send()
-    if (number === '0') {
-      await views.countStream(media.id, link!.linkId, { address: request.ip, accountId, userAgent: request.headers['user-agent'] })
-        .catch((error: unknown) => request.log.warn({ err: error }, 'a view was not counted'))
-    }
+    if (number === '0') await countView(request, admission)
     return send(place)
   }
 }

@@ -64,7 +64,7 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { batch, courses,
     })
     if (file === undefined) throw invalidField('lecture_file', 'is required')
     const added = await lectures.add(file.received, text, () => courses.changeable(viewer, courseId))
-    return reply.code(201).header('location', `/lecture/${added.lecture.id}`).send(lectureUrls.reply(added, viewer, request.origin))
+    return reply.code(201).header('location', `/lecture/${added.lecture.id}`).send(await lectureUrls.reply(added, viewer, request.origin))
   })
 
   app.post('/course/add-lectures-batch', {
@@ -83,12 +83,12 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { batch, courses,
       fields: BatchFields, fileFields: ['lectures_files'], maxFiles: MAX_BATCH_FILES, receive: (source) => batch.receive(source, likelyOwner(viewer)), discard: discardBatchFile
     })
     const outcomes = await batch.add(viewer, files.map(({ received }) => received), fields, (schema, entry) => request.checkInput(schema, entry))
-    const results = outcomes.map(({ added, error }, index) => ({
+    const results = await Promise.all(outcomes.map(async ({ added, error }, index) => ({
       success: added !== undefined,
-      lecture: added === undefined ? null : lectureUrls.reply(added, viewer, request.origin),
+      lecture: added === undefined ? null : await lectureUrls.reply(added, viewer, request.origin),
       error: error === undefined ? null : { code: error.code, message: error.summary },
       video_filename: files[index]!.fileName
-    }))
+    })))
     const successful = results.filter(({ success }) => success).length
     const summary = { total_videos: results.length, successful_uploads: successful, failed_uploads: results.length - successful, results }
     if (successful === 0) throw new ApiError('batch_failed', { extra: summary })
@@ -101,7 +101,7 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { batch, courses,
   }, async (request) => {
     const { id, courseId } = await lectures.find(request.params.id)
     await courses.changeable(request.signedIn(), courseId)
-    return lectureUrls.reply(await lectures.change(id, request.body), request.signedIn(), request.origin)
+    return await lectureUrls.reply(await lectures.change(id, request.body), request.signedIn(), request.origin)
   })
 
   app.delete('/lecture/:id', {

@@ -8,6 +8,7 @@ import type { Intake } from '../src/media/intake.js'
 import type { Library } from '../src/media/library.js'
 import { Kind, LinkedMediaBody, MediaPatch, MediaReply, UploadFields, mediaReply } from '../src/media/schema.js'
 import { PageOf, PageQuery } from '../src/page.js'
+import { DrmReply, drmReply } from '../src/protection/schema.js'
 import { problemResponses } from '../src/problem-schema.js'
 import { line, moment, uuid } from '../src/text-fields.js'
 import { isoTime } from '../src/time.js'
@@ -28,6 +29,7 @@ const AnyParams = Type.Object({ id: Type.String({ examples: ['019377a4-3f00-7000
 const StreamUrlReply = Type.Object({
   stream_url: Type.String({ examples: ['http://127.0.0.1:8000/media/stream/019377a4-3f00-7000-8000-000000000000?exp=1764000000&gen=1&kid=…&lid=…&sub=…&sig=…'] }),
   poster_url: Type.Union([Type.String(), Type.Null()], { description: 'A picture of a video, by the same link; null where there is none.' }),
+  drm: Type.Optional(DrmReply),
   expires_in: Type.Integer({ description: 'Seconds.' }),
   expires_at: moment(),
   media_id: uuid()
@@ -71,8 +73,8 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { access, gate, i
       }
     }, async (request) => {
       const media = await access.visible(request.viewer, request.params.id)
-      const link = await gate.mint(request.viewer, media, gate.lifetime(request.query.expires_in, media), request.query.continues)
-      return { stream_url: request.origin + link.path, poster_url: link.posterPath && request.origin + link.posterPath, expires_in: link.expiresInSeconds, expires_at: isoTime(link.expiresAt), media_id: media.id }
+      const link = await gate.mint(request.viewer, media, gate.lifetime(request.query.expires_in, media), request.origin, request.query.continues)
+      return { stream_url: link.url, poster_url: link.posterUrl, ...(link.drm !== null && { drm: drmReply(link.drm) }), expires_in: link.expiresInSeconds, expires_at: isoTime(link.expiresAt), media_id: media.id }
     })
   })
 

@@ -54,7 +54,7 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { courses, lectur
   }, async (request) => {
     const viewer = request.signedIn()
     const course = await subscriptions.require(viewer.id, request.params.course_id)
-    return (await lectures.list(course.id)).map((one) => lectureUrls.reply(one, viewer, request.origin))
+    return await Promise.all((await lectures.list(course.id)).map((one) => lectureUrls.reply(one, viewer, request.origin)))
   })
 
   app.get('/subscribe/my-courses/:course_id/progress', {

@@ -27,6 +27,7 @@ import serviceRoutes from '../routes/service.js'
 import streamRoutes from '../routes/stream.js'
 import subscriptionRoutes from '../routes/subscriptions.js'
 import viewRoutes from '../routes/views.js'
+import webhookRoutes from '../routes/webhooks.js'
 import { createAccess } from './access/may-watch.js'
 import { createLectureUrls } from './access/lecture-urls.js'
 import { createStreamGate } from './access/stream-gate.js'
@@ -34,6 +35,7 @@ import { createAccounts } from './accounts/accounts.js'
 import { createPasswordHasher } from './accounts/passwords.js'
 import { createSessions } from './accounts/sessions.js'
 import type { Config } from './config.js'
+import { lockSumsOf } from './courses/course-sums.js'
 import { createCourses } from './courses/courses.js'
 import { createLectureBatch } from './courses/lecture-batch.js'
 import { createLectures } from './courses/lectures.js'
@@ -49,12 +51,14 @@ import { Places } from './limits/places.js'
 import { LocalSlidingWindow } from './limits/sliding-window.js'
 import { createIntake } from './media/intake.js'
 import { createLibrary } from './media/library.js'
-import { listOwnedBlobs } from './media/media-store.js'
+import { countMuxMedia, listOwnedBlobs } from './media/media-store.js'
 import { bindStore } from './media/store-binding.js'
 import { createProber } from './media/probe.js'
 import { createQuota } from './media/quota.js'
+import { createLocalProvider } from './protection/local-provider.js'
+import { createMuxProvider } from './protection/mux/mux-provider.js'
 import { PackageRunner } from './protection/package-runner.js'
-import { createProtection } from './protection/protection.js'
+import { createProtection, releaseMux } from './protection/protection.js'
 import { openRedis } from './redis-link.js'
 import { rewriteUrl } from './rewrite-url.js'
 import { loadSecrets } from './secrets.js'
@@ -84,6 +88,8 @@ export interface Overrides {
   /** False: as on a machine without it. */
   ffmpeg?: boolean
   keepHouseEveryMs?: number
+  /** How long Mux may take, in milliseconds. */
+  muxTimeoutMs?: number
 }
 
 /** The whole server, composed and migrated, ready to listen or be injected into. `close()` ends all that it opened. */
@@ -140,10 +146,10 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
     refreshSeconds: config.refreshTokenSeconds,
     onReuse: (sessionId) => app.log.warn({ session_id: sessionId }, 'a refresh token was used twice: its session is ended')
   })
-  const library = createLibrary({ db, blobs, now })
-  const protections = createProtection({ db, blobs, library, now })
+  const library = createLibrary({ db, blobs, now, release: (trx, media) => releaseMux(trx, media, now()) })
+  const protections = createProtection({ db, blobs, library, provider: config.videoProvider, now })
   const quota = createQuota({ db, quotaBytes: config.quotaBytes })
-  const intake = createIntake({ db, blobs, prober, now, quota, maxUploadBytes: config.maxUploadBytes, queue: protections.queue })
+  const intake = createIntake({ db, blobs, prober, now, quota, maxUploadBytes: config.maxUploadBytes, provider: config.videoProvider, queue: protections.queue })
   const names = await openViewerNames({
     db,
     mode: config.viewAddresses,
@@ -158,8 +164,23 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
   const batch = createLectureBatch({ courses, intake, lectures })
   const progress = createProgress({ db, lectures, views, now })
   const access = createAccess({ accounts, library, subscriptions })
+  const runner = new PackageRunner({ db, blobs, library, keys: secrets.keyring('media'), now, ffmpeg: overrides.ffmpeg ?? true, onError: (error, mediaId) => app.log.warn({ err: error, media_id: mediaId }, 'packaging failed') })
+  const local = createLocalProvider({ runner, keys: secrets.keyring('link') })
+  const mux = config.mux && createMuxProvider({
+    config: config.mux,
+    db,
+    blobs,
+    library,
+    keys: secrets.keyring('link'),
+    lockSums: lockSumsOf,
+    publicUrl: config.publicUrl,
+    now,
+    timeoutMs: overrides.muxTimeoutMs,
+    onFault: (fault, about) => app.log.warn({ ...about, reason: fault.message }, 'Mux did not do what it was asked to')
+  })
+  if (mux === undefined && await countMuxMedia(db) > 0) app.log.warn('media are played by Mux, but MUX_TOKEN_ID and the other variables of its account are not set: they cannot be played')
   const gate = createStreamGate({
-    access, library, now, keys: secrets.keyring('link'), defaultSeconds: config.streamTokenSeconds, maxSeconds: config.streamTokenMaxSeconds
+    access, library, now, providers: { local, mux }, keys: secrets.keyring('link'), defaultSeconds: config.streamTokenSeconds, maxSeconds: config.streamTokenMaxSeconds
   })
   const lectureUrls = createLectureUrls(gate)
   const uploads = new Places(config.uploadsAtOnce, 'too_many_uploads', now)
@@ -212,19 +233,20 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
   await app.register(courseRoutes, { courses, lectures, lectureUrls, progress })
   await app.register(lectureRoutes, { batch, courses, intake, lectures, lectureUrls, progress, subscriptions })
   await app.register(subscriptionRoutes, { courses, lectures, lectureUrls, progress, subscriptions })
+  await app.register(webhookRoutes, { events: mux?.events })
 
   // What it does by itself.
   const alone = config.database.engine === 'sqlite'
-  const runner = new PackageRunner({ db, blobs, library, keys: secrets.keyring('media'), now, ffmpeg: overrides.ffmpeg ?? true, onError: (error, mediaId) => app.log.warn({ err: error, media_id: mediaId }, 'packaging failed') })
+  const providers = mux === undefined ? [local] : [local, mux]
   app.addHook('onListen', async () => {
     await sweep(alone)
-    await runner.start(alone)
+    for (const provider of providers) await provider.start(alone)
   })
   const timer = setInterval(keepHouse, overrides.keepHouseEveryMs ?? KEEP_HOUSE_EVERY_MS)
   timer.unref()
   app.addHook('onClose', async () => {
     clearInterval(timer)
-    await runner.stop()
+    await Promise.all(providers.map((provider) => provider.stop()))
   })
   app.addHook('preClose', async () => {
     health.stopping = true
@@ -238,6 +260,7 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
   }
 
   async function sweep (alone: boolean): Promise<void> {
+    await mux?.events.forgetOld().catch((error: unknown) => app.log.warn({ err: error }, 'old events of Mux are still there'))
     if (!bound) return
     await sweeper.sweep({ alone }).then(
       (removed) => { if (removed.length > 0) app.log.info({ removed: removed.length }, 'swept what a crash had left') },

@@ -3,6 +3,7 @@ import { Value } from '@sinclair/typebox/value'
 import { isIP } from 'node:net'
 import { join } from 'node:path'
 import type { PlaceLimits } from './limits/places.js'
+import { muxConfig, type MuxConfig } from './mux-config.js'
 
 const count = (initial: number, minimum = 0, maximum = Number.MAX_SAFE_INTEGER) => Type.Integer({ default: initial, minimum, maximum })
 const text = (initial?: string) => initial === undefined ? Type.Optional(Type.String()) : Type.String({ default: initial })
@@ -49,6 +50,14 @@ const environmentSchema = Type.Object({
   EMBED_ORIGINS: text(''),
   SIGNUP: oneOf(['open', 'closed'], 'open'),
   PROTECT_LECTURES: oneOf(['premium', 'all'], 'premium'),
+  VIDEO_PROVIDER: oneOf(['local', 'mux'], 'local'),
+  MUX_TOKEN_ID: text(),
+  MUX_TOKEN_SECRET: text(),
+  MUX_SIGNING_KEY_ID: text(),
+  MUX_PRIVATE_KEY: text(),
+  MUX_WEBHOOK_SECRET: text(),
+  MUX_DRM_CONFIGURATION_ID: text(),
+  MUX_BASE_URL: text('https://api.mux.com'),
   METRICS_TOKEN: text(),
   LOG_LEVEL: oneOf(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], 'info'),
   DATABASE_POOL_SIZE: count(10, 1, 1000),
@@ -107,6 +116,10 @@ export interface Config {
   signupOpen: boolean
   /** Whether lectures of all courses are protected, or of premium ones. */
   protectAllLectures: boolean
+  /** Who makes the encrypted streams of new media; those that are there keep theirs. */
+  videoProvider: Environment['VIDEO_PROVIDER']
+  /** The Mux account; undefined where none is set up. */
+  mux: MuxConfig | undefined
   metricsToken: string | undefined
   logLevel: string
   shutdownGraceSeconds: number
@@ -157,6 +170,7 @@ export function loadConfig (env: Record<string, string | undefined>): Config {
   if (read.PROCESSES > 1 && (database.engine !== 'postgres' || read.REDIS_URL === undefined)) {
     problems.push('PROCESSES above 1 needs Postgres (DATABASE_URL), Redis (REDIS_URL) and SECRET_KEY: they are what processes share')
   }
+  const mux = muxConfig(read, problems)
   if (problems.length > 0) throw new ConfigError(problems)
   return Object.freeze({
     environment: read.ENVIRONMENT,
@@ -193,6 +207,8 @@ export function loadConfig (env: Record<string, string | undefined>): Config {
     embedOrigins,
     signupOpen: read.SIGNUP === 'open',
     protectAllLectures: read.PROTECT_LECTURES === 'all',
+    videoProvider: read.VIDEO_PROVIDER,
+    mux,
     metricsToken: read.METRICS_TOKEN,
     logLevel: read.LOG_LEVEL,
     shutdownGraceSeconds: read.SHUTDOWN_GRACE_SECONDS,

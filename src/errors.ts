@@ -24,6 +24,7 @@ export const problems = {
   not_found: [404, 'Not found', 'There is no such thing, or you may not see it.'],
   method_not_allowed: [405, 'Method not allowed', 'This address does not answer this method.'],
   media_protected: [403, 'Media protected', 'This media is played as an encrypted stream only.'],
+  webhook_signature_invalid: [403, 'Webhook signature invalid', 'This webhook is not signed by Mux, or not of the last five minutes.'],
   not_subscribed: [403, 'Not subscribed', 'Access denied. You are not subscribed to this course.'],
   request_timeout: [408, 'Request timeout', 'The request did not arrive in time.'],
   email_taken: [409, 'Email taken', 'An account with this email exists already.'],
@@ -51,6 +52,7 @@ export const problems = {
   internal_error: [500, 'Internal error', 'Something went wrong on our side. The request id finds it in the log.'],
   overloaded: [503, 'Overloaded', 'The server is busy. Try again shortly.'],
   database_unavailable: [503, 'Database unavailable', 'The database does not answer right now. Try again shortly.'],
+  video_provider_missing: [503, 'Video provider missing', 'This media is played by a provider that this server is not set up for at the moment.'],
   shutting_down: [503, 'Shutting down', 'The server is stopping. Try again shortly.'],
   storage_full: [507, 'Storage full', 'The server has no room left for this file.']
 } as const satisfies Record<string, readonly [status: number, title: string, detail: string]>

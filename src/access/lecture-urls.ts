@@ -2,6 +2,7 @@ import type { Static } from '@sinclair/typebox'
 import type { Viewer } from '../accounts/schema.js'
 import type { LectureWithMedia } from '../courses/lectures.js'
 import type { LectureReply } from '../courses/schema.js'
+import { drmReply } from '../protection/schema.js'
 import { SECOND, isoTime } from '../time.js'
 import type { StreamGate } from './stream-gate.js'
 
@@ -11,14 +12,19 @@ export type LectureUrls = ReturnType<typeof createLectureUrls>
 export function createLectureUrls (gate: StreamGate) {
   return {
     /** For someone who may watch; the media must have been read just now. `origin` is where this server is reached. */
-    reply ({ lecture, media }: LectureWithMedia, viewer: Viewer, origin: string): Static<typeof LectureReply> {
+    async reply ({ lecture, media }: LectureWithMedia, viewer: Viewer, origin: string): Promise<Static<typeof LectureReply>> {
+      const { url, posterUrl, drm } = await gate.sign(viewer, media, gate.lifetime('auto', media), origin)
+      const atMux = media.provider === 'mux'
       return {
         id: lecture.id,
         title: lecture.title,
         description: lecture.description,
-        asset_id: media.id,
-        playback_id: media.id,
-        url: origin + gate.sign(viewer, media, gate.lifetime('auto', media)).path,
+        media_id: media.id,
+        asset_id: atMux ? media.mux?.assetId ?? null : media.id,
+        playback_id: atMux ? media.mux?.playbackId ?? null : media.id,
+        url,
+        poster_url: posterUrl,
+        ...(drm !== null && { drm: drmReply(drm) }),
         duration: (media.durationMs ?? 0) / SECOND,
         category: lecture.category,
         subcategory: lecture.subcategory,

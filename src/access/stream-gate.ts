@@ -2,8 +2,9 @@ import type { Viewer } from '../accounts/schema.js'
 import { ApiError } from '../errors.js'
 import type { Library } from '../media/library.js'
 import type { Media } from '../media/schema.js'
-import { ANONYMOUS, linkIdOf, newLinkId, signLink, signToken, verifyLink, verifyToken, type LinkFacts, type LinkVerdict } from '../playback/link.js'
-import { isPackaged, requireReady, type PackagedMedia } from '../protection/protection.js'
+import { ANONYMOUS, linkIdOf, newLinkId, signLink, verifyLink, verifyToken, type LinkFacts, type LinkVerdict } from '../playback/link.js'
+import { requireReady } from '../protection/protection.js'
+import type { Playback, VideoProviders } from '../protection/video-provider.js'
 import type { Keyring } from '../secrets.js'
 import { SECOND, type Clock } from '../time.js'
 import type { Access } from './may-watch.js'
@@ -12,6 +13,7 @@ interface StreamGateOptions {
   access: Access
   library: Library
   keys: Keyring
+  providers: VideoProviders
   now: Clock
   defaultSeconds: number
   maxSeconds: number
@@ -20,13 +22,13 @@ interface StreamGateOptions {
 /** A media that may be watched now: by a link, or else by whoever asked; `accountId` is the link's or theirs. */
 export interface Admission { media: Media, link: LinkFacts | undefined, accountId: string | null }
 
-/** `path` and `posterPath` (null where there is no picture) begin at the root of the origin; `expiresAt` in milliseconds. */
-export interface MintedLink { path: string, posterPath: string | null, expiresInSeconds: number, expiresAt: number }
+/** Where a media is played, and until when (`expiresAt` in milliseconds). */
+export interface MintedLink extends Playback { expiresInSeconds: number, expiresAt: number }
 
 export type StreamGate = ReturnType<typeof createStreamGate>
 
 /** Hands out links to streams, and lets in who has one. */
-export function createStreamGate ({ access, library, keys, now, defaultSeconds, maxSeconds }: StreamGateOptions) {
+export function createStreamGate ({ access, library, keys, providers, now, defaultSeconds, maxSeconds }: StreamGateOptions) {
   async function admit (mediaId: string, verdict: LinkVerdict): Promise<Admission> {
     if (!verdict.ok) throw new ApiError(verdict.reason === 'expired' ? 'stream_link_expired' : 'stream_link_invalid')
     const { facts } = verdict
@@ -38,15 +40,15 @@ export function createStreamGate ({ access, library, keys, now, defaultSeconds, 
     return { media, link: facts, accountId: facts.subject === ANONYMOUS ? null : facts.subject }
   }
 
-  /** Mints a link from a media that was read just now: to its stream, or to its playlist if it is protected. */
-  function sign (viewer: Viewer | undefined, media: Media, expiresInSeconds: number, continues?: string): MintedLink {
+  /** Mints a link from a media that was read just now: to its stream, or to its playlist if it is protected. `origin` is where this server is reached. */
+  async function sign (viewer: Viewer | undefined, media: Media, expiresInSeconds: number, origin: string, continues?: string): Promise<MintedLink> {
     const expiresAt = Math.floor(now() / SECOND) + expiresInSeconds
     const subject = viewer?.id ?? ANONYMOUS
     const facts = { mediaId: media.id, expiresAt, generation: media.generation, linkId: linkIdOf(continues, media.id, subject, keys) ?? newLinkId(), subject }
-    const [path, posterPath] = media.protection === 'encrypted'
-      ? protectedPaths(media.id, signToken(facts, 'hls', keys))
-      : plainPaths(media.id, signLink(facts, 'stream', keys))
-    return { path, posterPath: media.posterBlob === null ? null : posterPath, expiresInSeconds, expiresAt: expiresAt * SECOND }
+    // A media whose provider is missing gets an address of ours, which says so.
+    const provider = providers[media.provider] ?? providers.local
+    const playback = media.protection === 'encrypted' ? await provider.playback(media, facts, origin) : plainPlayback(media, signLink(facts, 'stream', keys), origin)
+    return { ...playback, expiresInSeconds, expiresAt: expiresAt * SECOND }
   }
 
   return {
@@ -57,15 +59,14 @@ export function createStreamGate ({ access, library, keys, now, defaultSeconds, 
     },
 
     /**
-     * Mints a link for someone who may watch; no row is written. `path` begins at the root of the origin. The generation is read
-     * afresh: a link made right after a revocation by another process must live. Throws `media_not_ready` for a protected media that can't
-     * be played yet. What goes on for an earlier link (`continues`) is the same view as that.
+     * Mints a link for someone who may watch; no row is written. The generation is read afresh: a link made right after a revocation by another process must
+     * live. Throws `media_not_ready` for a protected media that can't be played yet. What goes on for an earlier link (`continues`) is the same view as that.
      */
-    async mint (viewer: Viewer | undefined, { id }: Media, expiresInSeconds: number, continues?: string): Promise<MintedLink> {
+    async mint (viewer: Viewer | undefined, { id }: Media, expiresInSeconds: number, origin: string, continues?: string): Promise<MintedLink> {
       const media = await library.findNow(id)
       if (media === undefined) throw new ApiError('not_found')
       requireReady(media)
-      return sign(viewer, media, expiresInSeconds, continues)
+      return await sign(viewer, media, expiresInSeconds, origin, continues)
     },
 
     sign,
@@ -76,12 +77,20 @@ export function createStreamGate ({ access, library, keys, now, defaultSeconds, 
      */
     admitLink: (mediaId: string, query: string): Promise<Admission> => admit(mediaId, verifyLink(mediaId, query, 'stream', keys, now())),
 
-    /** Judges the token of an HLS path as {@link admitLink} judges a link; the media is packaged then. Throws `media_not_ready` too. */
-    async admitToken (mediaId: string, token: string): Promise<Admission & { media: PackagedMedia }> {
-      const admission = await admit(mediaId, verifyToken(mediaId, token, 'hls', keys, now()))
+    /** Judges the token of an HLS path as {@link admitLink} judges a link; the media is ready then. Throws `media_not_ready` too. */
+    async admitToken (mediaId: string, token: string): Promise<Admission & { link: LinkFacts }> {
+      const verdict = verifyToken(mediaId, token, 'hls', keys, now())
+      const admission = await admit(mediaId, verdict)
       requireReady(admission.media)
-      if (!isPackaged(admission.media)) throw new ApiError('not_found')
-      return { ...admission, media: admission.media }
+      return { ...admission, link: admission.link! }
+    },
+
+    /** Where an admitted media is played that this server does not serve itself; undefined if it does. Throws `video_provider_missing`. */
+    async hostedPlayback ({ media, link }: Admission & { link: LinkFacts }, origin: string): Promise<Playback | undefined> {
+      if (media.protection === 'none' || media.provider === 'local') return undefined
+      const provider = providers[media.provider]
+      if (provider === undefined) throw new ApiError('video_provider_missing')
+      return await provider.playback(media, link, origin)
     },
 
     /** The plain stream of a protected media is closed: `media_not_ready` for all until it is packaged, then `media_protected` but for owner and admin. */
@@ -98,12 +107,6 @@ export function createStreamGate ({ access, library, keys, now, defaultSeconds, 
   }
 }
 
-type Paths = [stream: string, poster: string]
-
-function protectedPaths (id: string, token: string): Paths {
-  return [`/hls/${token}/${id}/master.m3u8`, `/hls/${token}/${id}/poster.jpg`]
-}
-
-function plainPaths (id: string, query: string): Paths {
-  return [`/media/stream/${id}?${query}`, `/media/${id}/poster.jpg?${query}`]
+function plainPlayback ({ id, posterBlob }: Media, query: string, origin: string): Playback {
+  return { url: `${origin}/media/stream/${id}?${query}`, posterUrl: posterBlob === null ? null : `${origin}/media/${id}/poster.jpg?${query}`, drm: null }
 }

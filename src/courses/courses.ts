@@ -3,7 +3,7 @@ import { v7 as uuidv7 } from 'uuid'
 import type { Viewer } from '../accounts/schema.js'
 import type { Database } from '../database/tables.js'
 import { ApiError } from '../errors.js'
-import { deleteMediaRows, type Library } from '../media/library.js'
+import type { Library } from '../media/library.js'
 import { pageOf, type Page, type PageQuery } from '../page.js'
 import type { Clock } from '../time.js'
 import { deleteCourse, findCourse, insertCourse, listCourses, lockCourse, updateCourse, type CourseFilter, type CourseWithInstructor } from './course-store.js'
@@ -61,7 +61,7 @@ export function createCourses ({ db, library, now }: { db: Kysely<Database>, lib
         const lectures = await deleteLecturesOfCourse(trx, id)
         await deleteSubscriptionsOfCourse(trx, id)
         await deleteCourse(trx, id)
-        return await deleteMediaRows(trx, lectures.map(({ mediaId }) => mediaId))
+        return await library.deleteRows(trx, lectures.map(({ mediaId }) => mediaId))
       })
       await library.removeFiles(gone)
     }

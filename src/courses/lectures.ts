@@ -3,7 +3,7 @@ import { v7 as uuidv7 } from 'uuid'
 import type { Database } from '../database/tables.js'
 import { ApiError, invalidField } from '../errors.js'
 import type { Intake } from '../media/intake.js'
-import { deleteMediaRows, type Library } from '../media/library.js'
+import type { Library } from '../media/library.js'
 import type { Media, Protection } from '../media/schema.js'
 import type { Protection as ProtectionRules } from '../protection/protection.js'
 import type { Draft } from '../storage/blob-store.js'
@@ -98,7 +98,7 @@ export function createLectures ({ db, intake, library, protections, protectAll, 
         await lockCourse(trx, courseId)
         const lecture = await deleteLecture(trx, id)
         if (lecture === undefined) throw new ApiError('not_found')
-        const media = await deleteMediaRows(trx, [lecture.mediaId])
+        const media = await library.deleteRows(trx, [lecture.mediaId])
         await updateCourseSums(trx, courseId, -1, -(media[0]?.durationMs ?? 0))
         return media
       })

@@ -1,4 +1,5 @@
 import { Type, type Static } from '@sinclair/typebox'
+import { DrmReply } from '../protection/schema.js'
 import { line, moment, paragraph, uuid } from '../text-fields.js'
 import { SECOND, isoTime } from '../time.js'
 
@@ -75,9 +76,12 @@ export const LectureReply = Type.Object({
   id: uuid(),
   title: Type.String(),
   description: Type.String(),
-  asset_id: Type.String(),
-  playback_id: Type.String(),
+  media_id: uuid({ description: 'The media that it shows: for views, figures and the player.' }),
+  asset_id: Type.Union([Type.String(), Type.Null()], { description: "At home the media's id; at Mux that of the asset, null until there is one." }),
+  playback_id: Type.Union([Type.String(), Type.Null()], { description: "At home the media's id; at Mux what it is played by, null until it is ready." }),
   url: Type.String({ description: 'Minted for you when it is read; it expires.' }),
+  poster_url: Type.Union([Type.String(), Type.Null()], { description: 'A picture of it, as the `url` is; null where there is none.' }),
+  drm: Type.Optional(DrmReply),
   duration: Type.Number({ description: 'Seconds.' }),
   category: Type.String(),
   subcategory: Type.String(),

@@ -18,6 +18,7 @@ export interface Database {
   jobs: JobsTable
   sessions: SessionsTable
   refresh_tokens: RefreshTokensTable
+  mux_events: MuxEventsTable
 }
 
 export interface AccountsTable {
@@ -71,6 +72,13 @@ export interface MediaTable {
   content_key: string | null
   /** A picture of it, JPEG. */
   poster_blob: string | null
+  /** Who makes and serves its encrypted stream. */
+  provider: 'local' | 'mux'
+  /** Its names at Mux, as far as they are known, and how it is protected there. */
+  mux_upload_id: string | null
+  mux_asset_id: string | null
+  mux_playback_id: string | null
+  mux_policy: 'signed' | 'drm' | null
 }
 
 export interface ViewsTable {
@@ -154,10 +162,14 @@ export interface LectureProgressTable {
   updated_at: number
 }
 
-/** Media that wait to be packaged, or are being packaged. */
+/** What is still to be done for a media, or for what is left of it. */
 export interface JobsTable {
   id: string
-  media_id: string
+  kind: 'package' | 'mux-ingest' | 'mux-removal'
+  /** Null where the media may be gone. */
+  media_id: string | null
+  /** JSON: what is to be deleted at Mux. */
+  removal: string | null
   /** Not to be claimed before: what is claimed is put off by a lease, which its process renews. */
   run_after: number
   failures: number
@@ -182,4 +194,10 @@ export interface RefreshTokensTable {
   /** 1 once it was exchanged: who shows it again ends the session. */
   rotated: number
   expires_at: number
+}
+
+/** Webhook events that have been dealt with: Mux sends each at least once. */
+export interface MuxEventsTable {
+  id: string
+  received_at: number
 }

@@ -9,7 +9,7 @@ import type { Clock } from '../time.js'
 import { insertMedia, listOwnedBlobs } from './media-store.js'
 import type { Prober } from './probe.js'
 import type { Quota } from './quota.js'
-import type { Media, MediaType, Protection, Visibility } from './schema.js'
+import type { Media, MediaType, Protection, ProviderName, Visibility } from './schema.js'
 
 /** What a media is to be called and who owns it; `type` undefined takes whatever the file is. */
 export interface Description { title: string, type?: MediaType, visibility?: Visibility, protection?: Protection, ownerId: string }
@@ -21,6 +21,8 @@ interface IntakeOptions {
   now: Clock
   quota: Quota
   maxUploadBytes: number
+  /** Who makes the encrypted streams of new media. */
+  provider: ProviderName
   /** Queues what is to be made of a new file later on (an encrypted stream, a picture), in the transaction that makes its media. */
   queue (trx: Transaction<Database>, media: Media): Promise<void>
 }
@@ -31,7 +33,7 @@ export type Intake = ReturnType<typeof createIntake>
  * The one way in for media: receive → measure → probe → publish. A draft is on disk until its row is committed; whatever goes
  * wrong on the way removes it.
  */
-export function createIntake ({ db, blobs, prober, now, quota, maxUploadBytes, queue }: IntakeOptions) {
+export function createIntake ({ db, blobs, prober, now, quota, maxUploadBytes, provider, queue }: IntakeOptions) {
   function describe (description: Description, type: MediaType): Media {
     const createdAt = now()
     return {
@@ -56,6 +58,8 @@ export function createIntake ({ db, blobs, prober, now, quota, maxUploadBytes, q
       error: null,
       packaged: null,
       posterBlob: null,
+      provider: 'local',
+      mux: null,
       createdAt,
       updatedAt: createdAt
     }
@@ -111,7 +115,7 @@ export function createIntake ({ db, blobs, prober, now, quota, maxUploadBytes, q
           durationMs,
           width,
           height,
-          ...(description.protection === 'encrypted' && { protection: 'encrypted', status: 'processing', progress: 0 })
+          ...(description.protection === 'encrypted' && { protection: 'encrypted', provider, status: 'processing', progress: 0 })
         }
         await db.transaction().execute(async (trx) => {
           await lockName(trx, `quota of ${media.ownerId}`)

@@ -11,10 +11,18 @@ import { deleteViewsOf } from '../views/view-maintenance.js'
 import { deleteMedia, findAllMedia, findLectureOf, findMedia, listMedia, updateGeneration, updateMedia, type MediaFilter } from './media-store.js'
 import type { Media, Visibility } from './schema.js'
 
+interface LibraryOptions {
+  db: Kysely<Database>
+  blobs: BlobStore
+  now: Clock
+  /** Queues the end of what is kept of a media elsewhere, in the transaction that deletes it. */
+  release (trx: Transaction<Database>, media: Media): Promise<void>
+}
+
 export type Library = ReturnType<typeof createLibrary>
 
 /** The media there are. Who may do what is decided in src/access/. */
-export function createLibrary ({ db, blobs, now }: { db: Kysely<Database>, blobs: BlobStore, now: Clock }) {
+export function createLibrary ({ db, blobs, now, release }: LibraryOptions) {
   const facts = createFactsCache<Media>((id) => findMedia(db, id))
 
   /** Ends what is left of media whose rows are deleted. The rows are what counts: a file that could not be removed is the sweep's. */
@@ -25,7 +33,20 @@ export function createLibrary ({ db, blobs, now }: { db: Kysely<Database>, blobs
     }
   }
 
+  /** Deletes media with their views and figures, as part of a larger change; hand what it answers to `removeFiles` after the commit. */
+  async function deleteRows (trx: Transaction<Database>, ids: string[]): Promise<Media[]> {
+    const gone: Media[] = []
+    for (const id of [...ids].sort()) {
+      const media = await deleteMedia(trx, id)
+      if (media === undefined) continue
+      await release(trx, media)
+      gone.push(media)
+    }
+    return gone
+  }
+
   return {
+    deleteRows,
     removeFiles,
 
     /** Clears the view log of media that are about to be deleted, piece by piece. */
@@ -69,7 +90,7 @@ export function createLibrary ({ db, blobs, now }: { db: Kysely<Database>, blobs
       try {
         if (await findLectureOf(db, id)) throw new ApiError('media_in_use')
         await deleteViewsOf(db, id)
-        const gone = await db.transaction().execute((trx) => deleteMediaRows(trx, [id]))
+        const gone = await db.transaction().execute((trx) => deleteRows(trx, [id]))
         await removeFiles(gone)
         if (gone.length === 0) throw new ApiError('not_found')
       } catch (error) {
@@ -77,14 +98,4 @@ export function createLibrary ({ db, blobs, now }: { db: Kysely<Database>, blobs
       }
     }
   }
-}
-
-/** Deletes media with their views and figures, as part of a larger change; hand what it answers to {@link Library.removeFiles} after the commit. */
-export async function deleteMediaRows (trx: Transaction<Database>, ids: string[]): Promise<Media[]> {
-  const gone: Media[] = []
-  for (const id of [...ids].sort()) {
-    const media = await deleteMedia(trx, id)
-    if (media !== undefined) gone.push(media)
-  }
-  return gone
 }

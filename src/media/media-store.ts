@@ -2,7 +2,7 @@ import { sql, type Kysely, type Selectable, type SelectQueryBuilder, type Transa
 import { engineOf } from '../database/dialect.js'
 import type { Database, MediaTable } from '../database/tables.js'
 import type { PageQuery } from '../page.js'
-import type { Media, MediaType, Protection, Visibility } from './schema.js'
+import type { Media, MediaType, MuxNames, Protection, ProviderName, Visibility } from './schema.js'
 
 export interface MediaFilter { ownerId?: string, type?: MediaType, titlePart?: string }
 
@@ -44,12 +44,12 @@ export async function updateMedia (db: Kysely<Database>, id: string, change: { t
 }
 
 /**
- * Turns protection on or off: what was packaged is dropped. Answers the blob of the package that it had.
+ * Turns protection on, by a provider, or off: what was made by the last one is forgotten. Answers the media as it was before, or undefined if
+ * it is gone; one that is as asked stays as it is.
  */
-export async function updateProtection (trx: Transaction<Database>, id: string, protection: Protection, now: number): Promise<{ asBefore: boolean, droppedBlob: string | null } | undefined> {
-  const before = await trx.selectFrom('media').select(['package_blob', 'protection']).where('id', '=', id).$if(engineOf(trx) === 'postgres', (query) => query.forUpdate()).executeTakeFirst()
-  if (before === undefined) return undefined
-  if (before.protection === protection) return { asBefore: true, droppedBlob: null }
+export async function updateProtection (trx: Transaction<Database>, id: string, protection: Protection, provider: ProviderName, now: number): Promise<Media | undefined> {
+  const before = await lockMedia(trx, id)
+  if (before === undefined || before.protection === protection) return before
   await trx.updateTable('media').set({
     protection,
     status: protection === 'encrypted' ? 'processing' : 'ready',
@@ -59,9 +59,14 @@ export async function updateProtection (trx: Transaction<Database>, id: string, 
     package_blob: null,
     package_index: null,
     content_key: null,
+    provider: protection === 'encrypted' ? provider : 'local',
+    mux_upload_id: null,
+    mux_asset_id: null,
+    mux_playback_id: null,
+    mux_policy: null,
     updated_at: now
   }).where('id', '=', id).execute()
-  return { asBefore: false, droppedBlob: before.package_blob }
+  return before
 }
 
 /** Writes down how packaging goes, while the media still waits for it. False if it does not any more. */
@@ -73,6 +78,43 @@ export async function updatePackaging (db: Kysely<Database>, id: string, outcome
       : { status: 'ready' as const, progress: 100, package_blob: outcome.packaged.blobName, package_index: outcome.packaged.index, content_key: outcome.packaged.contentKey }
   const { numUpdatedRows } = await db.updateTable('media').set(change).where('id', '=', id).where('status', '=', 'processing').executeTakeFirst()
   return numUpdatedRows > 0n
+}
+
+/** Starts or forgets the upload of a media to Mux, while it waits for it and `expected` is its upload still. False if that is not so any more. */
+export async function updateMuxUpload (db: Kysely<Database>, id: string, expected: string | null, upload: Pick<MuxNames, 'policy'> & { uploadId: string } | null): Promise<boolean> {
+  const { numUpdatedRows } = await db.updateTable('media').set({ mux_upload_id: upload?.uploadId ?? null, mux_policy: upload?.policy ?? null })
+    .where('id', '=', id).where('provider', '=', 'mux').where('status', '=', 'processing').where('mux_upload_id', expected === null ? 'is' : '=', expected).executeTakeFirst()
+  return numUpdatedRows > 0n
+}
+
+/** The id of the media that an upload at Mux is for. */
+export async function findMediaOfMuxUpload (db: Kysely<Database>, uploadId: string): Promise<string | undefined> {
+  return (await db.selectFrom('media').select('id').where('mux_upload_id', '=', uploadId).executeTakeFirst())?.id
+}
+
+/** A media, locked until the transaction ends. */
+export async function lockMedia (trx: Transaction<Database>, id: string): Promise<Media | undefined> {
+  const row = await trx.selectFrom('media').selectAll().where('id', '=', id).$if(engineOf(trx) === 'postgres', (query) => query.forUpdate()).executeTakeFirst()
+  return row && mediaOf(row)
+}
+
+/** Writes down what Mux says of a media's asset. */
+export async function updateMuxAsset (trx: Transaction<Database>, id: string, { assetId, playbackId }: { assetId: string, playbackId?: string | undefined }): Promise<void> {
+  await trx.updateTable('media').set({ mux_asset_id: assetId, ...(playbackId !== undefined && { mux_playback_id: playbackId }) }).where('id', '=', id).execute()
+}
+
+/** How a media at Mux stands from now on; `durationMs` where Mux told one. */
+export async function updateMuxOutcome (trx: Transaction<Database>, id: string, outcome: { durationMs: number | null } | { error: NonNullable<Media['error']> }, now: number): Promise<void> {
+  const change = 'error' in outcome
+    ? { status: 'failed' as const, error_code: outcome.error.code, error_message: outcome.error.message }
+    : { status: 'ready' as const, progress: 100, ...(outcome.durationMs !== null && { duration_ms: outcome.durationMs }) }
+  await trx.updateTable('media').set({ ...change, updated_at: now }).where('id', '=', id).execute()
+}
+
+/** How many media are played by Mux. */
+export async function countMuxMedia (db: Kysely<Database>): Promise<number> {
+  const { count } = await db.selectFrom('media').select((select) => select.fn.countAll<number>().as('count')).where('provider', '=', 'mux').executeTakeFirstOrThrow()
+  return Number(count)
 }
 
 /** Keeps the picture of a media that has none. False if it is gone, or has one. */
@@ -144,6 +186,11 @@ function rowOf (media: Media): MediaTable {
     package_index: media.packaged?.index ?? null,
     content_key: media.packaged?.contentKey ?? null,
     poster_blob: media.posterBlob,
+    provider: media.provider,
+    mux_upload_id: media.mux?.uploadId ?? null,
+    mux_asset_id: media.mux?.assetId ?? null,
+    mux_playback_id: media.mux?.playbackId ?? null,
+    mux_policy: media.mux?.policy ?? null,
     created_at: media.createdAt,
     updated_at: media.updatedAt
   }
@@ -172,6 +219,8 @@ function mediaOf (row: Selectable<MediaTable>): Media {
     error: row.error_code === null ? null : { code: row.error_code, message: row.error_message ?? '' },
     packaged: row.package_blob === null ? null : { blobName: row.package_blob, index: row.package_index!, contentKey: row.content_key! },
     posterBlob: row.poster_blob,
+    provider: row.provider,
+    mux: row.mux_policy === null ? null : { uploadId: row.mux_upload_id, assetId: row.mux_asset_id, playbackId: row.mux_playback_id, policy: row.mux_policy },
     createdAt: row.created_at,
     updatedAt: row.updated_at
   }

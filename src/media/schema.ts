@@ -5,6 +5,10 @@ import { isoTime } from '../time.js'
 export type MediaType = 'video' | 'audio'
 export type Visibility = 'private' | 'public'
 export type Protection = 'none' | 'encrypted'
+export type ProviderName = 'local' | 'mux'
+
+/** What Mux calls a media, as far as it is known: the upload, then the asset, then, once it can be played, the playback id. */
+export interface MuxNames { uploadId: string | null, assetId: string | null, playbackId: string | null, policy: 'signed' | 'drm' }
 
 /** A media as the rules see it. */
 export interface Media {
@@ -35,6 +39,10 @@ export interface Media {
   posterBlob: string | null
   /** The encrypted segments, in one blob; null while there are none. */
   packaged: { blobName: string, index: string, contentKey: string } | null
+  /** Who makes and serves its encrypted stream, for as long as it has one. */
+  provider: ProviderName
+  /** Null until something of it is at Mux. */
+  mux: MuxNames | null
   createdAt: number
   updatedAt: number
 }

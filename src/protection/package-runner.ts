@@ -58,7 +58,7 @@ export class PackageRunner {
   }
 
   async start (alone: boolean): Promise<void> {
-    if (alone) await updateAllJobs(this.#options.db, this.#options.now(), HASTY_ATTEMPTS)
+    if (alone) await updateAllJobs(this.#options.db, ['package'], this.#options.now(), HASTY_ATTEMPTS)
     if (this.#stopping.signal.aborted) return
     this.#timer = setInterval(() => { this.#running ??= this.#work().finally(() => { this.#running = undefined }) }, LOOK_EVERY_MS)
     this.#timer.unref()
@@ -82,7 +82,7 @@ export class PackageRunner {
 
   async #claim (): Promise<Job | undefined> {
     const { db, now } = this.#options
-    return this.#stopping.signal.aborted ? undefined : await claimJob(db, now(), LEASE_MS)
+    return this.#stopping.signal.aborted ? undefined : await claimJob(db, ['package'], now(), LEASE_MS)
   }
 
   async #run (job: Job): Promise<void> {

@@ -3,30 +3,36 @@ import type { Database } from '../database/tables.js'
 import { ApiError } from '../errors.js'
 import type { Library } from '../media/library.js'
 import { updateProtection } from '../media/media-store.js'
-import type { Media, Protection as ProtectionKind } from '../media/schema.js'
+import type { Media, Protection as ProtectionKind, ProviderName } from '../media/schema.js'
 import type { BlobStore } from '../storage/blob-store.js'
 import type { Clock } from '../time.js'
-import { deleteJob, insertJob } from './job-store.js'
+import { deleteJob, insertJob, insertRemoval } from './job-store.js'
 
 export type Protection = ReturnType<typeof createProtection>
 
-/** Which media are played as encrypted streams, and what may be served of them. */
-export function createProtection ({ db, blobs, library, now }: { db: Kysely<Database>, blobs: BlobStore, library: Library, now: Clock }) {
+/** `provider`: who makes the encrypted streams of media that are protected from now on. */
+interface ProtectionOptions { db: Kysely<Database>, blobs: BlobStore, library: Library, provider: ProviderName, now: Clock }
+
+/** Which media are played as encrypted streams, and who makes them. */
+export function createProtection ({ db, blobs, library, provider, now }: ProtectionOptions) {
+  const jobKind = (provider: ProviderName) => provider === 'mux' ? 'mux-ingest' as const : 'package' as const
+
   /** Answers the blob of a package that is of no use any more. Throws `not_found`. */
   async function changeWithin (trx: Transaction<Database>, { id }: Media, protection: ProtectionKind): Promise<string | null> {
-    const changed = await updateProtection(trx, id, protection, now())
-    if (changed === undefined) throw new ApiError('not_found')
-    if (changed.asBefore) return null
-    await (protection === 'encrypted' ? insertJob(trx, id, now()) : deleteJob(trx, id))
-    return changed.droppedBlob
+    const before = await updateProtection(trx, id, protection, provider, now())
+    if (before === undefined) throw new ApiError('not_found')
+    if (before.protection === protection) return null
+    await releaseMux(trx, before, now())
+    await (protection === 'encrypted' ? insertJob(trx, jobKind(provider), id, now()) : deleteJob(trx, id))
+    return before.packaged?.blobName ?? null
   }
 
   return {
     changeWithin,
 
     /** Queues a new media, in the transaction that makes it, if there is an encrypted stream or a picture to be made. */
-    async queue (trx: Transaction<Database>, { id, protection, type }: Media): Promise<void> {
-      if (protection === 'encrypted' || type === 'video') await insertJob(trx, id, now())
+    async queue (trx: Transaction<Database>, { id, protection, provider, type }: Media): Promise<void> {
+      if (protection === 'encrypted' || type === 'video') await insertJob(trx, jobKind(provider), id, now())
     },
 
     /**
@@ -44,6 +50,11 @@ export function createProtection ({ db, blobs, library, now }: { db: Kysely<Data
       if (droppedBlob !== null) await blobs.remove(droppedBlob).catch(() => {})
     }
   }
+}
+
+/** Queues the deletion of what is at Mux of a media, in the transaction that deletes the media or ends its protection. */
+export async function releaseMux (trx: Transaction<Database>, { mux }: Media, now: number): Promise<void> {
+  if (mux !== null) await insertRemoval(trx, { uploadId: mux.uploadId, assetId: mux.assetId }, now)
 }
 
 /** Throws what keeps a protected media from being played: `media_not_ready` until it is packaged, and for one that failed. */

@@ -143,15 +143,15 @@ t.test('processes on Postgres take different jobs, and none twice at once', { sk
   const server = await startServer(t, env)
   const ids = await Promise.all(Array.from({ length: 12 }, async () => (await call(server.origin, '/media', { token, json: { title: 'A talk', type: 'video', file_url: 'https://cdn.example.org/a.mp4' } })).body.id as string))
   await server.end('SIGTERM')
-  for (const [index, id] of ids.entries()) await pools[0]!.insertInto('jobs').values({ id, media_id: id, run_after: index, failures: 0, created_at: 0 }).execute()
+  for (const [index, id] of ids.entries()) await pools[0]!.insertInto('jobs').values({ id, kind: 'package', media_id: id, run_after: index, failures: 0, created_at: 0 }).execute()
   const now = Date.now()
-  const claims = (await Promise.all(Array.from({ length: 40 }, (_, index) => claimJob(pools[index % 4]!, now, 30_000)))).filter((job) => job !== undefined)
+  const claims = (await Promise.all(Array.from({ length: 40 }, (_, index) => claimJob(pools[index % 4]!, ['package'], now, 30_000)))).filter((job) => job !== undefined)
   t.equal(claims.length, new Set(claims.map((job) => job.id)).size, 'none twice')
   while (true) {
-    const job = await claimJob(pools[0]!, now, 30_000)
+    const job = await claimJob(pools[0]!, ['package'], now, 30_000)
     if (job === undefined) break
     claims.push(job)
   }
   t.same(claims.map((job) => job.mediaId).sort(), [...ids].sort(), 'each once')
-  t.equal((await claimJob(pools[1]!, now + 30_000, 30_000))?.id !== undefined, true, 'again when the lease ends')
+  t.equal((await claimJob(pools[1]!, ['package'], now + 30_000, 30_000))?.id !== undefined, true, 'again when the lease ends')
 })

@@ -1,0 +1,91 @@
+import type { Kysely } from 'kysely'
+import type { Database } from '../../database/tables.js'
+import { ApiError } from '../../errors.js'
+import type { Library } from '../../media/library.js'
+import type { Media } from '../../media/schema.js'
+import type { MuxConfig } from '../../mux-config.js'
+import type { Keyring } from '../../secrets.js'
+import type { BlobStore } from '../../storage/blob-store.js'
+import type { Clock } from '../../time.js'
+import { ownPlayback } from '../local-provider.js'
+import type { DrmLicences, VideoProvider } from '../video-provider.js'
+import { createMuxApi } from './mux-api.js'
+import { createMuxEvents, type MuxEvents } from './mux-events.js'
+import type { MuxFault } from './mux-fault.js'
+import { createMuxIngest } from './mux-ingest.js'
+import { createMuxLedger, type LockSums } from './mux-ledger.js'
+import { MuxRunner } from './mux-runner.js'
+import { signPlaybackToken, verifyPlaybackToken } from './playback-token.js'
+
+/** Where Mux's players look, whatever the address of its API. */
+const STREAM = 'https://stream.mux.com'
+const IMAGE = 'https://image.mux.com'
+const LICENSE = 'https://license.mux.com'
+/** Mux answers its API within seconds. */
+const TIMEOUT_MS = 20_000
+/** A line that carries nothing for a minute is dead. */
+const IDLE_MS = 60_000
+
+interface MuxProviderOptions {
+  config: MuxConfig
+  db: Kysely<Database>
+  blobs: BlobStore
+  library: Library
+  /** Of links of ours, for what is not yet at Mux. */
+  keys: Keyring
+  lockSums: LockSums
+  publicUrl: string | undefined
+  now: Clock
+  /** Bounds every wait for Mux; for tests. */
+  timeoutMs?: number | undefined
+  onFault: (fault: MuxFault, about: object) => void
+}
+
+export interface MuxProvider extends VideoProvider {
+  events: MuxEvents
+  /**
+   * What goes with the playback token of a media, for a player that was handed its address: the DRM's licences, until the token ends. Throws `stream_link_invalid` for
+   * what this server did not sign for this media, and `stream_link_expired`.
+   */
+  licencesFor (media: Media, token: string): Promise<DrmLicences | null>
+}
+
+/** Protected streams by Mux: uploaded in the background, played by signed addresses or DRM. */
+export function createMuxProvider ({ config, db, blobs, library, keys, lockSums, publicUrl, now, timeoutMs, onFault }: MuxProviderOptions): MuxProvider {
+  const api = createMuxApi(config, timeoutMs ?? TIMEOUT_MS)
+  const ledger = createMuxLedger({ db, library, lockSums, now })
+  const ingest = createMuxIngest({ db, blobs, api, ledger, corsOrigin: publicUrl ?? '*', idleMs: timeoutMs ?? IDLE_MS })
+  const runner = new MuxRunner({ db, library, ingest, ledger, now, onFault })
+  const key = { id: config.signingKeyId, privateKey: config.privateKey }
+
+  async function licences (playbackId: string, expiresAt: number): Promise<DrmLicences> {
+    const token = await signPlaybackToken(playbackId, 'd', expiresAt, key)
+    const license = (system: string) => `${LICENSE}/license/${system}/${playbackId}?token=${token}`
+    return { token, widevine: license('widevine'), playready: license('playready'), fairplay: license('fairplay'), fairplayCertificate: `${LICENSE}/appcert/fairplay/${playbackId}?token=${token}` }
+  }
+
+  return {
+    start: (alone) => runner.start(alone),
+    stop: () => runner.stop(),
+
+    async playback (media, link, origin) {
+      const playbackId = media.mux?.playbackId ?? null
+      if (media.status !== 'ready' || playbackId === null) return ownPlayback(media, link, origin, keys)
+      const [video, picture, drm] = await Promise.all([
+        signPlaybackToken(playbackId, 'v', link.expiresAt, key),
+        media.type === 'video' ? signPlaybackToken(playbackId, 't', link.expiresAt, key) : null,
+        media.mux!.policy === 'drm' ? licences(playbackId, link.expiresAt) : null
+      ])
+      return { url: `${STREAM}/${playbackId}.m3u8?token=${video}`, posterUrl: picture && `${IMAGE}/${playbackId}/thumbnail.jpg?token=${picture}`, drm }
+    },
+
+    events: createMuxEvents({ db, ledger, library, secret: config.webhookSecret, now }),
+
+    async licencesFor ({ mux }, token) {
+      const playbackId = mux?.playbackId ?? null
+      const verdict = playbackId === null ? undefined : verifyPlaybackToken(playbackId, token, key, now())
+      if (verdict?.ok !== true) throw new ApiError(verdict?.reason === 'expired' ? 'stream_link_expired' : 'stream_link_invalid')
+      return mux!.policy === 'drm' ? await licences(playbackId!, verdict.expiresAt) : null
+    }
+  }
+}

@@ -1,0 +1,77 @@
+import { createReadStream } from 'node:fs'
+import { request as requestHttp } from 'node:http'
+import { request as requestHttps } from 'node:https'
+import { MuxFault, refusal } from './mux-fault.js'
+
+const MiB = 1024 * 1024
+/** A multiple of 256 KiB, as Google Cloud Storage asks for: a cut costs at most this much. */
+const CHUNK_BYTES = 16 * MiB
+
+export interface FileToSend {
+  /** The upload's own address: whoever has it may write. Never logged. */
+  url: string
+  path: string
+  sizeBytes: number
+  /** False: some of it may be there already. */
+  fresh: boolean
+  /** A connection on which nothing moves for so long is dead. */
+  idleMs: number
+  signal: AbortSignal
+  /** Called with the bytes that arrived for good, each time there are more. */
+  onProgress (bytes: number): void
+}
+
+/** An upload whose address takes nothing any more: it needs another one. */
+export class UploadGone extends MuxFault {}
+
+interface Answer { status: number, range: string | undefined, retryAfter: string | undefined }
+
+/**
+ * Sends a file to a direct upload of Mux, from where the last try ended: the resumable protocol of Google Cloud Storage (308 answers, `Content-Range`).
+ * Streamed from disk, a chunk a request. Throws {@link UploadGone}, or another {@link MuxFault} or an error of the connection after which it can be resumed.
+ */
+export async function sendFile (file: FileToSend): Promise<void> {
+  let sent = file.fresh ? 0 : await arrivedBytes(file)
+  while (sent < file.sizeBytes) {
+    const end = Math.min(sent + CHUNK_BYTES, file.sizeBytes)
+    const arrived = arrivedOf(await put(file, `bytes ${sent}-${end - 1}/${file.sizeBytes}`, { start: sent, end: end - 1 }), file)
+    if (arrived <= sent) throw new MuxFault('Mux took none of the bytes that were sent.')
+    file.onProgress(sent = arrived)
+  }
+}
+
+/** An empty PUT asks how much there is. */
+async function arrivedBytes (file: FileToSend): Promise<number> {
+  return arrivedOf(await put(file, `bytes */${file.sizeBytes}`, undefined), file)
+}
+
+/** 308: the first bytes are there, as `Range` says, none if it says nothing; 200 and 201: all. */
+function arrivedOf ({ status, range, retryAfter }: Answer, { sizeBytes }: FileToSend): number {
+  if (status === 200 || status === 201) return sizeBytes
+  if (status === 308) return Math.min(sizeBytes, Number(/^bytes=0-(\d+)$/.exec(range ?? 'bytes=0--1')?.[1] ?? -1) + 1)
+  const fault = refusal(status, '', retryAfter)
+  throw status < 500 && status !== 408 && status !== 429 ? new UploadGone(`Mux's upload takes no more of the file (${status}).`) : fault
+}
+
+async function put ({ url, path, idleMs, signal }: FileToSend, contentRange: string, part: { start: number, end: number } | undefined): Promise<Answer> {
+  const body = part && createReadStream(path, part)
+  try {
+    return await new Promise((resolve, reject) => {
+      const length = part === undefined ? 0 : part.end - part.start + 1
+      const request = url.startsWith('https:') ? requestHttps : requestHttp
+      const outgoing = request(url, { method: 'PUT', headers: { 'content-length': length, 'content-range': contentRange }, signal })
+      outgoing.setTimeout(idleMs, () => outgoing.destroy(new MuxFault('Mux did not answer in time.')))
+      outgoing.once('response', (response) => {
+        response.resume()
+        const { range, 'retry-after': retryAfter } = response.headers
+        resolve({ status: response.statusCode!, range, retryAfter })
+      })
+      outgoing.on('error', reject)
+      if (body === undefined) return outgoing.end()
+      body.once('error', (error) => outgoing.destroy(error))
+      body.pipe(outgoing)
+    })
+  } finally {
+    body?.destroy()
+  }
+}
