@@ -7,6 +7,7 @@ const ASSETS = 'dist/assets'
 mkdirSync(ASSETS, { recursive: true })
 cpSync('web', `${ASSETS}/embed`, { recursive: true })
 copyFileSync('node_modules/hls.js/dist/hls.light.min.js', `${ASSETS}/embed/hls.light.min.js`)
+copyFileSync('node_modules/shaka-player/dist/shaka-player.hls-es2021.js', `${ASSETS}/embed/shaka-player.hls-es2021.js`)
 copyFileSync('node_modules/redoc/bundles/redoc.standalone.js', `${ASSETS}/redoc.standalone.js`)
 
 // The 1,000 commonest passwords that are long enough to be one here, from zxcvbn's list in order of frequency. The whole

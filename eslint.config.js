@@ -25,7 +25,7 @@ export default [
   },
   {
     files: ['web/**/*.js'],
-    languageOptions: { globals: Object.fromEntries(['window', 'document', 'location', 'fetch', 'URL', 'URLSearchParams', 'MediaError', 'setTimeout', 'clearTimeout'].map((name) => [name, 'readonly'])) }
+    languageOptions: { globals: Object.fromEntries(['window', 'document', 'location', 'fetch', 'URL', 'URLSearchParams', 'MediaError', 'setTimeout', 'clearTimeout', 'atob'].map((name) => [name, 'readonly'])) }
   },
   forbid(['src/**/*.ts'], http),
   forbid(['routes/**/*.ts'], sql, stores.with(0, '(?<!blob)-store\\.js$'), files, ['^\\./', 'routes do not import one another']),

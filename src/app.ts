@@ -228,7 +228,7 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
   await app.register(mediaRoutes, { access, gate, intake, lectures, library, maxLinkSeconds: config.streamTokenMaxSeconds })
   await app.register(streamRoutes, { gate, views, now })
   await app.register(hlsRoutes, { gate, views, keys: secrets.keyring('media'), now })
-  await app.register(embedRoutes, { assets: await loadEmbedAssets(), embedOrigins: config.embedOrigins })
+  await app.register(embedRoutes, { assets: await loadEmbedAssets(), embedOrigins: config.embedOrigins, gate, hosted: mux !== undefined })
   await app.register(viewRoutes, { access, gate, views })
   await app.register(courseRoutes, { courses, lectures, lectureUrls, progress })
   await app.register(lectureRoutes, { batch, courses, intake, lectures, lectureUrls, progress, subscriptions })

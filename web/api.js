@@ -22,9 +22,14 @@ async function ask (address, headers = {}) {
   }
 }
 
-/** What is wrong with a link, as a problem; undefined if nothing is. The second byte: what starts at the first would count as a view. */
-export async function problemOf ({ url, encrypted }) {
-  const { problem } = await ask(url, encrypted ? {} : { range: 'bytes=1-1' })
+/**
+ * What is wrong with a link to a media, as a problem; undefined if nothing is. The second byte: what starts at the first would count as a view. A link of Mux is
+ * judged by our server, and gets the licences that it needs: `drm`.
+ */
+export async function problemOf (link, mediaId) {
+  if (link.token === undefined) return (await ask(link.url, link.encrypted ? {} : { range: 'bytes=1-1' })).problem
+  const { body, problem } = await ask(`/embed/${mediaId}/playback?token=${link.token}`)
+  link.drm = body?.drm
   return problem
 }
 
@@ -34,6 +39,8 @@ export async function mint (mediaId, last) {
   if (media === undefined) return { problem: hidden }
   const { body, problem } = await ask(`/media/${mediaId}/stream-url?expires_in=auto${last === undefined ? '' : `&continues=${encodeURIComponent(last.url)}`}`)
   if (body === undefined) return { media, problem: { ...problem, progress: media.progress } }
+  const hosted = readLink(body.stream_url, mediaId, location.origin)
+  if (hosted?.token !== undefined) return { media, link: { ...hosted, drm: body.drm } }
   // PUBLIC_URL may name another host than the one this page was opened by; the link is as good here.
   const { pathname, search } = new URL(body.stream_url)
   return { media, link: readLink(location.origin + pathname + search, mediaId, location.origin) }

@@ -1,14 +1,18 @@
 // A link's own words (docs/embed.md): when it ends stands first, in the query of a plain stream and in the token of an encrypted one.
 const STREAM = /^\/media\/stream\/([^/]+)$/
 const QUERY = /^\?exp=([1-9]\d{0,11})(?:&[a-z]{3}=[\w-]+)+$/
+const HOSTED = /^https:\/\/stream\.mux\.com\/[\w-]+\.m3u8\?token=([\w-]+\.[\w-]+\.[\w-]+)$/
 const PLAYLIST = /^\/hls\/([1-9]\d{0,11})((?:\.[\w-]+)+)\/([^/]+)\/master\.m3u8$/
 
 /**
  * A link to a media, taken apart: `{ url, base, encrypted, expiresAt }`, `base` being what the playlist's other addresses start with, `expiresAt`
- * in milliseconds of the server's clock. Undefined for all that is not an absolute link of `origin` to `mediaId`. Pure.
+ * in milliseconds of the server's clock. One that Mux plays has `token` in place of `base`: whether it leads to `mediaId`, the server has to say.
+ * Undefined for all that is not an absolute link of `origin` to `mediaId`, nor of Mux. Pure.
  */
 export function readLink (text, mediaId, origin) {
   if (typeof text !== 'string' || !URL.canParse(text)) return undefined
+  const [, hosted] = HOSTED.exec(text) ?? []
+  if (hosted !== undefined) return { url: text, token: hosted, encrypted: true, expiresAt: endOfToken(hosted) }
   const url = new URL(text)
   if (url.origin !== origin || url.username !== '' || url.password !== '' || url.hash !== '') return undefined
   const path = url.pathname + url.search
@@ -18,6 +22,15 @@ export function readLink (text, mediaId, origin) {
   const [, end, rest, playlistId] = PLAYLIST.exec(path) ?? []
   if (playlistId !== mediaId) return undefined
   return { url: origin + path, base: `${origin}/hls/${end}${rest}/${mediaId}/`, encrypted: true, expiresAt: Number(end) * 1000 }
+}
+
+/** When a token of Mux ends, as it says itself; 0 for one that says nothing. */
+function endOfToken (token) {
+  try {
+    return Number(JSON.parse(atob(token.split('.')[1].replaceAll('-', '+').replaceAll('_', '/'))).exp) * 1000 || 0
+  } catch {
+    return 0
+  }
 }
 
 /** The link in a page's fragment, `#src=<encoded link>`, as text; undefined if there is none. */

@@ -59,7 +59,7 @@ async function takeOwn () {
 async function take (next) {
   const mine = ++attempt
   link = next
-  const problem = await problemOf(next)
+  const problem = await problemOf(next, mediaId)
   if (mine === attempt) await (problem === undefined ? play(next) : fail(problem))
 }
 
@@ -92,7 +92,7 @@ video.addEventListener('loadedmetadata', () => {
 async function stop (code) {
   const mine = ++attempt
   stopped = true
-  const problem = await problemOf(link)
+  const problem = await problemOf(link, mediaId)
   if (mine === attempt) fail(problem ?? { code })
 }
 

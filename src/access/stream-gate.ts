@@ -4,7 +4,7 @@ import type { Library } from '../media/library.js'
 import type { Media } from '../media/schema.js'
 import { ANONYMOUS, linkIdOf, newLinkId, signLink, verifyLink, verifyToken, type LinkFacts, type LinkVerdict } from '../playback/link.js'
 import { requireReady } from '../protection/protection.js'
-import type { Playback, VideoProviders } from '../protection/video-provider.js'
+import type { DrmLicences, Playback, VideoProviders } from '../protection/video-provider.js'
 import type { Keyring } from '../secrets.js'
 import { SECOND, type Clock } from '../time.js'
 import type { Access } from './may-watch.js'
@@ -91,6 +91,17 @@ export function createStreamGate ({ access, library, keys, providers, now, defau
       const provider = providers[media.provider]
       if (provider === undefined) throw new ApiError('video_provider_missing')
       return await provider.playback(media, link, origin)
+    },
+
+    /**
+     * What goes with the address of a media at another provider, for a player that was handed it: see `licencesFor` of a hosted provider. Whether the media
+     * exists is not told.
+     */
+    async licencesFor (mediaId: string, token: string): Promise<DrmLicences | null> {
+      const media = await library.find(mediaId)
+      const provider = media === undefined || media.provider === 'local' ? undefined : providers[media.provider]
+      if (provider === undefined) throw new ApiError('stream_link_invalid')
+      return await provider.licencesFor(media!, token)
     },
 
     /** The plain stream of a protected media is closed: `media_not_ready` for all until it is packaged, then `media_protected` but for owner and admin. */

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 
-/** Put there by the build: from web/, and hls.js from the development dependency. */
+/** Put there by the build: from web/, and hls.js and shaka-player from development dependencies. */
 const FOLDER = new URL('../../assets/embed/', import.meta.url)
-const NAMES = ['player.js', 'api.js', 'engine.js', 'links.js', 'words.js', 'player.css', 'hls.light.min.js']
+const NAMES = ['player.js', 'api.js', 'engine.js', 'links.js', 'words.js', 'player.css', 'hls.light.min.js', 'shaka-player.hls-es2021.js']
 
 /** A file of the player's page; `etag` is a strong one, from the content. */
 export interface EmbedAsset { name: string, type: string, etag: string, content: Buffer }

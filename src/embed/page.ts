@@ -17,10 +17,17 @@ export function embedPage (mediaId: string): string {
 `
 }
 
-/** The page's policy: all of it comes from here, but for `blob:`, which hls.js feeds the video and its worker by. `*` as an ancestor is any site. */
-export function embedPolicy (origins: string[]): string {
+/** Mux's playlists, segments and licences come from many hosts. */
+const MUX_HOSTS = 'https://*.mux.com'
+
+/**
+ * The page's policy: all of it comes from here, but for `blob:`, which hls.js feeds the video and its worker by, and for Mux's hosts where media are
+ * played by it (`hosted`). `*` as an ancestor is any site.
+ */
+export function embedPolicy (origins: string[], hosted: boolean): string {
+  const elsewhere = hosted ? ` ${MUX_HOSTS}` : ''
   const ancestors = origins.includes('*') ? '*' : ["'self'", ...origins].join(' ')
-  return "default-src 'none'; script-src 'self'; style-src 'self'; media-src 'self' blob:; connect-src 'self'; worker-src 'self' blob:; " +
+  return `default-src 'none'; script-src 'self'; style-src 'self'; media-src 'self' blob:${elsewhere}; connect-src 'self'${elsewhere}; worker-src 'self' blob:; ` +
     `img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors ${ancestors}`
 }
 

@@ -22,5 +22,14 @@ export interface VideoProvider {
   playback (media: Media, link: LinkFacts, origin: string): Promise<Playback>
 }
 
+/** One whose streams this server never sees. */
+export interface HostedVideoProvider extends VideoProvider {
+  /**
+   * What goes with an address of a media that this server has minted, by the token in it: the DRM's licences, until the address ends; null for one without
+   * DRM. Throws `stream_link_invalid` for what is no token of this media, and `stream_link_expired`.
+   */
+  licencesFor (media: Media, token: string): Promise<DrmLicences | null>
+}
+
 /** `mux` is undefined where no account is set up; media may be there all the same. */
-export interface VideoProviders { local: VideoProvider, mux: VideoProvider | undefined }
+export interface VideoProviders { local: VideoProvider, mux: HostedVideoProvider | undefined }

@@ -53,6 +53,8 @@ export class MuxDouble {
   readonly faults: Fault[] = []
   /** Where webhooks go; undefined: all are lost. */
   webhookUrl: string | undefined
+  /** The time it signs webhooks with and looks at tokens by, in milliseconds. */
+  now: () => number = Date.now
   /** Before each answer. */
   delayMs = 0
   /** Whether an asset is ready as soon as its file is there; else {@link finish} and {@link reject} end it. */
@@ -131,7 +133,7 @@ export class MuxDouble {
   }
 
   /** Headers and body of an event, as Mux signs it. */
-  sign (body: string, atSeconds = Math.floor(Date.now() / 1000), secret = this.webhookSecret): Record<string, string> {
+  sign (body: string, atSeconds = Math.floor(this.now() / 1000), secret = this.webhookSecret): Record<string, string> {
     return { 'content-type': 'application/json', 'mux-signature': `t=${atSeconds},v1=${createHmac('sha256', secret).update(`${atSeconds}.${body}`).digest('hex')}` }
   }
 
@@ -301,7 +303,7 @@ export class MuxDouble {
     const playbackId = file.replace(/\.m3u8$/, '')
     const claims = readToken(token, this.publicKey)
     const asset = [...this.assets.values()].find(({ playback_ids: ids, status }) => status === 'ready' && ids?.some(({ id }) => id === playbackId))
-    const opens = claims?.sub === playbackId && claims.aud === 'v' && claims.kid === this.signingKeyId && Number(claims.exp) * 1000 > Date.now()
+    const opens = claims?.sub === playbackId && claims.aud === 'v' && claims.kid === this.signingKeyId && Number(claims.exp) * 1000 > this.now()
     if (!opens) return refuse(response, 403, ['Not authorized'])
     if (asset === undefined) return refuse(response, 404, ['Not found'])
     response.writeHead(200, { 'content-type': 'application/x-mpegURL' }).end('#EXTM3U\n#EXT-X-VERSION:5\n')

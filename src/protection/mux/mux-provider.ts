@@ -2,13 +2,12 @@ import type { Kysely } from 'kysely'
 import type { Database } from '../../database/tables.js'
 import { ApiError } from '../../errors.js'
 import type { Library } from '../../media/library.js'
-import type { Media } from '../../media/schema.js'
 import type { MuxConfig } from '../../mux-config.js'
 import type { Keyring } from '../../secrets.js'
 import type { BlobStore } from '../../storage/blob-store.js'
 import type { Clock } from '../../time.js'
 import { ownPlayback } from '../local-provider.js'
-import type { DrmLicences, VideoProvider } from '../video-provider.js'
+import type { DrmLicences, HostedVideoProvider } from '../video-provider.js'
 import { createMuxApi } from './mux-api.js'
 import { createMuxEvents, type MuxEvents } from './mux-events.js'
 import type { MuxFault } from './mux-fault.js'
@@ -41,14 +40,7 @@ interface MuxProviderOptions {
   onFault: (fault: MuxFault, about: object) => void
 }
 
-export interface MuxProvider extends VideoProvider {
-  events: MuxEvents
-  /**
-   * What goes with the playback token of a media, for a player that was handed its address: the DRM's licences, until the token ends. Throws `stream_link_invalid` for
-   * what this server did not sign for this media, and `stream_link_expired`.
-   */
-  licencesFor (media: Media, token: string): Promise<DrmLicences | null>
-}
+export interface MuxProvider extends HostedVideoProvider { events: MuxEvents }
 
 /** Protected streams by Mux: uploaded in the background, played by signed addresses or DRM. */
 export function createMuxProvider ({ config, db, blobs, library, keys, lockSums, publicUrl, now, timeoutMs, onFault }: MuxProviderOptions): MuxProvider {
