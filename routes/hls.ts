@@ -68,7 +68,7 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, keys, now
   }
 
   async function sendSegment (request: FastifyRequest, reply: FastifyReply, admission: PackagedAdmission, number: string | undefined): Promise<FastifyReply> {
-    const { media, link } = admission
+    const { media, link, accountId } = admission
     const place = number === undefined ? undefined : segmentPlace(parseIndex(media.packaged.index), Number(number))
     if (place === undefined) throw new ApiError('not_found')
     const secondsLeft = Math.max(0, link!.expiresAt - Math.floor(now() / SECOND))

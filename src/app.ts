@@ -56,7 +56,7 @@ import { bindStore } from './media/store-binding.js'
 import { createProber } from './media/probe.js'
 import { createQuota } from './media/quota.js'
 import { createLocalProvider } from './protection/local-provider.js'
-import { createMuxProvider } from './protection/mux/mux-provider.js'
+import { createMuxProvider, type MuxTimes } from './protection/mux/mux-provider.js'
 import { PackageRunner } from './protection/package-runner.js'
 import { createProtection, releaseMux } from './protection/protection.js'
 import { openRedis } from './redis-link.js'
@@ -88,8 +88,8 @@ export interface Overrides {
   /** False: as on a machine without it. */
   ffmpeg?: boolean
   keepHouseEveryMs?: number
-  /** How long Mux may take, in milliseconds. */
-  muxTimeoutMs?: number
+  /** How long Mux may take, and how often is looked for what waits for it, in milliseconds. */
+  muxTimes?: MuxTimes
 }
 
 /** The whole server, composed and migrated, ready to listen or be injected into. `close()` ends all that it opened. */
@@ -175,7 +175,7 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
     lockSums: lockSumsOf,
     publicUrl: config.publicUrl,
     now,
-    timeoutMs: overrides.muxTimeoutMs,
+    times: overrides.muxTimes,
     onFault: (fault, about) => app.log.warn({ ...about, reason: fault.message }, 'Mux did not do what it was asked to')
   })
   if (mux === undefined && await countMuxMedia(db) > 0) app.log.warn('media are played by Mux, but MUX_TOKEN_ID and the other variables of its account are not set: they cannot be played')

@@ -53,6 +53,8 @@ export class MuxDouble {
   readonly faults: Fault[] = []
   /** Where webhooks go; undefined: all are lost. */
   webhookUrl: string | undefined
+  /** Told of every request as it comes, and of every piece of a file: `RECEIVED <bytes so far>`. */
+  onMoment: (what: string) => void = () => {}
   /** The time it signs webhooks with and looks at tokens by, in milliseconds. */
   now: () => number = Date.now
   /** Before each answer. */
@@ -176,6 +178,7 @@ export class MuxDouble {
     const { pathname, searchParams } = new URL(request.url!, this.origin)
     const line = `${request.method} ${pathname}`
     this.requests.push(line)
+    this.onMoment(line)
     request.on('error', () => {})
     if (this.delayMs > 0) await new Promise((resolve) => setTimeout(resolve, this.delayMs))
     const fault = this.faults.find((one) => one.request.test(line) && (one.times ?? 1) > 0)
@@ -262,6 +265,7 @@ export class MuxDouble {
       left -= taken.length
       stored.received.push(taken)
       stored.bytes += taken.length
+      this.onMoment(`RECEIVED ${stored.bytes}`)
       if (left <= 0) return void request.destroy()
     }
     if (stored.bytes < size) return progress()

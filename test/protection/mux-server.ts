@@ -4,6 +4,11 @@ import type { Overrides } from '../../src/app.js'
 import { MuxDouble } from '../doubles/mux.js'
 import { buildTestApp, fixture, form, signUpEverybody, type Person, type TestApp } from '../helper.js'
 
+/** Nothing but a broken connection, or an answer, ends a wait. */
+const patient = { answerMs: 30_000, idleMs: 30_000, lookEveryMs: 50 }
+/** For a Mux that hangs. */
+export const impatient = { answerMs: 400, idleMs: 400, lookEveryMs: 50 }
+
 export interface MuxLecture {
   id: string
   media_id: string
@@ -35,7 +40,7 @@ export async function startMux (t: Pick<Test, 'teardown'>): Promise<MuxDouble> {
 /** A server that listens and plays by a double of Mux, which tells it everything; a premium course and a student who is subscribed to it. */
 export async function buildMuxApp (t: Test, { drm = false, env = {}, ...overrides }: Overrides & { drm?: boolean, env?: Record<string, string> } = {}): Promise<MuxServer> {
   const mux = await startMux(t)
-  const server = await buildTestApp(t, { ...mux.environment({ drm }), ...env }, { muxTimeoutMs: 1000, ...overrides })
+  const server = await buildTestApp(t, { ...mux.environment({ drm }), ...env }, { muxTimes: patient, ...overrides })
   mux.now = () => server.clock.now
   mux.webhookUrl = `${await server.listen()}/webhooks/mux`
   const people = await signUpEverybody(server)

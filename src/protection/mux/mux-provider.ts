@@ -5,7 +5,7 @@ import type { Library } from '../../media/library.js'
 import type { MuxConfig } from '../../mux-config.js'
 import type { Keyring } from '../../secrets.js'
 import type { BlobStore } from '../../storage/blob-store.js'
-import type { Clock } from '../../time.js'
+import { MINUTE, SECOND, type Clock } from '../../time.js'
 import { ownPlayback } from '../local-provider.js'
 import type { DrmLicences, HostedVideoProvider } from '../video-provider.js'
 import { createMuxApi } from './mux-api.js'
@@ -20,10 +20,11 @@ import { signPlaybackToken, verifyPlaybackToken } from './playback-token.js'
 const STREAM = 'https://stream.mux.com'
 const IMAGE = 'https://image.mux.com'
 const LICENSE = 'https://license.mux.com'
-/** Mux answers its API within seconds. */
-const TIMEOUT_MS = 20_000
-/** A line that carries nothing for a minute is dead. */
-const IDLE_MS = 60_000
+/** Mux answers its API within seconds; a line that carries nothing for a minute is dead. */
+const TIMES: MuxTimes = { answerMs: 20 * SECOND, idleMs: MINUTE, lookEveryMs: SECOND }
+
+/** How long to wait for an answer of the API and on a silent line, and how often to look for what waits. */
+export interface MuxTimes { answerMs: number, idleMs: number, lookEveryMs: number }
 
 interface MuxProviderOptions {
   config: MuxConfig
@@ -35,19 +36,18 @@ interface MuxProviderOptions {
   lockSums: LockSums
   publicUrl: string | undefined
   now: Clock
-  /** Bounds every wait for Mux; for tests. */
-  timeoutMs?: number | undefined
+  times?: MuxTimes | undefined
   onFault: (fault: MuxFault, about: object) => void
 }
 
 export interface MuxProvider extends HostedVideoProvider { events: MuxEvents }
 
 /** Protected streams by Mux: uploaded in the background, played by signed addresses or DRM. */
-export function createMuxProvider ({ config, db, blobs, library, keys, lockSums, publicUrl, now, timeoutMs, onFault }: MuxProviderOptions): MuxProvider {
-  const api = createMuxApi(config, timeoutMs ?? TIMEOUT_MS)
+export function createMuxProvider ({ config, db, blobs, library, keys, lockSums, publicUrl, now, times = TIMES, onFault }: MuxProviderOptions): MuxProvider {
+  const api = createMuxApi(config, times.answerMs)
   const ledger = createMuxLedger({ db, library, lockSums, now })
-  const ingest = createMuxIngest({ db, blobs, api, ledger, corsOrigin: publicUrl ?? '*', idleMs: timeoutMs ?? IDLE_MS })
-  const runner = new MuxRunner({ db, library, ingest, ledger, now, onFault })
+  const ingest = createMuxIngest({ db, blobs, api, ledger, corsOrigin: publicUrl ?? '*', idleMs: times.idleMs })
+  const runner = new MuxRunner({ db, library, ingest, ledger, now, lookEveryMs: times.lookEveryMs, onFault })
   const key = { id: config.signingKeyId, privateKey: config.privateKey }
 
   async function licences (playbackId: string, expiresAt: number): Promise<DrmLicences> {

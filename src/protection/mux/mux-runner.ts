@@ -10,7 +10,6 @@ import type { MuxLedger } from './mux-ledger.js'
 const KINDS: JobKind[] = ['mux-ingest', 'mux-removal']
 const LEASE_MS = 30 * SECOND
 const RENEW_EVERY_MS = 10 * SECOND
-const LOOK_EVERY_MS = SECOND
 /** A long upload holds up no other. */
 const LANES = 4
 /** After a failure; the last one from there on. */
@@ -27,6 +26,7 @@ interface RunnerOptions {
   ingest: MuxIngest
   ledger: MuxLedger
   now: Clock
+  lookEveryMs: number
   onFault: (fault: MuxFault, about: object) => void
 }
 
@@ -48,7 +48,7 @@ export class MuxRunner {
   async start (alone: boolean): Promise<void> {
     if (alone) await updateAllJobs(this.#options.db, KINDS, this.#options.now(), 0)
     if (this.#stopping.signal.aborted) return
-    this.#timer = setInterval(() => { void this.#look() }, LOOK_EVERY_MS)
+    this.#timer = setInterval(() => { void this.#look() }, this.#options.lookEveryMs)
     this.#timer.unref()
   }
 
