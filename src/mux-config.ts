@@ -1,4 +1,4 @@
-import { createPrivateKey, type KeyObject } from 'node:crypto'
+import { createPrivateKey, createPublicKey, sign, verify, type KeyObject } from 'node:crypto'
 
 /** A Mux account, as its dashboard names things. */
 export interface MuxConfig {
@@ -70,5 +70,16 @@ function readPrivateKey (text: string, problems: string[]): KeyObject | undefine
   }
   if (key.asymmetricKeyType !== 'rsa') return wrong(`holds a key of the kind ${key.asymmetricKeyType}`)
   const bits = key.asymmetricKeyDetails?.modulusLength ?? 0
-  return bits < MIN_KEY_BITS ? wrong(`holds a key of ${bits} bits, which is too short`) : key
+  if (bits < MIN_KEY_BITS) return wrong(`holds a key of ${bits} bits, which is too short`)
+  return signs(key) ? key : wrong('holds a private key that is damaged or cut off')
+}
+
+/** One altered number of a key is not seen until it is used. */
+function signs (key: KeyObject): boolean {
+  try {
+    const text = Buffer.from('playgate')
+    return verify('sha256', text, createPublicKey(key.export({ type: 'pkcs8', format: 'pem' })), sign('sha256', text, key))
+  } catch {
+    return false
+  }
 }

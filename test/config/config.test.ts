@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto'
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
@@ -109,6 +110,49 @@ t.test('one message names every bad variable, and tells no secret', async (t) =>
   const message = complaint(Object.fromEntries(Object.entries(bad).map(([name, values]) => [name, values[0]!])))!
   for (const name of Object.keys(bad)) t.match(message, name)
   t.notMatch(complaint({ SECRET_KEY: 'my short secret' }), 'my short secret')
+})
+
+const base64 = (text: string) => Buffer.from(text).toString('base64')
+const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 })
+const pem = rsa.privateKey.export({ type: 'pkcs1', format: 'pem' }) as string
+const mux = { MUX_TOKEN_ID: 'id', MUX_TOKEN_SECRET: 'the token secret', MUX_SIGNING_KEY_ID: 'key', MUX_PRIVATE_KEY: base64(pem), MUX_WEBHOOK_SECRET: 'the webhook secret' }
+
+t.test('an account of Mux is set up whole, or not at all; what is missing is named', async (t) => {
+  t.match(loadConfig({}), { videoProvider: 'local', mux: undefined })
+  t.match(loadConfig({ ...mux, VIDEO_PROVIDER: 'mux', MUX_DRM_CONFIGURATION_ID: 'drm', MUX_BASE_URL: 'http://127.0.0.1:4010/' }), {
+    videoProvider: 'mux', mux: { tokenId: 'id', signingKeyId: 'key', drmConfigurationId: 'drm', baseUrl: 'http://127.0.0.1:4010' }
+  })
+  t.match(loadConfig(mux), { videoProvider: 'local', mux: { baseUrl: 'https://api.mux.com', drmConfigurationId: undefined } }, 'for the media that were made with it')
+  const nothing = complaint({ VIDEO_PROVIDER: 'mux' })!
+  for (const name of Object.keys(mux)) t.match(nothing, `${name} is required with VIDEO_PROVIDER=mux`)
+  for (const name of Object.keys(mux)) {
+    t.match(complaint({ ...mux, VIDEO_PROVIDER: 'mux', [name]: '' }), `${name} is required`)
+    t.match(complaint({ ...mux, [name]: '' }), `${name} is required`)
+  }
+  for (const MUX_BASE_URL of ['api.mux.com', 'ftp://api.mux.com', 'https://']) t.match(complaint({ MUX_BASE_URL }), 'MUX_BASE_URL must be an address')
+  for (const VIDEO_PROVIDER of ['Mux', 'youtube']) t.match(complaint({ VIDEO_PROVIDER }), 'VIDEO_PROVIDER: expected one of local, mux')
+})
+
+t.test('a MUX_PRIVATE_KEY that is wrong is told in words, and never shown', async (t) => {
+  const pkcs8 = rsa.privateKey.export({ type: 'pkcs8', format: 'pem' }) as string
+  for (const good of [base64(pem), base64(pkcs8), base64(pem).replace(/.{64}/g, '$&\n')]) t.equal(complaint({ ...mux, VIDEO_PROVIDER: 'mux', MUX_PRIVATE_KEY: good }), undefined)
+  const locked = rsa.privateKey.export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'x' }) as string
+  const wrong: Array<[string, string]> = [
+    [pem, 'is a PEM file that is not in base64'],
+    ['not base64 at all!', 'is not base64'],
+    [base64('a string'), 'holds no PEM file, or is cut off'],
+    [base64(pem).slice(0, 800), 'holds a private key that is damaged or cut off'],
+    [base64(pem.split('\n').map((line, index) => index === 3 ? [...line].reverse().join('') : line).join('\n')), 'holds a private key that is damaged or cut off'],
+    [base64(rsa.publicKey.export({ type: 'spki', format: 'pem' }) as string), 'holds a public key, not a private key'],
+    [base64(locked), 'locked by a password'],
+    [base64(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' }) as string), 'holds a key of the kind ec'],
+    [base64(generateKeyPairSync('rsa', { modulusLength: 1024 }).privateKey.export({ type: 'pkcs1', format: 'pem' }) as string), 'holds a key of 1024 bits, which is too short']
+  ]
+  for (const [MUX_PRIVATE_KEY, words] of wrong) {
+    const message = complaint({ ...mux, VIDEO_PROVIDER: 'mux', MUX_PRIVATE_KEY })!
+    t.match(message, `MUX_PRIVATE_KEY ${words}`)
+    t.notOk(message.includes(MUX_PRIVATE_KEY.slice(0, 40)) || message.includes('the token secret'))
+  }
 })
 
 t.test('the configuration cannot be changed afterwards', async (t) => {
