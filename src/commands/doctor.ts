@@ -5,7 +5,10 @@ import { join } from 'node:path'
 import { sql } from 'kysely'
 import { migrations } from '../../migrations/index.js'
 import { pendingMigrations } from '../database/migrate.js'
+import { countMuxMedia } from '../media/media-store.js'
 import { bindStore } from '../media/store-binding.js'
+import { createMuxApi } from '../protection/mux/mux-api.js'
+import { faultOf } from '../protection/mux/mux-fault.js'
 import { openRedis } from '../redis-link.js'
 import { openDiskStore } from '../storage/disk-store.js'
 import type { Command, CommandContext } from './command.js'
@@ -13,6 +16,8 @@ import type { Command, CommandContext } from './command.js'
 interface Finding { check: string, status: 'ok' | 'warn' | 'fail', message: string, mend?: string }
 
 const GiB = 1024 ** 3
+/** Longer than Mux takes when it is well. */
+const MUX_ANSWER_MS = 5000
 /** Links live by the second, and a token's clock is the server's. */
 const MAX_CLOCK_SKEW_MS = 2000
 
@@ -20,7 +25,7 @@ export const doctor: Command = {
   summary: 'look at everything a server needs, and say how to mend what is wrong',
   usage: 'doctor',
   async run (context) {
-    const checks = [node, database, schema, redis, uploads, pairing, disk, clock, proxies, secret, ffmpeg]
+    const checks = [node, database, schema, redis, uploads, pairing, disk, clock, proxies, secret, ffmpeg, mux]
     const findings: Finding[] = []
     for (const check of checks) {
       findings.push(await check(context).catch((error: unknown) => ({ check: check.name, status: 'fail' as const, message: (error as Error).message || String(error) })))
@@ -115,4 +120,18 @@ async function secret ({ config }: CommandContext): Promise<Finding> {
 async function ffmpeg (): Promise<Finding> {
   const { status, stdout } = spawnSync('ffmpeg', ['-version'], { encoding: 'utf8' })
   return status === 0 ? ok('ffmpeg', stdout.split(' Copyright')[0]!) : ok('ffmpeg', 'not installed: protected streams take H.264 with AAC or MP3 only, and videos get no picture')
+}
+
+async function mux ({ config, db }: CommandContext): Promise<Finding> {
+  const played = (await pendingMigrations(db, migrations)).length > 0 ? 0 : await countMuxMedia(db)
+  if (config.mux === undefined) {
+    return played === 0 ? ok('mux', 'not set up') : warn('mux', `${played} media are played by Mux, but no account is set up: they cannot be played`, 'set MUX_TOKEN_ID and the other variables of the account (docs/mux.md)')
+  }
+  try {
+    return await createMuxApi(config.mux, MUX_ANSWER_MS).check()
+      ? ok('mux', `answers, for ${config.videoProvider === 'mux' ? 'new media' : 'the media that it plays already'}${config.mux.drmConfigurationId === undefined ? '' : ', with DRM'}`)
+      : fail('mux', 'the account has no such signing key: players will be refused', 'check MUX_SIGNING_KEY_ID and MUX_PRIVATE_KEY: both come from one signing key of the same environment as MUX_TOKEN_ID')
+  } catch (error) {
+    return fail('mux', faultOf(error).message, 'check MUX_TOKEN_ID, MUX_TOKEN_SECRET and MUX_BASE_URL, and https://status.mux.com')
+  }
 }

@@ -1,33 +1,41 @@
 import { createReadStream } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { call, DemoFailure, digest, download, jsonOf, upload, type Answer, type FormFile } from './client.js'
+import type { MuxTheatre } from './mux-theatre.js'
 import type { DemoFile, Terminal } from './terminal.js'
 
 interface Person { name: string, headers: { authorization: string } }
 /** What the steps hand on to one another. */
-interface Scene { origin: string, terminal: Terminal, files: DemoFile[], instructor: Person, subscriber: Person, outsider: Person }
+interface Scene { origin: string, terminal: Terminal, files: DemoFile[], instructor: Person, subscriber: Person, outsider: Person, theatre: MuxTheatre | undefined }
 interface Course { id: string, title: string, duration: number, lectures_count: number, instructor?: { first_name: string, last_name: string } }
-interface Lecture { id: string, title: string, position: number, duration: number, url: string }
+interface Lecture { id: string, title: string, position: number, duration: number, url: string, media_id: string, asset_id: string | null, status: string, error?: { message: string } }
 interface Batch { total_videos: number, successful_uploads: number, results: Array<{ lecture: Lecture | null, error: { message: string } | null, video_filename: string }> }
 interface Figures { subscribers: number, lectures: Array<{ lecture_id: string, title: string, views: number, started: number, completed: number }>, drop_off_lecture_id: string | null }
 
 /** CONTRACT §1: "at once" is within a second. */
 const AT_ONCE_MS = 1000
+/** Three small files, and the asking that begins five seconds after. */
+const MUX_MS = 30_000
+/** Well below the limit of course requests. */
+const LOOK_MS = 700
 const TITLES = ['Sorting', 'Searching', 'Graphs']
 
-/** Plays an instructor and two students from registering to leaving, checking as it goes. `files` are the course's lectures. Throws {@link DemoFailure} at the first thing that is not so. */
-export async function playCourse (origin: string, files: DemoFile[], terminal: Terminal): Promise<void> {
+/** Plays an instructor and two students from registering to leaving, checking as it goes. `files` are the course's lectures; with a `theatre` Mux plays them. Throws {@link DemoFailure} at the first thing that is not so. */
+export async function playCourse (origin: string, files: DemoFile[], terminal: Terminal, theatre?: MuxTheatre): Promise<void> {
   terminal.step('Register an instructor and two students')
   jsonOf(await call(`${origin}/auth/signup`, { method: 'POST', json: { email: 'admin@example.org', password: crypto.randomUUID() } }), 201)
   terminal.say('The first account of a fresh server is its administrator; these come after it.')
   const register = async (name: string, role: string, index: number) => await registerPerson(origin, terminal, name, role, index)
-  const scene = { origin, terminal, files, instructor: await register('Ada Teacher', 'instructor', 1), subscriber: await register('Sam Student', 'student', 2), outsider: await register('Olga Outsider', 'student', 3) }
+  const scene = { origin, terminal, files, theatre, instructor: await register('Ada Teacher', 'instructor', 1), subscriber: await register('Sam Student', 'student', 2), outsider: await register('Olga Outsider', 'student', 3) }
   const courseId = await makeCourse(scene)
   await addBatch(scene, courseId)
+  if (theatre !== undefined) await awaitMux(scene, courseId, theatre, 'webhook')
+  theatre?.loseWebhooks()
   await addOne(scene, courseId)
+  if (theatre !== undefined) await awaitMux(scene, courseId, theatre, 'asking: the webhooks were lost')
   await showList(scene, courseId)
   const lectures = await subscribe(scene, courseId)
-  await watch(scene, lectures)
+  await (theatre === undefined ? watch(scene, lectures) : watchByMux(scene, theatre, lectures))
   await refuseOutsider(scene, courseId, lectures)
   await reportProgress(scene, courseId, lectures)
   await showFigures(scene, courseId)
@@ -102,12 +110,38 @@ async function watch ({ terminal, files }: Scene, lectures: Lecture[]): Promise<
   }
 }
 
-async function refuseOutsider ({ origin, terminal, outsider: { name, headers } }: Scene, courseId: string, lectures: Lecture[]): Promise<void> {
+/** Waits until Mux has made all lectures so far. */
+async function awaitMux ({ origin, terminal, instructor: { headers } }: Scene, courseId: string, theatre: MuxTheatre, how: string): Promise<void> {
+  const deadline = performance.now() + MUX_MS
+  let lectures: Lecture[]
+  do {
+    await sleep(LOOK_MS)
+    lectures = jsonOf<Lecture[]>(await call(`${origin}/course/${courseId}/lectures`, { headers }), 200)
+    const failed = lectures.find(({ status }) => status === 'failed')
+    if (failed !== undefined) throw new DemoFailure(`"${failed.title}" failed: ${failed.error?.message}`)
+  } while (lectures.some(({ status }) => status === 'processing') && performance.now() < deadline)
+  if (lectures.some(({ status }) => status !== 'ready')) throw new DemoFailure('the lectures did not become ready')
+  if (theatre.assets() !== lectures.length) throw new DemoFailure(`there are ${theatre.assets()} assets for ${lectures.length} lectures`)
+  terminal.good(`ready, by ${how}: ${lectures.length} lectures, as many assets at Mux`)
+}
+
+/** The bytes come from Mux; that somebody watches is told to this server. */
+async function watchByMux ({ origin, terminal, subscriber: { headers } }: Scene, theatre: MuxTheatre, lectures: Lecture[]): Promise<void> {
+  terminal.step('Watch by those links, at Mux')
+  for (const { url, title, media_id: mediaId } of lectures) {
+    const { sub, aud, kid, exp } = await theatre.open(url)
+    expectStatus(await call(`${origin}/media/${mediaId}/view`, { method: 'POST', headers }), 200, 'the view')
+    terminal.good(`200  "${title}": the token verifies, sub ${String(sub).slice(0, 8)}…, aud ${String(aud)}, kid ${String(kid).slice(0, 8)}…, exp in ${Math.round(Number(exp) - Date.now() / 1000)} s`)
+  }
+}
+
+async function refuseOutsider ({ origin, terminal, theatre, outsider: { name, headers } }: Scene, courseId: string, lectures: Lecture[]): Promise<void> {
   terminal.step('The other student, without a subscription')
   const refused = await call(`${origin}/subscribe/my-courses/${courseId}/lectures`, { headers })
   expectStatus(refused, 403, `${name}'s request for the lectures`)
   terminal.good(`403  ${name}: ${jsonOf<{ detail: string }>(refused, 403).detail}`)
-  const path = new URL(lectures[0]!.url).pathname
+  if (/mux\.com|token=/.test(refused.bytes.toString())) throw new DemoFailure('the refusal shows an address')
+  const path = theatre === undefined ? new URL(lectures[0]!.url).pathname : `/media/${lectures[0]!.media_id}/stream-url`
   expectStatus(await call(origin + path, { headers }), 404, `${name}'s request for the stream`)
   terminal.good('404  the stream itself: there is no such thing for them')
 }
@@ -133,11 +167,17 @@ async function showFigures ({ origin, terminal, instructor: { headers } }: Scene
   for (const { title, views, started, completed } of figures.lectures) terminal.say(`${title.padEnd(12)} ${views} view, ${started} started, ${completed} completed`)
 }
 
-async function leave ({ origin, terminal, subscriber: { name, headers } }: Scene, courseId: string, { url }: Lecture): Promise<void> {
+async function leave ({ origin, terminal, theatre, subscriber: { name, headers } }: Scene, courseId: string, { url }: Lecture): Promise<void> {
   terminal.step('The student leaves the course')
-  expectStatus(await call(url, { headers: { range: 'bytes=0-1' } }), 206, 'the link before leaving')
+  if (theatre === undefined) expectStatus(await call(url, { headers: { range: 'bytes=0-1' } }), 206, 'the link before leaving')
   expectStatus(await call(`${origin}/subscribe/${courseId}`, { method: 'DELETE', headers }), 204, `${name}'s leaving`)
   terminal.good(`204  ${name} has left`)
+  if (theatre !== undefined) {
+    const lectures = await call(`${origin}/subscribe/my-courses/${courseId}/lectures`, { headers })
+    expectStatus(lectures, 403, 'the list after leaving')
+    terminal.good('403  no new address; one that is out ends by its time, for Mux judges by the token alone')
+    return
+  }
   await sleep(AT_ONCE_MS)
   const refused = await call(url, { headers: { range: 'bytes=0-1' } })
   expectStatus(refused, 403, 'the old link')

@@ -23,13 +23,13 @@ export interface Instance {
   remove (): Promise<void>
 }
 
-/** Makes the folder and starts the server. `remove` is handed out first, so that a start can be broken off. */
-export async function startInstance (maxUploadBytes: number, onMade: (remove: Instance['remove']) => void): Promise<Instance> {
+/** Makes the folder and starts the server; `extra` are variables beside the demo's own. `remove` is handed out first, so that a start can be broken off. */
+export async function startInstance (maxUploadBytes: number, extra: Record<string, string>, onMade: (remove: Instance['remove']) => void): Promise<Instance> {
   // Synchronous up to `onMade`: a signal finds either nothing made or something to remove.
   const folder = mkdtempSync(join(tmpdir(), 'playgate-demo-'))
   // The folder is also its working folder: a `.env` of the real server is not read.
   const server = spawn(process.execPath, [fileURLToPath(new URL('../server.js', import.meta.url))], {
-    cwd: folder, env: environment(folder, maxUploadBytes), stdio: ['ignore', 'pipe', 'pipe']
+    cwd: folder, env: { ...environment(folder, maxUploadBytes), ...extra }, stdio: ['ignore', 'pipe', 'pipe']
   })
   const ended = new Promise<void>((resolve) => { server.once('close', () => resolve()).once('error', () => resolve()) })
   let removed: Promise<void> | undefined

@@ -8,8 +8,8 @@ import { createTerminal, shownName, type DemoFile, type Terminal } from './termi
 /** Where a demo is played: the terminal, and a server that it starts and ends. */
 export interface Stage {
   terminal: Terminal
-  /** Starts the server, as a step of the story; it takes as many bytes in all. */
-  start (maxUploadBytes: number): Promise<Instance>
+  /** Starts the server, as a step of the story; it takes as many bytes in all. `extra` are variables of its environment. */
+  start (maxUploadBytes: number, extra?: Record<string, string>): Promise<Instance>
   /** Removes the server and its folder, as the last step. */
   end (): Promise<void>
 }
@@ -20,9 +20,9 @@ export async function perform (run: (stage: Stage) => Promise<void>): Promise<vo
   let remove: Instance['remove'] = async () => {}
   const stage: Stage = {
     terminal,
-    async start (maxUploadBytes) {
+    async start (maxUploadBytes, extra = {}) {
       terminal.step('Start a throw-away server')
-      const instance = await startInstance(maxUploadBytes, (made) => { remove = made })
+      const instance = await startInstance(maxUploadBytes, extra, (made) => { remove = made })
       terminal.good(`${instance.origin}, process ${instance.pid}, everything in ${instance.folder}`)
       return instance
     },

@@ -1,6 +1,7 @@
 import { chmod, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
+import { MuxDouble } from '../doubles/mux.js'
 import { engine, testEnvironment } from '../helper.js'
 import { freePort } from '../services.js'
 import { playgate } from './playgate.js'
@@ -20,7 +21,7 @@ t.test('doctor', async (t) => {
     await playgate(env, ['migrate'])
     const { code, out, of } = await findings(env)
     t.equal(code, 0)
-    for (const check of ['node', 'database', 'schema', 'uploads', 'disk', 'clock', 'proxies', 'secret', 'ffmpeg']) t.equal(of(check)?.status, 'ok', `${check}: ${out}`)
+    for (const check of ['node', 'database', 'schema', 'uploads', 'disk', 'clock', 'proxies', 'secret', 'ffmpeg', 'mux']) t.equal(of(check)?.status, 'ok', `${check}: ${out}`)
     t.match(await playgate(env, ['doctor']), { code: 0, out: /^ok {4}node {6}v\d+/ })
   })
 
@@ -42,6 +43,15 @@ t.test('doctor', async (t) => {
 
   await t.test('says that a proxy is not trusted', async (t) => {
     t.match((await findings({ ...env, PUBLIC_URL: 'https://media.example.org' })).of('proxies'), { status: 'warn', mend: /TRUSTED_PROXIES/ })
+  })
+
+  await t.test('asks Mux whether the account is right', async (t) => {
+    const double = await new MuxDouble().start()
+    t.teardown(() => double.stop())
+    const account = { ...env, ...double.environment() }
+    t.match((await findings(account)).of('mux'), { status: 'ok', message: 'answers, for new media' })
+    t.match((await findings({ ...account, MUX_TOKEN_SECRET: 'wrong' })).of('mux'), { status: 'fail', message: /credentials \(401\)/, mend: /MUX_TOKEN_ID/ })
+    t.match((await findings({ ...account, MUX_SIGNING_KEY_ID: 'another' })).of('mux'), { status: 'fail', mend: /MUX_SIGNING_KEY_ID/ })
   })
 
   await t.test('says that others can read the secret', async (t) => {

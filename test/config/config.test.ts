@@ -144,7 +144,7 @@ t.test('a MUX_PRIVATE_KEY that is wrong is told in words, and never shown', asyn
     [base64(pem).slice(0, 800), 'holds a private key that is damaged or cut off'],
     [base64(pem.split('\n').map((line, index) => index === 3 ? [...line].reverse().join('') : line).join('\n')), 'holds a private key that is damaged or cut off'],
     [base64(rsa.publicKey.export({ type: 'spki', format: 'pem' }) as string), 'holds a public key, not a private key'],
-    [base64(locked), 'locked by a password'],
+    [base64(locked), 'holds a private key that is locked by a password'],
     [base64(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' }) as string), 'holds a key of the kind ec'],
     [base64(generateKeyPairSync('rsa', { modulusLength: 1024 }).privateKey.export({ type: 'pkcs1', format: 'pem' }) as string), 'holds a key of 1024 bits, which is too short']
   ]

@@ -18,6 +18,24 @@ t.test('the demo of a course plays an instructor and two students and leaves not
   t.same(left, [], 'no folder is left')
 })
 
+t.test('the demo of a course by way of Mux: ready by webhook and by asking, tokens that verify, and nothing left', async (t) => {
+  const { status, output, errors, left } = await runDemo(t, 'course', ['--mux'])
+  t.equal(status, 0, errors)
+  t.equal(errors, '')
+  for (const fact of [
+    /ready, by webhook: 2 lectures, as many assets at Mux/, /ready, by asking: the webhooks were lost: 3 lectures, as many assets at Mux/, /https:\/\/stream\.mux\.com\/\w+\.m3u8\?token=/,
+    /"Graphs": the token verifies, sub \w{8}…, aud v, kid key-\w+…, exp in \d+ s/, /403 {2}Olga Outsider: Access denied/, /most stop at "Searching"/, /403 {2}no new address/
+  ]) t.match(output, fact)
+  t.notOk(serverRuns(output), 'no process is left')
+  t.same(left, [], 'no folder is left')
+})
+
+t.test('an option that the demo does not know ends it with one sentence', async (t) => {
+  const { status, errors } = await runDemo(t, 'course', ['--max'])
+  t.equal(status, 1)
+  t.match(errors, 'The demo ended early: the only option is --mux.')
+})
+
 for (const moment of ['Start a throw-away server', 'Watch by those links']) {
   t.test(`Ctrl-C at "${moment}" leaves nothing`, async (t) => {
     const { status, output, errors, left } = await runDemo(t, 'course', [], (soFar, stop) => { if (soFar.includes(moment)) stop() })
