@@ -56,7 +56,7 @@ import { bindStore } from './media/store-binding.js'
 import { createProber } from './media/probe.js'
 import { createQuota } from './media/quota.js'
 import { createLocalProvider } from './protection/local-provider.js'
-import { createMuxProvider, type MuxTimes } from './protection/mux/mux-provider.js'
+import type { MuxTimes } from './protection/mux/mux-provider.js'
 import { PackageRunner } from './protection/package-runner.js'
 import { createProtection, releaseMux } from './protection/protection.js'
 import { openRedis } from './redis-link.js'
@@ -166,7 +166,8 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
   const access = createAccess({ accounts, library, subscriptions })
   const runner = new PackageRunner({ db, blobs, library, keys: secrets.keyring('media'), now, ffmpeg: overrides.ffmpeg ?? true, onError: (error, mediaId) => app.log.warn({ err: error, media_id: mediaId }, 'packaging failed') })
   const local = createLocalProvider({ runner, keys: secrets.keyring('link') })
-  const mux = config.mux && createMuxProvider({
+  // Imported where it is needed: the SDK costs 10 MB of memory.
+  const mux = config.mux && (await import('./protection/mux/mux-provider.js')).createMuxProvider({
     config: config.mux,
     db,
     blobs,

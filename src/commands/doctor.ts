@@ -7,8 +7,6 @@ import { migrations } from '../../migrations/index.js'
 import { pendingMigrations } from '../database/migrate.js'
 import { countMuxMedia } from '../media/media-store.js'
 import { bindStore } from '../media/store-binding.js'
-import { createMuxApi } from '../protection/mux/mux-api.js'
-import { faultOf } from '../protection/mux/mux-fault.js'
 import { openRedis } from '../redis-link.js'
 import { openDiskStore } from '../storage/disk-store.js'
 import type { Command, CommandContext } from './command.js'
@@ -127,6 +125,7 @@ async function mux ({ config, db }: CommandContext): Promise<Finding> {
   if (config.mux === undefined) {
     return played === 0 ? ok('mux', 'not set up') : warn('mux', `${played} media are played by Mux, but no account is set up: they cannot be played`, 'set MUX_TOKEN_ID and the other variables of the account (docs/mux.md)')
   }
+  const [{ createMuxApi }, { faultOf }] = await Promise.all([import('../protection/mux/mux-api.js'), import('../protection/mux/mux-fault.js')])
   try {
     return await createMuxApi(config.mux, MUX_ANSWER_MS).check()
       ? ok('mux', `answers, for ${config.videoProvider === 'mux' ? 'new media' : 'the media that it plays already'}${config.mux.drmConfigurationId === undefined ? '' : ', with DRM'}`)
