@@ -32,7 +32,7 @@ const KEPT_ERRORS: Record<number, string> = { 400: 'invalid_parameters', 401: 'u
 
 /**
  * A stateful double of Mux: direct uploads by Google's resumable protocol, assets, signed webhooks, and playlists that look at their token. It refuses what
- * Mux refuses, and has all the troubles that Mux may have. Typed against the SDK; held against Mux's OpenAPI description in docs/mux.md.
+ * Mux refuses, and has all the troubles that Mux may have. Typed against the SDK; docs/mux.md says what else it was held against.
  */
 export class MuxDouble {
   readonly credentials = { id: `token-${randomUUID()}`, secret: `secret-${randomUUID()}` }
