@@ -6,6 +6,7 @@ import { problemResponses } from '../src/problem-schema.js'
 import { openContentKey } from '../src/protection/content-keys.js'
 import { isPackaged, type PackagedMedia } from '../src/protection/protection.js'
 import { masterPlaylist, mediaPlaylist, parseIndex, segmentPlace } from '../src/protection/playlists.js'
+import type { Playback } from '../src/protection/video-provider.js'
 import type { Keyring } from '../src/secrets.js'
 import { SECOND, type Clock } from '../src/time.js'
 import type { Views } from '../src/views/views.js'
@@ -44,7 +45,7 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, keys, now
     reply.headers({ 'access-control-allow-origin': '*', 'cross-origin-resource-policy': 'cross-origin', 'x-content-type-options': 'nosniff', 'referrer-policy': 'no-referrer', 'cache-control': 'no-store' })
     const admitted = await gate.admitToken(id, token)
     const hosted = await gate.hostedPlayback(admitted, request.origin)
-    if (hosted !== undefined) return await sendElsewhere(request, reply, admitted, file === 'master.m3u8' ? hosted.url : file === 'poster.jpg' ? hosted.posterUrl : null)
+    if (hosted !== undefined) return await sendElsewhere(request, reply, admitted, file, hosted)
     if (!isPackaged(admitted.media)) throw new ApiError('not_found')
     const admission = { ...admitted, media: admitted.media }
     const { packaged } = admission.media
@@ -56,9 +57,10 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, keys, now
   }
 
   /** What another provider serves is never seen here: being sent there is the view. */
-  async function sendElsewhere (request: FastifyRequest, reply: FastifyReply, admission: Admission, url: string | null): Promise<FastifyReply> {
+  async function sendElsewhere (request: FastifyRequest, reply: FastifyReply, admission: Admission, file: string, { url: playlist, posterUrl }: Playback): Promise<FastifyReply> {
+    const url = file === 'master.m3u8' ? playlist : file === 'poster.jpg' ? posterUrl : null
     if (url === null) throw new ApiError('not_found')
-    if (request.method === 'GET' && request.url.endsWith('/master.m3u8')) await countView(request, admission)
+    if (request.method === 'GET' && url === playlist) await countView(request, admission)
     return reply.redirect(url, 302)
   }
 

@@ -78,7 +78,7 @@ function readPrivateKey (text: string, problems: string[]): KeyObject | undefine
 function signs (key: KeyObject): boolean {
   try {
     const text = Buffer.from('playgate')
-    return verify('sha256', text, createPublicKey(key.export({ type: 'pkcs8', format: 'pem' })), sign('sha256', text, key))
+    return verify('sha256', text, createPublicKey(key), sign('sha256', text, key))
   } catch {
     return false
   }

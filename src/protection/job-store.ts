@@ -12,10 +12,11 @@ export interface MuxRemoval { uploadId: string | null, assetId: string | null }
 /** `failures` since it last got further; `mediaId` and `removal` by its kind. */
 export interface Job { id: string, kind: JobKind, mediaId: string, removal: MuxRemoval | null, failures: number, createdAt: number }
 
-/** Queues a media, once: a job that is there already starts anew. */
+/** Queues a media, once: a job that is there already starts anew, as another one, so that whoever works on it does not end it. */
 export async function insertJob (trx: Transaction<Database>, kind: JobKind, mediaId: string, now: number): Promise<void> {
-  await trx.insertInto('jobs').values({ id: uuidv7(), kind, media_id: mediaId, removal: null, run_after: now, failures: 0, created_at: now })
-    .onConflict((conflict) => conflict.column('media_id').doUpdateSet({ kind, run_after: now, failures: 0, attempts: 0, created_at: now })).execute()
+  const id = uuidv7()
+  await trx.insertInto('jobs').values({ id, kind, media_id: mediaId, removal: null, run_after: now, failures: 0, created_at: now })
+    .onConflict((conflict) => conflict.column('media_id').doUpdateSet({ id, kind, run_after: now, failures: 0, attempts: 0, created_at: now })).execute()
 }
 
 /** Queues a deletion at Mux, which outlives the media. */

@@ -9,7 +9,7 @@ import type { BlobStore, Draft } from '../storage/blob-store.js'
 import { MINUTE, SECOND, type Clock } from '../time.js'
 import { newContentKey, sealContentKey } from './content-keys.js'
 import { hasFfmpeg, takePicture, transcode } from './ffmpeg.js'
-import { claimJob, deleteJob, updateAllJobs, updateAttempts, updateJob, type Job } from './job-store.js'
+import { claimJob, deleteJobById, updateAllJobs, updateAttempts, updateJob, type Job } from './job-store.js'
 import { packageFile } from './packager.js'
 import { copyable, ofFile, problemOf, Unpackageable } from './unpackageable.js'
 
@@ -93,7 +93,7 @@ export class PackageRunner {
       const media = await library.findNow(job.mediaId)
       if (media?.status === 'processing') await this.#package(media)
       if (media?.type === 'video' && media.posterBlob === null && this.#mayUseFfmpeg() && !this.#stopping.signal.aborted) await this.#takePoster(media).catch((error: unknown) => onError(error, media.id))
-      await db.transaction().execute((trx) => deleteJob(trx, job.mediaId))
+      await deleteJobById(db, job.id)
     } catch (error) {
       if (this.#stopping.signal.aborted) {
         await updateAttempts(db, job, -1)
@@ -186,7 +186,7 @@ export class PackageRunner {
     const { code, message } = error instanceof Unpackageable ? error : new Unpackageable('packaging_failed')
     await db.transaction().execute(async (trx) => {
       await updatePackaging(trx, job.mediaId, { error: { code, message } })
-      await deleteJob(trx, job.mediaId)
+      await deleteJobById(trx, job.id)
     })
   }
 }

@@ -23,7 +23,9 @@ export function createProtection ({ db, blobs, library, provider, now }: Protect
     if (before === undefined) throw new ApiError('not_found')
     if (before.protection === protection) return null
     await releaseMux(trx, before, now())
-    await (protection === 'encrypted' ? insertJob(trx, jobKind(provider), id, now()) : deleteJob(trx, id))
+    // One whose pictures came from elsewhere, or that never got to it, still needs one.
+    const todo = protection === 'encrypted' ? jobKind(provider) : before.type === 'video' && before.posterBlob === null ? 'package' : undefined
+    await (todo === undefined ? deleteJob(trx, id) : insertJob(trx, todo, id, now()))
     return before.packaged?.blobName ?? null
   }
 

@@ -9,7 +9,7 @@ import { startMux } from './mux-server.js'
 const mux = await startMux(t)
 const env = mux.environment()
 const client = new Mux({ tokenId: env.MUX_TOKEN_ID!, tokenSecret: env.MUX_TOKEN_SECRET!, baseURL: mux.origin, jwtSigningKey: env.MUX_SIGNING_KEY_ID!, jwtPrivateKey: env.MUX_PRIVATE_KEY!, webhookSecret: mux.webhookSecret, maxRetries: 0, logLevel: 'off' })
-const key = { id: mux.signingKeyId, privateKey: createPrivateKey(Buffer.from(env.MUX_PRIVATE_KEY!, 'base64')) }
+const key = { id: mux.signingKeyId, privateKey: createPrivateKey(Buffer.from(env.MUX_PRIVATE_KEY!, 'base64')), publicKey: mux.publicKey }
 
 t.test('a playback token says what the SDK\'s own says', async (t) => {
   const expiresAt = Math.floor(Date.now() / 1000) + 500

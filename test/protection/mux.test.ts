@@ -1,4 +1,6 @@
 import t from 'tap'
+import { openDatabase } from '../../src/database/open.js'
+import { claimJob, deleteJobById, insertJob } from '../../src/protection/job-store.js'
 import { readToken } from '../doubles/mux.js'
 import { expectProblem, fixture, signUp, upload } from '../helper.js'
 import { addMuxLecture, buildMuxApp, impatient, lecturesOf, settledLecture, until, type MuxServer } from './mux-server.js'
@@ -163,4 +165,17 @@ t.test('an asset that somebody deletes at Mux: its media says so', async (t) => 
   await server.mux.settled()
   t.match((await lecturesOf(server))[0], { status: 'failed', error: { code: 'provider_asset_deleted', message: 'The asset was deleted at Mux.' } })
   expectProblem(t, await server.inject({ url: `/media/${id}/stream-url`, headers: server.student.headers }), 409, 'media_not_ready')
+})
+
+t.test('a media that is protected while its picture is being taken is not lost to that job', async (t) => {
+  const server = await buildMuxApp(t, { muxTimes: { answerMs: 30_000, idleMs: 30_000, lookEveryMs: 3_600_000 } })
+  const db = openDatabase(server.config.database)
+  t.teardown(() => db.destroy())
+  const { id } = (await upload(server, server.instructor)).json<{ id: string }>()
+  await until(server, 'nothing is queued', async () => (await server.query('select id from jobs')).length === 0)
+  await db.transaction().execute((trx) => insertJob(trx, 'package', id, server.clock.now))
+  const taken = (await claimJob(db, ['package'], server.clock.now, 30_000))!
+  await server.inject({ method: 'PATCH', url: `/media/${id}`, headers: server.instructor.headers, payload: { protection: 'encrypted' } })
+  await deleteJobById(db, taken.id)
+  t.match(await claimJob(db, ['mux-ingest'], server.clock.now, 30_000), { mediaId: id }, 'it waits for Mux still')
 })

@@ -1,4 +1,5 @@
 import type { Kysely } from 'kysely'
+import { createPublicKey } from 'node:crypto'
 import type { Database } from '../../database/tables.js'
 import { ApiError } from '../../errors.js'
 import type { Library } from '../../media/library.js'
@@ -48,7 +49,7 @@ export function createMuxProvider ({ config, db, blobs, library, keys, lockSums,
   const ledger = createMuxLedger({ db, library, lockSums, now })
   const ingest = createMuxIngest({ db, blobs, api, ledger, corsOrigin: publicUrl ?? '*', idleMs: times.idleMs })
   const runner = new MuxRunner({ db, library, ingest, ledger, now, lookEveryMs: times.lookEveryMs, onFault })
-  const key = { id: config.signingKeyId, privateKey: config.privateKey }
+  const key = { id: config.signingKeyId, privateKey: config.privateKey, publicKey: createPublicKey(config.privateKey) }
 
   async function licences (playbackId: string, expiresAt: number): Promise<DrmLicences> {
     const token = await signPlaybackToken(playbackId, 'd', expiresAt, key)
