@@ -76,7 +76,9 @@ export async function updatePackaging (db: Kysely<Database>, id: string, outcome
     : 'error' in outcome
       ? { status: 'failed' as const, error_code: outcome.error.code, error_message: outcome.error.message }
       : { status: 'ready' as const, progress: 100, package_blob: outcome.packaged.blobName, package_index: outcome.packaged.index, content_key: outcome.packaged.contentKey }
-  const { numUpdatedRows } = await db.updateTable('media').set(change).where('id', '=', id).where('status', '=', 'processing').executeTakeFirst()
+  const { numUpdatedRows } = await db.updateTable('media').set(change).where('id', '=', id).where('status', '=', 'processing')
+    // Protected anew since, by another provider: what was made here is nothing to it.
+    .$if(!('progress' in outcome), (query) => query.where('provider', '=', 'local')).executeTakeFirst()
   return numUpdatedRows > 0n
 }
 

@@ -91,7 +91,7 @@ export class PackageRunner {
     try {
       if (await updateAttempts(db, job, 1) > MAX_ATTEMPTS) throw new Unpackageable('packaging_failed')
       const media = await library.findNow(job.mediaId)
-      if (media?.status === 'processing') await this.#package(media)
+      if (media?.status === 'processing' && media.provider === 'local') await this.#package(media)
       if (media?.type === 'video' && media.posterBlob === null && this.#mayUseFfmpeg() && !this.#stopping.signal.aborted) await this.#takePoster(media).catch((error: unknown) => onError(error, media.id))
       await deleteJobById(db, job.id)
     } catch (error) {
