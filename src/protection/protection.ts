@@ -23,8 +23,8 @@ export function createProtection ({ db, blobs, library, provider, now }: Protect
     if (before === undefined) throw new ApiError('not_found')
     if (before.protection === protection) return null
     await releaseMux(trx, before, now())
-    // One whose pictures came from elsewhere, or that never got to it, still needs one.
-    const todo = protection === 'encrypted' ? jobKind(provider) : before.type === 'video' && before.posterBlob === null ? 'package' : undefined
+    // One whose picture was Mux's needs one of ours.
+    const todo = protection === 'encrypted' ? jobKind(provider) : before.provider === 'mux' && before.type === 'video' ? 'package' : undefined
     await (todo === undefined ? deleteJob(trx, id) : insertJob(trx, todo, id, now()))
     return before.packaged?.blobName ?? null
   }
