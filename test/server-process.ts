@@ -39,13 +39,14 @@ export async function startServer (t: Pick<Test, 'teardown'>, env: Record<string
 
 export interface Reply { status: number, body: Record<string, unknown> & { items?: unknown[] }, headers: Headers }
 
-/** A JSON request; never throws for a status. Status 0: no answer at all. */
-export async function call (origin: string, path: string, { token, json, method = json === undefined ? 'GET' : 'POST', headers = {} }: { token?: string, json?: unknown, method?: string, headers?: Record<string, string> } = {}): Promise<Reply> {
+/** A request with a JSON body, or one of any kind; never throws for a status. Status 0: no answer at all. */
+export async function call (origin: string, path: string, { token, json, body, method = json === undefined ? 'GET' : 'POST', headers = {} }: { token?: string, json?: unknown, body?: Buffer, method?: string, headers?: Record<string, string> } = {}): Promise<Reply> {
   try {
     const reply = await fetch(origin + path, {
       method,
       headers: { ...(json !== undefined && { 'content-type': 'application/json' }), ...(token !== undefined && { authorization: `Bearer ${token}` }), ...headers },
-      ...(json !== undefined && { body: JSON.stringify(json) })
+      ...(json !== undefined && { body: JSON.stringify(json) }),
+      ...(body !== undefined && { body: body as Uint8Array<ArrayBuffer> })
     })
     const text = await reply.text()
     return { status: reply.status, headers: reply.headers, body: /json/.test(reply.headers.get('content-type') ?? '') ? JSON.parse(text) as Reply['body'] : { text } }
