@@ -5,23 +5,38 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 
-/** A strace at work on a running process and all its threads. */
+/** A system call as strace wrote it down. `from` and `to` are the lines where it began and ended: it was over before another began if its `to` is below that one's `from`. */
+export interface SystemCall { text: string, from: number, to: number }
+
+/** A strace at work on a running process. */
 export interface Trace {
-  /** The calls so far, one a line; a call that another thread interrupted is one line, at the place where it was done. */
-  calls (): Promise<string[]>
+  /** The calls so far, in the order in which they ended. */
+  calls (): Promise<SystemCall[]>
   /** Lets go of the process, which runs on, and answers its calls. */
-  end (): Promise<string[]>
+  end (): Promise<SystemCall[]>
 }
 
-/**
- * Attaches strace to a process; resolves when every thread of it is watched. `calls` are the names of the system calls; `inject` is what becomes of
- * them (`error=EIO`, `signal=KILL`, … of strace(1)); `path` limits both to those that touch this one.
- */
-export async function strace (t: Pick<Test, 'teardown'>, pid: number, { calls, inject, path }: { calls: string, inject?: string, path?: string }): Promise<Trace> {
+interface What {
+  /** Names of system calls, or one of strace(1)'s groups. */
+  calls: string
+  /** What becomes of them: `error=EIO`, `signal=KILL:when=1`, … of strace(1). */
+  inject?: string
+  /** Only those that touch this file. */
+  path?: string
+  /** Only those of the thread that runs the event loop; others write the files. */
+  mainThread?: boolean
+}
+
+/** Attaches strace to a process; resolves when it watches. It lets go when the process ends, or by `end`. */
+export async function strace (t: Pick<Test, 'teardown'>, pid: number, { calls, inject, path, mainThread = false }: What): Promise<Trace> {
   const folder = await mkdtemp(join(tmpdir(), 'playgate-strace-'))
   t.teardown(() => rm(folder, { recursive: true }))
   const log = join(folder, 'calls')
-  const child = spawn('strace', ['-f', '-yy', '-s', '64', '-o', log, ...(path === undefined ? [] : ['-P', path]), '-e', `trace=${calls}`, ...(inject === undefined ? [] : ['-e', `inject=${calls}:${inject}`]), '-p', String(pid)], { stdio: ['ignore', 'ignore', 'pipe'] })
+  const args = ['-yy', '-s', '64', '-o', log, '-e', `trace=${calls}`]
+  if (!mainThread) args.push('-f')
+  if (path !== undefined) args.push('-P', path)
+  if (inject !== undefined) args.push('-e', `inject=${calls}:${inject}`)
+  const child = spawn('strace', [...args, '-p', String(pid)], { stdio: ['ignore', 'ignore', 'pipe'] })
   const exited = once(child, 'exit')
   await new Promise<void>((resolve, reject) => {
     let said = ''
@@ -31,7 +46,7 @@ export async function strace (t: Pick<Test, 'teardown'>, pid: number, { calls, i
     })
     child.once('exit', () => reject(new Error(`strace could not attach: ${said}`)))
   })
-  const read = async () => joined((await readFile(log, 'utf8')).split('\n'))
+  const read = async () => parse((await readFile(log, 'utf8')).split('\n'))
   return {
     calls: read,
     async end () {
@@ -42,16 +57,19 @@ export async function strace (t: Pick<Test, 'teardown'>, pid: number, { calls, i
   }
 }
 
-/** Puts the two halves of an interrupted call together. */
-function joined (lines: string[]): string[] {
-  const started = new Map<string, string>()
-  return lines.flatMap((line) => {
-    const thread = line.split(' ', 1)[0]!
-    if (line.endsWith(' <unfinished ...>')) {
-      started.set(thread, line.slice(0, -' <unfinished ...>'.length))
+/** A call during which another thread made one stands on two lines. */
+function parse (lines: string[]): SystemCall[] {
+  const begun = new Map<string, { text: string, from: number }>()
+  return lines.flatMap((line, to) => {
+    const [, thread = '', rest = line] = /^(\d+) +(.*)$/.exec(line) ?? []
+    const resumed = rest.startsWith('<... ')
+    const { text: start = '', from = to } = resumed ? begun.get(thread) ?? {} : {}
+    const text = start + (resumed ? rest.replace(/^<\.\.\. \w+ resumed>/, '') : rest)
+    if (text.endsWith(' <unfinished ...>')) {
+      begun.set(thread, { text: text.slice(0, -' <unfinished ...>'.length), from })
       return []
     }
-    return [line.replace(/^\d+ +<\.\.\. \w+ resumed>/, () => started.get(thread) ?? '')]
+    return text === '' ? [] : [{ text, from, to }]
   })
 }
 

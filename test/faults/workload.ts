@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto'
-import { readFile, readdir } from 'node:fs/promises'
+import { readFile, readdir, stat } from 'node:fs/promises'
+import { request } from 'node:http'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import SQLite from 'better-sqlite3'
 import pg from 'pg'
 import type { Test } from 'tap'
@@ -30,10 +32,42 @@ export function wav (bytes: number): Buffer {
   return file
 }
 
+function mediaForm (content: Buffer): ReturnType<typeof form> {
+  const isWav = content.subarray(0, 4).equals(Buffer.from('RIFF')) && content.subarray(8, 12).equals(Buffer.from('WAVE'))
+  return form([{ name: 'title', value: 'A title' }, { name: 'type', value: isWav ? 'audio' : 'video' }, { name: 'file', value: content, fileName: 'a' }])
+}
+
 /** Uploads a file by a form; never throws for a status, and answers 0 where the connection ended. */
 export async function uploadForm (origin: string, token: string, content: Buffer): Promise<Reply> {
-  const { headers, payload } = form([{ name: 'title', value: 'A title' }, { name: 'type', value: content.subarray(0, 4).equals(Buffer.from('RIFF')) && content.subarray(8, 12).equals(Buffer.from('WAVE')) ? 'audio' : 'video' }, { name: 'file', value: content, fileName: 'a' }])
+  const { headers, payload } = mediaForm(content)
   return await call(origin, '/media', { method: 'POST', token, headers, body: payload })
+}
+
+/** An upload of a large file that stands still halfway, with its draft on disk, until `finish`, which answers as {@link uploadForm}. */
+export async function holdUpload (origin: string, token: string, uploadDir: string, content: Buffer): Promise<{ draft: string, finish (): Promise<Reply> }> {
+  const folder = join(uploadDir, 'tmp')
+  const before = new Set(await readdir(folder))
+  const { headers, payload } = mediaForm(content)
+  const upload = request(`${origin}/media`, { method: 'POST', agent: false, headers: { ...headers, authorization: `Bearer ${token}`, 'content-length': payload.length } })
+  const answer = new Promise<Reply>((resolve) => {
+    upload.once('error', (error) => resolve({ status: 0, headers: new Headers(), body: { error: String(error) } }))
+    upload.once('response', (reply) => {
+      void text(reply).then((body) => resolve({ status: reply.statusCode!, headers: new Headers(reply.headers as Record<string, string>), body: JSON.parse(body) as Reply['body'] }))
+    })
+  })
+  upload.write(payload.subarray(0, payload.length - 1024))
+  const written = async () => {
+    const fresh = (await readdir(folder)).find((name) => !before.has(name))
+    return fresh !== undefined && (await stat(join(folder, fresh))).size > 0 ? join(folder, fresh) : undefined
+  }
+  await eventually('the draft is on disk', async () => await written() !== undefined)
+  return {
+    draft: (await written())!,
+    async finish () {
+      upload.end(payload.subarray(-1024))
+      return await answer
+    }
+  }
 }
 
 /** Rows of a query, straight from the database of a server, whether that runs or not. */
@@ -68,18 +102,20 @@ export interface Victim {
   views: number
   /** Answers that were neither a success nor the end of a connection by the server's death. */
   odd: string[]
-  /** Both answer whether they were acknowledged. */
+  /** All three answer whether they were acknowledged; `meanwhile` happens when the draft is half on disk. */
   upload (content: Buffer): Promise<boolean>
+  uploadHeld (meanwhile: (draft: string) => Promise<void>): Promise<boolean>
   view (): Promise<boolean>
   /** Uploads and views on eight lanes until the server is dead. */
   work (): Promise<void>
-  restart (): Promise<void>
+  /** Starts it again, for this once with other settings. */
+  restart (more?: Record<string, string>): Promise<void>
   /** Holds files, rows and figures against what was acknowledged, and sweeps. */
   check (t: Test, when: string): Promise<void>
 }
 
-export async function startVictim (t: Test, more: Record<string, string> = {}): Promise<Victim> {
-  const { env, folder } = await testEnvironment(t, { ACCESS_TOKEN_EXPIRE_MINUTES: '600', ...more })
+export async function startVictim (t: Test): Promise<Victim> {
+  const { env, folder } = await testEnvironment(t, { ACCESS_TOKEN_EXPIRE_MINUTES: '600' })
   const files = [...await Promise.all(['tiny.mp4', 'tiny.avi', 'tiny.mkv'].map(fixture)), wav(2 * MiB)]
   const server = await startServer(t, env)
   const token = await newToken(server.origin, 'owner@example.org')
@@ -94,6 +130,12 @@ export async function startVictim (t: Test, more: Record<string, string> = {}): 
     return false
   }
 
+  async function remember (victim: Victim, reply: Reply, content: Buffer): Promise<boolean> {
+    if (!await acknowledged(victim, reply, 201)) return false
+    victim.uploads.set(reply.body.id as string, sha256(content))
+    return true
+  }
+
   const victim: Victim = {
     env,
     token,
@@ -103,10 +145,14 @@ export async function startVictim (t: Test, more: Record<string, string> = {}): 
     odd: [],
 
     async upload (content) {
-      const reply = await uploadForm(this.server.origin, token, content)
-      if (!await acknowledged(this, reply, 201)) return false
-      this.uploads.set(reply.body.id as string, sha256(content))
-      return true
+      return await remember(this, await uploadForm(this.server.origin, token, content), content)
+    },
+
+    async uploadHeld (meanwhile) {
+      const content = files.at(-1)!
+      const { draft, finish } = await holdUpload(this.server.origin, token, env.UPLOAD_DIR!, content)
+      await meanwhile(draft)
+      return await remember(this, await finish(), content)
     },
 
     async view () {
@@ -121,9 +167,9 @@ export async function startVictim (t: Test, more: Record<string, string> = {}): 
       await Promise.all([...files.map((content) => lane(() => this.upload(content))), ...Array.from({ length: 4 }, () => lane(() => this.view()))])
     },
 
-    async restart () {
-      await eventually('it is dead', () => isDead(this.server))
-      this.server = await startServer(t, env)
+    async restart (more = {}) {
+      await this.server.end()
+      this.server = await startServer(t, { ...env, ...more })
     },
 
     async check (t, when) {
