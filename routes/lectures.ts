@@ -41,7 +41,7 @@ const BatchReply = Type.Object({
     video_filename: Type.String()
   }))
 })
-const uploadRefusals = ['malformed_multipart', 'upload_incomplete', 'not_authenticated', 'invalid_token', 'role_required', 'unsupported_content_type', 'upload_too_large', 'validation_failed', 'too_many_uploads', 'overloaded', 'storage_full'] as const
+const uploadRefusals = ['malformed_multipart', 'upload_incomplete', 'not_authenticated', 'invalid_token', 'role_required', 'unsupported_content_type', 'upload_too_large', 'validation_failed', 'too_many_uploads', 'overloaded', 'storage_unavailable', 'storage_full'] as const
 const ownerRefusals = ['not_authenticated', 'invalid_token', 'role_required', 'not_owner', 'not_found'] as const
 
 const routes: FastifyPluginAsyncTypebox<Options> = async (app, { batch, courses, intake, lectures, lectureUrls, progress, subscriptions }) => {

@@ -54,6 +54,7 @@ export const problems = {
   database_unavailable: [503, 'Database unavailable', 'The database does not answer right now. Try again shortly.'],
   video_provider_missing: [503, 'Video provider missing', 'This media is played by a provider that this server is not set up for at the moment.'],
   shutting_down: [503, 'Shutting down', 'The server is stopping. Try again shortly.'],
+  storage_unavailable: [503, 'Storage unavailable', 'The server cannot store files right now. What it has can still be read.'],
   storage_full: [507, 'Storage full', 'The server has no room left for this file.']
 } as const satisfies Record<string, readonly [status: number, title: string, detail: string]>
 

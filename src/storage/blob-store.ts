@@ -8,7 +8,7 @@ export interface Draft {
   readonly sizeBytes: number
   /** SHA-256 of the content, hex. */
   readonly sha256: string
-  /** Makes it permanent and answers its name. After that a power cut does not lose it. */
+  /** Makes it permanent and answers its name. After that a power cut does not lose it. Throws as {@link BlobStore.receive}; it is then gone. */
   publish (): Promise<string>
   /** Lets go of it, and removes it unless it was published. Never throws. */
   discard (): Promise<void>
@@ -24,7 +24,7 @@ export interface StoredItem { kind: 'draft' | 'blob', name: string, sizeBytes: n
 export interface BlobStore {
   /**
    * Writes a stream down as a draft. `admit` is asked for each chunk before it is written, and throws where it is too much. Throws `storage_full`
-   * (507) where there is no room. The draft is gone then.
+   * (507) where there is no room and `storage_unavailable` (503) where the disk fails. The draft is gone then.
    */
   receive (source: Readable, admit: (bytes: number) => void): Promise<Draft>
   /** A draft for a thread or a program to fill: it makes the file at `path`, and is done with it before `publish`. */

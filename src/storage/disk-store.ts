@@ -1,6 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
 import { access, mkdir, open, opendir, readFile, rename, rm, stat, utimes, writeFile, type FileHandle } from 'node:fs/promises'
+import { constants as osConstants } from 'node:os'
 import { basename, join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { ApiError } from '../errors.js'
@@ -21,11 +22,15 @@ export async function openDiskStore (folder: string): Promise<BlobStore> {
   const writing = new Set<string>()
 
   async function publish (name: string): Promise<string> {
-    await orStorageFull(async () => {
+    try {
       await rename(join(drafts, name), join(blobs, name))
       await sync(blobs)
-    })
-    return name
+      return name
+    } catch (error) {
+      // It may have its new name already.
+      await rm(join(blobs, name), { force: true }).catch(() => {})
+      throw storageError(error)
+    }
   }
 
   function reserve (): OpenDraft {
@@ -37,7 +42,7 @@ export async function openDiskStore (folder: string): Promise<BlobStore> {
     return {
       path,
       async publish () {
-        await orStorageFull(() => sync(path))
+        await sync(path).catch((error: unknown) => { throw storageError(error) })
         return await publish(name)
       },
       async discard () {
@@ -144,17 +149,11 @@ function undefinedIfMissing (error: NodeJS.ErrnoException): undefined {
   if (error.code !== 'ENOENT') throw error
 }
 
-async function orStorageFull (work: () => Promise<void>): Promise<void> {
-  try {
-    await work()
-  } catch (error) {
-    throw storageError(error)
-  }
-}
-
-/** Failures of the disk itself are 507: nothing of the request's is wrong, and reads go on. */
+/** Failures of the disk itself are 507 and 503: nothing of the request's is wrong, and reads go on. */
 function storageError (error: unknown): unknown {
-  const { code } = error as NodeJS.ErrnoException
-  const ofTheDisk = ['ENOSPC', 'EDQUOT', 'EIO', 'EROFS', 'EACCES', 'EPERM', 'ENOENT', 'EMFILE', 'ENFILE']
-  return code !== undefined && ofTheDisk.includes(code) ? new ApiError('storage_full', { cause: error }) : error
+  const { code = '', errno } = error as NodeJS.ErrnoException
+  // Node has no name for EDQUOT.
+  if (code === 'ENOSPC' || errno === -osConstants.errno.EDQUOT) return new ApiError('storage_full', { cause: error })
+  if (['EIO', 'EROFS', 'EACCES', 'EPERM', 'ENOENT', 'EMFILE', 'ENFILE'].includes(code)) return new ApiError('storage_unavailable', { cause: error, headers: { 'retry-after': '30' } })
+  return error
 }
