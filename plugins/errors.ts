@@ -3,7 +3,7 @@ import fp from 'fastify-plugin'
 import { randomUUID } from 'node:crypto'
 import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
-import { isUnavailable } from '../src/database/dialect.js'
+import { isDatabaseFull, isUnavailable } from '../src/database/dialect.js'
 import { ApiError, problems, type FieldError, type ProblemCode } from '../src/errors.js'
 import { redactUrl } from '../src/redact.js'
 
@@ -73,6 +73,7 @@ export function apiErrorOf (error: Partial<FastifyError>): ApiError {
   }
   const code = frameworkCodes[error.code ?? '']
   if (code !== undefined) return new ApiError(code, { cause: error })
+  if (isDatabaseFull(error)) return new ApiError('database_unavailable', { detail: 'The disk of the database is full. What it has can still be read.', cause: error, headers: { 'retry-after': '30' } })
   if (isUnavailable(error)) return new ApiError('database_unavailable', { cause: error, headers: { 'retry-after': '2' } })
   if (error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500) return new ApiError('bad_request', { cause: error })
   return new ApiError('internal_error', { cause: error })

@@ -29,9 +29,22 @@ export function foreignKeyViolation (error: unknown): boolean {
   return code === '23503' || code === 'SQLITE_CONSTRAINT_FOREIGNKEY'
 }
 
-/** Whether an error means that the database could not be asked at all, rather than that it refused. */
+/** Whether an error means that the database could not do its work at all, rather than that it refused. */
 export function isUnavailable (error: unknown): boolean {
   const { code = '', message = '' } = error as { code?: string, message?: string }
-  return /^(08|53|57P|57014|25P03|40001|40P01|ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EAI_|ENOTFOUND|SQLITE_BUSY|SQLITE_IOERR|SQLITE_FULL)/.test(code) ||
+  return /^(08|53|57P|57014|58|25P03|25006|40001|40P01|ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EAI_|ENOTFOUND|SQLITE_(BUSY|IOERR|FULL|CANTOPEN|READONLY))/.test(code) ||
     /^(Connection terminated|Query read timeout|timeout exceeded when trying to connect|Client has encountered a connection error|Client was closed|server closed the connection|Cannot use a pool after)/i.test(message)
+}
+
+/** Whether the database's disk is full. */
+export function isDatabaseFull (error: unknown): boolean {
+  return ['53100', 'SQLITE_FULL'].includes((error as { code?: string }).code ?? '')
+}
+
+/**
+ * Whether a transaction that failed with this may be committed all the same: its answer was lost, or (SQLite) it stands in the log whole, but its
+ * fsync failed, so that it comes back if the process dies before another transaction overwrites it.
+ */
+export function isInDoubt (error: unknown): boolean {
+  return isUnavailable(error) && !/^(53|57014|25|40001|40P01|SQLITE_(BUSY|FULL|CANTOPEN|READONLY))/.test((error as { code?: string }).code ?? '')
 }

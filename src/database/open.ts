@@ -72,6 +72,13 @@ class ImmediateSqliteDriver extends SqliteDriver {
   override async beginTransaction (connection: DatabaseConnection): Promise<void> {
     await connection.executeQuery(CompiledQuery.raw('begin immediate'))
   }
+
+  /** After some errors, a full disk among them, SQLite has rolled back by itself; that there is nothing left to do must not hide the error. */
+  override async rollbackTransaction (connection: DatabaseConnection): Promise<void> {
+    await super.rollbackTransaction(connection).catch((error: Error) => {
+      if (!error.message.includes('no transaction is active')) throw error
+    })
+  }
 }
 
 /** SQLite's DDL is transactional; Kysely leaves that off, and a kill in the middle of a migration would leave half of it. */

@@ -1,12 +1,12 @@
 import type { Kysely, Transaction } from 'kysely'
 import type { Readable } from 'node:stream'
 import { v7 as uuidv7 } from 'uuid'
-import { lockName } from '../database/dialect.js'
+import { isInDoubt, lockName } from '../database/dialect.js'
 import type { Database } from '../database/tables.js'
 import { ApiError } from '../errors.js'
 import type { BlobStore, Draft } from '../storage/blob-store.js'
 import type { Clock } from '../time.js'
-import { insertMedia, listOwnedBlobs } from './media-store.js'
+import { insertMedia } from './media-store.js'
 import type { Prober } from './probe.js'
 import type { Quota } from './quota.js'
 import type { Media, MediaType, Protection, ProviderName, Visibility } from './schema.js'
@@ -71,7 +71,7 @@ export function createIntake ({ db, blobs, prober, now, quota, maxUploadBytes, p
 
   return {
     /**
-     * Writes an upload down as a draft, for an owner with room left; where the owner is not known yet, publishing asks. Throws `upload_too_large`, `quota_exceeded` or `storage_full`;
+     * Writes an upload down as a draft, for an owner with room left; where the owner is not known yet, publishing asks. Throws `upload_too_large`, `quota_exceeded`, `storage_unavailable` or `storage_full`;
      * nothing is left of it then.
      */
     async receive (source: Readable, ownerId: string | undefined): Promise<Draft> {
@@ -127,7 +127,8 @@ export function createIntake ({ db, blobs, prober, now, quota, maxUploadBytes, p
         quota.stored(media.ownerId, draft.sizeBytes)
         return media
       } catch (error) {
-        if (blobName !== undefined) await removeUnlessOwned(blobName)
+        // Where the commit may have happened, or may yet, the sweep decides.
+        if (blobName !== undefined && !isInDoubt(error)) await blobs.remove(blobName).catch(() => {})
         throw error
       } finally {
         await draft.discard()
@@ -140,11 +141,5 @@ export function createIntake ({ db, blobs, prober, now, quota, maxUploadBytes, p
       await db.transaction().execute((trx) => insertMedia(trx, media))
       return media
     }
-  }
-
-  /** A commit whose answer was lost may have happened: then the file stays, and otherwise, at the latest, the sweep removes it. */
-  async function removeUnlessOwned (blobName: string): Promise<void> {
-    const owned = await listOwnedBlobs(db, [blobName]).catch(() => undefined)
-    if (owned !== undefined && !owned.has(blobName)) await blobs.remove(blobName).catch(() => {})
   }
 }

@@ -14,7 +14,7 @@ t.test(`of ${KILLS} SIGKILLs at random moments none loses what was acknowledged,
   const victim = await startVictim(t)
   for (let kill = 1; kill <= KILLS; kill++) {
     const work = victim.work()
-    const wanted = victim.uploads.size + (kill % 2)
+    const wanted = victim.uploads.size + (kill % 2) * 3
     await sleep(Math.random() * 600)
     // Every other one dies as it is, however little it has done; the others have something to lose.
     while (victim.uploads.size < wanted) await sleep(20)

@@ -203,12 +203,17 @@ async function filesAfterSweep (env: Record<string, string>, folder: string, exp
     await eventually('the sweep at the start is done', async () => (await files()).length === expected, 5000).catch(() => {})
     return await files()
   }
+  await sweepTwice(env)
+  return await files()
+}
+
+/** Sweeps as another process would: two looks, with 15 minutes between on its clock. */
+export async function sweepTwice (env: Record<string, string>): Promise<void> {
   const db = openDatabase(loadConfig(env).database)
   const clock = { now: 0 }
-  const sweeper = new Sweeper({ store: await openDiskStore(join(folder, 'uploads')), owned: (names) => listOwnedBlobs(db, names), monotonicNow: () => clock.now })
+  const sweeper = new Sweeper({ store: await openDiskStore(env.UPLOAD_DIR!), owned: (names) => listOwnedBlobs(db, names), monotonicNow: () => clock.now })
   await sweeper.sweep()
   clock.now += CONFIRM_AFTER_MS
   await sweeper.sweep()
   await db.destroy()
-  return await files()
 }
