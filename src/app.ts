@@ -83,6 +83,8 @@ const IDLE_SOCKET_MS = 2 * MINUTE
 /** What a test puts in place of the real thing. */
 export interface Overrides {
   now?: Clock
+  /** What sweeps go by. */
+  monotonicNow?: () => number
   bcryptCost?: number
   logger?: FastifyServerOptions['logger']
   /** False: as on a machine without it. */
@@ -189,7 +191,7 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
   const health = createHealth({ db, blobs, redis })
   const bound = await bindStore(db, blobs)
   if (!bound) app.log.error({ upload_dir: config.uploadDir }, 'this database and this UPLOAD_DIR do not belong together: nothing is swept. Check DATABASE_URL and UPLOAD_DIR, or see `playgate doctor`')
-  const sweeper = new Sweeper({ store: blobs, owned: (names) => listOwnedBlobs(db, names), monotonicNow: () => performance.now() })
+  const sweeper = new Sweeper({ store: blobs, owned: (names) => listOwnedBlobs(db, names), monotonicNow: overrides.monotonicNow ?? (() => performance.now()) })
 
   // What every request meets.
   app.removeContentTypeParser('text/plain')
