@@ -1,7 +1,8 @@
 import { createHash, hkdfSync, randomBytes } from 'node:crypto'
-import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, unlinkSync, writeSync } from 'node:fs'
+import { closeSync, fsyncSync, linkSync, openSync, readFileSync, unlinkSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Config } from './config.js'
+import { makeFolder, syncFolder } from './durable-folder.js'
 
 /** One key of a ring: `id` is public (it travels as `kid`), `key` is 32 secret bytes. */
 export interface RingKey { id: string, key: Buffer }
@@ -48,7 +49,7 @@ function checked (secret: string, path: string): string {
 
 function keptSecret (dataDir: string): string {
   const path = join(dataDir, 'secret.key')
-  mkdirSync(dataDir, { recursive: true })
+  makeFolder(dataDir)
   try {
     return checked(readFileSync(path, 'utf8').trim(), path)
   } catch (error) {
@@ -65,6 +66,7 @@ function keptSecret (dataDir: string): string {
   }
   try {
     linkSync(draft, path)
+    syncFolder(dataDir)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
   } finally {

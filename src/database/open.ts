@@ -3,10 +3,10 @@ import {
   CompiledQuery, Kysely, PostgresDialect, SqliteAdapter, SqliteDialect, SqliteDriver,
   type DatabaseConnection, type Driver, type SqliteDialectConfig
 } from 'kysely'
-import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import pg from 'pg'
 import type { DatabaseConfig } from '../config.js'
+import { makeFolder } from '../durable-folder.js'
 import type { Database } from './tables.js'
 
 /** Called when a connection fails outside of a query; without a listener that would end the process. */
@@ -59,7 +59,7 @@ export function poolFigures (db: Kysely<Database>): { connections: number, waiti
 }
 
 function openSqlite (path: string): SQLite.Database {
-  mkdirSync(dirname(path), { recursive: true })
+  makeFolder(dirname(path))
   const file = new SQLite(path, { timeout: 10_000 })
   file.pragma('journal_mode = WAL')
   file.pragma('synchronous = FULL')

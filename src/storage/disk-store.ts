@@ -1,9 +1,10 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
-import { access, mkdir, open, opendir, readFile, rename, rm, stat, utimes, writeFile, type FileHandle } from 'node:fs/promises'
+import { access, open, opendir, readFile, rename, rm, stat, utimes, writeFile, type FileHandle } from 'node:fs/promises'
 import { constants as osConstants } from 'node:os'
 import { basename, join } from 'node:path'
 import type { Readable } from 'node:stream'
+import { makeFolder } from '../durable-folder.js'
 import { ApiError } from '../errors.js'
 import type { BlobStore, Draft, OpenDraft, StoredItem } from './blob-store.js'
 
@@ -17,8 +18,8 @@ const TOUCH_EVERY_MS = 5 * 60_000
 export async function openDiskStore (folder: string): Promise<BlobStore> {
   const drafts = join(folder, 'tmp')
   const blobs = join(folder, 'blobs')
-  await mkdir(drafts, { recursive: true })
-  await mkdir(blobs, { recursive: true })
+  makeFolder(drafts)
+  makeFolder(blobs)
   const writing = new Set<string>()
 
   async function publish (name: string): Promise<string> {
@@ -83,7 +84,7 @@ export async function openDiskStore (folder: string): Promise<BlobStore> {
     },
     async identity (fresh) {
       const path = join(folder, '.store-id')
-      if (fresh !== undefined) await writeFile(path, `${fresh}\n`, { flag: 'wx' }).catch((error: NodeJS.ErrnoException) => { if (error.code !== 'EEXIST') throw error })
+      if (fresh !== undefined) await writeFile(path, `${fresh}\n`, { flag: 'wx', flush: true }).then(() => sync(folder)).catch((error: NodeJS.ErrnoException) => { if (error.code !== 'EEXIST') throw error })
       return (await readFile(path, 'utf8').catch(undefinedIfMissing))?.trim()
     },
     check: () => access(drafts, constants.W_OK)

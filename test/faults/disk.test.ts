@@ -19,7 +19,7 @@ const faults: Fault[] = [
   { name: 'EIO of a write', what: (draft) => ({ calls: 'write,writev', inject: 'error=EIO', path: draft }), status: 503, code: 'storage_unavailable' },
   { name: 'ENOSPC of the file\'s fsync', what: (draft) => ({ calls: 'fsync', inject: 'error=ENOSPC', path: draft }), status: 507, code: 'storage_full' },
   { name: 'EIO of the file\'s fsync', what: (draft) => ({ calls: 'fsync', inject: 'error=EIO', path: draft }), status: 503, code: 'storage_unavailable' },
-  { name: 'EROFS of the rename', what: (draft) => ({ calls: 'rename', inject: 'error=EROFS', path: draft }), status: 503, code: 'storage_unavailable' },
+  { name: 'EROFS of the rename', what: (draft) => ({ calls: '?rename,?renameat,?renameat2', inject: 'error=EROFS', path: draft }), status: 503, code: 'storage_unavailable' },
   // Bug: the file had its name already, and stayed until a sweep.
   { name: 'EIO of the folder\'s fsync', what: (_draft, blobs) => ({ calls: 'fsync', inject: 'error=EIO', path: blobs }), status: 503, code: 'storage_unavailable' }
 ]

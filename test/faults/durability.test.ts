@@ -4,11 +4,13 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { engine, fixture, testEnvironment } from '../helper.js'
 import { call, newToken, startServer } from '../server-process.js'
-import { noStrace, strace, type SystemCall } from './strace.js'
+import { noStrace, strace, straceModule, type SystemCall } from './strace.js'
 import { rowsOf, startVictim, uploadForm, wav, type Victim } from './workload.js'
 
 const ROUNDS = process.env.TEST_LONG ? 5 : 1
 const MiB = 1024 * 1024
+/** Which of them there are differs by processor. */
+const RENAME = '?rename,?renameat,?renameat2'
 
 /** What makes a commit durable, seen from the server: the log's fsync, or the word that asks Postgres for one. */
 const commitCall = engine === 'sqlite' ? /^(fsync|fdatasync)\(.*-wal>/ : /^(write|writev|sendto|sendmsg)\(.*"(Q\\0\\0\\0\\v)?commit/
@@ -31,7 +33,7 @@ t.test('an upload is written, synced, renamed, its folder synced and its row com
   const server = await startServer(t, env)
   const token = await newToken(server.origin, 'owner@example.org')
   await uploadForm(server.origin, token, await fixture('tiny.mp4'))
-  const trace = await strace(t, server.child.pid!, { calls: 'desc,rename,renameat,renameat2' })
+  const trace = await strace(t, server.child.pid!, { calls: `desc,${RENAME}` })
   const { status } = await uploadForm(server.origin, token, wav(3 * MiB))
   const calls = await trace.end()
   t.equal(status, 201)
@@ -44,6 +46,24 @@ t.test('an upload is written, synced, renamed, its folder synced and its row com
     ['the commit', commitCall],
     ['the answer', answerCall(201)]
   ])
+})
+
+// Bug: neither the folders of a first start nor the name of its secret were synced: a power cut could have taken them, with what had been acknowledged since.
+t.test('what a first start makes is durable: its folders, its secret and the id of its store', { skip: noStrace }, async (t) => {
+  const { env } = await testEnvironment(t)
+  const calls = await straceModule(t, `
+    import { loadSecrets } from './dist/src/secrets.js'
+    import { openDiskStore } from './dist/src/storage/disk-store.js'
+    loadSecrets({ dataDir: ${JSON.stringify(env.DATA_DIR)}, secretKeysPrevious: [] })
+    await (await openDiskStore(${JSON.stringify(env.UPLOAD_DIR)})).identity('an id')
+  `, '?mkdir,?mkdirat,?link,?linkat,openat,fsync')
+  const made = [['mkdir', 'data', '..'], ['mkdir', 'uploads', '..'], ['mkdir', 'uploads/tmp', '..'], ['mkdir', 'uploads/blobs', '..'], ['link', 'data/secret.key', '..'], ['openat', 'uploads/.store-id', '.'], ['openat', 'uploads/.store-id', '..']] as const
+  for (const [name, path, synced] of made) {
+    const whole = join(env.DATA_DIR!, '..', path)
+    const before = calls.find(({ text }) => text.startsWith(name) && text.includes(`"${whole}"`))
+    const after = calls.findLast(({ text }) => text.startsWith('fsync') && text.includes(`<${join(whole, synced)}>`) && text.includes('= 0'))
+    t.ok(before !== undefined && after !== undefined && before.to < after.from, `${name} ${path}: ${synced} is synced after it`)
+  }
 })
 
 t.test('a view is committed before its 200', { skip: noStrace }, async (t) => {
@@ -79,7 +99,7 @@ const walOf = ({ env }: Victim) => join(env.DATA_DIR!, 'playgate.db-wal')
 const fileSteps = [
   killAt('before the last write', false, (_victim, draft) => ({ calls: 'write,writev', path: draft })),
   killAt('before the file\'s fsync', false, (_victim, draft) => ({ calls: 'fsync', path: draft })),
-  killAt('before the rename', false, (_victim, draft) => ({ calls: 'rename', path: draft })),
+  killAt('before the rename', false, (_victim, draft) => ({ calls: RENAME, path: draft })),
   killAt('before the folder\'s fsync', false, ({ env }) => ({ calls: 'fsync', path: join(env.UPLOAD_DIR!, 'blobs') }))
 ]
 const sqliteSteps = [

@@ -57,6 +57,16 @@ export async function strace (t: Pick<Test, 'teardown'>, pid: number, { calls, i
   }
 }
 
+/** Runs a module to its end and answers its system calls. */
+export async function straceModule (t: Pick<Test, 'teardown'>, source: string, calls: string): Promise<SystemCall[]> {
+  const folder = await mkdtemp(join(tmpdir(), 'playgate-strace-'))
+  t.teardown(() => rm(folder, { recursive: true }))
+  const log = join(folder, 'calls')
+  const { status, stderr } = spawnSync('strace', ['-f', '-yy', '-s', '64', '-o', log, '-e', `trace=${calls}`, process.execPath, '--input-type=module', '--eval', source], { encoding: 'utf8' })
+  if (status !== 0) throw new Error(stderr)
+  return parse((await readFile(log, 'utf8')).split('\n'))
+}
+
 /** A call during which another thread made one stands on two lines. */
 function parse (lines: string[]): SystemCall[] {
   const begun = new Map<string, { text: string, from: number }>()
