@@ -88,35 +88,39 @@ t.test('the disk of the database is full: a clear refusal, views count only if c
   t.equal(await server.end('SIGTERM'), 0)
 })
 
-const logFaults = [
-  { name: 'ENOSPC of its log\'s write', what: { calls: 'pwrite64', inject: 'error=ENOSPC' }, detail: /full/ },
-  { name: 'EIO of its log\'s write', what: { calls: 'pwrite64', inject: 'error=EIO' }, detail: /does not answer/ },
-  { name: 'EIO of its log\'s fsync', what: { calls: 'fsync,fdatasync', inject: 'error=EIO' }, detail: /does not answer/ }
+const fsyncFails = { calls: 'fsync,fdatasync', inject: 'error=EIO', detail: /does not answer/ }
+const logFaults: Array<{ name: string, calls: string, inject: string, detail: RegExp, sweepFirst?: boolean }> = [
+  { name: 'ENOSPC of a write', calls: 'pwrite64', inject: 'error=ENOSPC', detail: /full/ },
+  { name: 'EIO of a write', calls: 'pwrite64', inject: 'error=EIO', detail: /does not answer/ },
+  // Bug: such a commit stands in the log, unseen, and came back by the kill, for a file that had been removed by then, at once or by a sweep.
+  { name: 'EIO of an fsync', ...fsyncFails },
+  { name: 'EIO of an fsync, then a sweep', ...fsyncFails, sweepFirst: true }
 ]
-// Postgres ends and starts anew when its log cannot be written: see postgres.test.ts.
-for (const { name, what, detail } of engine === 'sqlite' ? logFaults : []) {
-  // Bug: a commit whose fsync failed stands in SQLite's log, and came back by the kill, for a file that was removed.
-  t.test(`SQLite, ${name}: a clear refusal, and no row without its file, whenever the process dies`, { skip: noStrace, timeout: 300_000 }, async (t) => {
+
+if (engine === 'sqlite') {
+  // Postgres ends and starts anew when its log cannot be written: see postgres.test.ts.
+  t.test('the log of SQLite cannot be written: a clear refusal, and no row without its file when the process dies then', { skip: noStrace, timeout: 300_000 }, async (t) => {
     const victim = await startVictim(t)
-    const wal = join(victim.env.DATA_DIR!, 'playgate.db-wal')
-    for (const sweepFirst of [false, true]) {
-      const { server, token } = victim
-      const trace = await strace(t, server.child.pid!, { ...what, path: wal })
-      t.equal(await victim.view(), false, 'no view is acknowledged')
-      expectUnavailable(t, await call(server.origin, `/media/${[...victim.uploads.keys()][0]!}`, { method: 'PATCH', token, json: { title: 'Another' } }), detail)
-      // The last: what comes later overwrites it in the log.
-      expectUnavailable(t, await uploadForm(server.origin, token, wav(MiB)), detail)
-      t.equal((await call(server.origin, '/media', { token })).status, 200, 'reads go on')
-      t.ok((await trace.end()).some(({ text }) => text.endsWith('(INJECTED)')), 'the fault was injected')
-      t.equal(server.child.exitCode, null)
-      if (sweepFirst) await sweepTwice(victim.env)
-      server.child.kill('SIGKILL')
-      await victim.restart()
-      await victim.check(t, sweepFirst ? 'swept and killed' : 'killed')
-      t.ok(await victim.upload(await fixture('tiny.mp4')), 'uploads work again')
-      t.ok(await victim.view(), 'views work again')
+    const { token } = victim
+    for (const { name, calls, inject, detail, sweepFirst = false } of logFaults) {
+      await t.test(name, async (t) => {
+        const { server } = victim
+        const trace = await strace(t, server.child.pid!, { calls, inject, path: join(victim.env.DATA_DIR!, 'playgate.db-wal') })
+        t.equal(await victim.view(), false, 'no view is acknowledged')
+        expectUnavailable(t, await call(server.origin, `/media/${[...victim.uploads.keys()][0]!}`, { method: 'PATCH', token, json: { title: 'Another' } }), detail)
+        // The last: what comes later overwrites it in the log.
+        expectUnavailable(t, await uploadForm(server.origin, token, wav(MiB)), detail)
+        t.equal((await call(server.origin, '/media', { token })).status, 200, 'reads go on')
+        t.ok((await trace.end()).some(({ text }) => text.endsWith('(INJECTED)')), 'the fault was injected')
+        t.match(victim.odd.splice(0), [/^503 .*database_unavailable/], 'the view was refused')
+        if (sweepFirst) await sweepTwice(victim.env)
+        server.child.kill('SIGKILL')
+        await victim.restart()
+        await victim.check(t, 'after the kill')
+        t.ok(await victim.upload(await fixture('tiny.mp4')), 'uploads work again')
+        t.ok(await victim.view(), 'views work again')
+      })
     }
-    victim.odd.splice(0, victim.odd.length, ...victim.odd.filter((one) => !one.startsWith('503 ')))
     t.same(victim.odd, [])
   })
 }
