@@ -7,7 +7,7 @@ import { fixture, testEnvironment } from '../helper.js'
 import { call, newToken, startServer, type Reply } from '../server-process.js'
 import { mountSmallDisk, noMount } from './small-disk.js'
 import { noStrace, strace } from './strace.js'
-import { holdUpload, sha256, uploadForm, wav } from './workload.js'
+import { holdUpload, sha256, uploadForm, uploadWays, wav } from './workload.js'
 
 const MiB = 1024 * 1024
 
@@ -62,10 +62,11 @@ async function startWithMedia (t: Test, env: Record<string, string>) {
 t.test('a disk that fails at any step of an upload: a clear refusal, nothing half made, reads go on, no fsync is tried again', { skip: noStrace }, async (t) => {
   const { env } = await testEnvironment(t)
   const { server, token, stored, expectReads, expectUploads } = await startWithMedia(t, env)
-  for (const { name, what, ...refusal } of faults) {
-    await t.test(name, async (t) => {
+  const ways = await uploadWays(server.origin)
+  for (const [way, { name, what, ...refusal }] of ways.flatMap((way) => faults.map((fault) => [way, fault] as const))) {
+    await t.test(`${way}: ${name}`, async (t) => {
       const before = await stored()
-      const { draft, finish } = await holdUpload(server.origin, token, env.UPLOAD_DIR!, wav(2 * MiB))
+      const { draft, finish } = await holdUpload(server.origin, token, env.UPLOAD_DIR!, wav(2 * MiB), way)
       const trace = await strace(t, server.child.pid!, what(draft, join(env.UPLOAD_DIR!, 'blobs')))
       expectRefusal(t, await finish(), refusal)
       t.same((await stored()).sort(), before.sort(), 'nothing is left of it')

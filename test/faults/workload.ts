@@ -43,12 +43,22 @@ export async function uploadForm (origin: string, token: string, content: Buffer
   return await call(origin, '/media', { method: 'POST', token, headers, body: payload })
 }
 
-/** An upload of a large file that stands still halfway, with its draft on disk, until `finish`, which answers as {@link uploadForm}. */
-export async function holdUpload (origin: string, token: string, uploadDir: string, content: Buffer): Promise<{ draft: string, finish (): Promise<Reply> }> {
+/** The ways in for a file: a form, or a body that is the file itself. */
+export type UploadWay = 'POST /media' | 'PUT /media/uploads'
+
+/** Those that a server offers. */
+export async function uploadWays (origin: string): Promise<UploadWay[]> {
+  const { paths } = (await call(origin, '/openapi.json')).body as unknown as { paths: Record<string, object> }
+  return ['POST /media', ...('/media/uploads' in paths ? ['PUT /media/uploads'] as const : [])]
+}
+
+/** An upload of a large WAV that stands still halfway, with its draft on disk, until `finish`, which answers as {@link uploadForm}. */
+export async function holdUpload (origin: string, token: string, uploadDir: string, content: Buffer, way: UploadWay = 'POST /media'): Promise<{ draft: string, finish (): Promise<Reply> }> {
   const folder = join(uploadDir, 'tmp')
   const before = new Set(await readdir(folder))
-  const { headers, payload } = mediaForm(content)
-  const upload = request(`${origin}/media`, { method: 'POST', agent: false, headers: { ...headers, authorization: `Bearer ${token}`, 'content-length': payload.length } })
+  const { headers, payload } = way === 'POST /media' ? mediaForm(content) : { headers: {}, payload: content }
+  const [method, path] = way === 'POST /media' ? ['POST', '/media'] : ['PUT', '/media/uploads?title=A%20title&type=audio']
+  const upload = request(origin + path, { method, agent: false, headers: { ...headers, authorization: `Bearer ${token}`, 'content-length': payload.length } })
   const answer = new Promise<Reply>((resolve) => {
     upload.once('error', (error) => resolve({ status: 0, headers: new Headers(), body: { error: String(error) } }))
     upload.once('response', (reply) => {
