@@ -24,6 +24,7 @@ import mediaRoutes from '../routes/media.js'
 import serviceRoutes from '../routes/service.js'
 import streamRoutes from '../routes/stream.js'
 import subscriptionRoutes from '../routes/subscriptions.js'
+import uploadRoutes from '../routes/uploads.js'
 import viewRoutes from '../routes/views.js'
 import { createAccess } from './access/may-watch.js'
 import { createLectureUrls } from './access/lecture-urls.js'
@@ -170,12 +171,13 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
   })
   await app.register(auth, { accounts, keys: secrets.keyring('jwt'), tokenSeconds: config.accessTokenSeconds })
   await app.register(multipart)
-  await app.register(blobReply, { blobs, onBytes: (bytes) => metrics.streamedBytes.inc(bytes) })
+  await app.register(blobReply, { blobs, offload: config.streamOffload, onBytes: (bytes) => metrics.streamedBytes.inc(bytes) })
 
   // What it answers.
   await app.register(serviceRoutes, { health, version: VERSION })
   await app.register(accountRoutes, { accounts })
   await app.register(mediaRoutes, { access, gate, intake, library, protections, maxLinkSeconds: config.streamTokenMaxSeconds })
+  await app.register(uploadRoutes, { intake })
   await app.register(streamRoutes, { gate, views, now })
   await app.register(hlsRoutes, { gate, views, keys: secrets.keyring('media'), now })
   await app.register(embedRoutes, { assets: await loadEmbedAssets(), embedOrigins: config.embedOrigins })

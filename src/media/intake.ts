@@ -13,6 +13,9 @@ import type { Media, MediaType, Protection, Visibility } from './schema.js'
 /** What a media is to be called and who owns it; `type` undefined takes whatever the file is. */
 export interface Description { title: string, type?: MediaType, visibility?: Visibility, protection?: Protection, ownerId: string }
 
+/** What a sender said of a file beforehand; `sha256` in hex. */
+export interface Expected { sizeBytes?: number, sha256?: string }
+
 interface IntakeOptions {
   db: Kysely<Database>
   blobs: BlobStore
@@ -73,13 +76,23 @@ export function createIntake ({ db, blobs, prober, now, maxUploadBytes, quotaByt
 
   return {
     /**
-     * Writes an upload down as a draft, for an owner with room left; where the owner is not known yet, publishing asks. Throws `upload_too_large`, `quota_exceeded` or `storage_full`;
-     * nothing is left of it then.
+     * Writes an upload down as a draft, for an owner with room left; where the owner is not known yet, publishing asks. What its sender said
+     * of it beforehand is held against it. Throws `upload_too_large` or `quota_exceeded` (before the first byte, where the size is known),
+     * `upload_incomplete`, `digest_mismatch` or `storage_full`; nothing is left of it then.
      */
-    async receive (source: Readable, ownerId: string | undefined): Promise<Draft> {
+    async receive (source: Readable, ownerId: string | undefined, expected: Expected = {}): Promise<Draft> {
       const usedBytes = ownerId === undefined ? 0 : await findStoredBytes(db, ownerId)
       const leftBytes = quotaBytes - usedBytes
-      return await blobs.receive(source, Math.min(maxUploadBytes, leftBytes), () => leftBytes < maxUploadBytes ? quotaExceeded(usedBytes) : uploadTooLarge())
+      const maxBytes = Math.min(maxUploadBytes, leftBytes)
+      const tooLarge = () => leftBytes < maxUploadBytes ? quotaExceeded(usedBytes) : uploadTooLarge()
+      if (expected.sizeBytes !== undefined && expected.sizeBytes > maxBytes) throw tooLarge()
+      const draft = await blobs.receive(source, maxBytes, tooLarge)
+      const wrong = expected.sizeBytes !== undefined && draft.sizeBytes !== expected.sizeBytes
+        ? 'upload_incomplete'
+        : expected.sha256 !== undefined && draft.sha256 !== expected.sha256 ? 'digest_mismatch' : undefined
+      if (wrong === undefined) return draft
+      await draft.discard()
+      throw new ApiError(wrong, { extra: { received_bytes: draft.sizeBytes, received_sha256: draft.sha256 } })
     },
 
     /**
