@@ -2,15 +2,17 @@ import type { FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
 import { once } from 'node:events'
 import type { FileHandle } from 'node:fs/promises'
+import type { Config } from '../src/config.js'
 import { ApiError } from '../src/errors.js'
 import type { ByteRange } from '../src/playback/byte-range.js'
 import { FilePump } from '../src/playback/file-pump.js'
+import { offloadPath } from '../src/playback/offload.js'
 import type { BlobStore } from '../src/storage/blob-store.js'
 
-interface Options { blobs: BlobStore, onBytes: (bytes: number) => void }
+interface Options { blobs: BlobStore, offload: Config['streamOffload'], onBytes: (bytes: number) => void }
 
 /** Answers with blobs, or parts of them. */
-export default fp<Options>(async (app, { blobs, onBytes }) => {
+export default fp<Options>(async (app, { blobs, offload, onBytes }) => {
   async function open (reply: FastifyReply, name: string): Promise<FileHandle> {
     // A pipelined response has no socket before its turn, and would never hear that its client has left: it opens nothing until then.
     if (reply.raw.socket === null) await once(reply.raw, 'socket')
@@ -24,14 +26,29 @@ export default fp<Options>(async (app, { blobs, onBytes }) => {
     return reply.send(new FilePump(file, range, reply.raw))
   }
 
-  app.decorateReply('openBlob', async function (this: FastifyReply, name: string) {
-    const file = await open(this, name)
-    return (range: ByteRange) => send(this, file, range)
-  })
+  /** What came through the proxy in front, and is what nginx answers from the file alike. */
+  function offloadPathOf ({ request, statusCode }: FastifyReply, name: string): string | undefined {
+    const proxied = offload === 'x-accel' && (request.ips?.length ?? 1) > 1
+    return proxied ? offloadPath(name, request.headers, statusCode) : undefined
+  }
+
   app.decorateReply('sendBlob', async function (this: FastifyReply, name: string) {
     const file = await open(this, name)
     const { size } = await file.stat()
     return send(this.header('content-length', String(size)), file, { start: 0, end: size - 1 })
+  })
+  app.decorateReply('openBlob', async function (this: FastifyReply, name: string) {
+    const file = await open(this, name)
+    return (range: ByteRange) => send(this, file, range)
+  })
+  app.decorateReply('openFile', async function (this: FastifyReply, name: string) {
+    const path = offloadPathOf(this, name)
+    if (path === undefined) return await this.openBlob(name)
+    return ({ start, end }: ByteRange) => {
+      onBytes(end - start + 1)
+      // nginx puts in the length and the range.
+      return this.removeHeader('content-length').removeHeader('content-range').header('x-accel-redirect', path).send()
+    }
   })
 }, { name: 'blob-reply' })
 
@@ -39,6 +56,11 @@ declare module 'fastify' {
   interface FastifyReply {
     /** Opens a blob, when it is this response's turn, and answers how to send a part of it, which closes it. Throws `not_found`. */
     openBlob (name: string): Promise<(range: ByteRange) => FastifyReply>
+    /**
+     * {@link openBlob} for an answer that is the blob itself, or the one range of it that was asked for; the status must be set. With
+     * STREAM_OFFLOAD the nginx that the request came through sends it.
+     */
+    openFile (name: string): Promise<(range: ByteRange) => FastifyReply>
     /** Sends a whole blob. Throws `not_found`. */
     sendBlob (name: string): Promise<FastifyReply>
   }

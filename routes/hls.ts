@@ -55,7 +55,7 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, keys, now
     if (place === undefined) throw new ApiError('not_found')
     const secondsLeft = Math.max(0, link!.expiresAt - Math.floor(now() / SECOND))
     const send = request.method === 'HEAD' ? undefined : await reply.openBlob(media.packaged.blobName)
-    reply.type('video/mp2t').headers({ 'content-length': String(place.end - place.start + 1), 'cache-control': `private, max-age=${secondsLeft}` })
+    reply.type('video/mp2t').headers({ etag: `"${media.packaged.blobName}-${number}"`, 'content-length': String(place.end - place.start + 1), 'cache-control': `private, max-age=${secondsLeft}` })
     if (send === undefined) return reply.send()
     if (number === '0') {
       await views.countStream(media.id, link!.linkId, { address: request.ip, accountId, userAgent: request.headers['user-agent'] })

@@ -87,7 +87,7 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, now }) =>
     const validators = { etag: entityTag(media.sha256!), lastModified: media.createdAt }
     const { status, headers, body } = answerFor({ method: request.method, range, ifNoneMatch, ifModifiedSince, ifRange: ifRange as string }, media.sizeBytes!, validators, now())
     if (status === 416) throw new ApiError('range_not_satisfiable', { headers })
-    const send = body && await reply.openBlob(media.blobName!)
+    const send = body && await reply.code(status).openFile(media.blobName!)
     reply.code(status).headers(headers).header('content-disposition', inlineDisposition(media.title, media.contentType!))
     if (status !== 304) reply.type(media.contentType!)
     if (body === undefined || send === undefined) return reply.send()

@@ -38,6 +38,7 @@ const environmentSchema = Type.Object({
   CORS_ORIGINS: text(''),
   EMBED_ORIGINS: text(''),
   SIGNUP: oneOf(['open', 'closed'], 'open'),
+  STREAM_OFFLOAD: oneOf(['off', 'x-accel'], 'off'),
   PROTECT_LECTURES: oneOf(['premium', 'all'], 'premium'),
   METRICS_TOKEN: text(),
   LOG_LEVEL: oneOf(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], 'info'),
@@ -86,6 +87,8 @@ export interface Config {
   /** Origins, beside this one, whose pages may show the player in a frame; `*` is any. */
   embedOrigins: string[]
   signupOpen: boolean
+  /** Who sends the bytes of streams: this process, or the nginx in front of it. */
+  streamOffload: Environment['STREAM_OFFLOAD']
   /** Whether lectures of all courses are protected, or of premium ones. */
   protectAllLectures: boolean
   metricsToken: string | undefined
@@ -126,6 +129,7 @@ export function loadConfig (env: Record<string, string | undefined>): Config {
   if (read.STREAM_TOKEN_EXPIRE_SECONDS > read.STREAM_TOKEN_MAX_SECONDS) {
     problems.push('STREAM_TOKEN_EXPIRE_SECONDS must not be above STREAM_TOKEN_MAX_SECONDS')
   }
+  if (read.STREAM_OFFLOAD === 'x-accel' && trustedProxies.length === 0) problems.push('STREAM_OFFLOAD=x-accel needs TRUSTED_PROXIES: only what came through your nginx is handed to it')
   if (read.PROCESSES > 1 && (database.engine !== 'postgres' || read.REDIS_URL === undefined)) {
     problems.push('PROCESSES above 1 needs Postgres (DATABASE_URL), Redis (REDIS_URL) and SECRET_KEY: they are what processes share')
   }
@@ -159,6 +163,7 @@ export function loadConfig (env: Record<string, string | undefined>): Config {
     corsOrigins,
     embedOrigins,
     signupOpen: read.SIGNUP === 'open',
+    streamOffload: read.STREAM_OFFLOAD,
     protectAllLectures: read.PROTECT_LECTURES === 'all',
     metricsToken: read.METRICS_TOKEN,
     logLevel: read.LOG_LEVEL,
