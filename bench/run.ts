@@ -1,16 +1,24 @@
-import { analyticsGrowth } from './analytics-growth.js'
+import { analyticsGrowth, analyticsGrowthPostgres } from './analytics-growth.js'
+import type { Bench, Length } from './bench.js'
+import { measure, type Measured } from './compare.js'
+import { logins, slowSync } from './latency.js'
+import { redisLimit } from './limits.js'
+import { jsonReads } from './reads.js'
+import { outcomeLines } from './report.js'
+import { start } from './start.js'
+import { bulkStream, ranges, slowReaders } from './streaming.js'
+import { uploads } from './uploads.js'
+import { viewPosts } from './views.js'
 
-/** What can be measured, by name; each resolves with false if it missed its target. */
-const benches: Record<string, { about: string, run (): Promise<boolean> }> = {
-  'analytics-growth': { about: 'analytics with 1,000 and with 1,000,000 views in the log: the answer must not get slower', run: analyticsGrowth }
-}
+const benches: Bench[] = [bulkStream, ranges, slowReaders, viewPosts, analyticsGrowth, analyticsGrowthPostgres, jsonReads, redisLimit, uploads, logins, slowSync, start]
 
-const names = process.argv.slice(2)
-const unknown = names.filter((name) => !Object.hasOwn(benches, name))
-if (names.length === 0 || unknown.length > 0) {
-  if (unknown.length > 0) console.log(`There is no bench ${unknown.join(', ')}.`)
-  console.log(`npm run bench -- <name>…\n\n${Object.entries(benches).map(([name, { about }]) => `  ${name}\n      ${about}\n`).join('')}`)
-  process.exitCode = names.length === 0 ? 0 : 2
-} else {
-  for (const name of names) if (!await benches[name]!.run()) process.exitCode = 1
+const words = process.argv.slice(2)
+const names = words.filter((word) => !word.startsWith('--'))
+const length: Length = words.includes('--full') ? 'full' : 'laptop'
+const measured: Measured[] = []
+for (const bench of benches.filter(({ name }) => names.length === 0 || names.includes(name))) {
+  console.log(`\n${bench.name}: ${bench.about}`)
+  const one = await measure(bench, length)
+  for (const outcome of one.outcomes) for (const line of outcomeLines(outcome, one)) console.log(`  ${line}`)
+  measured.push(one)
 }

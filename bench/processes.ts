@@ -1,0 +1,58 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { CleanUp } from './bench.js'
+
+/** Ticks a second of /proc/<pid>/stat: USER_HZ, 100 on every Linux (proc(5)). */
+const USER_HZ = 100
+
+/** Processor seconds, user and system, that processes and all their threads have used. */
+export function cpuSecondsOf (pids: number[]): number {
+  let ticks = 0
+  for (const pid of pids) {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    // The name of the program, in brackets, may hold anything.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    ticks += Number(fields[11]) + Number(fields[12])
+  }
+  return ticks / USER_HZ
+}
+
+/** A process and those it started, such as the workers of nginx. */
+export function familyOf (pid: number): number[] {
+  return [pid, ...readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').split(' ').filter((child) => child.trim() !== '').map(Number)]
+}
+
+/** Resident memory of a process in MB. */
+export function residentMbOf (pid: number): number {
+  return Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))![1]) * 1024 / 1e6
+}
+
+/** A server under measure: where it is, and whose processor time counts. */
+export interface Program { origin: string, pids: number[], child: ChildProcess }
+
+/** Starts a compiled program of this folder, or another command, that prints `listens on <origin>`; ended with the bench. */
+export async function startProgram (t: CleanUp, file: string, env: Record<string, string>, wrap: string[] = []): Promise<Program> {
+  const [command = '', ...args] = [...wrap, process.execPath, join('dist', file)]
+  const child = spawn(command, args, { env: { PATH: process.env.PATH, PORT: '0', ...env }, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
+  const exited = new Promise((resolve) => child.once('exit', resolve))
+  t.teardown(async () => {
+    // The group: a tracer in front would leave the server behind.
+    try { process.kill(-child.pid!, 'SIGKILL') } catch {}
+    await exited
+  })
+  let printed = ''
+  const origin = await new Promise<string>((resolve, reject) => {
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8').on('data', (text: string) => {
+        printed = (printed + text).slice(-10_000)
+        const address = /listens on (http:\S+)/.exec(printed)?.[1]
+        if (address !== undefined) resolve(address)
+      })
+    }
+    void exited.then(() => reject(new Error(`${file} ended before it listened:\n${printed}`)))
+  })
+  return { origin, pids: [child.pid!], child }
+}
+
+export const startPlaygate = (t: CleanUp, env: Record<string, string>, wrap: string[] = []): Promise<Program> => startProgram(t, 'src/server.js', env, wrap)

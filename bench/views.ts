@@ -1,0 +1,35 @@
+import type { Bench } from './bench.js'
+import { get, measureLoad } from './load.js'
+import { startProgram, type Program } from './processes.js'
+import { linkedMedia, openStage } from './stage.js'
+
+const CONNECTIONS = 64
+
+/** Durable views, each answered after its fsync. */
+export const viewPosts: Bench = {
+  name: 'views',
+  about: 'POST /media/{id}/view on SQLite (synchronous=FULL), 64 connections from 64 addresses',
+  unit: 'request',
+  gated: true,
+  rows: [
+    { what: 'Durable view POST', figure: 'cpu', subject: 'Playgate', baseline: 'one Kysely insert a request', atMost: 0.5 },
+    { what: 'Durable view POST', figure: 'rate', subject: 'Playgate', baseline: 'empty Fastify handler', atLeast: 0.25 }
+  ],
+  async open (t, length) {
+    const stage = await openStage(t)
+    const id = await linkedMedia(stage)
+    const other = await openStage(t)
+    const otherId = await linkedMedia(other)
+    const insert = await startProgram(t, 'bench/baselines/insert-view.js', { DATABASE: other.database })
+    other.child.kill('SIGKILL')
+    const empty = await startProgram(t, 'bench/baselines/handlers.js', {})
+    const seconds = length === 'full' ? 5 : 1.5
+    const side = (program: Program, path: string) => () =>
+      measureLoad(program, { kind: 'requests', origin: program.origin, connections: CONNECTIONS, seconds, requests: [get(path, { 'content-length': '0' }, 'POST')], expect: 200 })
+    return {
+      Playgate: side(stage, `/media/${id}/view`),
+      'one Kysely insert a request': side(insert, `/media/${otherId}/view`),
+      'empty Fastify handler': side(empty, '/')
+    }
+  }
+}
