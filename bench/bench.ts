@@ -5,6 +5,9 @@ export type CleanUp = Pick<Test, 'teardown'>
 /** How long a run takes: `gate` is for .ci/run, `laptop` the default (below five minutes in all), `full` for figures to publish. */
 export type Length = 'gate' | 'laptop' | 'full'
 
+/** Requests in a round: some tenths of a second of processor time. */
+export const requestsOf = (length: Length): number => ({ gate: 4000, laptop: 6000, full: 30_000 })[length]
+
 /** What one round of one side was measured at. Processor time is user and system of the server's processes, all threads included. */
 export interface Sample {
   /** Things done: requests, gigabytes, starts. */

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { findRedis } from '../test/services.js'
-import type { Bench } from './bench.js'
+import { requestsOf, type Bench } from './bench.js'
 import { get, measureLoad } from './load.js'
 import { linkedMedia, openStage } from './stage.js'
 
@@ -20,10 +20,10 @@ export const redisLimit: Bench = {
     // Addresses of this machine were limited by other runs too: each run has its own window by a limit of its own alone.
     const limited = await openStage(t, { REDIS_URL: redis.url, RATE_LIMIT_API_PER_MINUTE: '100000000' })
     const free = await openStage(t, { REDIS_URL: redis.url })
-    const seconds = length === 'full' ? 5 : 1.5
+    const count = requestsOf(length)
     const side = async (stage: typeof free) => {
       const requests = [get(`/media/${await linkedMedia(stage)}`, { 'x-request-id': randomUUID() })]
-      return () => measureLoad(stage, { kind: 'requests', origin: stage.origin, connections: CONNECTIONS, seconds, requests, expect: 200 })
+      return () => measureLoad(stage, { kind: 'requests', origin: stage.origin, connections: CONNECTIONS, count, requests, expect: 200 })
     }
     return { 'with the limit': await side(limited), without: await side(free) }
   }

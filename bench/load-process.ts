@@ -24,7 +24,7 @@ class Connection {
   constructor (origin: string, number: number) {
     const { hostname, port } = new URL(origin)
     const buffer = Buffer.allocUnsafe(256 * KiB)
-    this.#socket = connect({ host: hostname, port: Number(port), localAddress: `127.0.${number >> 8}.${(number & 255) + 1}`, noDelay: true, onread: { buffer, callback: (bytes) => this.#take(buffer, bytes) } })
+    this.#socket = connect({ host: hostname, port: Number(port), localAddress: `127.0.${Math.floor(number / 250)}.${number % 250 + 1}`, noDelay: true, onread: { buffer, callback: (bytes) => this.#take(buffer, bytes) } })
     for (const event of ['error', 'close']) this.#socket.on(event, (error?: Error) => this.#reject(error instanceof Error ? error : new Error('the server closed the connection')))
   }
 
@@ -71,7 +71,7 @@ class Connection {
 
 type Counted = Pick<LoadResult, 'count' | 'bytes' | 'last'> & { latencies: number[] }
 
-async function requests ({ origin, connections, seconds, requests, perSecond, expect }: Job & { kind: 'requests' }): Promise<Counted> {
+async function requests ({ origin, connections, count = Infinity, seconds = Infinity, requests, perSecond, expect }: Job & { kind: 'requests' }): Promise<Counted> {
   const counted: Counted = { count: 0, bytes: 0, last: '', latencies: [] }
   const end = performance.now() + seconds * 1000
   let turn = 0
@@ -79,7 +79,7 @@ async function requests ({ origin, connections, seconds, requests, perSecond, ex
     const connection = new Connection(origin, number)
     const everyMs = perSecond === undefined ? 0 : 1000 * connections / perSecond
     let next = performance.now() + everyMs * number / connections
-    while (!stopped && performance.now() < end) {
+    while (!stopped && turn < count && performance.now() < end) {
       if (everyMs > 0) {
         await sleep(Math.max(0, next - performance.now()))
         next += everyMs

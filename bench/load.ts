@@ -3,9 +3,9 @@ import { performance } from 'node:perf_hooks'
 import type { Sample } from './bench.js'
 import { cpuSecondsOf, type Program } from './processes.js'
 
-/** What the load generator is told. Requests are whole, as they go over the wire. */
+/** What the load generator is told. Requests are whole, as they go over the wire; so many of them, or for so long. */
 export type Job =
-  | { kind: 'requests', origin: string, connections: number, seconds: number, requests: string[], perSecond?: number, expect: number }
+  | { kind: 'requests', origin: string, connections: number, count?: number, seconds?: number, requests: string[], perSecond?: number, expect: number }
   | { kind: 'download', origin: string, request: string, times: number, bytesPerSecond?: number, connections?: number, expect: number }
   | { kind: 'upload', origin: string, head: string, prefix: string, bytes: number, suffix: string, expect: number }
 

@@ -1,21 +1,17 @@
 import { spawn, type ChildProcess } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { CleanUp } from './bench.js'
 
-/** Ticks a second of /proc/<pid>/stat: USER_HZ, 100 on every Linux (proc(5)). */
-const USER_HZ = 100
-
-/** Processor seconds, user and system, that processes and all their threads have used. */
+/** Processor seconds, user and system, that processes and all their threads have used: the scheduler's own count, in nanoseconds (proc(5), schedstat). */
 export function cpuSecondsOf (pids: number[]): number {
-  let ticks = 0
+  let nanoseconds = 0
   for (const pid of pids) {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
-    // The name of the program, in brackets, may hold anything.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-    ticks += Number(fields[11]) + Number(fields[12])
+    for (const thread of readdirSync(`/proc/${pid}/task`)) {
+      nanoseconds += Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'latin1').split(' ', 1)[0])
+    }
   }
-  return ticks / USER_HZ
+  return nanoseconds / 1e9
 }
 
 /** A process and those it started, such as the workers of nginx. */

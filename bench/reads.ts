@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { call } from '../test/server-process.js'
-import type { Bench, Row } from './bench.js'
+import { requestsOf, type Bench, type Row } from './bench.js'
 import { get, measureLoad } from './load.js'
 import { startProgram, type Program } from './processes.js'
 import { linkedMedia, openStage } from './stage.js'
@@ -37,9 +37,9 @@ export const jsonReads: Bench = {
     const replies = join(stage.env.DATA_DIR!, 'replies.json')
     await writeFile(replies, JSON.stringify(documents))
     const bare = await startProgram(t, 'bench/baselines/handlers.js', { REPLIES: replies })
-    const seconds = length === 'full' ? 4 : 1
+    const count = requestsOf(length)
     const side = (program: Program, path: string) => () =>
-      measureLoad(program, { kind: 'requests', origin: program.origin, connections: CONNECTIONS, seconds, requests: [get(path, headers)], expect: 200 })
+      measureLoad(program, { kind: 'requests', origin: program.origin, connections: CONNECTIONS, count, requests: [get(path, headers)], expect: 200 })
     return Object.fromEntries(kinds.flatMap((kind) => [[`Playgate, ${kind}`, side(stage, paths[kind])], [`bare Fastify, ${kind}`, side(bare, paths[kind])]]))
   }
 }

@@ -3,7 +3,7 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startNginx } from '../test/service/nginx-process.js'
-import type { Bench, Length, Sample } from './bench.js'
+import { requestsOf, type Bench, type Length, type Sample } from './bench.js'
 import { get, gigabytes, measureLoad, runLoad } from './load.js'
 import { startBareNginx } from './nginx.js'
 import { familyOf, residentMbOf, startProgram } from './processes.js'
@@ -58,11 +58,11 @@ export const ranges: Bench = {
     const stage = await openStage(t)
     const target = await newLink(stage, await uploadNoise(stage, RANGE_FILE_BYTES))
     const empty = await startProgram(t, 'bench/baselines/handlers.js', {})
-    const seconds = length === 'full' ? 5 : 1.5
+    const count = requestsOf(length)
     const requests = Array.from({ length: 500 }, () => randomInt(1, RANGE_FILE_BYTES - RANGE_BYTES)).map((start) => get(target, { range: `bytes=${start}-${start + RANGE_BYTES - 1}` }))
     return {
-      Playgate: () => measureLoad(stage, { kind: 'requests', origin: stage.origin, connections: CONNECTIONS, seconds, requests, expect: 206 }),
-      'empty Fastify handler': () => measureLoad(empty, { kind: 'requests', origin: empty.origin, connections: CONNECTIONS, seconds, requests: [get('/')], expect: 200 })
+      Playgate: () => measureLoad(stage, { kind: 'requests', origin: stage.origin, connections: CONNECTIONS, count, requests, expect: 206 }),
+      'empty Fastify handler': () => measureLoad(empty, { kind: 'requests', origin: empty.origin, connections: CONNECTIONS, count, requests: [get('/')], expect: 200 })
     }
   }
 }

@@ -1,14 +1,15 @@
-import type { Bench } from './bench.js'
+import { requestsOf, type Bench } from './bench.js'
 import { get, measureLoad } from './load.js'
 import { startProgram, type Program } from './processes.js'
 import { linkedMedia, openStage } from './stage.js'
 
-const CONNECTIONS = 64
+/** Viewers that post at a time: what comes while a commit waits for its disk goes into the next one. */
+const CONNECTIONS = 256
 
 /** Durable views, each answered after its fsync. */
 export const viewPosts: Bench = {
   name: 'views',
-  about: 'POST /media/{id}/view on SQLite (synchronous=FULL), 64 connections from 64 addresses',
+  about: 'POST /media/{id}/view on SQLite (synchronous=FULL), 256 connections from 256 addresses',
   unit: 'request',
   gated: true,
   rows: [
@@ -23,9 +24,9 @@ export const viewPosts: Bench = {
     const insert = await startProgram(t, 'bench/baselines/insert-view.js', { DATABASE: other.database })
     other.child.kill('SIGKILL')
     const empty = await startProgram(t, 'bench/baselines/handlers.js', {})
-    const seconds = length === 'full' ? 5 : 1.5
+    const count = requestsOf(length)
     const side = (program: Program, path: string) => () =>
-      measureLoad(program, { kind: 'requests', origin: program.origin, connections: CONNECTIONS, seconds, requests: [get(path, { 'content-length': '0' }, 'POST')], expect: 200 })
+      measureLoad(program, { kind: 'requests', origin: program.origin, connections: CONNECTIONS, count, requests: [get(path, { 'content-length': '0' }, 'POST')], expect: 200 })
     return {
       Playgate: side(stage, `/media/${id}/view`),
       'one Kysely insert a request': side(insert, `/media/${otherId}/view`),

@@ -1,19 +1,20 @@
 import type { FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
 import { once } from 'node:events'
-import type { FileHandle } from 'node:fs/promises'
 import type { Config } from '../src/config.js'
 import { ApiError } from '../src/errors.js'
 import type { ByteRange } from '../src/playback/byte-range.js'
 import { FilePump } from '../src/playback/file-pump.js'
 import { offloadPath } from '../src/playback/offload.js'
+import { SMALL_RANGE_BYTES, readRange } from '../src/playback/read-range.js'
 import type { BlobStore } from '../src/storage/blob-store.js'
+import type { ReadableFile } from '../src/storage/open-files.js'
 
 interface Options { blobs: BlobStore, offload: Config['streamOffload'], onBytes: (bytes: number) => void }
 
 /** Answers with blobs, or parts of them. */
 export default fp<Options>(async (app, { blobs, offload, onBytes }) => {
-  async function open (reply: FastifyReply, name: string): Promise<FileHandle> {
+  async function open (reply: FastifyReply, name: string): Promise<ReadableFile> {
     // A pipelined response has no socket before its turn, and would never hear that its client has left: it opens nothing until then.
     if (reply.raw.socket === null) await once(reply.raw, 'socket')
     const file = await blobs.open(name)
@@ -21,9 +22,12 @@ export default fp<Options>(async (app, { blobs, offload, onBytes }) => {
     return file
   }
 
-  function send (reply: FastifyReply, file: FileHandle, range: ByteRange): FastifyReply {
-    onBytes(range.end - range.start + 1)
-    return reply.send(new FilePump(file, range, reply.raw))
+  function send (reply: FastifyReply, file: ReadableFile, range: ByteRange): FastifyReply {
+    const bytes = range.end - range.start + 1
+    onBytes(bytes)
+    if (bytes > SMALL_RANGE_BYTES) return reply.send(new FilePump(file, range, reply.raw))
+    readRange(file, range, reply.raw).then((part) => reply.send(part), (error: unknown) => reply.send(error))
+    return reply
   }
 
   /** What came through the proxy in front, and is what nginx answers from the file alike. */

@@ -18,8 +18,7 @@ const SEGMENT = /^segment-(0|[1-9]\d{0,5})\.ts$/
 
 const routes: FastifyPluginAsync<Options> = async (app, { gate, views, keys, now }) => {
   const options = {
-    config: { limit: 'none' as const },
-    helmet: false as const,
+    config: { limit: 'none' as const, ownHeaders: true },
     exposeHeadRoute: false,
     schema: {
       operationId: 'streamProtected',

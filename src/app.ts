@@ -102,6 +102,7 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
   app.addHook('onClose', () => db.destroy())
   await migrate(db, migrations)
   const blobs = await openDiskStore(config.uploadDir)
+  app.addHook('onClose', () => blobs.close())
   const metrics = createMetrics()
   const redis = config.redisUrl === undefined ? undefined : await openRedis(config.redisUrl, (up, cause) => app.log.warn({ err: cause }, up ? 'Redis is there' : 'Redis is gone: limits and cache go on in this process'))
   app.addHook('onClose', async () => { redis?.close() })

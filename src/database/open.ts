@@ -3,6 +3,7 @@ import {
   CompiledQuery, Kysely, PostgresDialect, SqliteAdapter, SqliteDialect, SqliteDriver,
   type DatabaseConnection, type Driver, type SqliteDialectConfig
 } from 'kysely'
+import { LRUCache } from 'lru-cache'
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import pg from 'pg'
@@ -11,6 +12,10 @@ import type { Database } from './tables.js'
 
 /** Called when a connection fails outside of a query; without a listener that would end the process. */
 export type OnConnectionError = (error: Error) => void
+
+const MAX_KEPT_STATEMENTS = 500
+/** Longer ones are batches, each of another size. */
+const MAX_KEPT_TEXT = 4096
 
 const pools = new WeakMap<Kysely<Database>, pg.Pool>()
 
@@ -64,7 +69,21 @@ function openSqlite (path: string): SQLite.Database {
   file.pragma('journal_mode = WAL')
   file.pragma('synchronous = FULL')
   file.pragma('foreign_keys = ON')
+  keepStatements(file)
   return file
+}
+
+/** Kysely prepares each query anew, which costs more than most of ours take to run. SQLite itself prepares a kept one again after a change of schema. */
+function keepStatements (file: SQLite.Database): void {
+  const kept = new LRUCache<string, SQLite.Statement>({ max: MAX_KEPT_STATEMENTS })
+  const prepare = file.prepare.bind(file)
+  file.prepare = ((text: string) => {
+    const known = kept.get(text)
+    if (known !== undefined) return known
+    const statement = prepare(text)
+    if (text.length <= MAX_KEPT_TEXT) kept.set(text, statement)
+    return statement
+  }) as typeof file.prepare
 }
 
 /** Kysely begins deferred; a transaction that reads and then writes would meet SQLITE_BUSY at once, whatever the timeout. */

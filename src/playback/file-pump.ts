@@ -1,6 +1,6 @@
-import type { FileHandle } from 'node:fs/promises'
 import { performance } from 'node:perf_hooks'
 import { Readable, type Writable } from 'node:stream'
+import type { ReadableFile } from '../storage/open-files.js'
 import { BlockPool } from './block-pool.js'
 import type { ByteRange } from './byte-range.js'
 
@@ -25,7 +25,7 @@ const PROMPT_BLOCKS = 32
  * closed and no read is under way, since until then the kernel may still be handed its bytes. The handle is closed with the stream.
  */
 export class FilePump extends Readable {
-  readonly #file: FileHandle
+  readonly #file: ReadableFile
   readonly #end: number
   #position: number
   #buffer: Buffer | undefined
@@ -34,7 +34,7 @@ export class FilePump extends Readable {
   #promptBlocks = 0
   #reading: Promise<void> | undefined
 
-  constructor (file: FileHandle, { start, end }: ByteRange, sink: Writable) {
+  constructor (file: ReadableFile, { start, end }: ByteRange, sink: Writable) {
     super({ highWaterMark: 0 })
     this.#file = file
     this.#position = start

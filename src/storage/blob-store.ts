@@ -1,5 +1,5 @@
-import type { FileHandle } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
+import type { ReadableFile } from './open-files.js'
 
 /** A file on its way in. Nobody sees it until it is published; no sweep of this process touches it until `discard`, which must be called in the end. */
 export interface Draft {
@@ -24,8 +24,8 @@ export interface BlobStore {
    * calls `tooLarge` for the error to throw.
    */
   receive (source: Readable, maxBytes: number, tooLarge: () => Error): Promise<Draft>
-  /** A handle to read from; the caller closes it. Undefined if there is no such blob. */
-  open (name: string): Promise<FileHandle | undefined>
+  /** A file to read from; the caller closes it. Undefined if there is no such blob. */
+  open (name: string): Promise<ReadableFile | undefined>
   /** Where a published blob may be read by a program that needs a path. */
   pathOf (name: string): string
   remove (name: string): Promise<void>
@@ -36,4 +36,6 @@ export interface BlobStore {
   identity (fresh: string | undefined): Promise<string | undefined>
   /** Throws unless a file can be made here. */
   check (): Promise<void>
+  /** Lets go of what it holds open; nobody may read from it any more. */
+  close (): Promise<void>
 }

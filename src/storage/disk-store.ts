@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { ApiError } from '../errors.js'
 import type { BlobStore, Draft, StoredItem } from './blob-store.js'
+import { OpenFiles } from './open-files.js'
 
 const MiB = 1024 * 1024
 /** Measured: 7 % less CPU a byte than Node's default of 64 KiB. */
@@ -19,6 +20,7 @@ export async function openDiskStore (folder: string): Promise<BlobStore> {
   await mkdir(drafts, { recursive: true })
   await mkdir(blobs, { recursive: true })
   const writing = new Set<string>()
+  const files = new OpenFiles()
 
   async function receive (source: Readable, maxBytes: number, tooLarge: () => Error): Promise<Draft> {
     const name = randomUUID()
@@ -59,7 +61,7 @@ export async function openDiskStore (folder: string): Promise<BlobStore> {
 
   return {
     receive,
-    open: (name) => open(join(blobs, name), 'r').catch(undefinedIfMissing),
+    open: (name) => files.open(join(blobs, name)).catch(undefinedIfMissing),
     pathOf: (name) => join(blobs, name),
     remove: (name) => rm(join(blobs, name), { force: true }),
     removeDraft: (name) => rm(join(drafts, name), { force: true }),
@@ -72,7 +74,8 @@ export async function openDiskStore (folder: string): Promise<BlobStore> {
       if (fresh !== undefined) await writeFile(path, `${fresh}\n`, { flag: 'wx' }).catch((error: NodeJS.ErrnoException) => { if (error.code !== 'EEXIST') throw error })
       return (await readFile(path, 'utf8').catch(undefinedIfMissing))?.trim()
     },
-    check: () => access(drafts, constants.W_OK)
+    check: () => access(drafts, constants.W_OK),
+    close: () => files.close()
   }
 }
 
