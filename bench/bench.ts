@@ -38,6 +38,9 @@ export interface Row {
   /** One of these. */
   atMost?: number
   atLeast?: number
+  /** Why the target can't be met, where docs/performance.md shows it by a profile, and how many times it is missed by: the gate starts there. */
+  why?: string
+  knownMiss?: number
 }
 
 export interface Bench {

@@ -3,13 +3,22 @@ import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { CleanUp } from './bench.js'
 
+/** What each thread was last seen at: one that has ended since must not take its time back. */
+const seen = new Map<number, Map<string, number>>()
+
 /** Processor seconds, user and system, that processes and all their threads have used: the scheduler's own count, in nanoseconds (proc(5), schedstat). */
 export function cpuSecondsOf (pids: number[]): number {
   let nanoseconds = 0
   for (const pid of pids) {
-    for (const thread of readdirSync(`/proc/${pid}/task`)) {
-      nanoseconds += Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'latin1').split(' ', 1)[0])
+    const threads = seen.get(pid) ?? new Map<string, number>()
+    seen.set(pid, threads)
+    try {
+      for (const thread of readdirSync(`/proc/${pid}/task`)) threads.set(thread, Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'latin1').split(' ', 1)[0]))
+    } catch (error) {
+      // A thread, or a process of nginx that has read its cache, may end meanwhile.
+      if (!['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
     }
+    for (const time of threads.values()) nanoseconds += time
   }
   return nanoseconds / 1e9
 }

@@ -1,5 +1,5 @@
 import { Type, type Static } from '@sinclair/typebox'
-import { line, moment, paragraph, uuid } from '../text-fields.js'
+import { line, moment, nullable, paragraph, uuid } from '../text-fields.js'
 import { SECOND, isoTime } from '../time.js'
 
 export interface Course {
@@ -69,7 +69,7 @@ export const CourseReply = Type.Object({
 })
 export const ListedCourse = Type.Object({
   ...CourseReply.properties,
-  instructor: Type.Object({ first_name: Type.Union([Type.String(), Type.Null()]), last_name: Type.Union([Type.String(), Type.Null()]) })
+  instructor: Type.Object({ first_name: nullable(Type.String()), last_name: nullable(Type.String()) })
 })
 export const LectureReply = Type.Object({
   id: uuid(),

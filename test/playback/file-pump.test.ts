@@ -127,7 +127,7 @@ t.test('readers that keep up get larger blocks, and small ones again after a res
       bytes += chunk.length
       if (bytes >= rests[0]!) {
         rests.shift()
-        await sleep(150)
+        await sleep(300)
       }
     }
     return same && bytes === data.length
