@@ -53,6 +53,8 @@ export interface Bench {
   gated?: boolean
   /** Rounds of all sides in turn: by default 5, 9 in the full form, 3 in the gate. */
   rounds?: Partial<Record<Length, number>>
+  /** Rounds before, which are not counted: by default 2, by which V8 has compiled what is hot. */
+  warmUp?: number
   /** Sets up what is measured; each side runs one round of itself. */
   open (t: CleanUp, length: Length): Promise<Record<string, () => Promise<Sample>>>
 }

@@ -8,17 +8,16 @@ export interface Outcome { bench: string, row: Row, subject: Spread, baseline: S
 /** All that a bench measured: by side, its samples in the order of rounds. */
 export interface Measured { bench: string, unit: string, about: string, samples: Record<string, Sample[]>, outcomes: Outcome[] }
 
-/** V8 has compiled what is hot by then. */
 const WARM_UP = 2
 const ROUNDS: Record<Length, number> = { gate: 3, laptop: 5, full: 9 }
 
-/** Runs all sides of a bench in turn, so that whatever else the machine does falls on each of them; the first two, uncounted, warm up. */
+/** Runs all sides of a bench in turn, so that whatever else the machine does falls on each of them; the first ones, uncounted, warm up. */
 export async function measure (bench: Bench, length: Length, onRound: (round: number, of: number) => void = () => {}): Promise<Measured> {
   const rounds = bench.rounds?.[length] ?? ROUNDS[length]
   return await withCleanUp(async (t) => {
     const sides = await bench.open(t, length)
     const samples: Record<string, Sample[]> = Object.fromEntries(Object.keys(sides).map((name) => [name, []]))
-    for (let round = 1 - WARM_UP; round <= rounds; round++) {
+    for (let round = 1 - (bench.warmUp ?? WARM_UP); round <= rounds; round++) {
       onRound(Math.max(0, round), rounds)
       for (const [name, run] of Object.entries(sides)) {
         const sample = await run()

@@ -32,7 +32,7 @@ export const logins: Bench = {
   name: 'logins',
   about: '200 light GETs a second, alone and with 8 logins in flight (bcrypt, cost 12)',
   unit: 'request',
-  gated: true,
+  warmUp: 1,
   rows: [{ what: 'Light GET with 8 logins in flight', figure: 'p99', subject: '8 logins in flight', baseline: 'idle', atMost: 2 }],
   async open (t, length) {
     const stage = await openStage(t)
@@ -52,6 +52,7 @@ export const slowSync: Bench = {
   name: 'slow-sync',
   about: '200 light GETs a second while 200 views a second are posted, under strace, with and without 20 ms more for each fsync and fdatasync',
   unit: 'request',
+  warmUp: 1,
   rows: [{ what: 'Light GET while every fsync takes 20 ms more', figure: 'p99', subject: 'slow fsync', baseline: 'traced alike', atMost: 2 }],
   async open (t, length) {
     if (spawnSync('strace', ['-V']).status !== 0) throw new Error('needs the strace program: apt-get install strace')

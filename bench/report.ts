@@ -37,7 +37,6 @@ export async function writeReport (results: Results): Promise<void> {
   await writeFile(PAGE, page
     .replace(/(<!-- table -->\n)[^]*(\n<!-- end of table -->)/, (_all, before: string, after: string) => before + tableOf(results) + after)
     .replace(/(<!-- machine -->\n)[^]*(\n<!-- end of machine -->)/, (_all, before: string, after: string) => before + machineOf(results) + after))
-  console.log(`written: ${PAGE} and ${CHARTS}/`)
 }
 
 const labelOf = ({ what, baseline }: Row): string => baseline === undefined ? what : `${what}, to ${baseline}`

@@ -16,12 +16,11 @@ export function machineNow (): Machine {
   return { cpu: cpus()[0]?.model.trim() ?? 'unknown', cores: cpus().length, memoryGb: Math.round(totalmem() / 1e9), kernel: release(), node: process.version, load: Math.round(loadavg()[0]! * 10) / 10 }
 }
 
-/** Keeps a run under its day; one of some benches alone, under their names too, is never taken for a whole one. */
+/** Keeps a run under its day; one of some benches alone is never taken for a whole one. */
 export async function saveResults (results: Results, whole: boolean): Promise<void> {
   await mkdir(FOLDER, { recursive: true })
-  const name = `${results.at.slice(0, 10)}${whole ? '' : `-${results.measured.map(({ bench }) => bench).join('-')}`}.json`
+  const name = `${results.at.slice(0, 10)}${whole ? '' : '-part'}.json`
   await writeFile(join(FOLDER, name), `${JSON.stringify(results, undefined, 1)}\n`)
-  console.log(`\nwritten to ${join(FOLDER, name)}`)
 }
 
 /** The newest whole run. */

@@ -72,13 +72,16 @@ async function main (): Promise<number> {
   const length: Length = flags.includes('--full') ? 'full' : 'laptop'
   const machine = machineNow()
   const all: Measured[] = []
+  const at = new Date().toISOString()
   for (const bench of chosen) {
     const measured = await run(bench, length)
-    if (measured !== undefined) all.push(measured)
+    if (measured === undefined) continue
+    all.push(measured)
+    // After each: a run that is broken off keeps what it has.
+    const results = { at, length, machine: { ...machine, loadAtEnd: machineNow().load }, measured: all }
+    await saveResults(results, names.length === 0)
+    if (names.length === 0) await writeReport(results)
   }
-  const results = { at: new Date().toISOString(), length, machine: { ...machine, loadAtEnd: machineNow().load }, measured: all }
-  await saveResults(results, names.length === 0)
-  if (names.length === 0) await writeReport(results)
   return all.length === chosen.length ? 0 : 1
 }
 

@@ -12,6 +12,7 @@ export const start: Bench = {
   unit: 'start',
   gated: true,
   rounds: { laptop: 7, full: 15 },
+  warmUp: 1,
   rows: [{ what: 'Start to first answer', figure: 'seconds', subject: 'Playgate', baseline: 'Fastify with the same plugins', atMost: 1.4 }],
   async open (t) {
     const stage = await openStage(t)

@@ -10,7 +10,7 @@ import { familyOf, residentMbOf, startProgram } from './processes.js'
 import { MiB, newLink, openStage, uploadNoise } from './stage.js'
 
 const FILE_BYTES = 512 * MiB
-const downloads = (length: Length) => ({ gate: 2, laptop: 3, full: 6 })[length]
+const downloads = (length: Length) => ({ gate: 1, laptop: 1, full: 4 })[length]
 
 /** One large file by link, against nginx alone and against what one would write first in Node. */
 export const bulkStream: Bench = {
@@ -76,6 +76,7 @@ export const slowReaders: Bench = {
   unit: 'reader',
   gated: true,
   rounds: { gate: 1, laptop: 2, full: 5 },
+  warmUp: 0,
   rows: [{ what: 'Memory that 200 slow readers take', figure: 'memory', subject: 'Playgate', atMost: 80 }],
   async open (t, length) {
     return {

@@ -20,6 +20,7 @@ export const uploads: Bench = {
   about: 'a file of 512 MiB uploaded, hashed, probed, and synced to disk',
   unit: 'GB',
   rounds: { gate: 2, laptop: 5 },
+  warmUp: 1,
   gated: true,
   rows: [
     { what: 'Multipart upload of 512 MiB', figure: 'cpu', subject: 'Playgate, form', baseline: '@fastify/multipart to disk, hashed', atMost: 1.1 },
