@@ -2,8 +2,10 @@ import fp from 'fastify-plugin'
 
 /**
  * What browsers are told of pages and JSON, as OWASP's secure headers project lists it. No `upgrade-insecure-requests`: it blanks every page that
- * is served over plain http on a host that is not localhost; and no `same-origin` policy for resources: it would keep a video from playing on
- * another site. Neither cross-origin-opener-policy nor origin-agent-cluster: browsers ignore both on plain http, and say so on the console. They are always the same, and set at once: @fastify/helmet, which works them out anew each time, cost 45 µs a request.
+ * is served over plain http on a host that is not localhost. No `same-origin` policy for resources: it would keep a video from playing on another
+ * site. Neither cross-origin-opener-policy nor origin-agent-cluster: browsers ignore both on plain http, and say so on the console of every page.
+ *
+ * They are always the same, and set at once: @fastify/helmet, which works them out anew each time, cost 45 µs a request.
  */
 const HEADERS = {
   'content-security-policy': "default-src 'none';frame-ancestors 'none'",
