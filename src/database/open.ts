@@ -6,7 +6,7 @@ import {
 import { LRUCache } from 'lru-cache'
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
-import pg from 'pg'
+import type pg from 'pg'
 import type { DatabaseConfig } from '../config.js'
 import type { Database } from './tables.js'
 
@@ -19,14 +19,6 @@ const MAX_KEPT_TEXT = 4096
 
 const pools = new WeakMap<Kysely<Database>, pg.Pool>()
 
-const INT8 = 20
-const NUMERIC = 1700
-/** bigint and numeric as numbers: every figure we store stays below 2^53. */
-const numbers = {
-  getTypeParser: (oid: number, format?: 'text' | 'binary') =>
-    oid === INT8 || oid === NUMERIC ? Number : pg.types.getTypeParser(oid, format as 'text')
-}
-
 /**
  * The database as a Kysely. On SQLite one connection, in WAL mode, durable on every commit (synchronous=FULL), write
  * transactions begun as IMMEDIATE; opened by the first query, and its folder made if it is missing.
@@ -35,25 +27,17 @@ export function openDatabase (config: DatabaseConfig, onConnectionError: OnConne
   if (config.engine === 'sqlite') {
     return new Kysely<Database>({ dialect: new ImmediateSqliteDialect({ database: async () => openSqlite(config.path) }) })
   }
-  const pool = new pg.Pool({
-    connectionString: config.url,
-    max: config.poolSize,
-    connectionTimeoutMillis: 5000,
-    idleTimeoutMillis: 30_000,
-    statement_timeout: config.statementTimeoutSeconds * 1000,
-    // The server ends a slow statement; where its packets are lost, nothing but this does.
-    query_timeout: config.statementTimeoutSeconds * 1000 + 5000,
-    keepAlive: true,
-    keepAliveInitialDelayMillis: 10_000,
-    idle_in_transaction_session_timeout: config.statementTimeoutSeconds * 1000,
-    application_name: 'playgate',
-    types: numbers
+  const db: Kysely<Database> = new Kysely<Database>({
+    dialect: new PostgresDialect({
+      // Loaded only where there is a Postgres: it takes as long as half of the rest of the start of a thread.
+      pool: async () => {
+        const { openPool } = await import('./postgres-pool.js')
+        const pool = openPool(config, onConnectionError)
+        pools.set(db, pool)
+        return pool
+      }
+    })
   })
-  pool.on('error', onConnectionError)
-  // The pool listens to idle connections alone: one that breaks between two queries of a transaction would end the process.
-  pool.on('connect', (client) => client.on('error', onConnectionError))
-  const db = new Kysely<Database>({ dialect: new PostgresDialect({ pool }) })
-  pools.set(db, pool)
   return db
 }
 
