@@ -16,7 +16,14 @@ export const jsonReads: Bench = {
   about: 'GET /course/all (10 courses), /media/{id}/analytics (30 days) and /media/{id} with a token',
   unit: 'request',
   gated: true,
-  rows: kinds.map((kind): Row => ({ what: `JSON read: ${kind}`, figure: 'rate', subject: `Playgate, ${kind}`, baseline: `bare Fastify, ${kind}`, atLeast: 0.3 })),
+  rows: kinds.map((kind): Row => ({
+    what: `JSON read: ${kind}`,
+    figure: 'rate',
+    subject: `Playgate, ${kind}`,
+    baseline: `bare Fastify, ${kind}`,
+    atLeast: 0.3,
+    ...(kind === 'course list' && { why: '[two queries are most of it](#json)', knownMiss: 2 })
+  })),
   async open (t, length) {
     const stage = await openStage(t)
     const { origin, token } = stage

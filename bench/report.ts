@@ -34,9 +34,13 @@ export async function writeReport (results: Results): Promise<void> {
   await writeFile(join(CHARTS, 'targets.svg'), targetsChart(outcomes.map(({ row, value, met }) => ({ label: labelOf(row), met, spread: shareOfTarget(row, value) }))))
   for (const measured of results.measured) await writeFile(join(CHARTS, `${measured.bench}.svg`), chartOf(measured))
   const page = await readFile(PAGE, 'utf8')
-  await writeFile(PAGE, page
-    .replace(/(<!-- table -->\n)[^]*(\n<!-- end of table -->)/, (_all, before: string, after: string) => before + tableOf(results) + after)
-    .replace(/(<!-- machine -->\n)[^]*(\n<!-- end of machine -->)/, (_all, before: string, after: string) => before + machineOf(results) + after))
+  await writeFile(PAGE, between(between(page, 'table', tableOf(results)), 'machine', machineOf(results)))
+}
+
+/** A page with what stands between its marks of a name put anew. */
+function between (page: string, name: string, content: string): string {
+  const [start, end] = [`<!-- ${name} -->\n`, `<!-- end of ${name} -->`]
+  return page.slice(0, page.indexOf(start) + start.length) + content + '\n' + page.slice(page.indexOf(end))
 }
 
 const labelOf = ({ what, baseline }: Row): string => baseline === undefined ? what : `${what}, to ${baseline}`
