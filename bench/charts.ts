@@ -13,7 +13,7 @@ const STYLE = `<style>
 </style>`
 const ROW = 30
 const WIDTH = 900
-const LABELS = 400
+const LABELS = 450
 const VALUES = 110
 
 const escape = (text: string): string => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;')
@@ -61,7 +61,7 @@ export function targetsChart (goals: Goal[]): string {
   const rows = goals.map(({ label, met, spread }, index) => {
     const y = 70 + index * ROW + 10
     return [
-      text(LABELS - 10, y + 4, label.length > 62 ? `${label.slice(0, 60)}…` : label, 'text-anchor="end" style="font-size:12px"'),
+      text(LABELS - 10, y + 4, label.length > 70 ? `${label.slice(0, 69)}…` : label, 'text-anchor="end" style="font-size:12px"'),
       line(x(spread.least), y, x(spread.greatest), y, 'whisker'),
       `<circle cx="${x(spread.median).toFixed(1)}" cy="${y}" r="6" class="${met ? 'met' : 'missed'}"/>`
     ].join('')

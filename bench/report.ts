@@ -43,7 +43,7 @@ function between (page: string, name: string, content: string): string {
   return page.slice(0, page.indexOf(start) + start.length) + content + '\n' + page.slice(page.indexOf(end))
 }
 
-const labelOf = ({ what, baseline }: Row): string => baseline === undefined ? what : `${what}, to ${baseline}`
+const labelOf = ({ what, baseline, by }: Row): string => baseline === undefined || by === 'difference' ? what : `${what} against ${baseline}`
 
 /** How much of what the target allows was used: 1 is just met, above is missed, whichever way the target looks. */
 function shareOfTarget ({ atMost, atLeast }: Row, { median, least, greatest }: Spread): Spread {

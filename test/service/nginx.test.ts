@@ -126,7 +126,7 @@ t.test('with STREAM_OFFLOAD=x-accel nginx sends what the server decided', { skip
   })
 
   // By each request the answer of nginx is the answer of the server itself: status, headers that count, bytes.
-  const compared = ['content-type', 'content-length', 'content-range', 'accept-ranges', 'etag', 'last-modified', 'cache-control', 'content-disposition', 'content-security-policy', 'cross-origin-resource-policy', 'referrer-policy', 'x-content-type-options', 'access-control-allow-origin', 'vary']
+  const compared = ['content-type', 'content-length', 'content-range', 'accept-ranges', 'etag', 'last-modified', 'content-disposition', 'content-security-policy', 'cross-origin-resource-policy', 'referrer-policy', 'x-content-type-options', 'access-control-allow-origin', 'vary']
   const asked: Array<[name: string, headers: Record<string, string>, method?: string]> = [
     ['whole', {}],
     ['first bytes', { range: 'bytes=0-1' }],
@@ -167,6 +167,8 @@ t.test('with STREAM_OFFLOAD=x-accel nginx sends what the server decided', { skip
       t.equal(offloaded!.status, direct!.status)
       for (const header of compared) t.equal(offloaded!.headers[header], direct!.headers[header], header)
       t.ok(offloaded!.body.equals(direct!.body) || direct!.status === 416, 'the same bytes')
+      // The seconds left may differ by one.
+      t.equal(offloaded!.headers['cache-control']?.replace(/\d+$/, ''), direct!.headers['cache-control']?.replace(/\d+$/, ''))
       t.ok(offloaded!.headers['x-request-id'])
       t.equal(offloaded!.headers['x-accel-redirect'], undefined)
     })
