@@ -37,6 +37,7 @@ http {
             client_body_temp_path ${root}/put-temporary;
             client_body_buffer_size 1m;
             dav_methods PUT DELETE;
+            create_full_put_path on;
         }
     }
 }
