@@ -1,25 +1,23 @@
 import { performance } from 'node:perf_hooks'
-import type { Test } from 'tap'
 import { loadConfig } from '../src/config.js'
 import { openDatabase } from '../src/database/open.js'
 import { recountViews } from '../src/views/view-maintenance.js'
-import { benchEnvironment, withCleanUp } from './environment.js'
-import { fillLog } from './fill-log.js'
-import { medianOf, quantileOf } from './samples.js'
-import { call, newLinkedMedia, newToken, startServer } from '../test/server-process.js'
+import { call, newLinkedMedia, newToken } from '../test/server-process.js'
 import { findPostgres } from '../test/services.js'
+import type { Bench, CleanUp, Length, Sample } from './bench.js'
+import { benchEnvironment } from './environment.js'
+import { fillLog } from './fill-log.js'
+import { cpuSecondsOf, startPlaygate } from './processes.js'
+import { quantileOf } from './samples.js'
 
-const SIZES = [1000, 1_000_000] as const
-const PAIRS = 9
-const REQUESTS_A_ROUND = 300
-const TARGET_RATIO = 1.5
+const SMALL = 10_000
+const largeOf = (length: Length) => ({ gate: 300_000, laptop: 1_000_000, full: 10_000_000 })[length]
+const REQUESTS_A_ROUND = 200
 
-type CleanUp = Pick<Test, 'teardown'>
-
-/** A server whose only media has so many views in its log; `ask` answers the milliseconds of one analytics request. */
-async function serverWith (t: CleanUp, views: number, postgres: string | undefined): Promise<{ ask (): Promise<number> }> {
-  const env = await benchEnvironment(t, postgres, { ANALYTICS_CACHE_TTL_SECONDS: '0' })
-  const { origin } = await startServer(t, env)
+/** A server whose only media has so many views in its log; a round is some hundred analytics requests, one after the other. */
+async function serverWith (t: CleanUp, views: number, postgres: string | undefined): Promise<() => Promise<Sample>> {
+  const env = await benchEnvironment(t, postgres, { ANALYTICS_CACHE_TTL_SECONDS: '0', DATABASE_STATEMENT_TIMEOUT_SECONDS: '600' })
+  const { origin, pids } = await startPlaygate(t, env)
   const token = await newToken(origin, 'owner@example.org')
   const id = await newLinkedMedia(origin, token)
   const db = openDatabase(loadConfig(env).database)
@@ -30,59 +28,37 @@ async function serverWith (t: CleanUp, views: number, postgres: string | undefin
   } finally {
     await db.destroy()
   }
-  return {
-    async ask () {
+  return async () => {
+    const cpu = cpuSecondsOf(pids)
+    const begin = performance.now()
+    const samples: number[] = []
+    for (let request = 0; request < REQUESTS_A_ROUND; request++) {
       const start = performance.now()
       const { status, body } = await call(origin, `/media/${id}/analytics`, { token })
-      const took = performance.now() - start
+      samples.push(performance.now() - start)
       if (status !== 200 || body.total_views !== views || body.cached !== false) throw new Error(`a wrong answer: ${status} ${JSON.stringify(body)}`)
-      return took
     }
+    return { units: REQUESTS_A_ROUND, seconds: (performance.now() - begin) / 1000, cpuSeconds: cpuSecondsOf(pids) - cpu, p50Ms: quantileOf(samples, 0.5), p99Ms: quantileOf(samples, 0.99) }
   }
 }
 
-/** Rounds of requests to one and the other in turn, so that whatever else the machine does falls on both. */
-async function compare (t: CleanUp, name: string, postgres: string | undefined): Promise<boolean> {
-  const servers = [await serverWith(t, SIZES[0], postgres), await serverWith(t, SIZES[1], postgres)]
-  const rounds: number[][] = [[], []]
-  const all: number[][] = [[], []]
-  for (let pair = -1; pair < PAIRS; pair++) {
-    for (const [index, { ask }] of servers.entries()) {
-      const samples: number[] = []
-      for (let request = 0; request < REQUESTS_A_ROUND; request++) samples.push(await ask())
-      // The first pair warms both up.
-      if (pair < 0) continue
-      rounds[index]!.push(medianOf(samples))
-      all[index]!.push(...samples)
-    }
+/** Analytics through a real server, its cache off, with a small and a large log of one media: the answer must not get slower. */
+const growth = (engine: 'SQLite' | 'Postgres'): Bench => ({
+  name: engine === 'SQLite' ? 'analytics-growth' : 'analytics-growth-postgres',
+  about: `GET /media/{id}/analytics on ${engine}, cache off, with 10,000 views in the log and with 1,000,000 (10,000,000 in the full form)`,
+  unit: 'request',
+  warmUp: 1,
+  gated: engine === 'SQLite',
+  rows: [{ what: `Analytics with a large log, ${engine}`, figure: 'p50', subject: 'large log', baseline: '10,000 views', atMost: 1.3 }],
+  async open (t, length) {
+    if (engine === 'SQLite') return { 'large log': await serverWith(t, largeOf(length), undefined), '10,000 views': await serverWith(t, SMALL, undefined) }
+    if (/^postgres/.test(process.env.DATABASE_URL ?? '')) process.env.TEST_DATABASE_URL ??= process.env.DATABASE_URL
+    const postgres = await findPostgres()
+    if (typeof postgres === 'string') throw new Error(postgres)
+    t.teardown(() => postgres.stop())
+    return { 'large log': await serverWith(t, largeOf(length), postgres.url), '10,000 views': await serverWith(t, SMALL, postgres.url) }
   }
-  for (const [index, views] of SIZES.entries()) {
-    const [samples, medians] = [all[index]!, rounds[index]!]
-    console.log(row(name, views.toLocaleString('en'), ...[medianOf(samples), Math.min(...medians), Math.max(...medians), quantileOf(samples, 0.95)].map((ms) => ms.toFixed(2))))
-  }
-  const ratios = rounds[1]!.map((large, pair) => large / rounds[0]![pair]!)
-  const ratio = medianOf(ratios)
-  console.log(`  ${name}: ratio ${ratio.toFixed(2)} (pairs ${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)}), target at most ${TARGET_RATIO}: ${ratio <= TARGET_RATIO ? 'met' : 'MISSED'}`)
-  return ratio <= TARGET_RATIO
-}
+})
 
-const row = (...cells: string[]): string => '  ' + cells.map((cell, index) => index === 0 ? cell.padEnd(10) : cell.padStart(14)).join('')
-
-/** Analytics through a real server, its cache off, with a small and a large log of one media, on SQLite and on Postgres where there is one. */
-export async function analyticsGrowth (): Promise<boolean> {
-  if (/^postgres/.test(process.env.DATABASE_URL ?? '')) process.env.TEST_DATABASE_URL ??= process.env.DATABASE_URL
-  const postgres = await findPostgres()
-  console.log(`GET /media/{id}/analytics, cache off, milliseconds; ${PAIRS} pairs of rounds in turn, ${REQUESTS_A_ROUND} requests a round`)
-  console.log(row('', 'views in log', 'median', 'least round', 'greatest', 'p95'))
-  let met = await withCleanUp((t) => compare(t, 'SQLite', undefined))
-  if (typeof postgres === 'string') {
-    console.log(`  Postgres left out: ${postgres}`)
-    return met
-  }
-  try {
-    met = await withCleanUp((t) => compare(t, 'Postgres', postgres.url)) && met
-  } finally {
-    await postgres.stop()
-  }
-  return met
-}
+export const analyticsGrowth = growth('SQLite')
+export const analyticsGrowthPostgres = growth('Postgres')

@@ -6,13 +6,33 @@ import { testPostgres } from '../test/helper.js'
 
 type CleanUp = Pick<Test, 'teardown'>
 
+/** What has to end with this process, last first. */
+const ends: Array<() => unknown> = []
+
+/** Ends everything before a signal ends this process: nothing is left of a bench that is broken off. */
+export function endOnSignals (): void {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      void Promise.allSettled(ends.map(async (end) => await end())).then(() => process.exit(1))
+    })
+  }
+}
+
 /** Runs `work`, and whatever it registered for its end, last first, also when it fails. */
 export async function withCleanUp<T> (work: (t: CleanUp) => Promise<T>): Promise<T> {
-  const ends: Array<() => unknown> = []
+  const mine: Array<() => unknown> = []
   try {
-    return await work({ teardown: (end) => { ends.unshift(end) } })
+    return await work({
+      teardown (end) {
+        mine.unshift(end)
+        ends.unshift(end)
+      }
+    })
   } finally {
-    for (const end of ends) await end()
+    for (const end of mine) {
+      await end()
+      ends.splice(ends.indexOf(end), 1)
+    }
   }
 }
 

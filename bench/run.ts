@@ -1,16 +1,89 @@
-import { analyticsGrowth } from './analytics-growth.js'
+import { analyticsGrowth, analyticsGrowthPostgres } from './analytics-growth.js'
+import type { Bench, Length } from './bench.js'
+import { isMet, measure, type Measured } from './compare.js'
+import { endOnSignals } from './environment.js'
+import { logins, slowSync } from './latency.js'
+import { redisLimit } from './limits.js'
+import { jsonReads } from './reads.js'
+import { outcomeLines, writeReport } from './report.js'
+import { findResults, machineNow, saveResults } from './results.js'
+import { start } from './start.js'
+import { bulkStream, ranges, slowReaders } from './streaming.js'
+import { uploads } from './uploads.js'
+import { viewPosts } from './views.js'
 
-/** What can be measured, by name; each resolves with false if it missed its target. */
-const benches: Record<string, { about: string, run (): Promise<boolean> }> = {
-  'analytics-growth': { about: 'analytics with 1,000 and with 1,000,000 views in the log: the answer must not get slower', run: analyticsGrowth }
+const benches: Bench[] = [bulkStream, ranges, slowReaders, viewPosts, analyticsGrowth, analyticsGrowthPostgres, jsonReads, redisLimit, uploads, logins, slowSync, start]
+
+/** How much worse than its target a ratio may be in the gate: other machines, and whatever else runs there. */
+const GATE_SLACK = 1.5
+
+const usage = `npm run bench -- [--full] [name…]
+
+Measures each bench in turn with its baseline, prints the table, and writes bench/results/ and docs/performance.md.
+  --full    more and longer rounds, and ten million views
+  --gate    a short form of some: fails when a value is worse than its target by half, twice in a row
+  --report  only writes docs/performance.md anew, from the newest results
+
+${benches.map(({ name, about }) => `  ${name}\n      ${about}\n`).join('')}`
+
+/** One bench, printed; or why it could not run. */
+async function run (bench: Bench, length: Length): Promise<Measured | undefined> {
+  console.log(`\n${bench.name}: ${bench.about}`)
+  try {
+    const measured = await measure(bench, length)
+    for (const outcome of measured.outcomes) for (const line of outcomeLines(outcome, measured)) console.log(`  ${line}`)
+    return measured
+  } catch (error) {
+    console.log(`  could not be measured: ${(error as Error).message}`)
+    return undefined
+  }
 }
 
-const names = process.argv.slice(2)
-const unknown = names.filter((name) => !Object.hasOwn(benches, name))
-if (names.length === 0 || unknown.length > 0) {
-  if (unknown.length > 0) console.log(`There is no bench ${unknown.join(', ')}.`)
-  console.log(`npm run bench -- <name>…\n\n${Object.entries(benches).map(([name, { about }]) => `  ${name}\n      ${about}\n`).join('')}`)
-  process.exitCode = names.length === 0 ? 0 : 2
-} else {
-  for (const name of names) if (!await benches[name]!.run()) process.exitCode = 1
+/** True unless a value was worse than its target by half, and was again. */
+async function passesGate (bench: Bench): Promise<boolean> {
+  const passes = async () => {
+    const measured = await run(bench, 'gate')
+    return measured !== undefined && measured.outcomes.every(({ row, value }) => isMet(row, value.median, (row.knownMiss ?? 1) * GATE_SLACK))
+  }
+  return await passes() || await passes()
 }
+
+async function main (): Promise<number> {
+  const words = process.argv.slice(2)
+  const names = words.filter((word) => !word.startsWith('--'))
+  const flags = words.filter((word) => word.startsWith('--'))
+  if (flags.some((flag) => !['--full', '--gate', '--report'].includes(flag)) || names.some((name) => !benches.some((bench) => bench.name === name))) {
+    console.log(usage)
+    return 2
+  }
+  if (flags.includes('--report')) {
+    const results = await findResults()
+    if (results === undefined) throw new Error('there are no results yet')
+    await writeReport(results)
+    return 0
+  }
+  const chosen = benches.filter(({ name }) => names.length === 0 || names.includes(name))
+  if (flags.includes('--gate')) {
+    const failed: string[] = []
+    for (const bench of chosen) if ((names.length > 0 || bench.gated === true) && !await passesGate(bench)) failed.push(bench.name)
+    console.log(failed.length === 0 ? '\nspeed gate: passed' : `\nspeed gate: FAILED: ${failed.join(', ')}`)
+    return failed.length === 0 ? 0 : 1
+  }
+  const length: Length = flags.includes('--full') ? 'full' : 'laptop'
+  const machine = machineNow()
+  const all: Measured[] = []
+  const at = new Date().toISOString()
+  for (const bench of chosen) {
+    const measured = await run(bench, length)
+    if (measured === undefined) continue
+    all.push(measured)
+    // After each: a run that is broken off keeps what it has.
+    const results = { at, length, machine: { ...machine, loadAtEnd: machineNow().load }, measured: all }
+    await saveResults(results, names.length === 0)
+    if (names.length === 0) await writeReport(results)
+  }
+  return all.length === chosen.length ? 0 : 1
+}
+
+endOnSignals()
+process.exitCode = await main()

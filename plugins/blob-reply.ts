@@ -1,18 +1,21 @@
 import type { FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
 import { once } from 'node:events'
-import type { FileHandle } from 'node:fs/promises'
+import type { Config } from '../src/config.js'
 import { ApiError } from '../src/errors.js'
 import type { Places } from '../src/limits/places.js'
 import type { ByteRange } from '../src/playback/byte-range.js'
 import { FilePump } from '../src/playback/file-pump.js'
+import { offloadPath } from '../src/playback/offload.js'
+import { SMALL_RANGE_BYTES, readRange } from '../src/playback/read-range.js'
 import type { BlobStore } from '../src/storage/blob-store.js'
+import type { ReadableFile } from '../src/storage/open-files.js'
 
-interface Options { blobs: BlobStore, places: Places, onBytes: (bytes: number) => void }
+interface Options { blobs: BlobStore, places: Places, offload: Config['streamOffload'], onBytes: (bytes: number) => void }
 
 /** Answers with blobs, or parts of them. */
-export default fp<Options>(async (app, { blobs, places, onBytes }) => {
-  async function open (reply: FastifyReply, name: string, accountId: string | null): Promise<FileHandle> {
+export default fp<Options>(async (app, { blobs, places, offload, onBytes }) => {
+  async function open (reply: FastifyReply, name: string, accountId: string | null): Promise<ReadableFile> {
     // A pipelined response has no socket before its turn, and would never hear that its client has left: it opens nothing until then.
     if (reply.raw.socket === null) await once(reply.raw, 'socket')
     const leave = places.take(accountId, reply.request.ip)
@@ -23,9 +26,18 @@ export default fp<Options>(async (app, { blobs, places, onBytes }) => {
     return file
   }
 
-  function send (reply: FastifyReply, file: FileHandle, range: ByteRange): FastifyReply {
-    onBytes(range.end - range.start + 1)
-    return reply.send(new FilePump(file, range, reply.raw))
+  function send (reply: FastifyReply, file: ReadableFile, range: ByteRange): FastifyReply {
+    const bytes = range.end - range.start + 1
+    onBytes(bytes)
+    if (bytes > SMALL_RANGE_BYTES) return reply.send(new FilePump(file, range, reply.raw))
+    readRange(file, range, reply.raw).then((part) => reply.send(part), (error: unknown) => reply.send(error))
+    return reply
+  }
+
+  /** What came through the proxy in front, and is what nginx answers from the file alike. */
+  function offloadPathOf ({ request, statusCode }: FastifyReply, name: string): string | undefined {
+    const proxied = offload === 'x-accel' && (request.ips?.length ?? 1) > 1
+    return proxied ? offloadPath(name, request.headers, statusCode) : undefined
   }
 
   app.decorateReply('openBlob', async function (this: FastifyReply, name: string, accountId: string | null) {
@@ -37,6 +49,15 @@ export default fp<Options>(async (app, { blobs, places, onBytes }) => {
     const { size } = await file.stat()
     return send(this.header('content-length', String(size)), file, { start: 0, end: size - 1 })
   })
+  app.decorateReply('openFile', async function (this: FastifyReply, name: string, accountId: string | null) {
+    const path = offloadPathOf(this, name)
+    if (path === undefined) return await this.openBlob(name, accountId)
+    return ({ start, end }: ByteRange) => {
+      onBytes(end - start + 1)
+      // nginx puts in the length and the range.
+      return this.removeHeader('content-length').removeHeader('content-range').header('x-accel-redirect', path).send()
+    }
+  })
 }, { name: 'blob-reply' })
 
 declare module 'fastify' {
@@ -46,6 +67,11 @@ declare module 'fastify' {
      * `not_found`, and `too_many_streams` or `overloaded` where too many are under way.
      */
     openBlob (name: string, accountId: string | null): Promise<(range: ByteRange) => FastifyReply>
+    /**
+     * {@link openBlob} for an answer that is the blob itself, or the one range of it that was asked for; the status must be set. With
+     * STREAM_OFFLOAD the nginx that the request came through sends it, and bounds how many it sends.
+     */
+    openFile (name: string, accountId: string | null): Promise<(range: ByteRange) => FastifyReply>
     /** Sends a whole blob. Throws as {@link openBlob} does. */
     sendBlob (name: string, accountId: string | null): Promise<FastifyReply>
   }

@@ -1,6 +1,6 @@
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
-import type { TObject } from '@sinclair/typebox'
+import { Type, type TObject } from '@sinclair/typebox'
 import fp from 'fastify-plugin'
 import { readFile } from 'node:fs/promises'
 import { problemResponses } from '../src/problem-schema.js'
@@ -69,6 +69,7 @@ export default fp<Options>(async (app, { publicUrl, version }) => {
       schema: {
         ...schema,
         ...(route.config?.form && { body: withForm(schema.body, route.config.form) }),
+        ...(route.config?.rawBody && { body: { content: { 'application/octet-stream': { schema: Type.String({ format: 'binary' }) } } } }),
         response: { ...schema?.response as object, ...(route.config?.limit !== 'none' && problemResponses('rate_limit_exceeded', 'client_blocked')) }
       }
     })
@@ -97,5 +98,7 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** The multipart form a route takes, for the API description. */
     form?: TObject
+    /** The body is a file, of any type, and read by the route itself. */
+    rawBody?: boolean
   }
 }

@@ -18,8 +18,8 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { assets, embedOr
   const policy = embedPolicy(embedOrigins, hosted)
 
   app.get('/embed/:id', {
-    // Its frameguard would contradict frame-ancestors.
-    helmet: false,
+    // x-frame-options would contradict frame-ancestors.
+    config: { ownHeaders: true },
     schema: {
       operationId: 'embed',
       summary: 'A player for other pages',

@@ -19,8 +19,7 @@ const SEGMENT = /^segment-(0|[1-9]\d{0,5})\.ts$/
 
 const routes: FastifyPluginAsync<Options> = async (app, { gate, views, keys, now }) => {
   const options = {
-    config: { limit: 'none' as const },
-    helmet: false as const,
+    config: { limit: 'none' as const, ownHeaders: true },
     exposeHeadRoute: false,
     schema: {
       operationId: 'streamProtected',
@@ -75,7 +74,7 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, keys, now
     if (place === undefined) throw new ApiError('not_found')
     const secondsLeft = Math.max(0, link!.expiresAt - Math.floor(now() / SECOND))
     const send = request.method === 'HEAD' ? undefined : await reply.openBlob(media.packaged.blobName, accountId)
-    reply.type('video/mp2t').headers({ 'content-length': String(place.end - place.start + 1), 'cache-control': `private, max-age=${secondsLeft}` })
+    reply.type('video/mp2t').headers({ etag: `"${media.packaged.blobName}-${number}"`, 'content-length': String(place.end - place.start + 1), 'cache-control': `private, max-age=${secondsLeft}` })
     if (send === undefined) return reply.send()
     if (number === '0') await countView(request, admission)
     return send(place)

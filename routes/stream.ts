@@ -2,8 +2,9 @@ import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { Admission, StreamGate } from '../src/access/stream-gate.js'
 import { ApiError } from '../src/errors.js'
+import type { Media } from '../src/media/schema.js'
 import { answerFor } from '../src/playback/answer.js'
-import { entityTag } from '../src/playback/conditional.js'
+import { entityTag, type Validators } from '../src/playback/conditional.js'
 import { inlineDisposition } from '../src/playback/content-disposition.js'
 import { isLinkQuery } from '../src/playback/link.js'
 import { problemResponses } from '../src/problem-schema.js'
@@ -29,7 +30,7 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, now }) =>
       ...problemResponses('not_authenticated', 'invalid_token', 'stream_link_invalid', 'stream_link_expired', 'stream_link_revoked', 'media_protected', 'not_found', 'media_not_ready', 'range_not_satisfiable', 'too_many_streams', 'overloaded')
     }
   }
-  const options = { config: { limit: 'none' as const }, helmet: false as const, exposeHeadRoute: false }
+  const options = { config: { limit: 'none' as const, ownHeaders: true }, exposeHeadRoute: false }
   app.get('/media/stream/:id', { ...options, schema: { ...schema, operationId: 'stream' } }, handler)
   app.head('/media/stream/:id', { ...options, schema: { ...schema, operationId: 'streamHead', summary: 'What the stream would answer' } }, handler)
 
@@ -84,11 +85,11 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, now }) =>
   async function sendFile (request: FastifyRequest, reply: FastifyReply, admission: Admission): Promise<FastifyReply> {
     const { media } = admission
     const { range, 'if-none-match': ifNoneMatch, 'if-modified-since': ifModifiedSince, 'if-range': ifRange } = request.headers
-    const validators = { etag: entityTag(media.sha256!), lastModified: media.createdAt }
+    const { validators, disposition } = representationOf(media)
     const { status, headers, body } = answerFor({ method: request.method, range, ifNoneMatch, ifModifiedSince, ifRange: ifRange as string }, media.sizeBytes!, validators, now())
     if (status === 416) throw new ApiError('range_not_satisfiable', { headers })
-    const send = body && await reply.openBlob(media.blobName!, admission.accountId)
-    reply.code(status).headers(headers).header('content-disposition', inlineDisposition(media.title, media.contentType!))
+    const send = body && await reply.code(status).openFile(media.blobName!, admission.accountId)
+    reply.code(status).headers(headers).header('content-disposition', disposition)
     if (status !== 304) reply.type(media.contentType!)
     if (body === undefined || send === undefined) return reply.send()
     if (body.start === 0) await countView(request, admission)
@@ -103,6 +104,18 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, now }) =>
       request.log.warn({ err: error }, 'a view was not counted')
     }
   }
+}
+
+const representations = new WeakMap<Media, { validators: Validators, disposition: string }>()
+
+/** What the headers of a file are made of, once for each time that its facts are read. */
+function representationOf (media: Media): { validators: Validators, disposition: string } {
+  let known = representations.get(media)
+  if (known === undefined) {
+    known = { validators: { etag: entityTag(media.sha256!), lastModified: media.createdAt }, disposition: inlineDisposition(media.title, media.contentType!) }
+    representations.set(media, known)
+  }
+  return known
 }
 
 export default routes

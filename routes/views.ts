@@ -6,7 +6,7 @@ import { Kind } from '../src/media/schema.js'
 import { PageOf, PageQuery } from '../src/page.js'
 import { isLinkQuery } from '../src/playback/link.js'
 import { problemResponses } from '../src/problem-schema.js'
-import { moment, uuid } from '../src/text-fields.js'
+import { moment, nullable, uuid } from '../src/text-fields.js'
 import { isoTime } from '../src/time.js'
 import type { Views } from '../src/views/views.js'
 
@@ -23,8 +23,8 @@ const ViewReply = Type.Object({
 const LoggedView = Type.Object({
   viewed_by_ip: Type.String(),
   timestamp: moment(),
-  user_id: Type.Union([uuid(), Type.Null()]),
-  user_agent: Type.Union([Type.String(), Type.Null()])
+  user_id: nullable(uuid()),
+  user_agent: nullable(Type.String())
 })
 const AnalyticsReply = Type.Object({
   media_id: uuid(),

@@ -26,6 +26,7 @@ import mediaRoutes from '../routes/media.js'
 import serviceRoutes from '../routes/service.js'
 import streamRoutes from '../routes/stream.js'
 import subscriptionRoutes from '../routes/subscriptions.js'
+import uploadRoutes from '../routes/uploads.js'
 import viewRoutes from '../routes/views.js'
 import webhookRoutes from '../routes/webhooks.js'
 import { createAccess } from './access/may-watch.js'
@@ -117,6 +118,7 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
   app.addHook('onClose', () => db.destroy())
   await migrate(db, migrations)
   const blobs = await openDiskStore(config.uploadDir)
+  app.addHook('onClose', () => blobs.close())
   const metrics = createMetrics()
   const redis = config.redisUrl === undefined ? undefined : await openRedis(config.redisUrl, (up, cause) => app.log.warn({ err: cause }, up ? 'Redis is there' : 'Redis is gone: limits and cache go on in this process'))
   app.addHook('onClose', async () => { redis?.close() })
@@ -223,12 +225,13 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
   })
   await app.register(auth, { accounts, sessions, keys: secrets.keyring('jwt'), tokenSeconds: config.accessTokenSeconds })
   await app.register(multipart, { places: uploads, maxUploadBytes: config.maxUploadBytes })
-  await app.register(blobReply, { blobs, places: streams, onBytes: (bytes) => metrics.streamedBytes.inc(bytes) })
+  await app.register(blobReply, { blobs, places: streams, offload: config.streamOffload, onBytes: (bytes) => metrics.streamedBytes.inc(bytes) })
 
   // What it answers.
   await app.register(serviceRoutes, { health, version: VERSION })
   await app.register(accountRoutes, { accounts, sessions })
   await app.register(mediaRoutes, { access, gate, intake, lectures, library, maxLinkSeconds: config.streamTokenMaxSeconds })
+  await app.register(uploadRoutes, { intake, places: uploads })
   await app.register(streamRoutes, { gate, views, now })
   await app.register(hlsRoutes, { gate, views, keys: secrets.keyring('media'), now })
   await app.register(embedRoutes, { assets: await loadEmbedAssets(), embedOrigins: config.embedOrigins, gate, hosted: mux !== undefined })

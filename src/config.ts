@@ -49,6 +49,7 @@ const environmentSchema = Type.Object({
   CORS_ORIGINS: text(''),
   EMBED_ORIGINS: text(''),
   SIGNUP: oneOf(['open', 'closed'], 'open'),
+  STREAM_OFFLOAD: oneOf(['off', 'x-accel'], 'off'),
   PROTECT_LECTURES: oneOf(['premium', 'all'], 'premium'),
   VIDEO_PROVIDER: oneOf(['local', 'mux'], 'local'),
   MUX_TOKEN_ID: text(),
@@ -114,6 +115,8 @@ export interface Config {
   /** Origins, beside this one, whose pages may show the player in a frame; `*` is any. */
   embedOrigins: string[]
   signupOpen: boolean
+  /** Who sends the bytes of streams: this process, or the nginx in front of it. */
+  streamOffload: Environment['STREAM_OFFLOAD']
   /** Whether lectures of all courses are protected, or of premium ones. */
   protectAllLectures: boolean
   /** Who makes the encrypted streams of new media; those that are there keep theirs. */
@@ -167,6 +170,7 @@ export function loadConfig (env: Record<string, string | undefined>): Config {
   if (read.VIEW_RETENTION_DAYS > 0 && read.VIEW_RETENTION_DAYS < fewestDays) {
     problems.push(`VIEW_RETENTION_DAYS must be ${fewestDays} or more, or 0: a link lives up to STREAM_TOKEN_MAX_SECONDS, and its view would be counted again if its row went meanwhile`)
   }
+  if (read.STREAM_OFFLOAD === 'x-accel' && trustedProxies.length === 0) problems.push('STREAM_OFFLOAD=x-accel needs TRUSTED_PROXIES: only what came through your nginx is handed to it')
   if (read.PROCESSES > 1 && (database.engine !== 'postgres' || read.REDIS_URL === undefined)) {
     problems.push('PROCESSES above 1 needs Postgres (DATABASE_URL), Redis (REDIS_URL) and SECRET_KEY: they are what processes share')
   }
@@ -206,6 +210,7 @@ export function loadConfig (env: Record<string, string | undefined>): Config {
     corsOrigins,
     embedOrigins,
     signupOpen: read.SIGNUP === 'open',
+    streamOffload: read.STREAM_OFFLOAD,
     protectAllLectures: read.PROTECT_LECTURES === 'all',
     videoProvider: read.VIDEO_PROVIDER,
     mux,

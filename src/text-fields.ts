@@ -1,4 +1,4 @@
-import { Type } from '@sinclair/typebox'
+import { Type, type Static, type TSchema } from '@sinclair/typebox'
 
 /** A pattern's meaning for people, shown instead of the regular expression. */
 const said = (meaning: string) => ({ 'x-message': meaning })
@@ -30,3 +30,6 @@ export const webAddress = (options: object = {}) => Type.String({
 
 export const uuid = (options: object = {}) => Type.String({ format: 'uuid', ...options })
 export const moment = (options: object = {}) => Type.String({ format: 'date-time', description: 'ISO 8601, UTC', ...options })
+
+/** A value, or null. As a list of types: for a union the serializer would hold each value against each of its schemas. */
+export const nullable = <T extends TSchema & { type: string }>(schema: T) => Type.Unsafe<Static<T> | null>({ ...schema, type: [schema.type, 'null'] })

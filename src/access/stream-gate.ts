@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache'
 import type { Viewer } from '../accounts/schema.js'
 import { ApiError } from '../errors.js'
 import type { Library } from '../media/library.js'
@@ -25,10 +26,15 @@ export interface Admission { media: Media, link: LinkFacts | undefined, accountI
 /** Where a media is played, and until when (`expiresAt` in milliseconds). */
 export interface MintedLink extends Playback { expiresInSeconds: number, expiresAt: number }
 
+/** Some 5 MB. */
+const MAX_GENUINE_LINKS = 10_000
+
 export type StreamGate = ReturnType<typeof createStreamGate>
 
 /** Hands out links to streams, and lets in who has one. */
 export function createStreamGate ({ access, library, keys, providers, now, defaultSeconds, maxSeconds }: StreamGateOptions) {
+  const genuine = new LRUCache<string, LinkFacts>({ max: MAX_GENUINE_LINKS })
+
   async function admit (mediaId: string, verdict: LinkVerdict): Promise<Admission> {
     if (!verdict.ok) throw new ApiError(verdict.reason === 'expired' ? 'stream_link_expired' : 'stream_link_invalid')
     const { facts } = verdict
@@ -38,6 +44,19 @@ export function createStreamGate ({ access, library, keys, providers, now, defau
       (facts.subject === ANONYMOUS ? await access.mayWatch(undefined, media) : await access.subjectMayWatch(facts.subject, media))
     if (!allowed) throw new ApiError('stream_link_revoked')
     return { media, link: facts, accountId: facts.subject === ANONYMOUS ? null : facts.subject }
+  }
+
+  /**
+   * {@link verifyLink}, once for each genuine link: a player sends the same one with every range. What is kept is the whole text that was signed and
+   * what it says; when it ends is asked each time, and so is, above, whether its subject may still watch.
+   */
+  function judge (mediaId: string, query: string): LinkVerdict {
+    const text = `${mediaId}?${query}`
+    const known = genuine.get(text)
+    if (known !== undefined) return known.expiresAt * SECOND > now() ? { ok: true, facts: known } : { ok: false, reason: 'expired' }
+    const verdict = verifyLink(mediaId, query, 'stream', keys, now())
+    if (verdict.ok) genuine.set(text, verdict.facts)
+    return verdict
   }
 
   /** Mints a link from a media that was read just now: to its stream, or to its playlist if it is protected. `origin` is where this server is reached. */
@@ -75,7 +94,7 @@ export function createStreamGate ({ access, library, keys, providers, now, defau
      * Judges a link (CONTRACT §4): `stream_link_invalid` and `stream_link_expired` before any look at the media, then
      * `not_found`, then `stream_link_revoked`.
      */
-    admitLink: (mediaId: string, query: string): Promise<Admission> => admit(mediaId, verifyLink(mediaId, query, 'stream', keys, now())),
+    admitLink: (mediaId: string, query: string): Promise<Admission> => admit(mediaId, judge(mediaId, query)),
 
     /** Judges the token of an HLS path as {@link admitLink} judges a link; the media is ready then. Throws `media_not_ready` too. */
     async admitToken (mediaId: string, token: string): Promise<Admission & { link: LinkFacts }> {

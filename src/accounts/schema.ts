@@ -1,5 +1,5 @@
 import { Type, type Static } from '@sinclair/typebox'
-import { line, moment, uuid } from '../text-fields.js'
+import { line, moment, nullable, uuid } from '../text-fields.js'
 import { isoTime } from '../time.js'
 
 export const roles = ['admin', 'instructor', 'student'] as const
@@ -54,8 +54,8 @@ const accountFields = {
   created_at: moment()
 }
 const nameFields = {
-  first_name: Type.Union([Type.String(), Type.Null()]),
-  last_name: Type.Union([Type.String(), Type.Null()])
+  first_name: nullable(Type.String()),
+  last_name: nullable(Type.String())
 }
 const tokenFields = {
   access_token: Type.String({ description: 'Send it as `Authorization: Bearer …`.' }),
@@ -67,8 +67,8 @@ const tokenFields = {
 export const AccountReply = Type.Object({
   ...accountFields,
   ...nameFields,
-  date_of_birth: Type.Union([Type.String(), Type.Null()]),
-  mobile_number: Type.Union([Type.String(), Type.Null()]),
+  date_of_birth: nullable(Type.String()),
+  mobile_number: nullable(Type.String()),
   disabled: Type.Boolean()
 })
 export const SignedUpReply = Type.Object({ ...accountFields, ...tokenFields })

@@ -1,5 +1,6 @@
-import type { Kysely, Selectable, Transaction } from 'kysely'
+import type { Kysely, SelectQueryBuilder, Selectable, Transaction } from 'kysely'
 import { validate as isUuid } from 'uuid'
+import { compileOnce } from '../database/compile-once.js'
 import { engineOf } from '../database/dialect.js'
 import type { CoursesTable, Database } from '../database/tables.js'
 import type { PageQuery } from '../page.js'
@@ -37,15 +38,31 @@ export async function lockCourse (trx: Transaction<Database>, id: string): Promi
   return row && courseOf(row)
 }
 
+type PageArgs = { size: number, offset: number, accountId: string }
+type Courses = SelectQueryBuilder<Database, 'courses', object>
+
+/** Pages of courses, and how many there are, as `narrow` picks them. */
+function pagesOf (narrow: (query: Courses, accountId: string) => Courses) {
+  const matching = (db: Kysely<Database>, accountId: string) => narrow(db.selectFrom('courses'), accountId)
+  return {
+    page: compileOnce((db, { size, offset, accountId }: PageArgs) => matching(db, accountId)
+      .innerJoin('accounts', 'accounts.id', 'courses.owner_id').selectAll('courses').select(['first_name', 'last_name'])
+      .orderBy('courses.created_at', 'desc').orderBy('courses.id', 'desc').limit(size).offset(offset)),
+    count: compileOnce((db, { accountId }: { accountId: string }) => matching(db, accountId).select((select) => select.fn.countAll<number>().as('total')))
+  }
+}
+
+const all = pagesOf((query) => query)
+const ofOwner = pagesOf((query, ownerId) => query.where('courses.owner_id', '=', ownerId))
+const ofStudent = pagesOf((query, studentId) => query.where('courses.id', 'in', (select) => select.selectFrom('subscriptions').select('course_id').where('student_id', '=', studentId)))
+
 /** A page, newest first, and how many there are in all; of an owner, or of those a student is subscribed to. */
 export async function listCourses (db: Kysely<Database>, { ownerId, studentId }: CourseFilter, { page, size }: PageQuery): Promise<{ items: CourseWithInstructor[], total: number }> {
-  const matching = db.selectFrom('courses')
-    .$if(ownerId !== undefined, (query) => query.where('courses.owner_id', '=', ownerId!))
-    .$if(studentId !== undefined, (query) => query.where('courses.id', 'in', db.selectFrom('subscriptions').select('course_id').where('student_id', '=', studentId!)))
-  const rows = await matching.innerJoin('accounts', 'accounts.id', 'courses.owner_id').selectAll('courses').select(['first_name', 'last_name'])
-    .orderBy('courses.created_at', 'desc').orderBy('courses.id', 'desc').limit(size).offset((page - 1) * size).execute()
-  const { total } = await matching.select((select) => select.fn.countAll<number>().as('total')).executeTakeFirstOrThrow()
-  return { items: rows.map((row) => ({ ...courseOf(row), firstName: row.first_name, lastName: row.last_name })), total }
+  const pages = ownerId !== undefined ? ofOwner : studentId !== undefined ? ofStudent : all
+  const accountId = ownerId ?? studentId ?? ''
+  const rows = await pages.page(db, { size, offset: (page - 1) * size, accountId })
+  const [count] = await pages.count(db, { accountId })
+  return { items: rows.map((row) => ({ ...courseOf(row), firstName: row.first_name, lastName: row.last_name })), total: count!.total }
 }
 
 export async function updateCourse (db: Kysely<Database>, id: string, change: { title?: string, description?: string, premium?: boolean }, now: number): Promise<Course | undefined> {

@@ -1,6 +1,6 @@
 import { Type, type Static } from '@sinclair/typebox'
 import { DrmReply } from '../protection/schema.js'
-import { line, moment, paragraph, uuid } from '../text-fields.js'
+import { line, moment, nullable, paragraph, uuid } from '../text-fields.js'
 import { SECOND, isoTime } from '../time.js'
 
 export interface Course {
@@ -70,7 +70,7 @@ export const CourseReply = Type.Object({
 })
 export const ListedCourse = Type.Object({
   ...CourseReply.properties,
-  instructor: Type.Object({ first_name: Type.Union([Type.String(), Type.Null()]), last_name: Type.Union([Type.String(), Type.Null()]) })
+  instructor: Type.Object({ first_name: nullable(Type.String()), last_name: nullable(Type.String()) })
 })
 export const LectureReply = Type.Object({
   id: uuid(),

@@ -3,8 +3,9 @@ import {
   CompiledQuery, Kysely, PostgresDialect, SqliteAdapter, SqliteDialect, SqliteDriver,
   type DatabaseConnection, type Driver, type SqliteDialectConfig
 } from 'kysely'
+import { LRUCache } from 'lru-cache'
 import { dirname } from 'node:path'
-import pg from 'pg'
+import type pg from 'pg'
 import type { DatabaseConfig } from '../config.js'
 import { makeFolder } from '../durable-folder.js'
 import type { Database } from './tables.js'
@@ -12,15 +13,11 @@ import type { Database } from './tables.js'
 /** Called when a connection fails outside of a query; without a listener that would end the process. */
 export type OnConnectionError = (error: Error) => void
 
-const pools = new WeakMap<Kysely<Database>, pg.Pool>()
+const MAX_KEPT_STATEMENTS = 500
+/** Longer ones are batches, each of another size. */
+const MAX_KEPT_TEXT = 4096
 
-const INT8 = 20
-const NUMERIC = 1700
-/** bigint and numeric as numbers: every figure we store stays below 2^53. */
-const numbers = {
-  getTypeParser: (oid: number, format?: 'text' | 'binary') =>
-    oid === INT8 || oid === NUMERIC ? Number : pg.types.getTypeParser(oid, format as 'text')
-}
+const pools = new WeakMap<Kysely<Database>, pg.Pool>()
 
 /**
  * The database as a Kysely. On SQLite one connection, in WAL mode, durable on every commit (synchronous=FULL), write
@@ -30,25 +27,17 @@ export function openDatabase (config: DatabaseConfig, onConnectionError: OnConne
   if (config.engine === 'sqlite') {
     return new Kysely<Database>({ dialect: new ImmediateSqliteDialect({ database: async () => openSqlite(config.path) }) })
   }
-  const pool = new pg.Pool({
-    connectionString: config.url,
-    max: config.poolSize,
-    connectionTimeoutMillis: 5000,
-    idleTimeoutMillis: 30_000,
-    statement_timeout: config.statementTimeoutSeconds * 1000,
-    // The server ends a slow statement; where its packets are lost, nothing but this does.
-    query_timeout: config.statementTimeoutSeconds * 1000 + 5000,
-    keepAlive: true,
-    keepAliveInitialDelayMillis: 10_000,
-    idle_in_transaction_session_timeout: config.statementTimeoutSeconds * 1000,
-    application_name: 'playgate',
-    types: numbers
+  const db: Kysely<Database> = new Kysely<Database>({
+    dialect: new PostgresDialect({
+      // Loaded only where there is a Postgres: it takes as long as half of the rest of the start of a thread.
+      pool: async () => {
+        const { openPool } = await import('./postgres-pool.js')
+        const pool = openPool(config, onConnectionError)
+        pools.set(db, pool)
+        return pool
+      }
+    })
   })
-  pool.on('error', onConnectionError)
-  // The pool listens to idle connections alone: one that breaks between two queries of a transaction would end the process.
-  pool.on('connect', (client) => client.on('error', onConnectionError))
-  const db = new Kysely<Database>({ dialect: new PostgresDialect({ pool }) })
-  pools.set(db, pool)
   return db
 }
 
@@ -64,7 +53,21 @@ function openSqlite (path: string): SQLite.Database {
   file.pragma('journal_mode = WAL')
   file.pragma('synchronous = FULL')
   file.pragma('foreign_keys = ON')
+  keepStatements(file)
   return file
+}
+
+/** Kysely prepares each query anew, which costs more than most of ours take to run. SQLite itself prepares a kept one again after a change of schema. */
+function keepStatements (file: SQLite.Database): void {
+  const kept = new LRUCache<string, SQLite.Statement>({ max: MAX_KEPT_STATEMENTS })
+  const prepare = file.prepare.bind(file)
+  file.prepare = ((text: string) => {
+    const known = kept.get(text)
+    if (known !== undefined) return known
+    const statement = prepare(text)
+    if (text.length <= MAX_KEPT_TEXT) kept.set(text, statement)
+    return statement
+  }) as typeof file.prepare
 }
 
 /** Kysely begins deferred; a transaction that reads and then writes would meet SQLITE_BUSY at once, whatever the timeout. */

@@ -14,6 +14,9 @@ import type { Media, MediaType, Protection, ProviderName, Visibility } from './s
 /** What a media is to be called and who owns it; `type` undefined takes whatever the file is. */
 export interface Description { title: string, type?: MediaType, visibility?: Visibility, protection?: Protection, ownerId: string }
 
+/** What a sender said of a file beforehand; `sha256` in hex. */
+export interface Expected { sizeBytes?: number, sha256?: string }
+
 interface IntakeOptions {
   db: Kysely<Database>
   blobs: BlobStore
@@ -71,19 +74,27 @@ export function createIntake ({ db, blobs, prober, now, quota, maxUploadBytes, p
 
   return {
     /**
-     * Writes an upload down as a draft, for an owner with room left; where the owner is not known yet, publishing asks. Throws `upload_too_large`, `quota_exceeded`, `storage_unavailable` or `storage_full`;
-     * nothing is left of it then.
+     * Writes an upload down as a draft, for an owner with room left; where the owner is not known yet, publishing asks. What its sender said
+     * of it beforehand is held against it. Throws `upload_too_large` or `quota_exceeded` (before the first byte, where the size is known),
+     * `upload_incomplete`, `digest_mismatch`, `storage_unavailable` or `storage_full`; nothing is left of it then.
      */
-    async receive (source: Readable, ownerId: string | undefined): Promise<Draft> {
+    async receive (source: Readable, ownerId: string | undefined, expected: Expected = {}): Promise<Draft> {
       const room = ownerId === undefined ? undefined : await quota.begin(ownerId)
-      let sizeBytes = 0
+      let admitted = 0
+      const admit = (bytes: number) => {
+        admitted += bytes
+        if (admitted > maxUploadBytes) throw uploadTooLarge()
+        room?.take(bytes)
+      }
       try {
-        const draft = await blobs.receive(source, (bytes) => {
-          room?.take(bytes)
-          sizeBytes += bytes
-          if (sizeBytes > maxUploadBytes) throw uploadTooLarge()
-        })
-        return { ...draft, discard: () => draft.discard().finally(() => room?.release()) }
+        if (expected.sizeBytes !== undefined) admit(expected.sizeBytes)
+        const draft = await blobs.receive(source, expected.sizeBytes === undefined ? admit : () => {})
+        const wrong = expected.sizeBytes !== undefined && draft.sizeBytes !== expected.sizeBytes
+          ? 'upload_incomplete'
+          : expected.sha256 !== undefined && draft.sha256 !== expected.sha256 ? 'digest_mismatch' : undefined
+        if (wrong === undefined) return { ...draft, discard: () => draft.discard().finally(() => room?.release()) }
+        await draft.discard()
+        throw new ApiError(wrong, { extra: { received_bytes: draft.sizeBytes, received_sha256: draft.sha256 } })
       } catch (error) {
         room?.release()
         throw error

@@ -1,5 +1,5 @@
 import { Type, type Static } from '@sinclair/typebox'
-import { line, moment, uuid, webAddress } from '../text-fields.js'
+import { line, moment, nullable, uuid, webAddress } from '../text-fields.js'
 import { isoTime } from '../time.js'
 
 export type MediaType = 'video' | 'audio'
@@ -46,8 +46,6 @@ export interface Media {
   createdAt: number
   updatedAt: number
 }
-
-const nullable = <T extends ReturnType<typeof Type.String> | ReturnType<typeof Type.Integer> | ReturnType<typeof Type.Number>>(schema: T) => Type.Union([schema, Type.Null()])
 
 export const Title = line(200, { examples: ['Introduction to Algorithms'] })
 export const Kind = Type.Unsafe<MediaType>(Type.String({ enum: ['video', 'audio'] }))

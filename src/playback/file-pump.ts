@@ -1,34 +1,45 @@
-import type { FileHandle } from 'node:fs/promises'
+import { performance } from 'node:perf_hooks'
 import { Readable, type Writable } from 'node:stream'
+import type { ReadableFile } from '../storage/open-files.js'
+import { BlockPool } from './block-pool.js'
 import type { ByteRange } from './byte-range.js'
 
 const KiB = 1024
-/** Measured: 256 KiB costs 0.45 s of CPU a GB where Node's 64 KiB costs 1.1, and 200 slow readers take 59 MB. */
-const BUFFER_BYTES = 256 * KiB
-/** Buffers kept for the next response: 16 MiB at most. */
-const MAX_IDLE_BUFFERS = 64
-const idleBuffers: Buffer[] = []
+/** 256 KiB cost half of what Node's 64 do, and 200 slow readers take 59 MB. */
+const blocks = new BlockPool(256 * KiB, { maxIdle: 64 })
+/**
+ * Readers that keep up get 1 MiB: each read is a trip to a thread and back, and most of a stream's cost (docs/performance.md). So many at a time
+ * that memory stays bounded.
+ */
+const largeBlocks = new BlockPool(1024 * KiB, { maxIdle: 16, maxTaken: 16 })
+/** A reader keeps up while it takes a block in this time: 10 Mbit/s at 256 KiB. */
+const PROMPT_MS = 200
+/** Blocks to take promptly before it gets large ones: 8 MiB, more than a socket's buffers alone would swallow. */
+const PROMPT_BLOCKS = 32
 
 /**
- * A range of a file as a stream with one buffer, which is filled anew only after the sink has passed on what was in it.
+ * A range of a file as a stream with one buffer at a time, which is filled anew, or changed for another, only after the sink has passed on what was in it.
  *
  * That holds because `pipe` asks for more only once the sink has drained, each chunk but the last is larger than the
  * sink's own buffer, and nothing is read ahead (`highWaterMark: 0`). The buffer goes back to the pool only when the sink is
  * closed and no read is under way, since until then the kernel may still be handed its bytes. The handle is closed with the stream.
  */
 export class FilePump extends Readable {
-  readonly #file: FileHandle
+  readonly #file: ReadableFile
   readonly #end: number
   #position: number
   #buffer: Buffer | undefined
+  #pool = blocks
+  #pushedAt = 0
+  #promptBlocks = 0
   #reading: Promise<void> | undefined
 
-  constructor (file: FileHandle, { start, end }: ByteRange, sink: Writable) {
+  constructor (file: ReadableFile, { start, end }: ByteRange, sink: Writable) {
     super({ highWaterMark: 0 })
     this.#file = file
     this.#position = start
     this.#end = end
-    this.#buffer = idleBuffers.pop() ?? Buffer.allocUnsafeSlow(BUFFER_BYTES)
+    this.#buffer = blocks.take()
     if (sink.closed) this.#release()
     else sink.once('close', () => this.#release())
   }
@@ -38,7 +49,20 @@ export class FilePump extends Readable {
       this.push(null)
       return
     }
+    this.#fitBuffer()
     this.#reading = this.#fill()
+  }
+
+  /** Larger while the reader keeps up, and small again as soon as it does not. Only between two blocks: nobody holds the buffer then. */
+  #fitBuffer (): void {
+    if (this.#buffer === undefined || this.#pushedAt === 0) return
+    this.#promptBlocks = performance.now() - this.#pushedAt < PROMPT_MS ? this.#promptBlocks + 1 : 0
+    const pool = this.#promptBlocks >= PROMPT_BLOCKS ? largeBlocks : blocks
+    const other = pool === this.#pool ? undefined : pool.take()
+    if (other === undefined) return
+    this.#pool.give(this.#buffer)
+    this.#pool = pool
+    this.#buffer = other
   }
 
   async #fill (): Promise<void> {
@@ -59,6 +83,7 @@ export class FilePump extends Readable {
     }
     this.#reading = undefined
     this.#position += filled
+    this.#pushedAt = performance.now()
     if (!this.destroyed) this.push(buffer.subarray(0, filled))
   }
 
@@ -72,8 +97,7 @@ export class FilePump extends Readable {
     this.#buffer = undefined
     // A sink that closed early leaves the stream to be destroyed; a read may still be writing into the buffer.
     this.destroy()
-    Promise.resolve(this.#reading).then(() => {
-      if (idleBuffers.length < MAX_IDLE_BUFFERS) idleBuffers.push(buffer)
-    })
+    const pool = this.#pool
+    Promise.resolve(this.#reading).then(() => pool.give(buffer))
   }
 }

@@ -1,5 +1,5 @@
-import type { FileHandle } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
+import type { ReadableFile } from './open-files.js'
 
 /** A file on its way in. Nobody sees it until it is published; no sweep of this process touches it until `discard`, which must be called in the end. */
 export interface Draft {
@@ -29,8 +29,8 @@ export interface BlobStore {
   receive (source: Readable, admit: (bytes: number) => void): Promise<Draft>
   /** A draft for a thread or a program to fill: it makes the file at `path`, and is done with it before `publish`. */
   reserve (): OpenDraft
-  /** A handle to read from; the caller closes it. Undefined if there is no such blob. */
-  open (name: string): Promise<FileHandle | undefined>
+  /** A file to read from; the caller closes it. Undefined if there is no such blob. */
+  open (name: string): Promise<ReadableFile | undefined>
   /** Where a published blob may be read by a program that needs a path. */
   pathOf (name: string): string
   remove (name: string): Promise<void>
@@ -41,4 +41,6 @@ export interface BlobStore {
   identity (fresh: string | undefined): Promise<string | undefined>
   /** Throws unless a file can be made here. */
   check (): Promise<void>
+  /** Lets go of what it holds open; nobody may read from it any more. */
+  close (): Promise<void>
 }

@@ -7,6 +7,7 @@ import type { Readable } from 'node:stream'
 import { makeFolder } from '../durable-folder.js'
 import { ApiError } from '../errors.js'
 import type { BlobStore, Draft, OpenDraft, StoredItem } from './blob-store.js'
+import { OpenFiles } from './open-files.js'
 
 const MiB = 1024 * 1024
 /** Measured: 7 % less CPU a byte than Node's default of 64 KiB. */
@@ -21,6 +22,7 @@ export async function openDiskStore (folder: string): Promise<BlobStore> {
   makeFolder(drafts)
   makeFolder(blobs)
   const writing = new Set<string>()
+  const files = new OpenFiles()
 
   async function publish (name: string): Promise<string> {
     try {
@@ -74,7 +76,7 @@ export async function openDiskStore (folder: string): Promise<BlobStore> {
   return {
     receive,
     reserve,
-    open: (name) => open(join(blobs, name), 'r').catch(undefinedIfMissing),
+    open: (name) => files.open(join(blobs, name)).catch(undefinedIfMissing),
     pathOf: (name) => join(blobs, name),
     remove: (name) => rm(join(blobs, name), { force: true }),
     removeDraft: (name) => rm(join(drafts, name), { force: true }),
@@ -87,7 +89,8 @@ export async function openDiskStore (folder: string): Promise<BlobStore> {
       if (fresh !== undefined) await writeFile(path, `${fresh}\n`, { flag: 'wx', flush: true }).then(() => sync(folder)).catch((error: NodeJS.ErrnoException) => { if (error.code !== 'EEXIST') throw error })
       return (await readFile(path, 'utf8').catch(undefinedIfMissing))?.trim()
     },
-    check: () => access(drafts, constants.W_OK)
+    check: () => access(drafts, constants.W_OK),
+    close: () => files.close()
   }
 }
 

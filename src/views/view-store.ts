@@ -1,4 +1,5 @@
 import type { Kysely, Transaction } from 'kysely'
+import { compileOnce } from '../database/compile-once.js'
 import { engineOf } from '../database/dialect.js'
 import type { Database } from '../database/tables.js'
 import type { PageQuery } from '../page.js'
@@ -68,9 +69,11 @@ export async function findViewCounts (db: Kysely<Database>, mediaIds: string[]):
   return new Map(rows.map((row) => [row.media_id, { totalViews: row.total_views, uniqueViewers: row.unique_viewers }]))
 }
 
+const viewStamp = compileOnce((db, { mediaId }: { mediaId: string }) => db.selectFrom('view_totals').select(['total_views', 'revision']).where('media_id', '=', mediaId))
+
 /** What a cached answer must have been made of to be true now. Undefined for a media that is not there. */
 export async function findViewStamp (db: Kysely<Database>, mediaId: string): Promise<{ totalViews: number, revision: number } | undefined> {
-  const row = await db.selectFrom('view_totals').select(['total_views', 'revision']).where('media_id', '=', mediaId).executeTakeFirst()
+  const [row] = await viewStamp(db, { mediaId })
   return row && { totalViews: row.total_views, revision: row.revision }
 }
 

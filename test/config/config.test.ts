@@ -41,6 +41,7 @@ t.test('without any variable it is a development server on this machine', async 
     corsOrigins: [],
     embedOrigins: [],
     signupOpen: true,
+    streamOffload: 'off',
     metricsToken: undefined,
     logLevel: 'info'
   })

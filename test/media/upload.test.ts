@@ -211,6 +211,72 @@ t.test('sizes', async (t) => {
   })
 })
 
+t.test('PUT /media/uploads takes the body itself', async (t) => {
+  const server = await buildTestApp(t, { MAX_UPLOAD_BYTES: '30000', QUOTA_BYTES: '40000' })
+  const { instructor, student } = await signUpEverybody(server)
+  const content = await fixture('tiny.mp4')
+  const digest = (algorithm: string, value: Buffer) => `${algorithm}=:${createHash('sha256').update(value).digest('base64')}:`
+  const put = async (headers: Record<string, string> = {}, query = 'title=A%20title&type=video', payload: Buffer = content, person: Person | undefined = instructor) =>
+    await server.inject({ method: 'PUT', url: `/media/uploads?${query}`, headers: { ...person?.headers, ...headers }, payload })
+  const nothing = { files: 0, rows: 0 }
+
+  const refused: Array<[name: string, reply: () => ReturnType<typeof put>, status: number, code: string, fields?: string[]]> = [
+    ['without a token', () => put({}, undefined, undefined, { ...instructor, headers: {} as Person['headers'] }), 401, 'not_authenticated'],
+    ['from a student', () => put({}, undefined, undefined, student), 403, 'role_required'],
+    ['without title and type', () => put({}, 'visibility=public'), 422, 'validation_failed', ['title', 'type']],
+    ['with a bad protection', () => put({}, 'title=a&type=video&protection=drm'), 422, 'validation_failed', ['protection']],
+    ['that is no media', async () => put({}, undefined, await fixture('bad.html')), 415, 'unsupported_media_format'],
+    ['that is empty', () => put({ 'content-length': '0' }, undefined, Buffer.alloc(0)), 415, 'unsupported_media_format'],
+    ['of the other type', () => put({}, 'title=a&type=audio'), 422, 'media_type_mismatch', ['type']],
+    ['that is not what its digest names', () => put({ 'repr-digest': digest('sha-256', Buffer.from('other')) }), 422, 'digest_mismatch'],
+    ['with a digest that is none', () => put({ 'repr-digest': 'sha-256=abc' }), 400, 'digest_malformed'],
+    ['that is part of a file', () => put({ 'content-range': `bytes 0-${content.length - 1}/${content.length + 1}` }), 400, 'bad_request'],
+    ['that is encoded', () => put({ 'content-encoding': 'gzip' }), 415, 'unsupported_content_type'],
+    ['over MAX_UPLOAD_BYTES', () => put({}, undefined, Buffer.alloc(30_001)), 413, 'upload_too_large']
+  ]
+  for (const [name, reply, status, code, names] of refused) {
+    t.test(`refuses a file ${name} and keeps nothing`, async (t) => {
+      expectProblem(t, await reply(), status, code, names)
+      await keepsNothing(t, server, nothing, name)
+    })
+  }
+
+  t.test('refuses a body without a length, and one that is not whole, and keeps nothing', async (t) => {
+    const origin = await server.listen()
+    const head = (...more: string[]) => ['PUT /media/uploads?title=a&type=video HTTP/1.1', 'host: localhost', 'connection: close', `authorization: ${instructor.headers.authorization}`, ...more, '', ''].join(CRLF)
+    t.match(await raw(origin, [head('transfer-encoding: chunked'), `5${CRLF}hello${CRLF}0${CRLF}${CRLF}`]), /^HTTP\/1\.1 411 [^]*"code":"length_required"/)
+    t.match(await raw(origin, [head()]), /^HTTP\/1\.1 411 /, 'no body at all')
+    for (const ending of ['half', 'reset'] as const) {
+      for (const at of [0, 1, 9000, content.length - 1]) {
+        const answer = await raw(origin, [head(`content-length: ${content.length}`), content.subarray(0, at)], { ending, pauseMs: 30 })
+        if (answer !== '') t.match(answer, /^HTTP\/1\.1 400 /, `${ending} at ${at}`)
+        await keepsNothing(t, server, nothing, `${ending} at ${at}`)
+      }
+    }
+    const large = await raw(origin, [head('content-length: 2000000000')])
+    t.match(large, /^HTTP\/1\.1 413 [^]*"max_bytes":30000/, 'refused before the first byte')
+  })
+
+  t.test('keeps what it is sent, whatever its type is said to be', async (t) => {
+    const reply = await put({ 'content-type': 'application/json', 'repr-digest': digest('sha-256', content) }, 'title=%20Spaced%20&type=video&visibility=public&utm=1')
+    t.equal(reply.statusCode, 201, reply.body)
+    const media = reply.json<{ id: string }>()
+    t.match(media, { title: 'Spaced', visibility: 'public', content_type: 'video/mp4', sha256: createHash('sha256').update(content).digest('hex'), protection: 'none' })
+    t.equal(reply.headers.location, `/media/${media.id}`)
+    const stream = await server.inject({ url: await mintLink(server, media.id, instructor) })
+    t.ok(stream.rawPayload.equals(content), 'the same bytes')
+    t.equal((await put({ 'content-type': 'text/html' }, 'title=b&type=video&protection=encrypted')).json().protection, 'encrypted', 'as the form does')
+    expectProblem(t, await put(), 413, 'quota_exceeded')
+    t.equal((await kept(server)).rows, 2)
+  })
+
+  t.test('another method there names this one', async (t) => {
+    const reply = await server.inject({ method: 'POST', url: '/media/uploads', headers: instructor.headers })
+    expectProblem(t, reply, 405, 'method_not_allowed')
+    t.match(reply.headers.allow, /PUT/)
+  })
+})
+
 t.test('a probe that takes too long is cut, and the next one works', async (t) => {
   const hasty = createProber(1)
   const calm = createProber()

@@ -111,6 +111,40 @@ t.test('many slow responses at once, some aborted, never mix their bytes', async
   await waitFor(() => !handles.some(isOpen), 'all handles are closed')
 })
 
+t.test('readers that keep up get larger blocks, and small ones again after a rest, and the bytes are the file\'s', async (t) => {
+  const data = randomBytes(24 * KiB * KiB)
+  await writeFile(join(folder, 'large'), data)
+  const { port, handles } = await serve(t, [join(folder, 'large')], [data.length])
+  const largest = new Set<number>()
+  const restAt = [14, 20].map((mebibytes) => mebibytes * KiB * KiB)
+  const fetchWithRests = async () => {
+    const response = await new Promise<IncomingMessage>((resolve, reject) => { get({ port, path: '/0', host: '127.0.0.1', agent: false }, resolve).on('error', reject) })
+    let bytes = 0
+    let same = true
+    const rests = [...restAt]
+    for await (const chunk of response as AsyncIterable<Buffer>) {
+      same &&= chunk.equals(data.subarray(bytes, bytes + chunk.length))
+      bytes += chunk.length
+      if (bytes >= rests[0]!) {
+        rests.shift()
+        await sleep(300)
+      }
+    }
+    return same && bytes === data.length
+  }
+  const read = FilePump.prototype.push
+  FilePump.prototype.push = function (chunk: Buffer | null) {
+    largest.add(chunk?.length ?? 0)
+    return read.call(this, chunk)
+  }
+  t.teardown(() => { FilePump.prototype.push = read })
+  // More at a time than there are large blocks.
+  for (const same of await Promise.all(Array.from({ length: 20 }, fetchWithRests))) t.ok(same)
+  t.ok(largest.has(KiB * KiB), 'large blocks were used')
+  t.ok(largest.has(256 * KiB))
+  await waitFor(() => !handles.some(isOpen), 'all handles are closed')
+})
+
 t.test('the handle is closed when the sink goes away, before, while and after reading', async (t) => {
   for (const [name, when] of Object.entries({
     'before it was made': async (sink: Writable) => { sink.destroy(); await once(sink, 'close') },

@@ -14,20 +14,21 @@ export const withoutNginx = spawnSync('nginx', ['-v']).status !== 0 && 'needs th
 /** An nginx with a configuration of deploy/, its ports and paths put into a temporary folder. */
 export interface Nginx {
   origin: string
+  pid: number
   /** Where the TLS server of nginx.conf listens. */
   tlsPort: number
   accessLog (): Promise<string>
   errorLog (): Promise<string>
 }
 
-/** Starts nginx in front of servers on this machine; ended when the test ends. Fails unless `nginx -t` likes the configuration. */
-export async function startNginx (t: Test, configuration: 'nginx.conf' | 'nginx-compose.conf', origins: string[]): Promise<Nginx> {
+/** Starts nginx in front of servers on this machine, and of the files in their folder `uploads`; ended when the test ends. Fails unless `nginx -t` likes the configuration. */
+export async function startNginx (t: Pick<Test, 'teardown'>, configuration: 'nginx.conf' | 'nginx-compose.conf', origins: string[], uploads = '/nonexistent'): Promise<Nginx> {
   const folder = await mkdtemp(join(tmpdir(), 'playgate-nginx-'))
   t.teardown(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }))
   chmodSync(folder, 0o755)
   const port = await freePort()
   const tlsPort = await freePort()
-  const inFolder = (text: string) => text.replaceAll('/var/log/nginx/', `${folder}/`).replaceAll('/run/nginx.pid', `${folder}/nginx.pid`).replaceAll('/etc/ssl/playgate/', `${folder}/`)
+  const inFolder = (text: string) => text.replaceAll('/var/log/nginx/', `${folder}/`).replaceAll('/var/cache/nginx/', `${folder}/cache-`).replaceAll('/var/lib/playgate/uploads/', `${uploads}/`).replaceAll('/run/nginx.pid', `${folder}/nginx.pid`).replaceAll('/etc/ssl/playgate/', `${folder}/`)
   const servers = origins.map((origin) => `server ${new URL(origin).host} max_fails=2 fail_timeout=5s;`).join('\n')
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${folder}/${name};`).join('\n')
   const text = inFolder(await readFile(join('deploy', configuration), 'utf8'))
@@ -50,7 +51,7 @@ export async function startNginx (t: Test, configuration: 'nginx.conf' | 'nginx-
   })
   const origin = `http://127.0.0.1:${port}`
   await eventually('nginx answers', async () => await ask(origin, '/livez').then(() => true, () => false))
-  return { origin, tlsPort, accessLog: () => readFile(join(folder, 'access.log'), 'utf8'), errorLog: () => readFile(join(folder, 'error.log'), 'utf8') }
+  return { origin, pid: child.pid!, tlsPort, accessLog: () => readFile(join(folder, 'access.log'), 'utf8'), errorLog: () => readFile(join(folder, 'error.log'), 'utf8') }
 }
 
 function makeCertificate (folder: string): void {

@@ -1,0 +1,42 @@
+import { figureOf, type Bench, type Length, type Row, type Sample } from './bench.js'
+import { withCleanUp } from './environment.js'
+import { spreadOf, type Spread } from './samples.js'
+
+/** A row as it was measured. `value` is what is held against the target: the median over rounds of the ratio, the difference, or the figure. */
+export interface Outcome { bench: string, row: Row, subject: Spread, baseline: Spread | undefined, value: Spread, met: boolean }
+
+/** All that a bench measured: by side, its samples in the order of rounds. */
+export interface Measured { bench: string, unit: string, about: string, samples: Record<string, Sample[]>, outcomes: Outcome[] }
+
+const WARM_UP = 2
+const ROUNDS: Record<Length, number> = { gate: 3, laptop: 5, full: 9 }
+
+/** Runs all sides of a bench in turn, so that whatever else the machine does falls on each of them; the first ones, uncounted, warm up. */
+export async function measure (bench: Bench, length: Length, onRound: (round: number, of: number) => void = () => {}): Promise<Measured> {
+  const rounds = bench.rounds?.[length] ?? ROUNDS[length]
+  return await withCleanUp(async (t) => {
+    const sides = await bench.open(t, length)
+    const samples: Record<string, Sample[]> = Object.fromEntries(Object.keys(sides).map((name) => [name, []]))
+    for (let round = 1 - (bench.warmUp ?? WARM_UP); round <= rounds; round++) {
+      onRound(Math.max(0, round), rounds)
+      for (const [name, run] of Object.entries(sides)) {
+        const sample = await run()
+        if (round > 0) samples[name]!.push(sample)
+      }
+    }
+    return { bench: bench.name, unit: bench.unit, about: bench.about, samples, outcomes: bench.rows.map((row) => judge(bench, row, samples)) }
+  })
+}
+
+function judge ({ name, unit }: Bench, row: Row, samples: Record<string, Sample[]>): Outcome {
+  const figures = (side: string) => samples[side]!.map((sample) => figureOf(sample, row.figure, unit))
+  const subject = figures(row.subject)
+  const baseline = row.baseline === undefined ? undefined : figures(row.baseline)
+  const value = spreadOf(baseline === undefined ? subject : subject.map((figure, round) => row.by === 'difference' ? figure - baseline[round]! : figure / baseline[round]!))
+  return { bench: name, row, subject: spreadOf(subject), baseline: baseline && spreadOf(baseline), value, met: isMet(row, value.median) }
+}
+
+/** Whether a value is within the target of a row, or, with a `slack` above 1, so many times worse. */
+export function isMet ({ atMost, atLeast }: Row, value: number, slack = 1): boolean {
+  return atMost === undefined ? value >= atLeast! / slack : value <= atMost * slack
+}

@@ -1,0 +1,70 @@
+import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import type { Bench, Length, Sample } from './bench.js'
+import { get, measureLoad, runLoad, type Job } from './load.js'
+import { linkedMedia, openStage } from './stage.js'
+
+const LOGINS = 8
+const VIEWS_A_SECOND = 200
+const SYNC_DELAY_MICROSECONDS = 20_000
+const LIGHT_CONNECTIONS = 4
+const LIGHT_PER_SECOND = 200
+const secondsOf = (length: Length) => ({ gate: 3, laptop: 4, full: 10 })[length]
+
+/** Requests that should not notice what else is going on: some hundreds a second, evenly. */
+const lightGets = (origin: string, id: string, seconds: number): Job =>
+  ({ kind: 'requests', origin, connections: LIGHT_CONNECTIONS, perSecond: LIGHT_PER_SECOND, seconds, requests: [get(`/media/${id}`)], expect: 200 })
+
+/** Runs `work` while a job goes on that ends with it. */
+async function during (job: Job, work: () => Promise<Sample>): Promise<Sample> {
+  const enough = new AbortController()
+  const background = runLoad(job, enough.signal)
+  try {
+    return await Promise.race([work(), background.then(() => { throw new Error('the load in the background ended too soon') })])
+  } finally {
+    enough.abort()
+    await background
+  }
+}
+
+/** Passwords are hashed in threads: who only looks does not wait for those who log in. */
+export const logins: Bench = {
+  name: 'logins',
+  about: '200 light GETs a second, alone and with 8 logins in flight (bcrypt, cost 12)',
+  unit: 'request',
+  warmUp: 1,
+  rows: [{ what: 'Light GET with 8 logins in flight', figure: 'p99', subject: '8 logins in flight', baseline: 'idle', atMost: 2 }],
+  async open (t, length) {
+    const stage = await openStage(t)
+    const id = await linkedMedia(stage)
+    const gets = () => measureLoad(stage, lightGets(stage.origin, id, secondsOf(length)))
+    const body = JSON.stringify({ email: 'owner@example.org', password: 'secure_password123' })
+    const login = get('/auth/login', { 'content-type': 'application/json', 'content-length': String(body.length) }, 'POST') + body
+    return {
+      idle: gets,
+      '8 logins in flight': () => during({ kind: 'requests', origin: stage.origin, connections: LOGINS, seconds: 600, requests: [login], expect: 200 }, gets)
+    }
+  }
+}
+
+/** A disk whose every sync takes 20 ms more: views wait for it, nothing else does. */
+export const slowSync: Bench = {
+  name: 'slow-sync',
+  about: '200 light GETs a second while 200 views a second are posted, under strace, with and without 20 ms more for each fsync and fdatasync',
+  unit: 'request',
+  warmUp: 1,
+  rows: [{ what: 'Light GET while every fsync takes 20 ms more', figure: 'p99', subject: 'slow fsync', baseline: 'traced alike', atMost: 2 }],
+  async open (t, length) {
+    if (spawnSync('strace', ['-V']).status !== 0) throw new Error('needs the strace program: apt-get install strace')
+    const trace = ['strace', '-f', '--seccomp-bpf', '-o', '/dev/null', '-e', 'trace=fsync,fdatasync']
+    const side = async (...inject: string[]) => {
+      const traced = await openStage(t, {}, [...trace, ...inject])
+      const pids = readFileSync(`/proc/${traced.pids[0]}/task/${traced.pids[0]}/children`, 'latin1').trim().split(' ').map(Number)
+      const stage = { ...traced, pids }
+      const id = await linkedMedia(stage)
+      const views: Job = { kind: 'requests', origin: stage.origin, connections: 40, perSecond: VIEWS_A_SECOND, seconds: 600, requests: [get(`/media/${id}/view`, { 'content-length': '0' }, 'POST')], expect: 200 }
+      return () => during(views, () => measureLoad(stage, lightGets(stage.origin, id, secondsOf(length))))
+    }
+    return { 'traced alike': await side(), 'slow fsync': await side('-e', `inject=fsync,fdatasync:delay_exit=${SYNC_DELAY_MICROSECONDS}`) }
+  }
+}

@@ -1,0 +1,67 @@
+import { randomBytes } from 'node:crypto'
+import { call, newLinkedMedia, newToken } from '../test/server-process.js'
+import type { CleanUp } from './bench.js'
+import { benchEnvironment } from './environment.js'
+import { runLoad } from './load.js'
+import { startPlaygate, type Program } from './processes.js'
+
+export const MiB = 1024 * 1024
+
+/** A server on SQLite with one account, and where its files are. */
+export interface Stage extends Program { token: string, uploads: string, database: string, env: Record<string, string> }
+
+/** Starts a server of its own, limits off. */
+export async function openStage (t: CleanUp, more: Record<string, string> = {}, wrap: string[] = []): Promise<Stage> {
+  const env = await benchEnvironment(t, undefined, more)
+  const program = await startPlaygate(t, env, wrap)
+  return { ...program, token: await newToken(program.origin, 'owner@example.org'), uploads: env.UPLOAD_DIR!, database: env.DATABASE_URL!.slice('sqlite:'.length), env }
+}
+
+/** A public media that needs no file; answers its id. */
+export const linkedMedia = ({ origin, token }: Stage): Promise<string> => newLinkedMedia(origin, token)
+
+/** The head of a WAV file of 16-bit stereo with so many bytes of sound: what an upload must begin with to be taken. */
+export function wavHead (bytes: number): Buffer {
+  const head = Buffer.alloc(44)
+  head.write('RIFF', 0)
+  head.writeUInt32LE(36 + bytes, 4)
+  head.write('WAVEfmt ', 8)
+  head.writeUInt32LE(16, 16)
+  head.writeUInt16LE(1, 20)
+  head.writeUInt16LE(2, 22)
+  head.writeUInt32LE(44_100, 24)
+  head.writeUInt32LE(176_400, 28)
+  head.writeUInt16LE(4, 32)
+  head.writeUInt16LE(16, 34)
+  head.write('data', 36)
+  head.writeUInt32LE(bytes, 40)
+  return head
+}
+
+/** How a body of so many bytes of sound is put: the parts of a {@link runLoad} job. */
+export function rawBody (path: string, token: string | undefined, bytes: number): { head: string, prefix: string, bytes: number, suffix: string } {
+  const prefix = wavHead(bytes).toString('latin1')
+  const authorization = token === undefined ? '' : `authorization: Bearer ${token}\r\n`
+  return { head: `PUT ${path} HTTP/1.1\r\nhost: 127.0.0.1\r\n${authorization}content-type: audio/wav\r\ncontent-length: ${prefix.length + bytes}\r\n\r\n`, prefix, bytes, suffix: '' }
+}
+
+/** The same in a multipart form. */
+export function formBody (token: string, bytes: number): { head: string, prefix: string, bytes: number, suffix: string } {
+  const boundary = `bench${randomBytes(12).toString('hex')}`
+  const field = (name: string, value: string) => `--${boundary}\r\ncontent-disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`
+  const prefix = `${field('title', 'Noise')}${field('type', 'audio')}--${boundary}\r\ncontent-disposition: form-data; name="file"; filename="noise.wav"\r\ncontent-type: audio/wav\r\n\r\n${wavHead(bytes).toString('latin1')}`
+  const suffix = `\r\n--${boundary}--\r\n`
+  return { head: `POST /media HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer ${token}\r\ncontent-type: multipart/form-data; boundary=${boundary}\r\ncontent-length: ${prefix.length + bytes + suffix.length}\r\n\r\n`, prefix, bytes, suffix }
+}
+
+/** Uploads so many bytes of noise; answers the id of the media. */
+export async function uploadNoise ({ origin, token }: Stage, bytes: number): Promise<string> {
+  const { last } = await runLoad({ kind: 'upload', origin, ...rawBody('/media/uploads?title=Noise&type=audio', token, bytes), expect: 201 })
+  return (JSON.parse(last) as { id: string }).id
+}
+
+/** Path and query of a fresh link. */
+export async function newLink ({ origin, token }: Stage, id: string): Promise<string> {
+  const { pathname, search } = new URL((await call(origin, `/media/${id}/stream-url?expires_in=86400`, { token })).body.stream_url as string)
+  return pathname + search
+}

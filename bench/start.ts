@@ -1,0 +1,33 @@
+import { performance } from 'node:perf_hooks'
+import { call } from '../test/server-process.js'
+import type { Bench, Sample } from './bench.js'
+import { withCleanUp } from './environment.js'
+import { cpuSecondsOf, startProgram, type Program } from './processes.js'
+import { openStage } from './stage.js'
+
+/** From nothing to the first answer, on a database that is there. */
+export const start: Bench = {
+  name: 'start',
+  about: 'from the start of the process to its first answer, compiled',
+  unit: 'start',
+  gated: true,
+  rounds: { laptop: 7, full: 15 },
+  warmUp: 1,
+  rows: [{ what: 'Start to first answer', figure: 'seconds', subject: 'Playgate', baseline: 'Fastify with the same plugins', atMost: 1.4, why: '[the schemas of all routes are compiled](#start)', knownMiss: 1.6 }],
+  async open (t) {
+    const stage = await openStage(t)
+    const ended = new Promise((resolve) => stage.child.once('exit', resolve))
+    stage.child.kill('SIGTERM')
+    await ended
+    const side = (file: string, env: Record<string, string>) => () => withCleanUp(async (t): Promise<Sample> => {
+      const begin = performance.now()
+      const program: Program = await startProgram(t, file, env)
+      if ((await call(program.origin, '/livez')).status === 0) throw new Error('no answer')
+      return { units: 1, seconds: (performance.now() - begin) / 1000, cpuSeconds: cpuSecondsOf(program.pids) }
+    })
+    return {
+      Playgate: side('src/server.js', stage.env),
+      'Fastify with the same plugins': side('bench/baselines/plugins.js', { DATABASE: stage.database })
+    }
+  }
+}

@@ -1,0 +1,106 @@
+import { randomInt } from 'node:crypto'
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { startNginx } from '../test/service/nginx-process.js'
+import { requestsOf, type Bench, type Length, type Sample } from './bench.js'
+import { get, gigabytes, measureLoad, runLoad } from './load.js'
+import { startBareNginx } from './nginx.js'
+import { familyOf, residentMbOf, startProgram } from './processes.js'
+import { MiB, newLink, openStage, uploadNoise } from './stage.js'
+
+const FILE_BYTES = 512 * MiB
+const downloads = (length: Length) => ({ gate: 1, laptop: 1, full: 4 })[length]
+
+/** One large file by link, against nginx alone and against what one would write first in Node. */
+export const bulkStream: Bench = {
+  name: 'stream',
+  about: 'a file of 512 MiB by link, from the page cache',
+  unit: 'GB',
+  gated: true,
+  rows: [
+    { what: 'Stream of 512 MiB by link', figure: 'cpu', subject: 'Playgate', baseline: 'nginx sendfile', atMost: 1.5, why: 'Node has no sendfile, [copying alone is 2.5 ×](#streams)', knownMiss: 3.5 },
+    { what: 'Stream of 512 MiB by link', figure: 'cpu', subject: 'Playgate', baseline: 'createReadStream 256 KiB', atMost: 0.5 },
+    { what: 'Stream behind nginx, STREAM_OFFLOAD=x-accel', figure: 'cpu', subject: 'Playgate and nginx, x-accel', baseline: 'nginx sendfile', atMost: 1.15 }
+  ],
+  async open (t, length) {
+    const stage = await openStage(t, { TRUSTED_PROXIES: '127.0.0.1', STREAM_OFFLOAD: 'x-accel' })
+    const target = await newLink(stage, await uploadNoise(stage, FILE_BYTES))
+    const folder = join(stage.uploads, 'blobs')
+    const [blob] = await readdir(folder)
+    const alone = await startBareNginx(t, folder)
+    const front = await startNginx(t, 'nginx-compose.conf', [stage.origin], stage.uploads)
+    const usual = await startProgram(t, 'bench/baselines/read-stream.js', { FILE: join(folder, blob!) })
+    const times = downloads(length)
+    const side = (program: { origin: string, pids: number[] }, path: string) => () =>
+      measureLoad(program, { kind: 'download', origin: program.origin, request: get(path), times, expect: 200 }, gigabytes)
+    return {
+      Playgate: side(stage, target),
+      'nginx sendfile': side(alone, `/${blob}`),
+      'createReadStream 256 KiB': side(usual, '/'),
+      'Playgate and nginx, x-accel': side({ origin: front.origin, pids: [...stage.pids, ...familyOf(front.pid)] }, target)
+    }
+  }
+}
+
+const RANGE_BYTES = 64 * 1024
+const RANGE_FILE_BYTES = 64 * MiB
+const CONNECTIONS = 64
+
+/** What seeking players ask. */
+export const ranges: Bench = {
+  name: 'ranges',
+  about: 'random ranges of 64 KiB by link, on 64 connections',
+  unit: 'request',
+  gated: true,
+  rows: [{ what: 'Range of 64 KiB, 64 connections', figure: 'cpu', subject: 'Playgate', baseline: 'empty Fastify handler', atMost: 6 }],
+  async open (t, length) {
+    const stage = await openStage(t)
+    const target = await newLink(stage, await uploadNoise(stage, RANGE_FILE_BYTES))
+    const empty = await startProgram(t, 'bench/baselines/handlers.js', {})
+    const count = requestsOf(length)
+    const requests = Array.from({ length: 500 }, () => randomInt(1, RANGE_FILE_BYTES - RANGE_BYTES)).map((start) => get(target, { range: `bytes=${start}-${start + RANGE_BYTES - 1}` }))
+    return {
+      Playgate: () => measureLoad(stage, { kind: 'requests', origin: stage.origin, connections: CONNECTIONS, count, requests, expect: 206 }),
+      'empty Fastify handler': () => measureLoad(empty, { kind: 'requests', origin: empty.origin, connections: CONNECTIONS, count, requests: [get('/')], expect: 200 })
+    }
+  }
+}
+
+const READERS = 200
+
+/** Many viewers on slow lines hold memory for as long as they watch. */
+export const slowReaders: Bench = {
+  name: 'slow-readers',
+  about: '200 readers of 128 KiB a second, each with a stream of its own',
+  unit: 'reader',
+  gated: true,
+  rounds: { gate: 1, laptop: 2, full: 5 },
+  warmUp: 0,
+  rows: [{ what: 'Memory that 200 slow readers take', figure: 'memory', subject: 'Playgate', atMost: 80 }],
+  async open (t, length) {
+    return {
+      async Playgate (): Promise<Sample> {
+        const stage = await openStage(t)
+        const target = await newLink(stage, await uploadNoise(stage, 256 * MiB))
+        // What an upload took is given back in time; streams are to be compared with a server that has streamed before.
+        await runLoad({ kind: 'download', origin: stage.origin, request: get(target), times: 1, expect: 200 })
+        const pid = stage.pids[0]!
+        await sleep(1000)
+        const before = residentMbOf(pid)
+        const enough = new AbortController()
+        const readers = runLoad({ kind: 'download', origin: stage.origin, request: get(target), times: 1, connections: READERS, bytesPerSecond: 128 * 1024, expect: 200 }, enough.signal)
+        let most = 0
+        const looks = length === 'full' ? 100 : 30
+        for (let look = 0; look < looks; look++) {
+          await sleep(200)
+          most = Math.max(most, residentMbOf(pid))
+        }
+        enough.abort()
+        const { seconds, cpuSeconds } = await readers
+        stage.child.kill('SIGKILL')
+        return { units: READERS, seconds, cpuSeconds: 0, loadCpuSeconds: cpuSeconds, memoryMb: most - before }
+      }
+    }
+  }
+}

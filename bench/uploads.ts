@@ -1,0 +1,49 @@
+import { mkdir } from 'node:fs/promises'
+import { call } from '../test/server-process.js'
+import type { Bench, Sample } from './bench.js'
+import { gigabytes, measureLoad, type Job } from './load.js'
+import { startBareNginx } from './nginx.js'
+import { startProgram, type Program } from './processes.js'
+import { MiB, formBody, openStage, rawBody, type Stage } from './stage.js'
+
+const FILE_BYTES = 512 * MiB
+
+/** What is not timed: the last upload is deleted again. */
+async function forget ({ origin, token }: Stage): Promise<void> {
+  const { items } = (await call(origin, '/media', { token })).body as { items: Array<{ id: string }> }
+  for (const { id } of items) await call(origin, `/media/${id}`, { token, method: 'DELETE' })
+}
+
+/** Files on their way in: as a form, against the recipe of the plugin that reads it; and as the body itself, against nginx. */
+export const uploads: Bench = {
+  name: 'upload',
+  about: 'a file of 512 MiB uploaded, hashed, probed, and synced to disk',
+  unit: 'GB',
+  rounds: { gate: 2, laptop: 5 },
+  warmUp: 1,
+  gated: true,
+  rows: [
+    { what: 'Multipart upload of 512 MiB', figure: 'cpu', subject: 'Playgate, form', baseline: '@fastify/multipart to disk, hashed', atMost: 1.1 },
+    { what: 'PUT /media/uploads of 512 MiB', figure: 'cpu', subject: 'Playgate, PUT', baseline: 'nginx PUT', atMost: 1.4, why: 'not profiled yet; it hashes, which nginx does not', knownMiss: 4 }
+  ],
+  async open (t) {
+    const stage = await openStage(t)
+    const folder = `${stage.env.DATA_DIR}-nginx`
+    await mkdir(folder, { recursive: true })
+    const nginx = await startBareNginx(t, folder)
+    const recipe = await startProgram(t, 'bench/baselines/multipart-to-disk.js', { FOLDER: folder })
+    const send = async ({ origin, pids }: Program, body: Omit<Job & { kind: 'upload' }, 'kind' | 'origin' | 'expect'>): Promise<Sample> =>
+      await measureLoad({ pids }, { kind: 'upload', origin, ...body, expect: 201 }, gigabytes)
+    const kept = async (sample: Promise<Sample>, after: () => Promise<unknown>): Promise<Sample> => {
+      const measured = await sample
+      await after()
+      return measured
+    }
+    return {
+      'Playgate, form': () => kept(send(stage, formBody(stage.token, FILE_BYTES)), () => forget(stage)),
+      '@fastify/multipart to disk, hashed': () => send(recipe, formBody(stage.token, FILE_BYTES)),
+      'Playgate, PUT': () => kept(send(stage, rawBody('/media/uploads?title=Noise&type=audio', stage.token, FILE_BYTES)), () => forget(stage)),
+      'nginx PUT': () => kept(send(nginx, rawBody('/put/noise.wav', undefined, FILE_BYTES)), () => call(nginx.origin, '/put/noise.wav', { method: 'DELETE' }))
+    }
+  }
+}

@@ -1,0 +1,37 @@
+import { requestsOf, type Bench } from './bench.js'
+import { get, measureLoad } from './load.js'
+import { startProgram, type Program } from './processes.js'
+import { linkedMedia, openStage } from './stage.js'
+
+/** Viewers that post at a time: what comes while a commit waits for its disk goes into the next one. */
+const CONNECTIONS = 256
+
+/** Durable views, each answered after its fsync. */
+export const viewPosts: Bench = {
+  name: 'views',
+  about: 'POST /media/{id}/view on SQLite (synchronous=FULL), 256 connections from 256 addresses',
+  unit: 'request',
+  gated: true,
+  rows: [
+    { what: 'Durable view POST', figure: 'cpu', subject: 'Playgate', baseline: 'one Kysely insert a request', atMost: 0.5 },
+    { what: 'Durable view POST', figure: 'rate', subject: 'Playgate', baseline: 'empty Fastify handler', atLeast: 0.25 }
+  ],
+  async open (t, length) {
+    const stage = await openStage(t)
+    const id = await linkedMedia(stage)
+    const other = await openStage(t)
+    const otherId = await linkedMedia(other)
+    const insert = await startProgram(t, 'bench/baselines/insert-view.js', { DATABASE: other.database })
+    other.child.kill('SIGKILL')
+    const empty = await startProgram(t, 'bench/baselines/handlers.js', {})
+    // Each insert of the baseline waits for its own fsync.
+    const count = requestsOf(length) / 2
+    const side = (program: Program, path: string) => () =>
+      measureLoad(program, { kind: 'requests', origin: program.origin, connections: CONNECTIONS, count, requests: [get(path, { 'content-length': '0' }, 'POST')], expect: 200 })
+    return {
+      Playgate: side(stage, `/media/${id}/view`),
+      'one Kysely insert a request': side(insert, `/media/${otherId}/view`),
+      'empty Fastify handler': side(empty, '/')
+    }
+  }
+}

@@ -1,0 +1,33 @@
+import pg from 'pg'
+import type { DatabaseConfig } from '../config.js'
+import type { OnConnectionError } from './open.js'
+
+const INT8 = 20
+const NUMERIC = 1700
+/** bigint and numeric as numbers: every figure we store stays below 2^53. */
+const numbers = {
+  getTypeParser: (oid: number, format?: 'text' | 'binary') =>
+    oid === INT8 || oid === NUMERIC ? Number : pg.types.getTypeParser(oid, format as 'text')
+}
+
+/** A pool of connections to a Postgres, none of them open yet; ended by whoever opened it. */
+export function openPool (config: DatabaseConfig & { engine: 'postgres' }, onConnectionError: OnConnectionError): pg.Pool {
+  const pool = new pg.Pool({
+    connectionString: config.url,
+    max: config.poolSize,
+    connectionTimeoutMillis: 5000,
+    idleTimeoutMillis: 30_000,
+    statement_timeout: config.statementTimeoutSeconds * 1000,
+    // The server ends a slow statement; where its packets are lost, nothing but this does.
+    query_timeout: config.statementTimeoutSeconds * 1000 + 5000,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
+    idle_in_transaction_session_timeout: config.statementTimeoutSeconds * 1000,
+    application_name: 'playgate',
+    types: numbers
+  })
+  pool.on('error', onConnectionError)
+  // The pool listens to idle connections alone: one that breaks between two queries of a transaction would end the process.
+  pool.on('connect', (client) => client.on('error', onConnectionError))
+  return pool
+}

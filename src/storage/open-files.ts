@@ -1,0 +1,79 @@
+import { open, type FileHandle } from 'node:fs/promises'
+
+/** What a reader may do with a file: it closes it once, and reads it no more then. Others may read the same file at the same time. */
+export type ReadableFile = Pick<FileHandle, 'read' | 'stat' | 'close'>
+
+/** A seeking player asks again within this time, and a deleted file takes room for so long at most. */
+const LINGER_MS = 1000
+const MAX_LINGERING = 256
+
+interface Shared { handle: Promise<FileHandle>, readers: number, timer?: NodeJS.Timeout }
+
+/**
+ * Files open for reading, one handle for all readers of a file, closed a second after the last of them has gone: opening and closing are
+ * each a trip to a thread and back, and cost more than a range of 64 KiB. The content under a path must never change.
+ */
+export class OpenFiles {
+  readonly #files = new Map<string, Shared>()
+  #lingering = 0
+
+  /** Rejects as `open` does. */
+  async open (path: string): Promise<ReadableFile> {
+    const file = this.#files.get(path) ?? this.#opened(path)
+    if (file.timer !== undefined) this.#keep(file)
+    file.readers++
+    let handle: FileHandle
+    try {
+      handle = await file.handle
+    } catch (error) {
+      this.#forget(path, file)
+      throw error
+    }
+    let closed = false
+    return {
+      read: handle.read.bind(handle) as FileHandle['read'],
+      stat: handle.stat.bind(handle) as FileHandle['stat'],
+      close: async () => {
+        if (closed) return
+        closed = true
+        if (--file.readers > 0) return
+        if (this.#lingering >= MAX_LINGERING) return await this.#end(path, file)
+        this.#lingering++
+        file.timer = setTimeout(() => {
+          this.#keep(file)
+          void this.#end(path, file)
+        }, LINGER_MS)
+        file.timer.unref()
+      }
+    }
+  }
+
+  /** Closes what nobody reads any more. */
+  async close (): Promise<void> {
+    await Promise.all([...this.#files].filter(([, { timer }]) => timer !== undefined).map(async ([path, file]) => {
+      this.#keep(file)
+      await this.#end(path, file)
+    }))
+  }
+
+  #opened (path: string): Shared {
+    const file: Shared = { handle: open(path, 'r'), readers: 0 }
+    this.#files.set(path, file)
+    return file
+  }
+
+  #keep (file: Shared): void {
+    clearTimeout(file.timer)
+    file.timer = undefined
+    this.#lingering--
+  }
+
+  #forget (path: string, file: Shared): void {
+    if (this.#files.get(path) === file) this.#files.delete(path)
+  }
+
+  async #end (path: string, file: Shared): Promise<void> {
+    this.#forget(path, file)
+    await (await file.handle).close()
+  }
+}
