@@ -87,6 +87,7 @@ function worthShowing (line: string, count: Count): boolean {
   if (point !== null) block = false
   if (failed) block = true
   if (/^ *\.\.\.$/.test(line)) block = false
+  if (process.env.TEST_LONG && /^ *# figure: /.test(line)) return true
   return failed || skipped || (block && /^ +(---|[-+@]|\.{3}|.*(found|wanted|message|at|fileName|lineNumber|error|code)\b)/.test(line) && !/duration_ms|stack-trace-limit/.test(line))
 }
 
