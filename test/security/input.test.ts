@@ -25,7 +25,7 @@ t.test('bodies that are bombs', async (t) => {
     ['a number of 200,000 digits', `{"title":${'9'.repeat(200_000)}}`, [422]],
     ['an exponent past all numbers', '{"title":1e999999999}', [422]],
     ['a fraction of 200,000 digits', `{"email":0.${'0'.repeat(200_000)}1}`, [422]],
-    ['30,000 unknown fields', `{${Array.from({ length: 30_000 }, (_, index) => `"${index}":0`).join(',')}}`, [422]],
+    ['20,000 unknown fields', `{${Array.from({ length: 20_000 }, (_, index) => `"${index}":0`).join(',')}}`, [422]],
     ['an unknown field with a name of 250,000 characters', `{"${'x'.repeat(250_000)}":0}`, [422]],
     ['a text of 250,000 characters', `{"title":"${'x'.repeat(250_000)}"}`, [422]],
     ['250,000 spaces', `${' '.repeat(250_000)}`, [400]],
