@@ -1,11 +1,19 @@
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { ApiError } from '../src/errors.js'
 
 /** A Host header as browsers send it; anything else is not put into an answer. */
 const HOST = /^(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?$/i
 
 /** What a request's address says: `origin`, where this server is reached, and `rawQuery`, which a link is judged by. */
 export default fp<{ publicUrl: string | undefined }>(async (app, { publicUrl }) => {
+  app.addHook('onRequest', ({ raw }, reply, done) => {
+    // RFC 9112, 3.2. Node answers a missing Host by itself, and with no problem document.
+    const hosts = raw.rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === 'host').length
+    if (hosts === 1 || (hosts === 0 && raw.httpVersion === '1.0')) return done()
+    reply.header('connection', 'close')
+    done(new ApiError('bad_request', { detail: 'A request has exactly one Host.' }))
+  })
   app.decorateRequest('origin', {
     getter (this: FastifyRequest) { return originOf(this, publicUrl) }
   })

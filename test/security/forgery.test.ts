@@ -183,4 +183,3 @@ function mutations (link: string, other: string): fc.Arbitrary<string> {
     fc.shuffledSubarray(pieces.slice(1)).map((some) => `${pieces[0]}${link.includes('?') ? '?' : '/'}${some.join(link.includes('?') ? '&' : '.')}`)
   ).filter((mutated) => mutated !== link && mutated.startsWith('/'))
 }
-

@@ -4,6 +4,7 @@ import type { Description, Schema } from './operations.js'
 // Requests drawn from what openapi.json says of an operation: mostly right, wrong in a few places.
 
 const digits = '9'.repeat(400)
+/* eslint-disable no-template-curly-in-string */
 /** Strings that have broken parsers, databases, logs and pages. */
 export const naughtyStrings = [
   '', ' ', '\t', '\0', 'a\0b', '\r\nset-cookie: a=b', '\u0085', '\u2028', '\ufeff', '\ud800', '\udfff\ud800', '\u202eabc', 'A\u030a\u0301\u0327', 'ﬀİßſ', '٣', '０', '𝟘', '👩‍👩‍👧‍👦', '田中さん', 'مرحبا', 'z̷̢͎̥͔̹a̸͓͑l̶̛', '\u{10ffff}',
@@ -12,6 +13,7 @@ export const naughtyStrings = [
   '<script>alert(1)</script>', '"><img src=x onerror=alert(1)>', 'javascript:alert(1)', 'data:text/html,x', 'file:///etc/passwd', '../../../etc/passwd', '..\\..\\win.ini', '%2e%2e%2f', '%00', '%ff', '%', '/dev/null', 'CON', 'aux.mp4', '.', '..', '~', 'a/b', 'a'.repeat(5000),
   '__proto__', 'constructor', 'prototype', 'toString', 'hasOwnProperty', '__defineGetter__', 'length', '[object Object]', '{}', '[]', '{"a":1}', '-----BEGIN', 'bearer', 'admin', '*'
 ]
+/* eslint-enable no-template-curly-in-string */
 const naughty = fc.oneof(fc.constantFrom(...naughtyStrings), fc.string({ unit: 'binary', maxLength: 40 }))
 
 /** Any JSON value, of whatever type. */
