@@ -11,7 +11,7 @@ const ENGINE_FREE = /^(playback|config|storage|demo|browser|docs)\/|^protection\
 /** These are about Postgres, or about several processes. */
 const POSTGRES_ONLY = /^faults\/(postgres|two-processes)/
 /** Minutes of load, kills and long films: with CI set, with TEST_LONG (then at full length), or by name. */
-const SLOW = /^faults\/|^browser\/embed|^protection\/packager/
+const SLOW = /^faults\/|^security\/(leaks|timing|wire)|^browser\/embed|^protection\/packager/
 
 /** Two files for two cores, as in CI; more only wait on one another's disk. */
 const JOBS = 2
