@@ -150,12 +150,15 @@ function wire (t: Test, origin: string): (target: string) => Promise<{ status: n
 
 const sendable = (target: string) => target.replaceAll(/[^\x21-\x7e]/g, (character) => encodeURIComponent(/\p{Cs}/u.test(character) ? '\ufffd' : character))
 
-/** An encoded letter of the path, a slash at its end, and a query where the link has none are no alteration of a link: it is the same request. */
+/**
+ * An encoded letter of the path, a slash at its end, and a query where the link has none are no alteration of a link: it is the same request. So is
+ * another file that the token of a playlist is for.
+ */
 function sameRequest (mutated: string, link: string): boolean {
   const canonical = (target: string) => {
     const [path = '', ...query] = link.includes('?') ? sendable(target).split('?') : sendable(target).split(/[?#]/, 1)
     try {
-      return [decodeURIComponent(path).replace(/^\/api\/v1(?=\/)/, '').replace(/(?<=.)\/$/, '').replace(/^\/media(?=\/media\/)/, ''), ...query].join('?')
+      return [decodeURIComponent(path).replace(/^\/api\/v1(?=\/)/, '').replace(/(?<=.)\/$/, '').replace(/^\/media(?=\/media\/)/, '').replace(/\/media\.m3u8$/, '/master.m3u8'), ...query].join('?')
     } catch {
       return target
     }
