@@ -12,7 +12,7 @@ export type Who = typeof everyone[number]
 export type Server = Pick<TestApp, 'inject'>
 
 /** One server's people, and what none of the calls changes. */
-export interface World { people: Record<Who, Person | undefined>, hlsPath: string }
+export interface World { server: Server, people: Record<Who, Person | undefined>, hlsPath: string }
 
 /** What belongs to `owner`; made anew after a call that changed it. */
 export interface Scene extends World {
@@ -66,6 +66,7 @@ const forged = (link: string) => `${link.slice(0, -1)}${link.endsWith('A') ? 'E'
 let people = 0
 const email = () => `new-${++people}@example.org`
 const password = 'secure_password123'
+const newRefreshToken = async (server: Server) => succeeded(await server.inject({ method: 'POST', url: '/auth/signup', payload: { email: email(), password } })).json<{ refresh_token: string }>().refresh_token
 const linked = { title: 'A talk', type: 'video', file_url: 'https://cdn.example.org/talk.mp4' }
 
 /** By method and path, as openapi.json writes them. Where no `send` is given, the path is called, with `{id}` that of the course. */
@@ -83,6 +84,25 @@ export const operations: Record<string, Case[]> = {
     { on: 'a wrong password', send: ({ people }, who) => ({ payload: { email: people[who]?.email ?? 'nobody@example.org', password: 'a wrong one' } }), cells: forAll(401) }
   ],
   'GET /auth/me': [{ cells: forAccounts(200) }],
+  'POST /auth/refresh': [
+    { on: 'a refresh token', send: async ({ server }) => ({ payload: { refresh_token: await newRefreshToken(server) } }), cells: forAll(200) },
+    { on: 'a made-up one', send: () => ({ payload: { refresh_token: 'x'.repeat(43) } }), cells: forAll(401) }
+  ],
+  'POST /auth/logout': [
+    { on: 'a refresh token', send: async ({ server }) => ({ payload: { refresh_token: await newRefreshToken(server) } }), cells: forAll(204) },
+    { on: 'a session', send: async ({ server }) => ({ headers: (await signUp(server)).headers }), cells: forAll(204) },
+    { on: 'nothing', send: () => ({ headers: { authorization: '' } }), cells: forAll(401) }
+  ],
+  'POST /auth/password': [
+    { on: 'the right password', send: () => ({ payload: { current_password: password, new_password: password } }), cells: forAccounts(204) },
+    { on: 'a wrong one', send: () => ({ payload: { current_password: 'a wrong one', new_password: password } }), cells: forAccounts(403) }
+  ],
+  'GET /users': [{ send: () => ({ url: '/users?size=100' }), cells: forAdmins(200), shows: { text: ({ people }) => people.owner!.email, to: ['admin'] } }],
+  'GET /users/{id}': [{ send: ({ people }) => ({ url: `/users/${people.owner!.id}` }), cells: forAdmins(200) }],
+  'PATCH /users/{id}': [
+    { on: 'another', send: ({ people }) => ({ url: `/users/${people.other!.id}`, payload: { role: 'instructor' } }), cells: forAdmins(200) },
+    { on: 'themselves', send: ({ people }, who) => ({ url: `/users/${(people[who] ?? people.owner!).id}`, payload: { role: 'admin' } }), cells: forAdmins(200) }
+  ],
   'POST /users': [{ send: () => ({ payload: { email: email(), password, role: 'admin' } }), cells: forAdmins(201) }],
 
   'GET /media': [{ cells: forAccounts(200), shows: { text: ({ privateMediaId }) => privateMediaId, to: ['owner', 'admin'] } }],
@@ -166,7 +186,7 @@ export async function newWorld (server: TestApp): Promise<World> {
   await newCourse(server, other)
   await server.query(`update accounts set disabled = 1 where id = '${disabled.id}'`)
   const hlsPath = await mintLink(server, await protectedMedia(server, owner), owner)
-  return { people: { nobody: undefined, student, subscribed, instructor, owner, other, admin, disabled }, hlsPath }
+  return { server, people: { nobody: undefined, student, subscribed, instructor, owner, other, admin, disabled }, hlsPath }
 }
 
 export async function newScene (server: TestApp, world: World): Promise<Scene> {
@@ -185,7 +205,7 @@ export async function newScene (server: TestApp, world: World): Promise<Scene> {
 export async function callAs (server: Server, name: string, { send }: Case, scene: Scene, who: Who, more: InjectOptions = {}): Promise<Response> {
   const [method, template] = name.split(' ') as ['GET', string]
   const { url = template.replace(/\{(id|course_id)\}/, scene.courseId), headers, ...sent } = await send?.(scene, who) ?? {}
-  return await server.inject({ method, url, ...sent, ...more, headers: { ...headers, ...scene.people[who]?.headers, ...more.headers } })
+  return await server.inject({ method, url, ...sent, ...more, headers: { ...scene.people[who]?.headers, ...headers, ...more.headers } })
 }
 
 /** What openapi.json says of each operation. */
