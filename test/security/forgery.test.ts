@@ -118,7 +118,7 @@ t.test('links', async (t) => {
   const get = wire(t, await server.listen())
   for (const link of [stream, playlist]) t.match(await get(link), { taken: true })
 
-  const runs = sized(250, 5000)
+  const runs = sized(250, 6200)
   for (const [name, link, other] of [['stream', stream, playlist], ['playlist', playlist, stream]] as const) {
     await t.test(`no altered link to a ${name} is taken`, async (t) => {
       const statuses = new Map<number, number>()

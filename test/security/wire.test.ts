@@ -209,6 +209,24 @@ t.test('storms', async (t) => {
   for (const [name, work] of storms) await t.test(`${name} take nothing for good`, (t) => storm(t, name, work))
 
   if (process.env.TEST_LONG === undefined) return
+  await t.test('whoever never ends is ended: silence, headers and bodies that trickle, streams that nobody reads', async (t) => {
+    const before = await held(server)
+    const each = 50
+    await hang(each, () => '')
+    await hang(each, () => head(`GET ${link} HTTP/1.1`, 'host: x'))
+    for (const { socket } of hanging) socket.pause()
+    const trickling = hanging.length
+    await hang(each, () => `GET /livez HTTP/1.1${CRLF}host: x${CRLF}`)
+    await hang(each, () => head('POST /auth/login HTTP/1.1', 'host: x', 'content-type: application/json', 'content-length: 100000'))
+    const slow = hanging.slice(trickling)
+    const drip = setInterval(() => { for (const [index, { socket }] of slow.entries()) if (!socket.destroyed) socket.write(index < each ? `x-a: b${CRLF}` : 'a') }, 5000)
+    t.teardown(() => clearInterval(drip))
+    const milliseconds = await eventually('all of them are ended by the server', async () => (await held(server)).descriptors <= before.descriptors, 300_000)
+    for (const { answer } of slow) t.match(answer(), /^HTTP\/1\.1 408 [^]*request_timeout/)
+    cut()
+    figure(t, `${4 * each} that never end: all ended after ${Math.round(milliseconds / 1000)} s`)
+  })
+
   await t.test('and the memory that all of them took is given back', async (t) => {
     const settled = await held(server)
     for (const [name, work] of storms) await storm(t, `${name}, again`, work)
