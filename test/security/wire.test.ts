@@ -14,6 +14,8 @@ import { figure, seed, sized } from './soak.js'
 
 const MiB = 1024 * 1024
 const CRLF = '\r\n'
+/** What a second round of all storms may add: a heap is not given back to the last page. */
+const MEMORY_SLACK_MIB = 64
 
 /** A socket of our own, and what it was sent. */
 interface Line { socket: Socket, answer: () => string, closed: Promise<void> }
@@ -128,8 +130,11 @@ t.test('storms', async (t) => {
   const lives = async () => t.equal((await ask(origin, '/livez')).status, 200, 'it answers meanwhile')
   const hanging: Line[] = []
   const hang = async (count: number, text: (index: number) => string) => {
-    for (let index = 0; index < count; index++) hanging.push(open(origin, text(index)))
-    await eventually(`${count} sockets are taken`, () => hanging.every(({ socket }) => !socket.connecting), 60_000)
+    for (let index = 0; index < count; index++) {
+      hanging.push(open(origin, text(index)))
+      // No more at once than the kernel keeps for a server that has not accepted them.
+      if (index % 200 === 199 || index === count - 1) await eventually('they are connected', () => hanging.every(({ socket }) => !socket.connecting), 60_000)
+    }
   }
   const cut = () => { for (const { socket } of hanging.splice(0)) socket.destroy() }
   t.teardown(cut)
@@ -151,7 +156,7 @@ t.test('storms', async (t) => {
     ['idle sockets', async () => {
       const count = sized(500, 5000)
       await hang(count, () => '')
-      await eventually('all of them are held', async () => (await held(server)).descriptors > count)
+      await eventually('all of them are held', async () => (await held(server)).descriptors > count, 60_000)
       await lives()
     }],
     ['slow headers', async () => {
@@ -230,9 +235,10 @@ t.test('storms', async (t) => {
   await t.test('and the memory that all of them took is given back', async (t) => {
     const settled = await held(server)
     for (const [name, work] of storms) await storm(t, `${name}, again`, work)
+    await eventually('memory is given back', async () => (await ask(origin, '/livez')).status === 200 && (await held(server)).memoryMiB < settled.memoryMiB + MEMORY_SLACK_MIB, 120_000).catch(() => {})
     const again = await held(server)
     figure(t, `memory after all storms ${settled.memoryMiB} MiB, after all of them again ${again.memoryMiB} MiB, at most ${worst} MiB after one; seed ${seed}`)
-    t.ok(again.memoryMiB < settled.memoryMiB + 128, `${settled.memoryMiB} → ${again.memoryMiB} MiB: a second time takes no more`)
+    t.ok(again.memoryMiB < settled.memoryMiB + MEMORY_SLACK_MIB, `${settled.memoryMiB} → ${again.memoryMiB} MiB: a second time takes no more`)
     const whole = await ask(origin, link)
     t.ok(whole.body.equals(file), 'and it still sends the whole file')
   })
