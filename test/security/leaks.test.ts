@@ -171,6 +171,7 @@ async function mistakes (server: TestApp & { origin: string }, { link, hlsPath, 
     `/auth/me?access_token=${token}`, `/auth/me?t=${token}`, `/${token}`, `/auth/me/${token}`, `/media/${token}`, `/problems/${token}`, `/nope?x[token]=${token}`, `/auth/me?access%5ftoken=${token}`, `/media?q=${token}`,
     `${link}&t=1`, `${path}?${query.replace('sig=', 'SIG=')}`, `${path}?${query.replace('sig=', '%73ig=')}`, `${path}?${query.replaceAll('=', '%3D')}`, `${path}?${query.replaceAll('&', '%26')}`, `${path}?${query.replaceAll('&', '&amp;')}`, `${path}?${query.replaceAll('&', ';')}`,
     `${path}?${query.replace(/sig=(.*)/, (_, sig: string) => `sig=${encoded(sig)}`)}`, `${path}%3F${query}`, `${path}/${query}`, `${path}#${query}`, `${path}%23${query}`, `/${query}`, `/nope${path}?${query}`, `${path}??${query}`, `/api/v1${link}`, `/media${link}`, encodeURI(link).replace('/media', '//media'),
+    ...[link, hlsPath].map((earlier) => `${path.replace('/stream/', '/')}/stream-url?continues=${encodeURIComponent(server.origin + earlier)}`),
     `/embed/x?src=${encodeURIComponent(server.origin + link)}`, `/${encodeURIComponent(server.origin + link)}`,
     `/hls/${hlsToken}`, `/HLS/${hlsToken}/x/master.m3u8`, `//hls/${hlsToken}/x`, `/hls//${hlsToken}/x`, `/hls/x/${hlsToken}/x`, `/%68ls/${hlsToken}/x/y`, `/api/v1${hlsPath}`, `${hlsPath}/x`, `${hlsPath}%2f..`, hlsPath.replaceAll('.', '%2e'), hlsPath.replace('/hls/', '/hls%2f')
   ]
