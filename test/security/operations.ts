@@ -138,6 +138,9 @@ export const operations: Record<string, Case[]> = {
     { on: 'a forged token', send: ({ hlsPath }) => ({ url: hlsPath.replace(/[^/](?=\/[^/]+\/[^/]+$)/, (last) => last === 'A' ? 'E' : 'A') }), cells: forAll(403) },
     { on: 'a token for another media', send: ({ hlsPath, privateMediaId }) => ({ url: hlsPath.replace(/[^/]+(?=\/[^/]+$)/, privateMediaId) }), cells: forAll(403) }
   ],
+  // What a signature opens, a made-up one does not; what genuine ones open is in test/protection/mux.test.ts and mux-webhooks.test.ts.
+  'GET /embed/{id}/playback': [{ on: 'a made-up token', send: ({ privateMediaId }) => ({ url: `/embed/${privateMediaId}/playback?token=a.b.c` }), cells: forAll(403) }],
+  'POST /webhooks/mux': [{ on: 'a server without Mux', send: () => ({ payload: { type: 'video.asset.ready' } }), cells: forAll(404) }],
   'GET /embed/{id}': [{ send: ({ privateMediaId }) => ({ url: `/embed/${privateMediaId}` }), cells: forAll(200) }],
 
   'GET /course/all': [{ cells: forAll(200) }],
