@@ -8,10 +8,12 @@ import type { Role, Viewer } from '../src/accounts/schema.js'
 import type { Grant, Sessions } from '../src/accounts/sessions.js'
 import { ApiError } from '../src/errors.js'
 import type { Keyring } from '../src/secrets.js'
+import { MINUTE, SECOND } from '../src/time.js'
 
 interface Options { accounts: Accounts, sessions: Sessions, keys: Keyring, tokenSeconds: number }
 /** Whose a token is; `sid` names the session it ends with, which tokens of older versions have none of. */
 interface Bearer { sub: string, sid: string | undefined }
+interface Claims { sub: unknown, sid: unknown, iat: unknown, jti: unknown }
 
 const ISSUER = 'playgate'
 const AUDIENCE = 'playgate-api'
@@ -19,7 +21,9 @@ const CACHED_TOKENS = 10_000
 /** Three parts, the last of 32 bytes: its last character carries two unused bits, which a decoder would let be anything. */
 const TOKEN = /^[\w-]+\.[\w-]+\.[\w-]{42}[AEIMQUYcgkosw048]$/
 /** RFC 6750, 2.1; the scheme in any case (RFC 9110, 11.1). */
-const BEARER = /^bearer(?: +([^ ]*))?$/i
+const BEARER = /^bearer(?: +(.*))?$/i
+/** By so much may the clocks of several machines differ. */
+const MAX_SKEW_MS = MINUTE
 
 /**
  * Who is asking. The hooks run before a body is read, and after the limits. What a token says of its bearer's role is not
@@ -40,7 +44,8 @@ export default fp<Options>(async (app, { accounts, sessions, keys, tokenSeconds 
     const { header } = app.jwt.decode<{ header: { kid?: unknown } }>(token)!
     const ring = keys.find(String(header.kid))
     if (ring === undefined) throw new Error('the token names no key of ours')
-    const { sub, sid } = ring.id === keys.current.id ? app.jwt.verify<{ sub: unknown, sid: unknown }>(token) : app.jwt.verify<{ sub: unknown, sid: unknown }>(token, { key: ring.key })
+    const { sub, sid, iat, jti } = ring.id === keys.current.id ? app.jwt.verify<Claims>(token) : app.jwt.verify<Claims>(token, { key: ring.key })
+    if (typeof jti !== 'string' || typeof iat !== 'number' || iat * SECOND > Date.now() + MAX_SKEW_MS) throw new Error('the token has no id, or was issued in the future')
     if (!isUuid(sub)) throw new Error('the token names no account')
     if (sid !== undefined && !isUuid(sid)) throw new Error('the token names no session')
     return { sub: sub as string, sid: sid as string | undefined }

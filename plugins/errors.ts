@@ -7,6 +7,10 @@ import { isDatabaseFull, isUnavailable } from '../src/database/dialect.js'
 import { ApiError, problems, type FieldError, type ProblemCode } from '../src/errors.js'
 import { redactUrl } from '../src/redact.js'
 
+/** What is said of one request: a body may have a hundred thousand fields, and names of any length. */
+const MAX_FIELD_ERRORS = 50
+const MAX_PATH_LENGTH = 200
+
 /** Fastify's own errors, by code. */
 const frameworkCodes: Record<string, ProblemCode> = {
   FST_ERR_CTP_INVALID_JSON_BODY: 'malformed_json',
@@ -69,7 +73,7 @@ export function apiErrorOf (error: Partial<FastifyError>): ApiError {
   if (error.validation !== undefined) {
     return error.validationContext === 'params'
       ? new ApiError('not_found', { cause: error })
-      : new ApiError('validation_failed', { errors: error.validation.map(fieldErrorOf), cause: error })
+      : new ApiError('validation_failed', { errors: error.validation.slice(0, MAX_FIELD_ERRORS).map(fieldErrorOf), cause: error })
   }
   const code = frameworkCodes[error.code ?? '']
   if (code !== undefined) return new ApiError(code, { cause: error })
@@ -82,6 +86,11 @@ export function apiErrorOf (error: Partial<FastifyError>): ApiError {
 type SchemaError = NonNullable<FastifyError['validation']>[number] & { parentSchema?: { 'x-message'?: string } }
 
 function fieldErrorOf (error: SchemaError): FieldError {
+  const { path, message } = describeFault(error)
+  return { path: path.slice(0, MAX_PATH_LENGTH), message }
+}
+
+function describeFault (error: SchemaError): FieldError {
   const { keyword, params, instancePath } = error
   const at = instancePath.split('/').slice(1)
   if (keyword === 'required') return { path: [...at, params.missingProperty].join('.'), message: 'is required' }

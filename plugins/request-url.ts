@@ -1,11 +1,18 @@
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { ApiError } from '../src/errors.js'
 
 /** A Host header as browsers send it; anything else is not put into an answer. */
 const HOST = /^(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?$/i
 
 /** What a request's address says: `origin`, where this server is reached, and `rawQuery`, which a link is judged by. */
 export default fp<{ publicUrl: string | undefined }>(async (app, { publicUrl }) => {
+  app.addHook('onRequest', ({ raw }, reply, done) => {
+    const hosts = countHosts(raw.rawHeaders)
+    if (hosts === 1 || (hosts === 0 && raw.httpVersion === '1.0')) return done()
+    reply.header('connection', 'close')
+    done(new ApiError('bad_request', { detail: 'A request has exactly one Host.' }))
+  })
   app.decorateRequest('origin', {
     getter (this: FastifyRequest) { return originOf(this, publicUrl) }
   })
@@ -16,6 +23,13 @@ export default fp<{ publicUrl: string | undefined }>(async (app, { publicUrl }) 
     }
   })
 }, { name: 'request-url' })
+
+/** RFC 9112, 3.2. Node keeps the first of several, and answers none by itself, without a problem document. */
+function countHosts (rawHeaders: string[]): number {
+  let hosts = 0
+  for (let index = 0; index < rawHeaders.length; index += 2) if (rawHeaders[index]!.length === 4 && rawHeaders[index]!.toLowerCase() === 'host') hosts++
+  return hosts
+}
 
 /** Where a request reached this server: `publicUrl`, else what the request says itself. */
 export function originOf ({ protocol, host, socket }: FastifyRequest, publicUrl: string | undefined): string {

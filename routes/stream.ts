@@ -36,6 +36,7 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, now }) =>
 
   app.get('/media/:id/poster.jpg', {
     ...options,
+    exposeHeadRoute: true,
     schema: {
       operationId: 'getPoster',
       summary: 'A picture of a video, by a link or a token',

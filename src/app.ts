@@ -99,13 +99,15 @@ export interface Overrides {
 export async function buildApp (config: Config, overrides: Overrides = {}): Promise<FastifyInstance> {
   const now = overrides.now ?? Date.now
   const app = fastify({
-    logger: overrides.logger ?? { level: config.logLevel },
+    // At `trace` the multipart parser logs the headers it is given, and with them the token.
+    logger: overrides.logger ?? { level: config.logLevel, redact: { paths: ['busboyOptions.headers'], remove: true } },
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
     trustProxy: config.trustedProxies.length > 0 ? config.trustedProxies : false,
     rewriteUrl: (request) => rewriteUrl(request.url ?? '/'),
     genReqId: ({ headers }) => typeof headers['x-request-id'] === 'string' && /^[\w.:-]{1,128}$/.test(headers['x-request-id']) ? headers['x-request-id'] : randomUUID(),
     bodyLimit: 256 * KiB,
     connectionTimeout: IDLE_SOCKET_MS,
+    http: { requireHostHeader: false },
     routerOptions: { maxParamLength: 1024 },
     frameworkErrors: (error, request, reply) => sendProblem(reply.header('x-request-id', request.id), apiErrorOf(error), originOf(request, config.publicUrl)),
     clientErrorHandler: answerUnreadable,

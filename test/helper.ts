@@ -84,7 +84,7 @@ export async function openTestApp (t: Test, env: Record<string, string>, folder:
     folder,
     clock,
     inject: (options) => app.inject(options),
-    query: (sql) => query(config, sql),
+    query: (sql) => queryDatabase(config, sql),
     async listen () {
       if (origin === undefined) {
         await app.listen({ host: '127.0.0.1', port: 0 })
@@ -121,7 +121,8 @@ async function once (url: string, sql: string): Promise<Array<Record<string, unk
   }
 }
 
-async function query<T> ({ database }: Config, sql: string): Promise<T[]> {
+/** Rows of a query, straight from a database. */
+export async function queryDatabase<T = Record<string, unknown>> ({ database }: Config, sql: string): Promise<T[]> {
   if (database.engine === 'postgres') return await once(database.url, sql) as T[]
   const file = new SQLite(database.path, { timeout: 5000 })
   try {

@@ -7,11 +7,11 @@ import { findPostgres, findRedis, type Service } from './services.js'
 // test file names to run alone. What cannot run, or was not asked for, is said loudly; with CI set, what cannot run fails.
 
 /** Nothing in these reads a database, or the engine is nothing to them: once is enough. */
-const ENGINE_FREE = /^(playback|config|storage|demo|browser|docs)\/|^protection\/(content-keys|mux-parts|packager|playlists|transport-stream)|^limits\/(at-once|contract|sliding-window)|^service\/clients|^faults\/(disk|redis|sqlite|stop)|^commands\/(commands|doctor|prune)/
+const ENGINE_FREE = /^(playback|config|storage|demo|browser|docs)\/|^protection\/(content-keys|mux-parts|packager|playlists|transport-stream)|^limits\/(at-once|contract|sliding-window)|^service\/clients|^faults\/(disk|redis|sqlite|stop)|^commands\/(commands|doctor|prune)|^security\/(forgery|input|wire|timing)/
 /** These are about Postgres, or about several processes. */
 const POSTGRES_ONLY = /^faults\/(postgres|two-processes)/
 /** Minutes of load, kills and long films: with CI set, with TEST_LONG (then at full length), or by name. */
-const SLOW = /^faults\/|^browser\/embed|^protection\/packager/
+const SLOW = /^faults\/|^security\/(leaks|timing|wire)|^browser\/embed|^protection\/packager/
 
 /** Two files for two cores, as in CI; more only wait on one another's disk. */
 const JOBS = 2
@@ -87,6 +87,7 @@ function worthShowing (line: string, count: Count): boolean {
   if (point !== null) block = false
   if (failed) block = true
   if (/^ *\.\.\.$/.test(line)) block = false
+  if (process.env.TEST_LONG && /^ *# figure: /.test(line)) return true
   return failed || skipped || (block && /^ +(---|[-+@]|\.{3}|.*(found|wanted|message|at|fileName|lineNumber|error|code)\b)/.test(line) && !/duration_ms|stack-trace-limit/.test(line))
 }
 

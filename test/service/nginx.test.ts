@@ -93,6 +93,7 @@ t.test('behind nginx', { skip: withoutNginx }, async (t) => {
   await t.test('no link is in a log', async (t) => {
     const { pathname, search } = await link()
     await ask(nginx.origin, pathname + search, { headers: { referer: `http://media.example.org${pathname}${search}` } })
+    for (const mistake of [pathname + search.replace('?', '%3F'), `${pathname}/${search.slice(1)}`, `/${search.slice(1)}`]) await ask(nginx.origin, mistake)
     const log = await nginx.accessLog()
     t.match(log, `"path":"${pathname}","status":200`)
     t.notMatch(log + await nginx.errorLog(), /sig=|kid=/)
