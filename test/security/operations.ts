@@ -1,6 +1,6 @@
 import type { InjectOptions, Response } from 'light-my-request'
 import { courseText, lectureText, newCourse, newLecture, part, subscribe, succeeded, textParts } from '../courses/classroom.js'
-import { form, mintLink, signUp, upload, type FormPart, type Person, type TestApp } from '../helper.js'
+import { fixture, form, mintLink, signUp, upload, type FormPart, type Person, type TestApp } from '../helper.js'
 import { protectedMedia } from '../protection/protected-server.js'
 
 // Every operation of the API: how it is called, and what each kind of caller gets. A route that openapi.json names and this
@@ -110,6 +110,7 @@ export const operations: Record<string, Case[]> = {
     { on: 'an address', send: () => ({ payload: linked }), cells: forTeachers(201) },
     { on: 'a file', send: () => multipart('/media', [...textParts({ title: 'A', type: 'audio' }), part('tiny.ogg', 'file')]), cells: forTeachers(201) }
   ],
+  'PUT /media/uploads': [{ send: async () => ({ url: '/media/uploads?title=A&type=audio', payload: await fixture('tiny.ogg') }), cells: forTeachers(201) }],
   'GET /media/{id}': onMedia(watching(200, 200), (id) => `/media/${id}`).map((one) => ({ ...one, shows: { text: () => '"file_url"', to: ['owner', 'admin'] } })),
   'PATCH /media/{id}': onMedia(changing(200), (id) => `/media/${id}`, { title: 'New' }),
   'DELETE /media/{id}': onMedia(changing(204, 409), (id) => `/media/${id}`),
