@@ -84,8 +84,8 @@ const IDLE_SOCKET_MS = 2 * MINUTE
 /** What a test puts in place of the real thing. */
 export interface Overrides {
   now?: Clock
-  /** What sweeps go by. */
-  monotonicNow?: () => number
+  /** What facts grow old by, and what sweeps go by. */
+  monotonicNow?: Clock
   bcryptCost?: number
   logger?: FastifyServerOptions['logger']
   /** False: as on a machine without it. */
@@ -97,7 +97,7 @@ export interface Overrides {
 
 /** The whole server, composed and migrated, ready to listen or be injected into. `close()` ends all that it opened. */
 export async function buildApp (config: Config, overrides: Overrides = {}): Promise<FastifyInstance> {
-  const now = overrides.now ?? Date.now
+  const { now = Date.now, monotonicNow = () => performance.now() } = overrides
   const app = fastify({
     // At `trace` the multipart parser logs the headers it is given, and with them the token.
     logger: overrides.logger ?? { level: config.logLevel, redact: { paths: ['busboyOptions.headers'], remove: true } },
@@ -141,18 +141,19 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
     await writer.flush()
     await Promise.all([sqliteCommit?.close(), passwords.close(), prober.close()])
   })
-  const accounts = createAccounts({ db, passwords, now, signupOpen: config.signupOpen, firstIsAdmin: config.environment !== 'production' })
+  const accounts = createAccounts({ db, passwords, now, monotonicNow, signupOpen: config.signupOpen, firstIsAdmin: config.environment !== 'production' })
   const sessions = createSessions({
     db,
     accounts,
     passwords,
     now,
+    monotonicNow,
     failedLogins: createLoginGuard(windows, now, config.limitsPerMinute.login),
     accessSeconds: config.accessTokenSeconds,
     refreshSeconds: config.refreshTokenSeconds,
     onReuse: (sessionId) => app.log.warn({ session_id: sessionId }, 'a refresh token was used twice: its session is ended')
   })
-  const library = createLibrary({ db, blobs, now, release: (trx, media) => releaseMux(trx, media, now()) })
+  const library = createLibrary({ db, blobs, now, monotonicNow, release: (trx, media) => releaseMux(trx, media, now()) })
   const protections = createProtection({ db, blobs, library, provider: config.videoProvider, now })
   const quota = createQuota({ db, quotaBytes: config.quotaBytes })
   const intake = createIntake({ db, blobs, prober, now, quota, maxUploadBytes: config.maxUploadBytes, provider: config.videoProvider, queue: protections.queue })
@@ -164,7 +165,7 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
     onProgress: (done, total) => app.log.info({ done, total }, 'rewriting the addresses of the view log')
   })
   const views = createViews({ db, writer, names, cache, cacheSeconds: config.analyticsCacheSeconds, now })
-  const subscriptions = createSubscriptions({ db, now })
+  const subscriptions = createSubscriptions({ db, now, monotonicNow })
   const courses = createCourses({ db, library, now })
   const lectures = createLectures({ db, intake, library, protections, protectAll: config.protectAllLectures, now })
   const batch = createLectureBatch({ courses, intake, lectures })
@@ -195,7 +196,7 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
   const health = createHealth({ db, blobs, redis })
   const bound = await bindStore(db, blobs)
   if (!bound) app.log.error({ upload_dir: config.uploadDir }, 'this database and this UPLOAD_DIR do not belong together: nothing is swept. Check DATABASE_URL and UPLOAD_DIR, or see `playgate doctor`')
-  const sweeper = new Sweeper({ store: blobs, owned: (names) => listOwnedBlobs(db, names), monotonicNow: overrides.monotonicNow ?? (() => performance.now()) })
+  const sweeper = new Sweeper({ store: blobs, owned: (names) => listOwnedBlobs(db, names), monotonicNow })
 
   // What every request meets.
   app.removeContentTypeParser('text/plain')

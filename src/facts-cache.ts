@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import { performance } from 'node:perf_hooks'
+import type { Clock } from './time.js'
 
 /** Below the second that CONTRACT §1 calls "at once", by what reading a fact may take. */
 const FACT_LIFE_MS = 900
@@ -13,13 +13,13 @@ export interface FactsCache<T> {
   forgetAll (): void
 }
 
-/** Keeps what `read` gives, one read at a time for each key. `max` bounds the number of facts kept. */
-export function createFactsCache<T> (read: (key: string) => Promise<T | undefined>, max = 10_000): FactsCache<T> {
+/** Keeps what `read` gives, one read at a time for each key, by a clock that nobody sets back. `max` bounds the number of facts kept. */
+export function createFactsCache<T> (read: (key: string) => Promise<T | undefined>, monotonicNow: Clock, max = 10_000): FactsCache<T> {
   // The life counts from before the read: what changes while it is under way is seen a life after that at the latest.
   const cache = new LRUCache<string, { promise: Promise<T | undefined>, until: number }>({ max })
   return {
     get (key) {
-      const now = performance.now()
+      const now = monotonicNow()
       const known = cache.get(key)
       if (known !== undefined && known.until > now) return known.promise
       const promise = read(key)

@@ -73,8 +73,9 @@ export async function buildTestApp (t: Test, env: Record<string, string> = {}, o
 /** A server on an environment that exists: a restart, or a second process's twin. */
 export async function openTestApp (t: Test, env: Record<string, string>, folder: string, overrides: Overrides = {}): Promise<TestApp> {
   const config = loadConfig(env)
-  const clock = { now: Date.now(), advance (milliseconds: number) { this.now += milliseconds } }
-  const app = await buildApp(config, { bcryptCost: 4, ffmpeg: false, now: () => clock.now, ...overrides })
+  const start = Date.now()
+  const clock = { now: start, advance (milliseconds: number) { this.now += milliseconds } }
+  const app = await buildApp(config, { bcryptCost: 4, ffmpeg: false, now: () => clock.now, monotonicNow: () => performance.now() + clock.now - start, ...overrides })
   t.teardown(() => app.close())
   let origin: string | undefined
   return {

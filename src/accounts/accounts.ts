@@ -25,6 +25,8 @@ interface AccountsOptions {
   db: Kysely<Database>
   passwords: PasswordHasher
   now: Clock
+  /** What facts grow old by. */
+  monotonicNow: Clock
   signupOpen: boolean
   /** Outside production the first account signed up is the admin. */
   firstIsAdmin: boolean
@@ -33,11 +35,11 @@ interface AccountsOptions {
 export type Accounts = ReturnType<typeof createAccounts>
 
 /** Who there is. How they come in is in sessions.ts. */
-export function createAccounts ({ db, passwords, now, signupOpen, firstIsAdmin }: AccountsOptions) {
+export function createAccounts ({ db, passwords, now, monotonicNow, signupOpen, firstIsAdmin }: AccountsOptions) {
   const facts = createFactsCache<Viewer>(async (id) => {
     const account = await findAccount(db, id)
     return account && !account.disabled ? { id: account.id, role: account.role } : undefined
-  })
+  }, monotonicNow)
 
   async function insert (fresh: NewAccount, adminIfFirst: boolean, attach?: (trx: Transaction<Database>, made: Credentials) => Promise<void>): Promise<Account> {
     checkPassword(fresh.password)

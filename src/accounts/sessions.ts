@@ -31,6 +31,8 @@ interface SessionsOptions {
   passwords: PasswordHasher
   failedLogins: FailedLogins
   now: Clock
+  /** What facts grow old by. */
+  monotonicNow: Clock
   accessSeconds: number
   refreshSeconds: number
   /** Told of a refresh token that was shown twice: somebody may have stolen it. */
@@ -40,8 +42,8 @@ interface SessionsOptions {
 export type Sessions = ReturnType<typeof createSessions>
 
 /** How people come in, stay and leave. A session ends at once for all its tokens, on every process. */
-export function createSessions ({ db, accounts, passwords, failedLogins, now, accessSeconds, refreshSeconds, onReuse }: SessionsOptions) {
-  const facts = createFactsCache<Viewer>((sessionId) => findSessionViewer(db, sessionId, now()))
+export function createSessions ({ db, accounts, passwords, failedLogins, now, monotonicNow, accessSeconds, refreshSeconds, onReuse }: SessionsOptions) {
+  const facts = createFactsCache<Viewer>((sessionId) => findSessionViewer(db, sessionId, now()), monotonicNow)
 
   function freshToken () {
     const token = randomBytes(TOKEN_BYTES).toString('base64url')

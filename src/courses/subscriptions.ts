@@ -11,11 +11,11 @@ import { deleteSubscription, findSubscribed, findSubscribedToMedia, insertSubscr
 export type Subscriptions = ReturnType<typeof createSubscriptions>
 
 /** Which student may watch the lectures of which course. */
-export function createSubscriptions ({ db, now }: { db: Kysely<Database>, now: Clock }) {
+export function createSubscriptions ({ db, now, monotonicNow }: { db: Kysely<Database>, now: Clock, monotonicNow: Clock }) {
   const toMedia = createFactsCache<true>(async (key) => {
     const [studentId, mediaId] = key.split(' ') as [string, string]
     return await findSubscribedToMedia(db, studentId, mediaId) || undefined
-  })
+  }, monotonicNow)
 
   return {
     /** Throws `not_found` for an unknown course, `already_subscribed` the second time. */

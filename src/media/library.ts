@@ -15,6 +15,8 @@ interface LibraryOptions {
   db: Kysely<Database>
   blobs: BlobStore
   now: Clock
+  /** What facts grow old by. */
+  monotonicNow: Clock
   /** Queues the end of what is kept of a media elsewhere, in the transaction that deletes it. */
   release (trx: Transaction<Database>, media: Media): Promise<void>
 }
@@ -22,8 +24,8 @@ interface LibraryOptions {
 export type Library = ReturnType<typeof createLibrary>
 
 /** The media there are. Who may do what is decided in src/access/. */
-export function createLibrary ({ db, blobs, now, release }: LibraryOptions) {
-  const facts = createFactsCache<Media>((id) => findMedia(db, id))
+export function createLibrary ({ db, blobs, now, monotonicNow, release }: LibraryOptions) {
+  const facts = createFactsCache<Media>((id) => findMedia(db, id), monotonicNow)
 
   /** Ends what is left of media whose rows are deleted. The rows are what counts: a file that could not be removed is the sweep's. */
   async function removeFiles (gone: Media[]): Promise<void> {

@@ -1,5 +1,4 @@
 import { createHmac } from 'node:crypto'
-import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { loadConfig } from '../../src/config.js'
 import { loadSecrets } from '../../src/secrets.js'
@@ -221,10 +220,10 @@ t.test('accounts', async (t) => {
     expectProblem(t, await attempt(), 422, 'validation_failed')
     await server.query(`update accounts set role = 'student' where id = '${boss.id}'`)
     await attempt()
-    await sleep(1000)
+    server.clock.advance(1000)
     expectProblem(t, await attempt(), 403, 'role_required')
     await server.query(`update accounts set disabled = 1 where id = '${boss.id}'`)
-    await sleep(1000)
+    server.clock.advance(1000)
     expectProblem(t, await attempt(), 401, 'invalid_token')
     expectProblem(t, await logIn(server, 'boss@example.org'), 403, 'account_disabled')
     expectProblem(t, await logIn(server, 'boss@example.org', 'wrong password'), 401, 'invalid_credentials')

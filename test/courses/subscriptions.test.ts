@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { buildTestApp, expectProblem, fixture, mintLink, openTestApp, signUp, signUpEverybody, type Person, type TestApp } from '../helper.js'
 import { ask } from '../service/wire.js'
@@ -122,7 +121,7 @@ t.test('an old link ends within a second, here and on another process', async (t
       for (const reply of await look()) t.equal(reply.status, 206)
       await end(one, instructor, scene)
       if (name !== 'the student is disabled') t.equal((await ask(origins[0]!, link)).status, status, 'at once where it was done')
-      await sleep(1000)
+      for (const { clock } of [one, two]) clock.advance(1000)
       for (const { status: seen, body } of await look()) {
         t.equal(seen, status)
         t.equal((JSON.parse(body.toString()) as { code: string }).code, code)

@@ -1,5 +1,4 @@
 import { createHash, randomUUID } from 'node:crypto'
-import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { buildTestApp, fixture, mintLink, signUp, signUpEverybody, upload, type Person } from '../helper.js'
 import { ask, type Ask, type WireReply } from './wire.js'
@@ -170,7 +169,7 @@ t.test('a link ends when the one it was made for may no longer watch', async (t)
   const disabled = await mintLink(server, await publish({}, leaving), leaving)
   const demoted = await signUp(server)
   await server.query(`update accounts set role = 'admin' where id = '${demoted.id}'`)
-  await sleep(AT_ONCE)
+  server.clock.advance(AT_ONCE)
   const byAdmin = await mintLink(server, video, demoted)
   const shown = await publish({ visibility: 'public' })
   const anonymous = await mintLink(server, shown)
@@ -182,7 +181,7 @@ t.test('a link ends when the one it was made for may no longer watch', async (t)
   await server.query(`update accounts set disabled = 1 where id = '${leaving.id}'`)
   await server.query(`update accounts set role = 'student' where id = '${demoted.id}'`)
   await server.inject({ method: 'PATCH', url: `/media/${shown}`, headers: instructor.headers, payload: { visibility: 'private' } })
-  await sleep(AT_ONCE)
+  server.clock.advance(AT_ONCE)
   for (const link of [disabled, byAdmin, anonymous, asStudent]) expectCode(t, await get(link), 403, 'stream_link_revoked')
   t.equal((await get(asOwner)).status, 200)
 })
@@ -217,7 +216,7 @@ t.test('without a link only a token of someone who may watch opens a stream', as
 t.test('a file that is missing is 404 without a word of its bytes', async (t) => {
   const id = await publish()
   await server.query(`update media set blob_name = '${randomUUID()}' where id = '${id}'`)
-  await sleep(AT_ONCE)
+  server.clock.advance(AT_ONCE)
   const reply = await get(await mintLink(server, id, instructor), { headers: { range: 'bytes=1-2' } })
   expectCode(t, reply, 404, 'not_found')
   for (const name of ['content-range', 'etag', 'last-modified', 'content-disposition', 'accept-ranges']) t.notOk(reply.headers[name], name)
