@@ -1,7 +1,8 @@
 import { TypeGuard, type TSchema } from '@sinclair/typebox'
 import { Ajv } from 'ajv'
 import addFormats from 'ajv-formats'
-import type { RouteOptions, preValidationHookHandler } from 'fastify'
+import fastJsonStringify from 'fast-json-stringify'
+import type { FastifySchemaValidationError, RouteOptions, preValidationHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import { ApiError, invalidField } from '../src/errors.js'
 import { apiErrorOf } from './errors.js'
@@ -9,7 +10,10 @@ import { apiErrorOf } from './errors.js'
 /** As databases take it: the one of ajv-formats lets a `urn:uuid:` stand in front. */
 const UUID = /^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/i
 
-/** Bodies are taken at their word: `5` is no title. Query strings and paths are text, so numbers in them are read. */
+/**
+ * How what comes in and goes out is held against its schema, which is compiled when it is first met. Bodies are taken at their word: `5` is no
+ * title. Query strings and paths are text, so numbers in them are read.
+ */
 export default fp(async (app) => {
   const [strict, coercing] = [false, true].map((coerceTypes) => {
     const ajv = new Ajv({ coerceTypes, useDefaults: true, removeAdditional: false, allErrors: true, verbose: true, strict: false })
@@ -31,8 +35,27 @@ export default fp(async (app) => {
     const validate = strict.compile(schema)
     if (!validate(value)) throw apiErrorOf({ validation: validate.errors ?? [], validationContext: 'body' })
   })
-  app.setValidatorCompiler(({ schema, httpPart }) => (httpPart === 'body' ? strict : coercing).compile(schema))
+  app.setValidatorCompiler<TSchema>(({ schema, httpPart }) => {
+    const validatorOf = once(() => (httpPart === 'body' ? strict : coercing).compile(schema))
+    return (value: unknown) => {
+      const validate = validatorOf()
+      return validate(value) ? true : { error: validate.errors as FastifySchemaValidationError[] }
+    }
+  })
+  app.setSerializerCompiler<TSchema>(({ schema }) => {
+    const serializerOf = once(() => fastJsonStringify(schema))
+    return (value) => serializerOf()(value)
+  })
 }, { name: 'validation' })
+
+/** What `make` makes, the first time that it is needed: to compile the schemas of all routes, and of all their answers, is a third of a start. */
+function once<T extends object> (make: () => T): () => T {
+  let made: T | undefined
+  return () => {
+    made ??= make()
+    return made
+  }
+}
 
 /**
  * Refuses a body in a form that the route doesn't name: a parser may know it from another route, and where a schema is by content

@@ -248,6 +248,7 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
   const alone = config.database.engine === 'sqlite'
   const providers = mux === undefined ? [local] : [local, mux]
   app.addHook('onListen', async () => {
+    sqliteCommit?.warmUp()
     await sweep(alone)
     for (const provider of providers) await provider.start(alone)
   })

@@ -1,4 +1,4 @@
-import { Redis } from 'ioredis'
+import type { Redis } from 'ioredis'
 
 /** A command that takes longer counts as lost (DESIGN §3). */
 const COMMAND_LIMIT_MS = 200
@@ -24,7 +24,9 @@ export type OnRedisChange = (up: boolean, cause?: unknown) => void
  * throws while offline: see docs/decisions/.)
  */
 export async function openRedis (url: string, onChange: OnRedisChange = () => {}): Promise<RedisLink> {
-  const client = new Redis(url, {
+  // Loaded only where there is a Redis.
+  const ioredis = await import('ioredis')
+  const client = new ioredis.Redis(url, {
     enableOfflineQueue: false,
     enableAutoPipelining: true,
     maxRetriesPerRequest: 1,
