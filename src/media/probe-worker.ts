@@ -8,6 +8,12 @@ import type { Probed } from './probe.js'
 // V8 optimizes the parser's 2.6 MB of WebAssembly in 35 MB that it never gives back; a probe ends before that would pay.
 setFlagsFromString('--wasm-tiering-budget=2000000000')
 
+/**
+ * How far the parser may read into a WAV file in a row: to its sound, past whatever text and pictures come before it. The sound itself it would look through
+ * to its end, at 5 s of CPU a GB, and learn nothing more.
+ */
+const MAX_WAVE_BYTES = 4 * 1024 * 1024
+
 /** MediaInfo's answer, as far as it is read here: values are strings or numbers, by field and version. */
 type Fields = Record<string, string | number | undefined>
 
@@ -20,7 +26,10 @@ export default async function probe (path: string): Promise<Probed | null> {
     const read = (into: Buffer, position: number) => readSync(file, into, 0, into.length, position)
     // One buffer for all reads: the parser copies what it is given, and a fresh one each would pile up faster than it is collected.
     let chunk = Buffer.alloc(0)
+    const maxBytes = isWave(read) ? MAX_WAVE_BYTES : size
     const result = await parser.analyzeData(size, (length, position) => {
+      // No bytes: the parser says what it has found by now.
+      if (position >= maxBytes) return chunk.subarray(0, 0)
       if (chunk.length < length) chunk = Buffer.allocUnsafeSlow(length)
       const wanted = chunk.subarray(0, length)
       return wanted.subarray(0, read(wanted, position))
@@ -39,6 +48,12 @@ export default async function probe (path: string): Promise<Probed | null> {
     closeSync(file)
     parser.close()
   }
+}
+
+/** RIFF WAVE, and RF64, its form for more than 4 GiB (EBU Tech 3306). */
+function isWave (read: (into: Buffer, position: number) => number): boolean {
+  const head = Buffer.alloc(12)
+  return read(head, 0) === 12 && /^(?:RIFF|RF64)....WAVE$/s.test(head.toString('latin1'))
 }
 
 function containerOf (tracks: Fields[]): Container {
