@@ -18,7 +18,7 @@ export async function startBareNginx (t: CleanUp, root: string): Promise<Program
   chmodSync(folder, 0o755)
   const port = await freePort()
   await writeFile(join(folder, 'nginx.conf'), `
-worker_processes 1;
+worker_processes auto;
 pid ${folder}/nginx.pid;
 error_log ${folder}/error.log crit;
 events { worker_connections 1024; }

@@ -10,7 +10,7 @@ import { familyOf, residentMbOf, startProgram } from './processes.js'
 import { MiB, newLink, openStage, uploadNoise } from './stage.js'
 
 const FILE_BYTES = 512 * MiB
-const downloads = (length: Length) => ({ gate: 1, laptop: 1, full: 4 })[length]
+const downloads = (length: Length) => ({ gate: 2, laptop: 4, full: 12 })[length]
 
 /** One large file by link, against nginx alone and against what one would write first in Node. */
 export const bulkStream: Bench = {

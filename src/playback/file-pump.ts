@@ -8,14 +8,13 @@ const KiB = 1024
 /** 256 KiB cost half of what Node's 64 do, and 200 slow readers take 59 MB. */
 const blocks = new BlockPool(256 * KiB, { maxIdle: 64 })
 /**
- * Readers that keep up get 1 MiB: each read is a trip to a thread and back, and most of a stream's cost (docs/performance.md). So many at a time
- * that memory stays bounded.
+ * Readers that keep up get 4 MiB: each block is a trip to a thread and back, and waking threads is most of a stream's cost (docs/performance.md). So many at a time that memory stays bounded.
  */
-const largeBlocks = new BlockPool(1024 * KiB, { maxIdle: 16, maxTaken: 16 })
+const largeBlocks = new BlockPool(4096 * KiB, { maxIdle: 4, maxTaken: 8 })
 /** A reader keeps up while it takes a block in this time: 10 Mbit/s at 256 KiB. */
 const PROMPT_MS = 200
-/** Blocks to take promptly before it gets large ones: 8 MiB, more than a socket's buffers alone would swallow. */
-const PROMPT_BLOCKS = 32
+/** Blocks to take promptly before it gets large ones: 16 MiB, more than the buffers of a socket swallow for a reader that does not read. */
+const PROMPT_BLOCKS = 64
 
 /**
  * A range of a file as a stream with one buffer at a time, which is filled anew, or changed for another, only after the sink has passed on what was in it.
