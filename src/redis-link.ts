@@ -5,6 +5,8 @@ const COMMAND_LIMIT_MS = 200
 /** How often a lost Redis is asked whether it is back: well inside the three seconds in which it must be used again. */
 const PROBE_EVERY_MS = 500
 const FIRST_ANSWER_MS = 1000
+const PROBE_KEY = 'playgate:probe'
+const PROBE_LIFE_MS = 10_000
 
 /** A Redis that may go at any time. Nothing waits for it longer than one command's limit, and after one failure nobody asks until it is back. */
 export interface RedisLink {
@@ -32,16 +34,18 @@ export async function openRedis (url: string, onChange: OnRedisChange = () => {}
     maxRetriesPerRequest: 1,
     connectTimeout: 500,
     commandTimeout: COMMAND_LIMIT_MS,
-    retryStrategy: () => PROBE_EVERY_MS
+    retryStrategy: () => PROBE_EVERY_MS,
+    // One that became a replica: whoever took its place is found by its name anew.
+    reconnectOnError: ({ message }) => message.startsWith('READONLY')
   })
   let up = false
   let cause: unknown
   client.on('error', (error) => { cause = error; set(false) })
   client.on('close', () => set(false))
   client.on('ready', () => set(true))
-  // A frozen Redis keeps its connection and never becomes ready again: only an answer tells that it is back.
+  // A frozen Redis keeps its connection and never becomes ready again: only an answer tells that it is back. A full one, and a replica, answer a ping and take no writes.
   const probe = setInterval(() => {
-    if (client.status === 'ready') client.ping().then(() => set(true), () => set(false))
+    if (client.status === 'ready') client.set(PROBE_KEY, '1', 'PX', PROBE_LIFE_MS).then(() => set(true), (error: unknown) => { cause = error; set(false) })
   }, PROBE_EVERY_MS)
   probe.unref()
 

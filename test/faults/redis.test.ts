@@ -97,6 +97,19 @@ t.test('a server without its Redis', { skip }, async (t) => {
     t.equal(fivexx, 0, `of ${rounds} requests; p99 ${Math.round(p99)} ms`)
   })
 
+  await t.test('full: it counts as gone until it takes writes again (bug: a ping said otherwise, twice a second)', async (t) => {
+    const config = (maxmemory: string) => spawnSync('redis-cli', ['-p', String(one.redis.port), 'config', 'set', 'maxmemory', maxmemory])
+    config('1')
+    await eventually('health says so', async () => (await health(one.server)).redis === 'down')
+    for (let look = 0; look < 20; look++) {
+      t.equal((await health(one.server)).redis, 'down')
+      await pause(100)
+    }
+    t.equal(await passing(one, 30), LIMIT, 'limits hold')
+    config('0')
+    t.ok(await eventually('it is back', async () => (await health(one.server)).redis === 'up') < 3000)
+  })
+
   await t.test('flushed: the counts of the process still hold, and no figure is stale', async (t) => {
     const address = '192.0.2.3'
     t.equal(await passing(one, LIMIT, address), LIMIT)
