@@ -28,6 +28,8 @@ export async function insertRemoval (trx: Transaction<Database>, removal: MuxRem
 export async function claimJob (db: Kysely<Database>, kinds: JobKind[], now: number, leaseMs: number): Promise<Job | undefined> {
   const due = db.selectFrom('jobs').select('id').where('kind', 'in', kinds).where('run_after', '<=', now).orderBy('attempts').orderBy('run_after').limit(1)
     .$if(engineOf(db) === 'postgres', (query) => query.forUpdate().skipLocked())
+  // An update waits for SQLite's one writer, on the event loop, even where it finds nothing to change.
+  if (engineOf(db) === 'sqlite' && await due.executeTakeFirst() === undefined) return undefined
   const row = await db.updateTable('jobs').set({ run_after: now + leaseMs }).where('id', '=', due).returningAll().executeTakeFirst()
   return row && jobOf(row)
 }
