@@ -53,6 +53,8 @@ export default fp<Partial<BodyLimits>>(async (app, options) => {
     for (const [raw, watch] of watched) {
       const { socket } = raw
       if (raw.complete || socket.destroyed) watched.delete(raw)
+      // What has arrived was not yet read: it is this server that is slow (its disk, say).
+      else if (!watch.answered && raw.readableLength > 0) start(raw, false)
       else if (watch.answered) {
         if (now - watch.since >= lingerMs || socket.bytesRead - watch.bytesRead > lingerBytes) socket.destroy()
       } else if (now - watch.since >= windowMs) {
