@@ -27,10 +27,15 @@ export default fp<Options>(async (app, { blobs, places, offload, onBytes }) => {
   }
 
   function send (reply: FastifyReply, file: ReadableFile, range: ByteRange): FastifyReply {
-    const bytes = range.end - range.start + 1
-    onBytes(bytes)
-    if (bytes > SMALL_RANGE_BYTES) return reply.send(new FilePump(file, range, reply.raw))
-    readRange(file, range, reply.raw).then((part) => reply.send(part), (error: unknown) => reply.send(error))
+    if (range.end - range.start + 1 > SMALL_RANGE_BYTES) {
+      const pump = new FilePump(file, range, reply.raw)
+      pump.once('close', () => onBytes(pump.pumpedBytes))
+      return reply.send(pump)
+    }
+    readRange(file, range, reply.raw).then((part) => {
+      onBytes(part.length)
+      reply.send(part)
+    }, (error: unknown) => reply.send(error))
     return reply
   }
 

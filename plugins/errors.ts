@@ -35,7 +35,8 @@ export default fp(async (app) => {
   })
 
   app.setErrorHandler((error: FastifyError, request, reply) => {
-    const known = apiErrorOf(error)
+    // A client that leaves within its body fails as a database does that is not there: ECONNRESET.
+    const known = request.raw.errored !== null && error === request.raw.errored ? new ApiError('upload_incomplete', { cause: error }) : apiErrorOf(error)
     if (known.statusCode >= 500) request.log.error({ err: known.options.cause ?? error }, known.code)
     return reply.problem(known)
   })

@@ -1,13 +1,21 @@
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { createHash, timingSafeEqual } from 'node:crypto'
-import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
+import { AggregatorRegistry, Counter, Gauge, Histogram, Registry, collectDefaultMetrics, type MetricObjectWithValues, type MetricValue } from 'prom-client'
 import { ApiError } from '../src/errors.js'
+import type { Figures } from '../src/process-figures.js'
+import { whenOver } from './request-log.js'
 
 /** Figures that are read when somebody asks, by name; each says what it counts. */
-export type Gauges = Record<string, { help: string, read: () => number }>
+export type Gauges = Record<string, { help: string, read: () => number, aggregator?: 'sum' | 'min' | 'max' }>
 
-interface Options { token: string | undefined, gauges: Gauges, metrics: Metrics }
+interface Options {
+  token: string | undefined
+  gauges: Gauges
+  metrics: Metrics
+  /** Of several processes behind one port, which the one that is asked has to speak for all of. */
+  gather: ((own: () => Promise<Figures>) => () => Promise<Figures[]>) | undefined
+}
 
 export type Metrics = ReturnType<typeof createMetrics>
 
@@ -16,26 +24,29 @@ export function createMetrics () {
   const registers = [new Registry()]
   return {
     registry: registers[0]!,
-    requests: new Counter({ name: 'playgate_requests_total', help: 'Requests answered', labelNames: ['method', 'route', 'status'], registers }),
+    requests: new Counter({ name: 'playgate_requests_total', help: 'Requests answered, or left by their clients', labelNames: ['method', 'route', 'status'], registers }),
     seconds: new Histogram({ name: 'playgate_request_seconds', help: 'Time to answer, streams left out', labelNames: ['route'], buckets: [0.002, 0.01, 0.05, 0.2, 1, 5], registers }),
-    streamedBytes: new Counter({ name: 'playgate_streamed_bytes_total', help: 'Bytes of media handed to clients', registers }),
+    streamedBytes: new Counter({ name: 'playgate_streamed_bytes_total', help: 'Bytes of media handed to sockets; with STREAM_OFFLOAD, to nginx to send', registers }),
     views: new Counter({ name: 'playgate_views_total', help: 'Views handed in, by what became of them', labelNames: ['outcome'], registers }),
     batchViews: new Histogram({ name: 'playgate_view_batch_views', help: 'Views committed in one transaction', buckets: [1, 2, 5, 10, 50, 200, 1000], registers })
   }
 }
 
 /** `/metrics` for Prometheus: by METRICS_TOKEN, or, where none is set, from this machine only. */
-export default fp<Options>(async (app, { token, gauges, metrics }) => {
+export default fp<Options>(async (app, { token, gauges, metrics, gather }) => {
   const { registry, requests, seconds } = metrics
   collectDefaultMetrics({ register: registry })
-  for (const [name, { help, read }] of Object.entries(gauges)) {
-    registry.registerMetric(new Gauge({ name, help, registers: [], collect () { this.set(read()) } }))
+  for (const [name, { help, read, aggregator = 'sum' }] of Object.entries(gauges)) {
+    registry.registerMetric(new Gauge({ name, help, aggregator, registers: [], collect () { this.set(read()) } }))
   }
+  const ofAll = gather?.(() => registry.getMetricsAsJSON())
 
-  app.addHook('onResponse', (request, reply, done) => {
-    const route = request.routeOptions.url ?? 'unknown'
-    requests.inc({ method: request.method, route, status: reply.statusCode })
-    if (route !== '/media/stream/:id') seconds.observe({ route }, reply.elapsedTime / 1000)
+  app.addHook('onRequest', (request, reply, done) => {
+    whenOver(reply, (status) => {
+      const route = request.routeOptions.url ?? 'unknown'
+      requests.inc({ method: request.method, route, status })
+      if (route !== '/media/stream/:id') seconds.observe({ route }, reply.elapsedTime / 1000)
+    })
     done()
   })
 
@@ -44,7 +55,8 @@ export default fp<Options>(async (app, { token, gauges, metrics }) => {
     schema: { hide: true }
   }, async (request, reply) => {
     if (!mayRead(request, token)) throw new ApiError('metrics_forbidden')
-    return reply.type(registry.contentType).send(await registry.metrics())
+    const all = ofAll === undefined ? registry : AggregatorRegistry.aggregate(await ofAll() as Array<Array<MetricObjectWithValues<MetricValue<string>>>>)
+    return reply.type(registry.contentType).send(await all.metrics())
   })
 }, { name: 'metrics', dependencies: ['errors'] })
 

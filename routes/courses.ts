@@ -73,7 +73,7 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { courses, lectur
     }, async (request) => {
       const course = await courses.changeable(request.signedIn(), request.params.id)
       const changed = await courses.change(course.id, request.body)
-      if (request.body.premium !== undefined) await lectures.followProtection(changed)
+      if (request.body.premium !== undefined) await lectures.followProtection(changed.id)
       return courseReply(changed)
     })
 

@@ -5,7 +5,7 @@ import { ApiError } from '../src/errors.js'
 import { problemResponses } from '../src/problem-schema.js'
 import { openContentKey } from '../src/protection/content-keys.js'
 import { isPackaged, type PackagedMedia } from '../src/protection/protection.js'
-import { masterPlaylist, mediaPlaylist, parseIndex, segmentPlace } from '../src/protection/playlists.js'
+import { masterPlaylist, mediaPlaylist, segmentPlace, segmentsOf } from '../src/protection/playlists.js'
 import type { Playback } from '../src/protection/video-provider.js'
 import type { Keyring } from '../src/secrets.js'
 import { SECOND, type Clock } from '../src/time.js'
@@ -48,8 +48,8 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, keys, now
     if (!isPackaged(admitted.media)) throw new ApiError('not_found')
     const admission = { ...admitted, media: admitted.media }
     const { packaged } = admission.media
-    if (file === 'master.m3u8') return reply.type(PLAYLIST).send(masterPlaylist(parseIndex(packaged.index), admission.media))
-    if (file === 'media.m3u8') return reply.type(PLAYLIST).send(mediaPlaylist(parseIndex(packaged.index)))
+    if (file === 'master.m3u8') return reply.type(PLAYLIST).send(masterPlaylist(segmentsOf(packaged), admission.media))
+    if (file === 'media.m3u8') return reply.type(PLAYLIST).send(mediaPlaylist(segmentsOf(packaged)))
     if (file === 'poster.jpg' && admission.media.posterBlob !== null) return await reply.type('image/jpeg').sendBlob(admission.media.posterBlob, admission.accountId)
     if (file === 'content.key') return reply.type('application/octet-stream').send(openContentKey(packaged.contentKey, id, keys))
     return await sendSegment(request, reply, admission, SEGMENT.exec(file)?.[1])
@@ -64,13 +64,13 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, keys, now
   }
 
   async function countView (request: FastifyRequest, { media, link, accountId }: Admission): Promise<void> {
-    await views.countStream(media.id, link!.linkId, { address: request.ip, accountId, userAgent: request.headers['user-agent'] })
-      .catch((error: unknown) => request.log.warn({ err: error }, 'a view was not counted'))
+    const onlooker = { address: request.ip, accountId, userAgent: request.headers['user-agent'] }
+    await views.countStream(media.id, link!.linkId, onlooker, (error) => request.log.warn({ err: error }, 'a view was not counted'))
   }
 
   async function sendSegment (request: FastifyRequest, reply: FastifyReply, admission: PackagedAdmission, number: string | undefined): Promise<FastifyReply> {
     const { media, link, accountId } = admission
-    const place = number === undefined ? undefined : segmentPlace(parseIndex(media.packaged.index), Number(number))
+    const place = number === undefined ? undefined : segmentPlace(segmentsOf(media.packaged), Number(number))
     if (place === undefined) throw new ApiError('not_found')
     const secondsLeft = Math.max(0, link!.expiresAt - Math.floor(now() / SECOND))
     const send = request.method === 'HEAD' ? undefined : await reply.openBlob(media.packaged.blobName, accountId)

@@ -99,11 +99,8 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, now }) =>
 
   /** Counted before the first byte goes out, so that it is in the next answer of the figures; a stream never fails for it. */
   async function countView (request: FastifyRequest, { media, link, accountId }: Admission): Promise<void> {
-    try {
-      await views.countStream(media.id, link?.linkId ?? null, { address: request.ip, accountId, userAgent: request.headers['user-agent'] })
-    } catch (error) {
-      request.log.warn({ err: error }, 'a view was not counted')
-    }
+    const onlooker = { address: request.ip, accountId, userAgent: request.headers['user-agent'] }
+    await views.countStream(media.id, link?.linkId ?? null, onlooker, (error) => request.log.warn({ err: error }, 'a view was not counted'))
   }
 }
 

@@ -44,6 +44,7 @@ import { createProgress } from './courses/progress.js'
 import { createSubscriptions } from './courses/subscriptions.js'
 import { migrate } from './database/migrate.js'
 import { openDatabase, poolFigures } from './database/open.js'
+import { becomeSoleUser } from './database/sole-user.js'
 import { loadEmbedAssets } from './embed/assets.js'
 import { createHealth } from './health.js'
 import { createLoginGuard } from './limits/login-guard.js'
@@ -53,9 +54,11 @@ import { LocalSlidingWindow } from './limits/sliding-window.js'
 import { createIntake } from './media/intake.js'
 import { createLibrary } from './media/library.js'
 import { countMuxMedia, listOwnedBlobs } from './media/media-store.js'
-import { bindStore } from './media/store-binding.js'
+import { bindingFault, bindStore, countLook } from './media/store-binding.js'
 import { createProber } from './media/probe.js'
 import { createQuota } from './media/quota.js'
+import { resealContentKeys } from './protection/content-keys.js'
+import type { Figures } from './process-figures.js'
 import { createLocalProvider } from './protection/local-provider.js'
 import type { MuxTimes } from './protection/mux/mux-provider.js'
 import { PackageRunner } from './protection/package-runner.js'
@@ -81,7 +84,7 @@ const KEEP_HOUSE_EVERY_MS = 10 * MINUTE
 /** A socket on which nothing moved for so long is dead, or a paused player that will ask again by range. */
 const IDLE_SOCKET_MS = 2 * MINUTE
 
-/** What a test puts in place of the real thing. */
+/** What a test puts in place of the real thing, and what only the process itself can know. */
 export interface Overrides {
   now?: Clock
   /** What facts grow old by, and what sweeps go by. */
@@ -91,6 +94,8 @@ export interface Overrides {
   /** False: as on a machine without it. */
   ffmpeg?: boolean
   keepHouseEveryMs?: number
+  /** Where this is one of several processes: how it gives its figures, and asks for those of all. */
+  gatherFigures?: (own: () => Promise<Figures>) => () => Promise<Figures[]>
   /** How long Mux may take, and how often is looked for what waits for it, in milliseconds. */
   muxTimes?: MuxTimes
 }
@@ -119,6 +124,10 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
   const db = openDatabase(config.database, (error) => app.log.warn({ err: error }, 'a database connection failed'))
   app.addHook('onClose', () => db.destroy())
   await migrate(db, migrations)
+  // Whoever is alone may take up at once what another process left. After a restart that did not wait, the other one is still there.
+  const letGo = config.database.engine === 'sqlite' ? becomeSoleUser(config.database.path) : undefined
+  const alone = letGo !== undefined
+  app.addHook('onClose', async () => letGo?.())
   const blobs = await openDiskStore(config.uploadDir)
   app.addHook('onClose', () => blobs.close())
   const metrics = createMetrics()
@@ -194,8 +203,8 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
   const uploads = new Places(config.uploadsAtOnce, 'too_many_uploads', now)
   const streams = new Places(config.streamsAtOnce, 'too_many_streams', now)
   const health = createHealth({ db, blobs, redis })
-  const bound = await bindStore(db, blobs)
-  if (!bound) app.log.error({ upload_dir: config.uploadDir }, 'this database and this UPLOAD_DIR do not belong together: nothing is swept. Check DATABASE_URL and UPLOAD_DIR, or see `playgate doctor`')
+  const binding = await bindStore(db, blobs)
+  if (binding !== 'bound') app.log.error({ upload_dir: config.uploadDir }, bindingFault(binding))
   const sweeper = new Sweeper({ store: blobs, owned: (names) => listOwnedBlobs(db, names), monotonicNow })
 
   // What every request meets.
@@ -214,6 +223,7 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
   await app.register(metricsPlugin, {
     metrics,
     token: config.metricsToken,
+    gather: overrides.gatherFigures,
     gauges: {
       playgate_database_connections: { help: 'Postgres connections of this process', read: () => poolFigures(db).connections },
       playgate_database_waiting: { help: 'Queries that wait for a connection', read: () => poolFigures(db).waiting },
@@ -223,7 +233,7 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
       playgate_uploads: { help: 'Uploads being received', read: () => uploads.taken },
       playgate_streams: { help: 'Files being sent', read: () => streams.taken },
       playgate_limit_keys: { help: 'Clients held by the limits of this process', read: () => localWindows.size },
-      playgate_redis_up: { help: '1 while Redis answers, 0 while it does not, -1 without one', read: () => redis === undefined ? -1 : Number(redis.up) }
+      playgate_redis_up: { help: '1 while Redis answers, 0 while it does not, -1 without one', read: () => redis === undefined ? -1 : Number(redis.up), aggregator: 'min' }
     }
   })
   await app.register(auth, { accounts, sessions, keys: secrets.keyring('jwt'), tokenSeconds: config.accessTokenSeconds })
@@ -245,18 +255,22 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
   await app.register(webhookRoutes, { events: mux?.events })
 
   // What it does by itself.
-  const alone = config.database.engine === 'sqlite'
   const providers = mux === undefined ? [local] : [local, mux]
   app.addHook('onListen', async () => {
     sqliteCommit?.warmUp()
     await sweep(alone)
     for (const provider of providers) await provider.start(alone)
+    await tried('content keys could not be sealed by the new SECRET_KEY', resealKeys)
+    await tried('lectures that are to be protected could not be looked for', protectMissed)
   })
-  const timer = setInterval(keepHouse, overrides.keepHouseEveryMs ?? KEEP_HOUSE_EVERY_MS)
+  const stopping = new AbortController()
+  let keeping: Promise<void> | undefined
+  const timer = setInterval(() => { keeping ??= keepHouse().finally(() => { keeping = undefined }) }, overrides.keepHouseEveryMs ?? KEEP_HOUSE_EVERY_MS)
   timer.unref()
   app.addHook('onClose', async () => {
+    stopping.abort()
     clearInterval(timer)
-    await Promise.all(providers.map((provider) => provider.stop()))
+    await Promise.all([keeping, ...providers.map((provider) => provider.stop())])
   })
   app.addHook('preClose', async () => {
     health.stopping = true
@@ -265,14 +279,31 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
 
   async function keepHouse (): Promise<void> {
     await sweep(false)
-    if (config.viewRetentionDays > 0) await pruneViews(db, config.viewRetentionDays, now()).catch((error: unknown) => app.log.error({ err: error }, 'old views could not be pruned'))
-    await sessions.sweep().catch((error: unknown) => app.log.error({ err: error }, 'ended sessions could not be removed'))
+    if (config.viewRetentionDays > 0) await tried('old views could not be pruned', () => pruneViews(db, config.viewRetentionDays, now(), undefined, stopping.signal))
+    await tried('ended sessions could not be removed', () => sessions.sweep())
+    await tried('lectures that are to be protected could not be looked for', protectMissed)
+  }
+
+  /** Whatever fails is tried again next time. */
+  async function tried (complaint: string, work: () => Promise<unknown>): Promise<void> {
+    if (!stopping.signal.aborted) await work().catch((error: unknown) => app.log.error({ err: error }, complaint))
+  }
+
+  async function resealKeys (): Promise<void> {
+    const { resealed, lost } = await resealContentKeys(db, secrets.keyring('media'))
+    if (resealed > 0) app.log.info({ resealed }, 'content keys are sealed by the new SECRET_KEY')
+    if (lost > 0) app.log.error({ lost }, 'content keys were sealed with a SECRET_KEY that is not known any more: their media cannot be played. Put it into SECRET_KEYS_PREVIOUS')
+  }
+
+  async function protectMissed (): Promise<void> {
+    const missed = await lectures.protectMissed()
+    if (missed > 0) app.log.info({ missed }, 'lectures are protected now, as their courses want it')
   }
 
   async function sweep (alone: boolean): Promise<void> {
     await mux?.events.forgetOld().catch((error: unknown) => app.log.warn({ err: error }, 'old events of Mux are still there'))
-    if (!bound) return
-    await sweeper.sweep({ alone }).then(
+    if (binding !== 'bound') return
+    await countLook(db, blobs).then(() => sweeper.sweep({ alone })).then(
       (removed) => { if (removed.length > 0) app.log.info({ removed: removed.length }, 'swept what a crash had left') },
       (error: unknown) => app.log.error({ err: error }, 'the sweep failed'))
   }

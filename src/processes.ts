@@ -1,4 +1,5 @@
 import cluster, { type Worker } from 'node:cluster'
+import { relayFigures } from './process-figures.js'
 
 /** A process that ends sooner than this after its start will not start better at once. */
 const RESTART_AFTER_MS = 1000
@@ -15,6 +16,7 @@ export function superviseProcesses (count: number, graceSeconds: number, say: (l
   const listening = new Set<number>()
   for (let i = 0; i < count; i++) cluster.fork()
 
+  relayFigures()
   // A starting process does not hear a stop until it says so.
   cluster.on('message', (worker) => { if (stopping) worker.send('stop') })
   cluster.on('listening', (worker) => { everListened = true; listening.add(worker.id) })

@@ -5,6 +5,7 @@ import { buildApp } from './app.js'
 import { ConfigError, loadConfig, type Config } from './config.js'
 import { drain, trackSockets } from './drain.js'
 import { readEnvironment } from './environment.js'
+import { exchangeFigures } from './process-figures.js'
 import { superviseProcesses } from './processes.js'
 
 /** `--processes N` is PROCESSES=N. */
@@ -23,11 +24,12 @@ async function main (): Promise<void> {
   let stop = (): void => process.exit(0)
   if (cluster.isWorker) {
     for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => {})
-    for (const event of ['message', 'disconnect']) process.once(event, () => stop())
+    process.on('message', (message) => { if (message === 'stop') stop() })
+    process.once('disconnect', () => stop())
     // What the first process said before was lost: it says it again.
     process.send?.('listening for messages')
   }
-  const app = await buildApp(config)
+  const app = await buildApp(config, cluster.isWorker ? { gatherFigures: exchangeFigures } : {})
   const sockets = trackSockets(app.server)
   const { close } = closeWithGrace({
     delay: (config.shutdownGraceSeconds + 5) * 1000,

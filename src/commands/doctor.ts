@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { statSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { sql } from 'kysely'
@@ -7,8 +7,10 @@ import { migrations } from '../../migrations/index.js'
 import { pendingMigrations } from '../database/migrate.js'
 import { countMuxMedia } from '../media/media-store.js'
 import { bindStore } from '../media/store-binding.js'
+import { resealContentKeys } from '../protection/content-keys.js'
 import { openRedis } from '../redis-link.js'
 import { openDiskStore } from '../storage/disk-store.js'
+import { loadSecrets } from '../secrets.js'
 import type { Command, CommandContext } from './command.js'
 
 interface Finding { check: string, status: 'ok' | 'warn' | 'fail', message: string, mend?: string }
@@ -23,7 +25,7 @@ export const doctor: Command = {
   summary: 'look at everything a server needs, and say how to mend what is wrong',
   usage: 'doctor',
   async run (context) {
-    const checks = [node, database, schema, redis, uploads, pairing, disk, clock, proxies, secret, ffmpeg, mux]
+    const checks = [node, database, schema, redis, uploads, pairing, disk, clock, proxies, secret, contentKeys, ffmpeg, mux]
     const findings: Finding[] = []
     for (const check of checks) {
       findings.push(await check(context).catch((error: unknown) => ({ check: check.name, status: 'fail' as const, message: (error as Error).message || String(error) })))
@@ -80,9 +82,11 @@ async function uploads ({ config }: CommandContext): Promise<Finding> {
 
 async function pairing ({ config, db }: CommandContext): Promise<Finding> {
   if ((await pendingMigrations(db, migrations)).length > 0) return ok('pairing', 'known once the schema is there')
-  return await bindStore(db, await openDiskStore(config.uploadDir))
-    ? ok('pairing', 'database and uploads belong together')
-    : fail('pairing', 'this database and this UPLOAD_DIR do not belong together, so nothing is swept', `check both settings; if they are right (one was restored), remove ${join(config.uploadDir, '.store-id')} and the row storage.id of server_facts`)
+  const binding = await bindStore(db, await openDiskStore(config.uploadDir))
+  if (binding === 'bound') return ok('pairing', 'database and uploads belong together')
+  return binding === 'strangers'
+    ? fail('pairing', 'this database and this UPLOAD_DIR do not belong together, so nothing is swept', `check both settings; if they are right (one was restored), remove ${join(config.uploadDir, '.store-id')} and the row storage.id of server_facts`)
+    : fail('pairing', 'the database is older than this UPLOAD_DIR (a restored backup?): files that came since have no row, so nothing is swept', `put back the newer database; or, to have those files swept, remove ${join(config.uploadDir, '.store-age')}`)
 }
 
 async function disk ({ config }: CommandContext): Promise<Finding> {
@@ -113,6 +117,13 @@ async function secret ({ config }: CommandContext): Promise<Finding> {
   const facts = statSync(path, { throwIfNoEntry: false })
   if (facts === undefined) return ok('secret', `will be made at ${path} on the first start`)
   return (facts.mode & 0o077) === 0 ? ok('secret', `kept at ${path}`) : fail('secret', `${path} can be read by others`, `chmod 600 ${path}`)
+}
+
+async function contentKeys ({ config, db }: CommandContext): Promise<Finding> {
+  if ((await pendingMigrations(db, migrations)).length > 0) return ok('keys', 'known once the schema is there')
+  if (config.secretKey === undefined && !existsSync(join(config.dataDir, 'secret.key'))) return ok('keys', 'none yet')
+  const { lost } = await resealContentKeys(db, loadSecrets(config).keyring('media'), { dryRun: true })
+  return lost === 0 ? ok('keys', 'all content keys can be opened') : fail('keys', `${lost} protected media cannot be played: their keys were sealed with another SECRET_KEY`, 'put that one into SECRET_KEYS_PREVIOUS')
 }
 
 async function ffmpeg (): Promise<Finding> {

@@ -1,7 +1,8 @@
 import { performance } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { becomeSoleUser } from '../database/sole-user.js'
 import { listOwnedBlobs } from '../media/media-store.js'
-import { bindStore } from '../media/store-binding.js'
+import { bindingFault, bindStore, countLook } from '../media/store-binding.js'
 import { openDiskStore } from '../storage/disk-store.js'
 import { CONFIRM_AFTER_MS, Sweeper } from '../storage/sweep.js'
 import { UsageError, type Command } from './command.js'
@@ -15,9 +16,12 @@ export const sweep: Command = {
   async run ({ config, db, options, onProgress }) {
     const store = await openDiskStore(config.uploadDir)
     const sweeper = new Sweeper({ store, owned: (names) => listOwnedBlobs(db, names), monotonicNow: () => performance.now() })
-    if (!await bindStore(db, store)) throw new UsageError('this database and this UPLOAD_DIR do not belong together: nothing is swept (see playgate doctor)')
     const dryRun = options['dry-run'] === true
     const alone = options['no-server-runs'] === true
+    if (alone && config.database.engine === 'sqlite' && !becomeSoleUser(config.database.path)) throw new UsageError('a server runs on this database: without --no-server-runs it may go on running')
+    const binding = await bindStore(db, store)
+    if (binding !== 'bound') throw new UsageError(bindingFault(binding))
+    if (!dryRun) await countLook(db, store)
     let items = await sweeper.sweep({ dryRun, alone })
     if (!dryRun && !alone) {
       for (let waited = 0; waited <= CONFIRM_AFTER_MS; waited += STEP_MS) {

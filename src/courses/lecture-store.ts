@@ -37,6 +37,13 @@ export async function listLectures (db: Kysely<Database>, courseId: string): Pro
   return rows.map(lectureOf)
 }
 
+/** Lectures of premium courses, or of all, whose media are not protected. */
+export async function listUnprotected (db: Kysely<Database>, ofAllCourses: boolean): Promise<Lecture[]> {
+  const rows = await db.selectFrom('lectures').innerJoin('media', 'media.id', 'lectures.media_id').innerJoin('courses', 'courses.id', 'lectures.course_id')
+    .where('media.protection', '=', 'none').$if(!ofAllCourses, (query) => query.where('courses.premium', '=', 1)).selectAll('lectures').execute()
+  return rows.map(lectureOf)
+}
+
 export async function updateLecture (db: Kysely<Database>, id: string, change: Partial<Pick<Lecture, 'title' | 'description' | 'category' | 'subcategory'>>, now: number): Promise<Lecture | undefined> {
   const row = await db.updateTable('lectures').set({ ...change, updated_at: now }).where('id', '=', id).returningAll().executeTakeFirst()
   return row && lectureOf(row)

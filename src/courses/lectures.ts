@@ -9,7 +9,7 @@ import type { Protection as ProtectionRules } from '../protection/protection.js'
 import type { Draft } from '../storage/blob-store.js'
 import type { Clock } from '../time.js'
 import { findCourse, lockCourse, updateCourseSums } from './course-store.js'
-import { deleteLecture, findCourseIdOfMedia, findLecture, insertLecture, listLectures, updateLecture, updatePositions } from './lecture-store.js'
+import { deleteLecture, findCourseIdOfMedia, findLecture, insertLecture, listLectures, listUnprotected, updateLecture, updatePositions } from './lecture-store.js'
 import type { Course, Lecture } from './schema.js'
 
 export interface LectureText { title: string, description: string, category: string, subcategory: string }
@@ -27,6 +27,20 @@ export function createLectures ({ db, intake, library, protections, protectAll, 
     const media = await library.findAllNow(lectures.map(({ mediaId }) => mediaId))
     // One deleted between the two reads is left out.
     return lectures.flatMap((lecture) => media.has(lecture.mediaId) ? [{ lecture, media: media.get(lecture.mediaId)! }] : [])
+  }
+
+  /** Each by what its course wants at that moment: it is locked meanwhile. */
+  async function follow (lectures: Lecture[]): Promise<void> {
+    for (const { lecture, media } of await withMedia(lectures)) {
+      await protections.change(media, async (trx) => {
+        const course = await lockCourse(trx, lecture.courseId)
+        if (course === undefined) throw new ApiError('not_found')
+        return protectionOf(course)
+      }).catch((error: unknown) => {
+        // A lecture that was deleted meanwhile needs no protection.
+        if (!(error instanceof ApiError) || error.code !== 'not_found') throw error
+      })
+    }
   }
 
   return {
@@ -74,21 +88,25 @@ export function createLectures ({ db, intake, library, protections, protectAll, 
      * course is locked meanwhile, so that one becoming premium is not missed.
      */
     async changeProtection (media: Media, protection: Protection): Promise<void> {
-      await protections.change(media, protection, async (trx) => {
+      await protections.change(media, async (trx) => {
         const courseId = protection === 'none' ? await findCourseIdOfMedia(trx, media.id) : undefined
         const course = courseId === undefined ? undefined : await lockCourse(trx, courseId)
         if (course !== undefined && protectionOf(course) === 'encrypted') throw new ApiError('protection_required')
+        return protection
       })
     },
 
-    /** Makes the lectures of a course as protected as it is now. */
-    async followProtection (course: Course): Promise<void> {
-      for (const { media } of await withMedia(await listLectures(db, course.id))) {
-        await protections.change(media, protectionOf(course)).catch((error: unknown) => {
-          // A lecture that was deleted meanwhile needs no protection.
-          if (!(error instanceof ApiError) || error.code !== 'not_found') throw error
-        })
-      }
+    /** Makes the lectures of a course as protected as it is. */
+    followProtection: async (courseId: string): Promise<void> => await follow(await listLectures(db, courseId)),
+
+    /**
+     * Protects the lectures that are not, though their courses want it: they were there before PROTECT_LECTURES, or their server died while a course became
+     * premium. Answers how many it were.
+     */
+    async protectMissed (): Promise<number> {
+      const missed = await listUnprotected(db, protectAll)
+      await follow(missed)
+      return missed.length
     },
 
     /** Deletes a lecture with its media; the course's sums and the positions after it follow in the same transaction. */

@@ -45,12 +45,13 @@ export async function updateMedia (db: Kysely<Database>, id: string, change: { t
 }
 
 /**
- * Turns protection on, by a provider, or off: what was made by the last one is forgotten. Answers the media as it was before, or undefined if
- * it is gone; one that is as asked stays as it is.
+ * Turns protection on, by a provider, or off: what was made by the last one is forgotten. One that is as asked stays as it is, unless it failed: then
+ * it is tried anew. Answers the media as it was before, and whether it was changed; undefined if it is gone.
  */
-export async function updateProtection (trx: Transaction<Database>, id: string, protection: Protection, provider: ProviderName, now: number): Promise<Media | undefined> {
+export async function updateProtection (trx: Transaction<Database>, id: string, protection: Protection, provider: ProviderName, now: number): Promise<{ before: Media, changed: boolean } | undefined> {
   const before = await lockMedia(trx, id)
-  if (before === undefined || before.protection === protection) return before
+  if (before === undefined) return undefined
+  if (before.protection === protection && before.status !== 'failed') return { before, changed: false }
   await trx.updateTable('media').set({
     protection,
     status: protection === 'encrypted' ? 'processing' : 'ready',
@@ -67,7 +68,7 @@ export async function updateProtection (trx: Transaction<Database>, id: string, 
     mux_policy: null,
     updated_at: now
   }).where('id', '=', id).execute()
-  return before
+  return { before, changed: true }
 }
 
 /** Writes down how packaging goes, while the media still waits for it. False if it does not any more. */
@@ -112,6 +113,18 @@ export async function updateMuxOutcome (trx: Transaction<Database>, id: string, 
     ? { status: 'failed' as const, error_code: outcome.error.code, error_message: outcome.error.message }
     : { status: 'ready' as const, progress: 100, ...(outcome.durationMs !== null && { duration_ms: outcome.durationMs }) }
   await trx.updateTable('media').set({ ...change, updated_at: now }).where('id', '=', id).execute()
+}
+
+/** Some content keys that were not sealed by a key, of media after an id, in the order of ids. */
+export async function listContentKeys (db: Kysely<Database>, notSealedBy: string, afterId: string, limit: number): Promise<Array<{ id: string, contentKey: string }>> {
+  const rows = await db.selectFrom('media').select(['id', 'content_key']).where('id', '>', afterId)
+    .where(sql<boolean>`substr(content_key, 1, ${notSealedBy.length}) <> ${notSealedBy}`).orderBy('id').limit(limit).execute()
+  return rows.map((row) => ({ id: row.id, contentKey: row.content_key! }))
+}
+
+/** Puts a content key in place of one that it is the same as. */
+export async function updateContentKey (db: Kysely<Database>, id: string, before: string, contentKey: string): Promise<void> {
+  await db.updateTable('media').set({ content_key: contentKey }).where('id', '=', id).where('content_key', '=', before).execute()
 }
 
 /** How many media are played by Mux. */

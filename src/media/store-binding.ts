@@ -1,28 +1,52 @@
-import type { Kysely } from 'kysely'
+import { sql, type Kysely } from 'kysely'
 import { randomUUID } from 'node:crypto'
 import { lockName } from '../database/dialect.js'
 import type { Database } from '../database/tables.js'
 import type { BlobStore } from '../storage/blob-store.js'
 
 const STORE_ID = 'storage.id'
+const AGE = 'storage.age'
 
 /**
- * Whether this database and this store belong together: both carry the id that was made when both were new. If not (a wrong DATABASE_URL, a
- * folder that was not mounted, a restored backup of one of them), every file would look ownerless, and none may be swept.
+ * How a database and a store stand to one another: `bound`; `strangers`, which never belonged together (a wrong DATABASE_URL, a folder that was not
+ * mounted); or `behind`, a database from before the store's last look: a restored backup, or a replica that lost its last seconds.
  */
-export async function bindStore (db: Kysely<Database>, blobs: BlobStore): Promise<boolean> {
+export type Binding = 'bound' | 'strangers' | 'behind'
+
+/**
+ * Whether this database and this store belong together: both carry the id that was made when both were new, and the database has seen all the looks
+ * that the store has. Where that is not so, files look ownerless that are not, and none may be swept.
+ */
+export async function bindStore (db: Kysely<Database>, blobs: BlobStore): Promise<Binding> {
   // Files within a transaction, this once: of processes that start together, none may look between the writing of the one id and of the other.
   return await db.transaction().execute(async (trx) => {
     await lockName(trx, STORE_ID)
-    const [stored, carried] = [await findStoreId(trx), await blobs.identity(undefined)]
-    if (stored !== undefined || carried !== undefined) return stored === carried
+    const [stored, carried] = [await findFact(trx, STORE_ID), await blobs.identity(undefined)]
+    if (stored !== undefined || carried !== undefined) {
+      if (stored !== carried) return 'strangers'
+      return Number(await findFact(trx, AGE) ?? 0) < await blobs.age() ? 'behind' : 'bound'
+    }
     const fresh = randomUUID()
     await trx.insertInto('server_facts').values({ name: STORE_ID, value: fresh }).execute()
-    return await blobs.identity(fresh) === fresh
+    return await blobs.identity(fresh) === fresh ? 'bound' : 'strangers'
   })
 }
 
-async function findStoreId (db: Kysely<Database>): Promise<string | undefined> {
-  const row = await db.selectFrom('server_facts').select('value').where('name', '=', STORE_ID).executeTakeFirst()
-  return row?.value
+/** Counts a look for left-overs, first in the database and then in the store: a database that was restored from before it is known by that. */
+export async function countLook (db: Kysely<Database>, blobs: BlobStore): Promise<void> {
+  const { value } = await db.insertInto('server_facts').values({ name: AGE, value: '1' })
+    .onConflict((conflict) => conflict.column('name').doUpdateSet({ value: sql<string>`cast(cast(server_facts.value as bigint) + 1 as text)` }))
+    .returning('value').executeTakeFirstOrThrow()
+  await blobs.grow(Number(value))
+}
+
+/** What an operator is told of a binding that is none; nothing is swept then. */
+export function bindingFault (binding: Exclude<Binding, 'bound'>): string {
+  return binding === 'strangers'
+    ? 'this database and this UPLOAD_DIR do not belong together: nothing is swept. Check DATABASE_URL and UPLOAD_DIR, or see `playgate doctor`'
+    : 'this database is older than UPLOAD_DIR, as after a restored backup: files that came since have no row, and nothing is swept. See `playgate doctor`'
+}
+
+async function findFact (db: Kysely<Database>, name: string): Promise<string | undefined> {
+  return (await db.selectFrom('server_facts').select('value').where('name', '=', name).executeTakeFirst())?.value
 }

@@ -25,6 +25,7 @@ const PROMPT_BLOCKS = 64
  */
 export class FilePump extends Readable {
   readonly #file: ReadableFile
+  readonly #start: number
   readonly #end: number
   #position: number
   #buffer: Buffer | undefined
@@ -36,12 +37,16 @@ export class FilePump extends Readable {
   constructor (file: ReadableFile, { start, end }: ByteRange, sink: Writable) {
     super({ highWaterMark: 0 })
     this.#file = file
+    this.#start = start
     this.#position = start
     this.#end = end
     this.#buffer = blocks.take()
     if (sink.closed) this.#release()
     else sink.once('close', () => this.#release())
   }
+
+  /** Read so far, and handed on but for the last block. */
+  get pumpedBytes (): number { return this.#position - this.#start }
 
   override _read (): void {
     if (this.#position > this.#end) {

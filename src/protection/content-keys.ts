@@ -1,8 +1,14 @@
+import type { Kysely } from 'kysely'
 import { randomBytes } from 'node:crypto'
+import type { Database } from '../database/tables.js'
+import { listContentKeys, updateContentKey } from '../media/media-store.js'
 import { seal, unseal } from '../sealed.js'
 import type { Keyring } from '../secrets.js'
 
 const KEY_BYTES = 16
+const BATCH = 500
+/** Before the id of every media. */
+const NO_MEDIA = '00000000-0000-0000-0000-000000000000'
 
 /** A fresh AES-128 key for the segments of one media. */
 export function newContentKey (): Buffer {
@@ -17,4 +23,28 @@ export function sealContentKey (contentKey: Buffer, mediaId: string, keys: Keyri
 /** The content key again; previous secrets still open theirs. Throws if its secret is gone, or it is another media's. */
 export function openContentKey (stored: string, mediaId: string, keys: Keyring): Buffer {
   return unseal(stored, mediaId, keys)
+}
+
+/**
+ * Seals the content keys of all media by the current secret, so that the one before need not be known any more. Answers how many were sealed anew, and how many
+ * can't be opened: their secret is gone, and they cannot be played. With `dryRun` it only counts.
+ */
+export async function resealContentKeys (db: Kysely<Database>, keys: Keyring, { dryRun = false } = {}): Promise<{ resealed: number, lost: number }> {
+  const count = { resealed: 0, lost: 0 }
+  for (let after: string | undefined = NO_MEDIA; after !== undefined;) {
+    const some = await listContentKeys(db, keys.current.id, after, BATCH)
+    for (const { id, contentKey } of some) {
+      let opened: Buffer
+      try {
+        opened = openContentKey(contentKey, id, keys)
+      } catch {
+        count.lost++
+        continue
+      }
+      if (!dryRun) await updateContentKey(db, id, contentKey, sealContentKey(opened, id, keys))
+      count.resealed++
+    }
+    after = some.at(-1)?.id
+  }
+  return count
 }

@@ -32,6 +32,9 @@ const POSTER_LIMIT_MS = MINUTE
 const PACKAGE_FACTOR = 2
 const TRANSCODED_FACTOR = 8
 const MIN_MADE_BYTES = 256 * 1024 * 1024
+/** 33 hours at six seconds each. A few megabytes may hold a key frame every six seconds for years: the index of their package would be as large. */
+const MAX_SEGMENTS = 20_000
+
 interface RunnerOptions {
   db: Kysely<Database>
   blobs: BlobStore
@@ -58,7 +61,9 @@ export class PackageRunner {
   }
 
   async start (alone: boolean): Promise<void> {
-    if (alone) await updateAllJobs(this.#options.db, ['package'], this.#options.now(), HASTY_ATTEMPTS)
+    const { db, now, onError } = this.#options
+    // Where that fails (a full disk, say), they wait for their leases.
+    if (alone) await updateAllJobs(db, ['package'], now(), HASTY_ATTEMPTS).catch((error: unknown) => onError(error, ''))
     if (this.#stopping.signal.aborted) return
     this.#timer = setInterval(() => { this.#running ??= this.#work().finally(() => { this.#running = undefined }) }, LOOK_EVERY_MS)
     this.#timer.unref()
@@ -114,7 +119,7 @@ export class PackageRunner {
     const contentKey = newContentKey()
     const draft = blobs.reserve()
     try {
-      const order = { path: source.path, target: draft.path, maxBytes: PACKAGE_FACTOR * media.sizeBytes! + MIN_MADE_BYTES, contentKey, durationMs: media.durationMs }
+      const order = { path: source.path, target: draft.path, maxBytes: PACKAGE_FACTOR * media.sizeBytes! + MIN_MADE_BYTES, maxSegments: MAX_SEGMENTS, contentKey, durationMs: media.durationMs }
       const segments = await packageFile(order, this.#stopping.signal, reportTo((progress) => updatePackaging(db, media.id, { progress })))
         .catch((error: unknown) => { throw ofFile(error) }).finally(() => source.discard())
       if (segments.length === 0) throw new Unpackageable('source_has_no_media')

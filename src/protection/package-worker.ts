@@ -24,7 +24,7 @@ const MIN_PART = 0.9
 /** 4K at its best has pictures of 4 MB; what claims more would take the memory of all. */
 const MAX_FRAME_BYTES = 32 * 1024 * 1024
 
-const { path, target, maxBytes, contentKey, durationMs } = workerData as PackageOrder
+const { path, target, maxBytes, maxSegments, contentKey, durationMs } = workerData as PackageOrder
 
 /** What a file's packets become; `at` in seconds from its beginning. */
 type TimedFrame = Frame & { at: number, endsAt: number }
@@ -53,6 +53,7 @@ class SegmentWriter {
   /** Begins a segment; `independent` if it can be decoded without the one before. */
   begin (at: number, independent: boolean): void {
     this.end(at)
+    if (this.facts.length === maxSegments) throw new Inflated(`there are more than ${maxSegments} segments`)
     const iv = Buffer.alloc(16)
     iv.writeUInt32BE(this.facts.length, 12)
     this.#cipher = createCipheriv('aes-128-cbc', contentKey, iv)

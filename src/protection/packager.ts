@@ -2,7 +2,7 @@ import { Worker } from 'node:worker_threads'
 import { FileFault, type FileFaultKind } from './file-fault.js'
 
 /** What is to be packaged, and where to: the segments are written to `target`, one after the other. */
-export interface PackageOrder { path: string, target: string, maxBytes: number, contentKey: Uint8Array, durationMs: number | null }
+export interface PackageOrder { path: string, target: string, maxBytes: number, maxSegments: number, contentKey: Uint8Array, durationMs: number | null }
 export type PackageMessage = { percent: number } | { segments: SegmentFacts[] } | { failed: string, fault: FileFaultKind | 'system' }
 
 /** Bytes and milliseconds of a segment, and whether it can't be decoded without the one before; in their order, as stored. */

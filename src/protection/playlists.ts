@@ -1,11 +1,19 @@
+import type { Media } from '../media/schema.js'
 import type { SegmentFacts } from './packager.js'
 
 /** A segment's place in the blob of its package, first and last byte included. */
 export interface SegmentPlace { start: number, end: number }
 
-/** The index of a package as it is stored. */
-export function parseIndex (index: string): SegmentFacts[] {
-  return JSON.parse(index) as SegmentFacts[]
+const indexes = new WeakMap<NonNullable<Media['packaged']>, SegmentFacts[]>()
+
+/** The segments of a package, read once for each time that the facts of its media are. */
+export function segmentsOf (packaged: NonNullable<Media['packaged']>): SegmentFacts[] {
+  let segments = indexes.get(packaged)
+  if (segments === undefined) {
+    segments = JSON.parse(packaged.index) as SegmentFacts[]
+    indexes.set(packaged, segments)
+  }
+  return segments
 }
 
 /** Where segment `number` (from 0) is; undefined if there is none. */

@@ -19,9 +19,10 @@ export function createProtection ({ db, blobs, library, provider, now }: Protect
 
   /** Answers the blob of a package that is of no use any more. Throws `not_found`. */
   async function changeWithin (trx: Transaction<Database>, { id }: Media, protection: ProtectionKind): Promise<string | null> {
-    const before = await updateProtection(trx, id, protection, provider, now())
-    if (before === undefined) throw new ApiError('not_found')
-    if (before.protection === protection) return null
+    const update = await updateProtection(trx, id, protection, provider, now())
+    if (update === undefined) throw new ApiError('not_found')
+    const { before, changed } = update
+    if (!changed) return null
     await releaseMux(trx, before, now())
     // One whose picture was Mux's needs one of ours.
     const todo = protection === 'encrypted' ? jobKind(provider) : before.provider === 'mux' && before.type === 'video' ? 'package' : undefined
@@ -38,15 +39,15 @@ export function createProtection ({ db, blobs, library, provider, now }: Protect
     },
 
     /**
-     * Turns protection on, which packages the media anew, or off, which drops the package. One that is as asked stays as it is. `allow` may
-     * refuse by throwing, in the transaction of the change.
+     * Turns protection on, which packages the media, or off, which drops the package. One that is as asked stays as it is, but for one that failed: that is
+     * tried anew. `wanted` says what is asked, in the transaction of the change, and may refuse by throwing.
      */
-    async change (media: Media, protection: ProtectionKind, allow?: (trx: Transaction<Database>) => Promise<void>): Promise<void> {
-      if (media.blobName === null && protection === 'none') return
-      if (media.blobName === null) throw new ApiError('validation_failed', { errors: [{ path: 'protection', message: 'a media that lives elsewhere cannot be protected' }] })
+    async change (media: Media, wanted: (trx: Transaction<Database>) => Promise<ProtectionKind>): Promise<void> {
       const droppedBlob = await db.transaction().execute(async (trx) => {
-        await allow?.(trx)
-        return await changeWithin(trx, media, protection)
+        const protection = await wanted(trx)
+        if (media.blobName !== null) return await changeWithin(trx, media, protection)
+        if (protection === 'none') return null
+        throw new ApiError('validation_failed', { errors: [{ path: 'protection', message: 'a media that lives elsewhere cannot be protected' }] })
       })
       library.forget(media.id)
       if (droppedBlob !== null) await blobs.remove(droppedBlob).catch(() => {})

@@ -39,6 +39,9 @@ export interface BlobStore {
   list (): AsyncIterable<StoredItem>
   /** The id that this store carries; one that carries none is given `fresh`, if that is defined. */
   identity (fresh: string | undefined): Promise<string | undefined>
+  /** How often this store was looked through for left-overs, as {@link BlobStore.grow} was told last; 0 for a new one. */
+  age (): Promise<number>
+  grow (age: number): Promise<void>
   /** Throws unless a file can be made here. */
   check (): Promise<void>
   /** Lets go of what it holds open; nobody may read from it any more. */

@@ -89,6 +89,14 @@ export async function openDiskStore (folder: string): Promise<BlobStore> {
       if (fresh !== undefined) await writeFile(path, `${fresh}\n`, { flag: 'wx', flush: true }).then(() => sync(folder)).catch((error: NodeJS.ErrnoException) => { if (error.code !== 'EEXIST') throw error })
       return (await readFile(path, 'utf8').catch(undefinedIfMissing))?.trim()
     },
+    async age () {
+      return Number(await readFile(join(folder, '.store-age'), 'utf8').catch(undefinedIfMissing) ?? 0)
+    },
+    async grow (age) {
+      const fresh = join(folder, `.store-age.${randomUUID()}`)
+      await writeFile(fresh, `${age}\n`)
+      await rename(fresh, join(folder, '.store-age'))
+    },
     check: () => access(drafts, constants.W_OK),
     close: () => files.close()
   }

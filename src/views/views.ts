@@ -65,11 +65,14 @@ export function createViews ({ db, writer, names, cache, cacheSeconds, now }: { 
     /** Counts a view; durable when this resolves. With a link, one for each link and address. Throws `not_found`, `overloaded`. */
     count,
 
-    /** Counts the view of a stream from its start: as {@link count}, without asking the database again for one it has counted. */
-    async countStream (mediaId: string, linkId: string | null, onlooker: Onlooker): Promise<void> {
+    /**
+     * Counts the view of a stream from its start: as {@link count}, without asking the database again for one it has counted. Resolves when that is done, or after a
+     * while; never throws: `onFailure` is told what went wrong, however late.
+     */
+    async countStream (mediaId: string, linkId: string | null, onlooker: Onlooker, onFailure: (error: unknown) => void): Promise<void> {
       const key = linkId === null ? undefined : `${linkId} ${addressKey(onlooker.address)}`
       if (key !== undefined && countedStreams.has(key)) return
-      const counted = count(mediaId, linkId, onlooker).then(() => { if (key !== undefined) countedStreams.set(key, true) })
+      const counted = count(mediaId, linkId, onlooker).then(() => { if (key !== undefined) countedStreams.set(key, true) }, onFailure)
       await Promise.race([counted, sleep(STREAM_WAITS_MS, undefined, { ref: false })])
     },
 

@@ -99,6 +99,12 @@ t.test('PROCESSES', { skip }, async (t) => {
     const pids = () => readFileSync(`/proc/${server.child.pid}/task/${server.child.pid}/children`, 'utf8').trim().split(' ').map(Number)
     t.equal((await call(server.origin, '/livez')).status, 200)
     await eventually('two processes run', () => pids().length === 2)
+    for (let request = 0; request < 20; request++) await call(server.origin, '/livez', { headers: { connection: 'close' } })
+    for (let scrape = 0; scrape < 6; scrape++) {
+      const { body } = await call(server.origin, '/metrics', { headers: { connection: 'close' } })
+      t.match(body.text, /playgate_requests_total\{method="GET",route="\/livez",status="200"\} 21\n/, 'figures are of all processes (bug: of whichever was asked)')
+      t.match(body.text, /playgate_redis_up 1\n/)
+    }
     const [victim] = pids()
     process.kill(victim!, 'SIGKILL')
     await eventually('another took its place', () => pids().length === 2 && !pids().includes(victim!))

@@ -61,7 +61,7 @@ export async function packageWhole (path: string, durationMs: number | null = nu
   const folder = await mkdtemp(join(tmpdir(), 'playgate-package-'))
   try {
     const target = join(folder, 'package')
-    const facts = await packageFile({ path, target, maxBytes: 1e9, contentKey: key, durationMs }, new AbortController().signal, () => {})
+    const facts = await packageFile({ path, target, maxBytes: 1e9, maxSegments: 1e6, contentKey: key, durationMs }, new AbortController().signal, () => {})
     const all = await readFile(target)
     let start = 0
     const sealed = facts.map(([size]) => {

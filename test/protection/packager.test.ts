@@ -142,13 +142,15 @@ t.test('a signal ends packaging and its thread, at the start as in the middle', 
   const workers = () => process.getActiveResourcesInfo().filter((kind) => kind === 'MessagePort' || kind === 'Worker').length
   const before = workers()
   for (const [index, signal] of [AbortSignal.abort(), AbortSignal.timeout(1), AbortSignal.timeout(60)].entries()) {
-    const order = { path: join(fixtures, 'tiny.mp4'), target: join(folder, String(index)), maxBytes: 1e9, contentKey: Buffer.alloc(16), durationMs: 2000 }
+    const order = { path: join(fixtures, 'tiny.mp4'), target: join(folder, String(index)), maxBytes: 1e9, maxSegments: 1e6, contentKey: Buffer.alloc(16), durationMs: 2000 }
     await packageFile(order, signal, () => {}).catch((error: Error) => t.match(error.message, /cancelled|aborted/))
     t.equal(workers(), before, 'the thread is gone')
   }
 })
 
 t.test('what grows beyond its bounds is given up', async (t) => {
-  const order = { path: join(fixtures, 'tiny.mp4'), target: join(await temporaryFolder(t), 'package'), maxBytes: 1000, contentKey: Buffer.alloc(16), durationMs: 2000 }
+  const order = { path: join(fixtures, 'tiny.mp4'), target: join(await temporaryFolder(t), 'package'), maxBytes: 1000, maxSegments: 1e6, contentKey: Buffer.alloc(16), durationMs: 2000 }
   await t.rejects(packageFile(order, new AbortController().signal, () => {}), /more than 1000 bytes/)
+  const tight = { ...order, target: `${order.target}-2`, maxBytes: 1e9, maxSegments: 0 }
+  await t.rejects(packageFile(tight, new AbortController().signal, () => {}), { kind: 'inflated', message: /more than 0 segments/ }, 'bug: an index of megabytes came of a small file')
 })

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import type { SegmentFacts } from '../../src/protection/packager.js'
-import { masterPlaylist, mediaPlaylist, parseIndex, segmentPlace } from '../../src/protection/playlists.js'
+import { masterPlaylist, mediaPlaylist, segmentPlace, segmentsOf } from '../../src/protection/playlists.js'
 
 const index = fc.array(fc.tuple(fc.integer({ min: 16, max: 1e8 }), fc.integer({ min: 1, max: 90_000 })), { minLength: 1, maxLength: 50 }) as fc.Arbitrary<SegmentFacts[]>
 const sample: SegmentFacts[] = [[1600, 6000], [3200, 6499], [800, 6500], [16, 40]]
@@ -62,7 +62,7 @@ t.test('a day of segments makes playlists', async (t) => {
 t.test('segments lie one after the other, without a gap, and there are no others', async () => {
   fc.assert(fc.property(index, (segments) => {
     let next = 0
-    for (const [number, [bytes]] of parseIndex(JSON.stringify(segments)).entries()) {
+    for (const [number, [bytes]] of segmentsOf({ blobName: '', index: JSON.stringify(segments), contentKey: '' }).entries()) {
       const place = segmentPlace(segments, number)
       if (place === undefined || place.start !== next || place.end !== next + bytes - 1) return false
       next += bytes

@@ -1,10 +1,14 @@
 import { execFile } from 'node:child_process'
+import { once } from 'node:events'
 import { readFile, writeFile } from 'node:fs/promises'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { problems } from '../../src/errors.js'
+import { wavHead } from '../../bench/stage.js'
 import { buildTestApp, expectProblem, mintLink, signUpEverybody, upload } from '../helper.js'
+import { eventually } from '../server-process.js'
 
 interface Operation { operationId?: string, summary?: string, tags?: string[], responses: Record<string, { content?: Record<string, { examples?: object }> }> }
 
@@ -101,6 +105,39 @@ t.test('service', async (t) => {
       .catch((error: { stdout: string, stderr: string }) => error)
     if (!t.match(stdout + stderr, 'Your API description is valid')) t.comment(stdout + stderr)
     t.notMatch(stdout + stderr, /\d+ (errors?|warnings?)/)
+  })
+})
+
+t.test('clients that leave', async (t) => {
+  const lines: string[] = []
+  const server = await buildTestApp(t, {}, { logger: { level: 'info', stream: { write: (line: string) => { lines.push(line) } } } })
+  const { instructor } = await signUpEverybody(server)
+  const wav = Buffer.concat([wavHead(64 * 1024 * 1024), Buffer.alloc(64 * 1024 * 1024)])
+  const { id } = (await upload(server, instructor, wav, { type: 'audio' })).json<{ id: string }>()
+  const { port } = new URL(await server.listen())
+  const find = (part: object) => lines.map((line) => JSON.parse(line) as Record<string, unknown>).find((line) => Object.entries(part).every(([name, value]) => line[name] === value))
+  const figure = async (name: string) => Number(new RegExp(`^${name} (\\d+)`, 'm').exec((await server.inject({ url: '/metrics' })).body)?.[1])
+
+  t.test('from a stream are in the log, and only what they were sent is in the figures (bug: neither)', async (t) => {
+    const socket = connect(Number(port))
+    socket.write(`GET /media/stream/${id} HTTP/1.1\r\nhost: localhost\r\nauthorization: ${instructor.headers.authorization}\r\n\r\n`)
+    await once(socket, 'data')
+    socket.destroy()
+    await eventually('it is logged', () => find({ url: `/media/stream/${id}` }) !== undefined)
+    t.match(find({ url: `/media/stream/${id}` }), { method: 'GET', status: 200, aborted: true, address: String, request_id: String })
+    t.match((await server.inject({ url: '/metrics' })).body, /playgate_requests_total\{method="GET",route="\/media\/stream\/:id",status="200"\} 1\n/)
+    await eventually('the bytes are counted', async () => await figure('playgate_streamed_bytes_total') > 0)
+    t.ok(await figure('playgate_streamed_bytes_total') < wav.length)
+  })
+
+  t.test('from a body are no failure of the database (bug: both are ECONNRESET)', async (t) => {
+    const socket = connect(Number(port))
+    socket.write('POST /auth/login HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{')
+    await eventually('it has arrived', () => server.app.server.connections !== 0)
+    socket.resetAndDestroy()
+    await eventually('it is logged', () => find({ url: '/auth/login' }) !== undefined)
+    t.match(find({ url: '/auth/login' }), { status: 499, aborted: true })
+    t.equal(find({ level: 50 }), undefined, 'no error')
   })
 })
 
