@@ -35,6 +35,8 @@ export function createPasswordHasher (cost = BCRYPT_COST, maxWaiting = MAX_WAITI
     minThreads: 0,
     maxThreads: Math.max(1, availableParallelism() - 1),
     maxQueue: maxWaiting,
+    // Without it, what found all threads busy goes behind whatever comes later, again and again.
+    stricterFIFO: true,
     idleTimeout: 60_000
   })
   let stranger: Promise<string> | undefined

@@ -1,6 +1,7 @@
 import type { Kysely, Transaction } from 'kysely'
 import { createHash, randomBytes } from 'node:crypto'
 import { v7 as uuidv7 } from 'uuid'
+import { relaxedTransaction } from '../database/dialect.js'
 import type { Database } from '../database/tables.js'
 import { ApiError } from '../errors.js'
 import { createFactsCache } from '../facts-cache.js'
@@ -86,7 +87,8 @@ export function createSessions ({ db, accounts, passwords, failedLogins, now, mo
     async logIn (email: string, password: string): Promise<{ account: Account, grant: Grant }> {
       const found = await check(email, password, () => findCredentials(db, email), () => new ApiError('invalid_credentials'))
       if (found.account.disabled) throw new ApiError('account_disabled')
-      const grant = await db.transaction().execute((trx) => begin(trx, found))
+      // A power cut that takes the session back asks for the password once more.
+      const grant = await relaxedTransaction(db, (trx) => begin(trx, found))
       if (grant === undefined) throw new ApiError('invalid_credentials')
       return { account: found.account, grant }
     },

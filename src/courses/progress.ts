@@ -1,4 +1,5 @@
 import type { Kysely } from 'kysely'
+import { relaxedTransaction } from '../database/dialect.js'
 import type { Database } from '../database/tables.js'
 import { ApiError } from '../errors.js'
 import { SECOND, type Clock } from '../time.js'
@@ -24,7 +25,9 @@ export function createProgress ({ db, lectures, views, now }: { db: Kysely<Datab
       if (one === undefined) throw new ApiError('not_found')
       const { media } = one
       const within = (seconds: number) => Math.min(Math.round(seconds * SECOND), media.durationMs ?? Number.MAX_SAFE_INTEGER)
-      const known = await insertProgress(db, { lectureId: lecture.id, studentId, positionMs: within(positionSeconds), watchedMs: within(watchedSeconds) }, now())
+      const report = { lectureId: lecture.id, studentId, positionMs: within(positionSeconds), watchedMs: within(watchedSeconds) }
+      // Players report every few seconds: the next report says what a power cut took back.
+      const known = await relaxedTransaction(db, (trx) => insertProgress(trx, report, now()))
       return progressOf(one, known)
     },
 

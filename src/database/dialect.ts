@@ -15,6 +15,27 @@ export async function lockName (trx: Transaction<Database>, name: string): Promi
   await sql`select pg_advisory_xact_lock(hashtextextended(${name}, 0))`.execute(trx)
 }
 
+/**
+ * A transaction that a power cut may undo in the second after it, though never by half: it waits for no fsync, which on SQLite would hold the event
+ * loop. For what its owner would not miss, never for what a 201 promises. (SQLite: synchronous=NORMAL in WAL mode; Postgres: synchronous_commit=off.)
+ */
+export async function relaxedTransaction<T> (db: Kysely<Database>, work: (trx: Transaction<Database>) => Promise<T>): Promise<T> {
+  if (engineOf(db) === 'postgres') {
+    return await db.transaction().execute(async (trx) => {
+      await sql`set local synchronous_commit = off`.execute(trx)
+      return await work(trx)
+    })
+  }
+  return await db.connection().execute(async (connection) => {
+    await sql`pragma synchronous = normal`.execute(connection)
+    try {
+      return await connection.transaction().execute(work)
+    } finally {
+      await sql`pragma synchronous = full`.execute(connection)
+    }
+  })
+}
+
 /** The name of the unique constraint or column set that a failed write hit, as the engine words it; undefined for other errors. */
 export function uniqueViolation (error: unknown): string | undefined {
   const { code, constraint, message } = error as { code?: string, constraint?: string, message?: string }

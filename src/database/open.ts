@@ -65,7 +65,8 @@ function keepStatements (file: SQLite.Database): void {
     const known = kept.get(text)
     if (known !== undefined) return known
     const statement = prepare(text)
-    if (text.length <= MAX_KEPT_TEXT) kept.set(text, statement)
+    // A pragma is carried out as it is prepared.
+    if (text.length <= MAX_KEPT_TEXT && !text.startsWith('pragma')) kept.set(text, statement)
     return statement
   }) as typeof file.prepare
 }

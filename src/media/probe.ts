@@ -28,6 +28,8 @@ export function createProber (limitMs = PROBE_LIMIT_MS): Prober {
     filename: new URL('./probe-worker.js', import.meta.url).href,
     minThreads: 0,
     maxThreads: threads,
+    // First come, first served: see passwords.ts.
+    stricterFIFO: true,
     idleTimeout: 60_000,
     resourceLimits: { maxOldGenerationSizeMb: 256 }
   })

@@ -1,0 +1,39 @@
+import { sql, type Kysely } from 'kysely'
+import t from 'tap'
+import { migrations } from '../../migrations/index.js'
+import { loadConfig } from '../../src/config.js'
+import { relaxedTransaction } from '../../src/database/dialect.js'
+import { migrate } from '../../src/database/migrate.js'
+import { openDatabase } from '../../src/database/open.js'
+import type { Database } from '../../src/database/tables.js'
+import { engine, testEnvironment } from '../helper.js'
+
+t.test('a relaxed transaction waits for no fsync, and all others do', async (t) => {
+  const { env } = await testEnvironment(t)
+  const db = openDatabase(loadConfig(env).database)
+  t.teardown(() => db.destroy())
+  await migrate(db, migrations)
+  const durability = async (on: Kysely<Database>) => engine === 'sqlite'
+    ? (await sql<{ synchronous: number }>`pragma synchronous`.execute(on)).rows[0]!.synchronous
+    : (await sql<{ synchronous_commit: string }>`show synchronous_commit`.execute(on)).rows[0]!.synchronous_commit
+  const [relaxed, full] = engine === 'sqlite' ? [1, 2] : ['off', 'on']
+  const write = (on: Kysely<Database>, name: string) => on.insertInto('server_facts').values({ name, value: 'x' }).execute()
+  for (let round = 0; round < 3; round++) {
+    await Promise.all([
+      relaxedTransaction(db, async (trx) => {
+        t.equal(await durability(trx), relaxed, 'within')
+        await write(trx, `relaxed ${round}`)
+      }),
+      db.transaction().execute(async (trx) => {
+        t.equal(await durability(trx), full, 'beside')
+        await write(trx, `durable ${round}`)
+      })
+    ])
+    await t.rejects(relaxedTransaction(db, async (trx) => {
+      await write(trx, `broken off ${round}`)
+      throw new Error('broken off')
+    }), /broken off/)
+    t.equal(await durability(db), full, 'after one that was rolled back')
+  }
+  t.equal((await db.selectFrom('server_facts').select('name').where('value', '=', 'x').execute()).length, 6)
+})
