@@ -1,7 +1,12 @@
+import { sql } from 'kysely'
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
+import { loadConfig } from '../../src/config.js'
+import { openDatabase } from '../../src/database/open.js'
 import { fixture, form, testEnvironment } from '../helper.js'
 import { call, eventually, newLinkedMedia, newToken, startServer } from '../server-process.js'
 import { startPostgres } from '../services.js'
@@ -64,4 +69,34 @@ t.test('Postgres stopped in immediate mode and started again under load', async 
     t.equal(createHash('sha256').update(Buffer.from(await reply.arrayBuffer())).digest('hex'), sha256, 'an acknowledged upload is there')
   }
   t.equal(server.child.exitCode, null, 'no process ended')
+})
+
+t.test('a connection whose query was given up is not used again (bug: whoever got it next waited behind a server that was gone)', async (t) => {
+  const { hostname, port } = new URL(process.env.TEST_DATABASE_URL!)
+  let silent = false
+  const lines: Socket[] = []
+  const proxy = createServer((client) => {
+    const server = connect(Number(port || 5432), hostname || '127.0.0.1')
+    lines.push(client, server)
+    for (const [from, to] of [[client, server], [server, client]] as const) {
+      from.on('data', (data) => { if (!silent) to.write(data) }).on('error', () => {}).on('close', () => to.destroy())
+    }
+  }).listen(0, '127.0.0.1')
+  await once(proxy, 'listening')
+  t.teardown(() => {
+    for (const line of lines) line.destroy()
+    proxy.close()
+  })
+  const url = new URL(process.env.TEST_DATABASE_URL!)
+  url.host = `127.0.0.1:${(proxy.address() as AddressInfo).port}`
+  const db = openDatabase(loadConfig({ ENVIRONMENT: 'test', SECRET_KEY: 'x'.repeat(32), DATABASE_URL: url.href, DATABASE_POOL_SIZE: '1', DATABASE_STATEMENT_TIMEOUT_SECONDS: '1' }).database)
+  t.teardown(() => db.destroy())
+  const ask = () => sql<{ one: number }>`select 1 as one`.execute(db)
+  t.equal((await ask()).rows[0]!.one, 1)
+  silent = true
+  await t.rejects(ask(), /Query read timeout/)
+  silent = false
+  // Whoever is handed the connection while it is being closed is told so at once.
+  const took = await eventually('the next is answered', () => ask().then(() => true, (error: Error) => { t.match(error.message, /^Connection terminated/); return false }))
+  t.ok(took < 4000, `after ${Math.round(took)} ms`)
 })
