@@ -37,7 +37,7 @@ export default fp(async (app) => {
   app.setErrorHandler((error: FastifyError, request, reply) => {
     // A client that leaves within its body fails as a database does that is not there: ECONNRESET.
     const known = request.raw.errored !== null && error === request.raw.errored ? new ApiError('upload_incomplete', { cause: error }) : apiErrorOf(error)
-    if (known.statusCode >= 500) request.log.error({ err: known.options.cause ?? error }, known.code)
+    if (known.statusCode >= 500) request.log.error(known.code === 'internal_error' ? { err: known.options.cause ?? error } : { reason: reasonOf(known.options.cause ?? error) }, known.code)
     return reply.problem(known)
   })
 
@@ -48,6 +48,12 @@ export default fp(async (app) => {
       : new ApiError('method_not_allowed', { headers: { allow: methods.join(', ') } }))
   })
 }, { name: 'errors', dependencies: ['request-url'] })
+
+/** What is away needs a name in the log, and not a stack for each request that it fails. */
+function reasonOf (cause: unknown): string {
+  const { message, code } = cause as { message?: string, code?: string }
+  return message || code || String(cause)
+}
 
 /** Answers an error as a problem document. Needs no decorator: an address that can't be routed is answered before there are any. */
 export function sendProblem (reply: FastifyReply, { code, statusCode, options }: ApiError, origin: string): FastifyReply {
@@ -74,7 +80,7 @@ export function apiErrorOf (error: Partial<FastifyError>): ApiError {
   if (error.validation !== undefined) {
     return error.validationContext === 'params'
       ? new ApiError('not_found', { cause: error })
-      : new ApiError('validation_failed', { errors: error.validation.slice(0, MAX_FIELD_ERRORS).map(fieldErrorOf), cause: error })
+      : new ApiError('validation_failed', { errors: meaningful(error.validation).slice(0, MAX_FIELD_ERRORS).map(fieldErrorOf), cause: error })
   }
   const code = frameworkCodes[error.code ?? '']
   if (code !== undefined) return new ApiError(code, { cause: error })
@@ -82,6 +88,15 @@ export function apiErrorOf (error: Partial<FastifyError>): ApiError {
   if (isUnavailable(error)) return new ApiError('database_unavailable', { cause: error, headers: { 'retry-after': '2' } })
   if (error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500) return new ApiError('bad_request', { cause: error })
   return new ApiError('internal_error', { cause: error })
+}
+
+/** Keywords that a schema may put into words by `x-message`. */
+const HAS_MEANING = new Set(['pattern', 'format', 'anyOf'])
+
+/** Where alternatives are put into words, why each of them fails is left out. */
+function meaningful (errors: SchemaError[]): SchemaError[] {
+  const said = new Set(errors.filter(({ keyword, parentSchema }) => keyword === 'anyOf' && parentSchema?.['x-message'] !== undefined).map(({ instancePath }) => instancePath))
+  return said.size === 0 ? errors : errors.filter(({ keyword, instancePath }) => keyword === 'anyOf' || !said.has(instancePath))
 }
 
 type SchemaError = NonNullable<FastifyError['validation']>[number] & { parentSchema?: { 'x-message'?: string } }
@@ -97,7 +112,7 @@ function describeFault (error: SchemaError): FieldError {
   if (keyword === 'required') return { path: [...at, params.missingProperty].join('.'), message: 'is required' }
   if (keyword === 'additionalProperties') return { path: [...at, params.additionalProperty].join('.'), message: 'is not a known field' }
   if (keyword === 'enum') return { path: at.join('.'), message: `must be one of ${(params.allowedValues as string[]).join(', ')}` }
-  const said = keyword === 'pattern' ? error.parentSchema?.['x-message'] : undefined
+  const said = HAS_MEANING.has(keyword) ? error.parentSchema?.['x-message'] : undefined
   return { path: at.join('.'), message: said ?? error.message ?? 'is not valid' }
 }
 

@@ -70,7 +70,7 @@ async function receiveForm<T extends TObject, F> (request: FastifyRequest, { fie
     for await (const part of request.parts({ limits })) {
       if (part.fieldname === undefined) throw new ApiError('malformed_multipart')
       const known = part.type === 'file' ? fileFields : Object.keys(schema.properties)
-      if (!known.includes(part.fieldname)) throw invalidField(part.fieldname, part.type === 'file' ? `is not a file field: expected ${fileFields.join(' or ')}` : 'is not a known field')
+      if (!known.includes(part.fieldname)) throw invalidField(part.fieldname, part.type === 'file' ? `is not a file field: expected ${fileFields.join(' or ')}` : fileFields.includes(part.fieldname) ? 'must be a file, with a file name (curl: -F name=@path)' : 'is not a known field')
       if (part.type === 'file') {
         // A part is also a file by its content type alone: then it has no name, whatever its type says.
         files.push({ received: await receive(part.file), fileName: (part.filename as string | undefined) ?? '' })

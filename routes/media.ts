@@ -64,6 +64,7 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { access, gate, i
         querystring: Type.Object({
           expires_in: Type.Optional(Type.Unsafe<number | 'auto'>({
             anyOf: [{ type: 'integer', minimum: 1, maximum: maxLinkSeconds }, { const: 'auto' }],
+            'x-message': `must be 1 to ${maxLinkSeconds}, in seconds, or auto`,
             description: `Seconds, at most ${maxLinkSeconds}; or \`auto\`: one and a half times the length, and ten minutes.`,
             examples: [600]
           })),

@@ -44,10 +44,11 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { health, version
 
   app.get('/readyz', {
     ...open,
-    schema: { operationId: 'getReadiness', summary: 'Whether it should be sent requests', tags, security: [], response: { 200: Type.Object({ status: Type.String() }), ...problemResponses('bad_request', 'shutting_down', 'overloaded') } }
+    schema: { operationId: 'getReadiness', summary: 'Whether it should be sent requests', tags, security: [], response: { 200: Type.Object({ status: Type.String() }), ...problemResponses('bad_request', 'shutting_down', 'database_unavailable', 'storage_unavailable') } }
   }, async () => {
     if (health.stopping) throw new ApiError('shutting_down')
-    if ((await health.check()).status === 'down') throw new ApiError('overloaded')
+    const { status, database } = await health.check()
+    if (status === 'down') throw new ApiError(database === 'down' ? 'database_unavailable' : 'storage_unavailable')
     return { status: 'ready' }
   })
 

@@ -121,7 +121,7 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
 
   // What it stands on.
   const secrets = loadSecrets(config)
-  const db = openDatabase(config.database, (error) => app.log.warn({ err: error }, 'a database connection failed'))
+  const db = openDatabase(config.database, ({ message }) => app.log.warn({ reason: message }, 'a database connection failed'))
   app.addHook('onClose', () => db.destroy())
   await migrate(db, migrations)
   // Whoever is alone may take up at once what another process left. After a restart that did not wait, the other one is still there.
@@ -131,7 +131,11 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
   const blobs = await openDiskStore(config.uploadDir)
   app.addHook('onClose', () => blobs.close())
   const metrics = createMetrics()
-  const redis = config.redisUrl === undefined ? undefined : await openRedis(config.redisUrl, (up, cause) => app.log.warn({ err: cause }, up ? 'Redis is there' : 'Redis is gone: limits and cache go on in this process'))
+  const onRedisChange = (up: boolean, cause: unknown) => {
+    if (up) app.log.info('Redis is there')
+    else app.log.warn({ reason: (cause as Error | undefined)?.message }, 'Redis does not answer: limits and cache go on in this process')
+  }
+  const redis = config.redisUrl === undefined ? undefined : await openRedis(config.redisUrl, onRedisChange)
   app.addHook('onClose', async () => { redis?.close() })
   const localWindows = new LocalSlidingWindow(now)
   const windows = redis === undefined ? localWindows : new FailoverSlidingWindow(localWindows, new RedisSlidingWindow(redis, overrides.now))

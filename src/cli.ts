@@ -12,11 +12,12 @@ import { recount } from './commands/recount.js'
 import { sweep } from './commands/sweep.js'
 import { ConfigError, loadConfig, type DatabaseConfig } from './config.js'
 import { migrations } from '../migrations/index.js'
-import { isUnavailable } from './database/dialect.js'
 import { migrate as migrateDatabase } from './database/migrate.js'
 import { openDatabase } from './database/open.js'
 import { readEnvironment } from './environment.js'
 import { ApiError } from './errors.js'
+import { startFailure } from './start-failure.js'
+import { VERSION } from './version.js'
 
 const commands: Record<string, Command> = { migrate, doctor, recount, 'prune-views': prune, 'erase-viewer': erase, 'create-admin': createAdmin, sweep }
 /** These look at a database as it is. */
@@ -27,10 +28,20 @@ const HOURS = 12
 const WRONG_CALL = 2
 
 async function main (args: string[]): Promise<number> {
-  const command = Object.hasOwn(commands, args[0] ?? '') ? commands[args[0]!]! : undefined
+  const [name = 'help'] = args
+  if (name === '--version') {
+    process.stdout.write(`${VERSION}\n`)
+    return 0
+  }
+  const command = Object.hasOwn(commands, name) ? commands[name]! : undefined
   if (command === undefined) {
-    process.stdout.write(help())
-    return args[0] === undefined || args[0] === '--help' || args[0] === 'help' ? 0 : WRONG_CALL
+    const asked = name === 'help' || name === '--help'
+    process.stdout.write(`${asked ? '' : `There is no command ${name}.\n\n`}${help()}`)
+    return asked ? 0 : WRONG_CALL
+  }
+  if (args.includes('--help')) {
+    process.stdout.write(`playgate ${command.usage}\n${command.summary}\n`)
+    return 0
   }
   const names = { json: 'boolean', ...command.options } as const
   const { values, positionals } = parseArgs({ args: args.slice(1), allowPositionals: true, options: Object.fromEntries(Object.entries(names).map(([name, type]) => [name, { type }])) })
@@ -82,8 +93,8 @@ async function readSecret (question: string): Promise<string> {
 /** One sentence for what the caller can mend, everything for what is our fault. */
 function say (error: unknown): string {
   if (error instanceof ApiError) return error.options.errors?.map(({ path, message }) => `${path} ${message}`).join('\n') ?? error.message
-  if (isUnavailable(error) || /^SQLITE_(CANTOPEN|NOTADB|CORRUPT|READONLY|FULL)/.test((error as { code?: string }).code ?? '')) return `the database does not answer (${(error as Error).message || (error as { code?: string }).code}); see: playgate doctor`
-  return isWrongCall(error) || error instanceof ConfigError ? (error as Error).message : (error as Error).stack ?? String(error)
+  if (isWrongCall(error) || error instanceof ConfigError) return (error as Error).message
+  return startFailure(error) ?? (error as Error).stack ?? String(error)
 }
 
 function isWrongCall (error: unknown): boolean {

@@ -67,6 +67,9 @@ const environmentSchema = Type.Object({
   SHUTDOWN_DELAY_SECONDS: count(0)
 })
 
+/** The names of all variables that are read. */
+export const VARIABLES: readonly string[] = Object.keys(environmentSchema.properties)
+
 type Environment = Static<typeof environmentSchema>
 
 /** The names of all of them; `.env.example` is held to these. */

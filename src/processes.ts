@@ -1,5 +1,6 @@
 import cluster, { type Worker } from 'node:cluster'
 import { relayFigures } from './process-figures.js'
+import { onStopSignals } from './stop-signals.js'
 
 /** A process that ends sooner than this after its start will not start better at once. */
 const RESTART_AFTER_MS = 1000
@@ -31,7 +32,7 @@ export function superviseProcesses (count: number, graceSeconds: number, say: (l
       stop(1)
     }
   })
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stop(0))
+  onStopSignals(() => stop(0), () => stop(0))
 
   function stop (code: number): void {
     process.exitCode = code

@@ -18,7 +18,7 @@ export interface RedisLink {
   close (): void
 }
 
-/** Told each time Redis goes or comes back. */
+/** Told each time Redis goes or comes back, and when it is not there at first. */
 export type OnRedisChange = (up: boolean, cause?: unknown) => void
 
 /**
@@ -59,6 +59,7 @@ export async function openRedis (url: string, onChange: OnRedisChange = () => {}
     const late = setTimeout(resolve, FIRST_ANSWER_MS)
     client.once('ready', () => { clearTimeout(late); resolve() })
   })
+  if (!up) onChange(false, cause)
   return {
     client,
     get up () { return up },

@@ -1,17 +1,21 @@
 import closeWithGrace from 'close-with-grace'
 import cluster from 'node:cluster'
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
 import { buildApp } from './app.js'
-import { ConfigError, loadConfig, type Config } from './config.js'
+import { ConfigError, VARIABLES, loadConfig, type Config } from './config.js'
 import { drain, trackSockets } from './drain.js'
 import { readEnvironment } from './environment.js'
 import { exchangeFigures } from './process-figures.js'
 import { superviseProcesses } from './processes.js'
+import { startFailure } from './start-failure.js'
+import { onStopSignals } from './stop-signals.js'
 
 /** `--processes N` is PROCESSES=N. */
 function environment (): Record<string, string | undefined> {
-  const at = process.argv.indexOf('--processes')
-  return { ...readEnvironment(process.env), ...(at > 0 && { PROCESSES: process.argv[at + 1] ?? 'nothing' }) }
+  const { values } = parseArgs({ options: { processes: { type: 'string' } } })
+  const onUnknown = (names: string[]) => process.stderr.write(`Nothing reads these names in .env: ${names.join(', ')}\n`)
+  return { ...readEnvironment(process.env, VARIABLES, onUnknown), ...(values.processes !== undefined && { PROCESSES: values.processes }) }
 }
 
 async function main (): Promise<void> {
@@ -22,8 +26,9 @@ async function main (): Promise<void> {
   }
   // Told to stop while it starts, a process has nothing to drain.
   let stop = (): void => process.exit(0)
+  // One of several leaves signals to the process that started it: a terminal, or systemd, sends them to all.
+  onStopSignals(() => { if (!cluster.isWorker) stop() }, () => { if (!cluster.isWorker) process.exit(1) })
   if (cluster.isWorker) {
-    for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => {})
     process.on('message', (message) => { if (message === 'stop') stop() })
     process.once('disconnect', () => stop())
     // What the first process said before was lost: it says it again.
@@ -34,11 +39,12 @@ async function main (): Promise<void> {
   const { close } = closeWithGrace({
     delay: (config.shutdownGraceSeconds + 5) * 1000,
     logger: app.log,
-    // One of several leaves signals to the process that started it: a terminal, or systemd, sends them to all.
-    skip: cluster.isWorker ? ['SIGINT', 'SIGTERM'] : []
+    skip: ['SIGINT', 'SIGTERM']
   }, async ({ err }) => {
     if (err !== undefined) app.log.fatal({ err }, 'stopping after an error')
+    app.log.info({ connections: sockets.size }, 'stopping: what is under way may finish')
     await drain(app, sockets, config.shutdownGraceSeconds * 1000)
+    app.log.info('stopped')
     // The channel to the first process would keep this one alive after everything is closed.
     if (cluster.isWorker) process.exit(err === undefined ? 0 : 1)
   })
@@ -47,12 +53,14 @@ async function main (): Promise<void> {
   if (!cluster.isWorker || cluster.worker?.id === 1) announce(address, config)
 }
 
-function announce (address: string, { database, uploadDir, dataDir, processes }: Config): void {
+function announce (address: string, { database, uploadDir, dataDir, secretKey, processes }: Config): void {
   const where = database.engine === 'sqlite' ? resolve(database.path) : 'Postgres'
-  process.stdout.write(`Playgate listens on ${address} (${processes > 1 ? `${processes} processes, ` : ''}API pages: ${address}/docs, data: ${where}, files: ${resolve(uploadDir)}, secret: ${resolve(dataDir)})\n`)
+  process.stdout.write(`Playgate listens on ${address} (${processes > 1 ? `${processes} processes, ` : ''}API pages: ${address}/docs, data: ${where}, files: ${resolve(uploadDir)}, secret: ${secretKey === undefined ? join(resolve(dataDir), 'secret.key') : 'SECRET_KEY'})\n`)
 }
 
 main().catch((error: unknown) => {
-  process.stderr.write(error instanceof ConfigError ? `${error.message}\n` : `Playgate could not start: ${(error as Error).stack ?? String(error)}\n`)
+  const { code, message, stack } = error as Error & { code?: string }
+  const sentence = error instanceof ConfigError || code?.startsWith('ERR_PARSE_ARGS') ? message : startFailure(error)
+  process.stderr.write(`${error instanceof ConfigError ? '' : 'Playgate could not start: '}${sentence ?? stack ?? String(error)}\n`)
   process.exit(1)
 })

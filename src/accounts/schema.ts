@@ -22,7 +22,7 @@ export interface Account {
 export type Viewer = Pick<Account, 'id' | 'role'>
 
 export const Email = Type.String({
-  format: 'email', maxLength: 256, description: 'Compared case-insensitively.', examples: ['ada@example.org']
+  format: 'email', 'x-message': 'must be an email address', maxLength: 256, description: 'Compared case-insensitively.', examples: ['ada@example.org']
 })
 export const Password = Type.String({
   minLength: 8,

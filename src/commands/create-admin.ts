@@ -2,15 +2,24 @@ import { Ajv } from 'ajv'
 import addFormats from 'ajv-formats'
 import { createAccounts } from '../accounts/accounts.js'
 import { createPasswordHasher } from '../accounts/passwords.js'
+import { findCredentials, updateAccount } from '../accounts/account-store.js'
 import { SignupBody } from '../accounts/schema.js'
 import { invalidField } from '../errors.js'
 import { UsageError, type Command } from './command.js'
 
 export const createAdmin: Command = {
   summary: 'make an administrator',
-  usage: 'create-admin <email>   (the password is asked for, or read from standard input)',
-  async run ({ db, operands: [email], readSecret }) {
+  usage: 'create-admin [--promote] <email>   (the password is asked for, or read from standard input; --promote: an account that is there already, with its own)',
+  options: { promote: 'boolean' },
+  async run ({ db, operands: [email], options, readSecret }) {
     if (email === undefined) throw new UsageError('create-admin needs an email')
+    const found = await findCredentials(db, email)
+    if (options.promote === true) {
+      if (found === undefined) throw new UsageError(`there is no account ${email}: without --promote it is made`)
+      await db.transaction().execute((trx) => updateAccount(trx, found.account.id, { role: 'admin', disabled: false }))
+      return { ok: true, report: { id: found.account.id, email, role: 'admin' }, lines: [`${email} is an administrator now.`] }
+    }
+    if (found !== undefined) throw invalidField('email', 'has an account already: with --promote it becomes an administrator, with the password that it has')
     const password = await readSecret(`Password for ${email}: `)
     checkAsSignup(email, password)
     const passwords = createPasswordHasher()
@@ -30,6 +39,6 @@ function checkAsSignup (email: string, password: string): void {
   const isSignup = addFormats.default(ajv, ['email']).compile(SignupBody)
   if (isSignup({ email, password })) return
   const [{ instancePath, keyword, message, parentSchema } = {}] = isSignup.errors ?? []
-  const own = keyword === 'pattern' ? (parentSchema as Record<string, string>)['x-message'] : undefined
+  const own = keyword === 'pattern' || keyword === 'format' ? (parentSchema as Record<string, string>)['x-message'] : undefined
   throw invalidField(instancePath?.slice(1) ?? '', own ?? message ?? 'is not valid')
 }

@@ -1,17 +1,20 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, statSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { sql } from 'kysely'
 import { migrations } from '../../migrations/index.js'
+import type { Config, DatabaseConfig } from '../config.js'
 import { pendingMigrations } from '../database/migrate.js'
-import { countMuxMedia } from '../media/media-store.js'
+import { countFiles, countMuxMedia } from '../media/media-store.js'
 import { bindStore } from '../media/store-binding.js'
 import { resealContentKeys } from '../protection/content-keys.js'
 import { openRedis } from '../redis-link.js'
 import { openDiskStore } from '../storage/disk-store.js'
 import { loadSecrets } from '../secrets.js'
 import type { Command, CommandContext } from './command.js'
+
+type Check = (context: CommandContext) => Promise<Finding>
 
 interface Finding { check: string, status: 'ok' | 'warn' | 'fail', message: string, mend?: string }
 
@@ -25,14 +28,21 @@ export const doctor: Command = {
   summary: 'look at everything a server needs, and say how to mend what is wrong',
   usage: 'doctor',
   async run (context) {
-    const checks = [node, database, schema, redis, uploads, pairing, disk, clock, proxies, secret, contentKeys, ffmpeg, mux]
-    const findings: Finding[] = []
-    for (const check of checks) {
-      findings.push(await check(context).catch((error: unknown) => ({ check: check.name, status: 'fail' as const, message: (error as Error).message || String(error) })))
+    const look = async (check: Check): Promise<Finding> => await check(context).catch((error: unknown) => fail(check.name, (error as Error).message || String(error), 'run doctor as the user that the server runs as'))
+    const findings = [await look(node), await look(database)]
+    const withDatabase = findings[1]!.status === 'ok'
+    for (const check of [schema, redis, uploads, pairing, disk, clock, proxies, secret, keys, ffmpeg, mux]) {
+      // What only a database can tell is not known without one.
+      if (withDatabase || ![schema, pairing, clock, keys].includes(check)) findings.push(await look(check))
     }
     const lines = findings.flatMap(({ check, status, message, mend }) => [`${status.padEnd(4)}  ${check.padEnd(9)} ${message}`, ...(mend === undefined ? [] : [`${' '.repeat(16)}→ ${mend}`])])
     return { ok: findings.every(({ status }) => status !== 'fail'), report: { findings }, lines }
   }
+}
+
+/** No server has run here: its database would be made by looking into it. */
+function isNew (config: Config): config is Config & { database: DatabaseConfig & { engine: 'sqlite' } } {
+  return config.database.engine === 'sqlite' && !existsSync(config.database.path)
 }
 
 const ok = (check: string, message: string): Finding => ({ check, status: 'ok', message })
@@ -46,11 +56,13 @@ async function node (): Promise<Finding> {
 }
 
 async function database ({ config, db }: CommandContext): Promise<Finding> {
+  // To look must not make what is looked for: in the wrong folder that would be an empty server.
+  if (isNew(config)) return warn('database', `there is none at ${resolve(config.database.path)} yet`, 'start the server; or, if one has run already, go to its folder, or set its environment')
   try {
     if (config.database.engine === 'sqlite') {
       const { rows } = await sql<{ quick_check: string }>`pragma quick_check`.execute(db)
       const state = rows[0]?.quick_check
-      return state === 'ok' ? ok('database', `SQLite at ${config.database.path}, whole`) : fail('database', `SQLite is damaged: ${state}`, 'restore the file from a backup, then run recount')
+      return state === 'ok' ? ok('database', `SQLite at ${resolve(config.database.path)}, whole`) : fail('database', `SQLite is damaged: ${state}`, 'restore the file from a backup, then run recount')
     }
     const { rows } = await sql<{ version: string }>`select version()`.execute(db)
     return ok('database', rows[0]!.version.split(' on ')[0]!)
@@ -74,14 +86,21 @@ async function redis ({ config }: CommandContext): Promise<Finding> {
   return up ? ok('redis', 'answers') : fail('redis', 'does not answer: limits are per process until it does', 'check REDIS_URL, and that Redis runs')
 }
 
-async function uploads ({ config }: CommandContext): Promise<Finding> {
+async function uploads ({ config, db }: CommandContext): Promise<Finding> {
+  if (!existsSync(config.uploadDir)) {
+    const files = isNew(config) ? 0 : await countFiles(db).catch(() => 0)
+    return files === 0
+      ? ok('uploads', `will be made at ${resolve(config.uploadDir)} on the first start`)
+      : fail('uploads', `${resolve(config.uploadDir)} is not there, though the database names ${files} files`, 'check UPLOAD_DIR, or mount it')
+  }
   await (await openDiskStore(config.uploadDir)).check()
   const [tmp, blobs] = ['tmp', 'blobs'].map((name) => statSync(join(config.uploadDir, name)).dev)
-  return tmp === blobs ? ok('uploads', `${config.uploadDir} can be written`) : fail('uploads', 'tmp and blobs are on different file systems', 'put both on one: an upload is published by a rename')
+  return tmp === blobs ? ok('uploads', `${resolve(config.uploadDir)} can be written`) : fail('uploads', 'tmp and blobs are on different file systems', 'put both on one: an upload is published by a rename')
 }
 
 async function pairing ({ config, db }: CommandContext): Promise<Finding> {
   if ((await pendingMigrations(db, migrations)).length > 0) return ok('pairing', 'known once the schema is there')
+  if (!existsSync(config.uploadDir)) return ok('pairing', 'known once both are there')
   const binding = await bindStore(db, await openDiskStore(config.uploadDir))
   if (binding === 'bound') return ok('pairing', 'database and uploads belong together')
   return binding === 'strangers'
@@ -90,7 +109,9 @@ async function pairing ({ config, db }: CommandContext): Promise<Finding> {
 }
 
 async function disk ({ config }: CommandContext): Promise<Finding> {
-  const { bavail, bsize } = await statfs(config.uploadDir)
+  let folder = resolve(config.uploadDir)
+  while (!existsSync(folder)) folder = dirname(folder)
+  const { bavail, bsize } = await statfs(folder)
   const free = bavail * bsize
   const message = `${(free / GiB).toFixed(1)} GiB free for uploads`
   return free > config.maxUploadBytes ? ok('disk', message) : warn('disk', `${message}, less than one upload may have`, 'make room, or lower MAX_UPLOAD_BYTES')
@@ -119,7 +140,7 @@ async function secret ({ config }: CommandContext): Promise<Finding> {
   return (facts.mode & 0o077) === 0 ? ok('secret', `kept at ${path}`) : fail('secret', `${path} can be read by others`, `chmod 600 ${path}`)
 }
 
-async function contentKeys ({ config, db }: CommandContext): Promise<Finding> {
+async function keys ({ config, db }: CommandContext): Promise<Finding> {
   if ((await pendingMigrations(db, migrations)).length > 0) return ok('keys', 'known once the schema is there')
   if (config.secretKey === undefined && !existsSync(join(config.dataDir, 'secret.key'))) return ok('keys', 'none yet')
   const { lost } = await resealContentKeys(db, loadSecrets(config).keyring('media'), { dryRun: true })
@@ -133,7 +154,7 @@ async function ffmpeg (): Promise<Finding> {
 
 async function mux ({ config, db }: CommandContext): Promise<Finding> {
   // Without a database, or its newest schema, other checks say so.
-  const played = await countMuxMedia(db).catch(() => 0)
+  const played = isNew(config) ? 0 : await countMuxMedia(db).catch(() => 0)
   if (config.mux === undefined) {
     return played === 0 ? ok('mux', 'not set up') : warn('mux', `${played} media are played by Mux, but no account is set up: they cannot be played`, 'set MUX_TOKEN_ID and the other variables of the account (docs/mux.md)')
   }

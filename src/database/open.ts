@@ -4,6 +4,7 @@ import {
   type DatabaseConnection, type Driver, type SqliteDialectConfig
 } from 'kysely'
 import { LRUCache } from 'lru-cache'
+import { closeSync, existsSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type pg from 'pg'
 import type { DatabaseConfig } from '../config.js'
@@ -49,6 +50,8 @@ export function poolFigures (db: Kysely<Database>): { connections: number, waiti
 
 function openSqlite (path: string): SQLite.Database {
   makeFolder(dirname(path))
+  // It holds hashes of passwords, and addresses of viewers. Its log is made with the mode that it has.
+  if (!existsSync(path)) closeSync(openSync(path, 'a', 0o600))
   const file = new SQLite(path, { timeout: 10_000 })
   file.pragma('journal_mode = WAL')
   file.pragma('synchronous = FULL')

@@ -127,6 +127,12 @@ export async function updateContentKey (db: Kysely<Database>, id: string, before
   await db.updateTable('media').set({ content_key: contentKey }).where('id', '=', id).where('content_key', '=', before).execute()
 }
 
+/** How many media have a file. */
+export async function countFiles (db: Kysely<Database>): Promise<number> {
+  const { count } = await db.selectFrom('media').select((select) => select.fn.countAll<number>().as('count')).where('blob_name', 'is not', null).executeTakeFirstOrThrow()
+  return Number(count)
+}
+
 /** How many media are played by Mux. */
 export async function countMuxMedia (db: Kysely<Database>): Promise<number> {
   const { count } = await db.selectFrom('media').select((select) => select.fn.countAll<number>().as('count')).where('provider', '=', 'mux').executeTakeFirstOrThrow()

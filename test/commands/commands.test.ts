@@ -14,7 +14,9 @@ t.test('help names every command; a wrong call is told from a failure by its exi
     t.equal(code, 0, args.join())
     for (const command of ['migrate', 'doctor', 'recount', 'prune-views', 'create-admin', 'sweep']) t.match(out, `\n  ${command}`)
   }
-  for (const args of [['explode'], ['toString'], ['--json']]) t.match(await playgate(env, args), { code: 2, out: /^playgate <command>/ }, args.join())
+  for (const args of [['explode'], ['toString'], ['--json']]) t.match(await playgate(env, args), { code: 2, out: new RegExp(`^There is no command ${args[0]}\\.\\n\\nplaygate <command>`) }, args.join())
+  t.match(await playgate(env, ['--version']), { code: 0, out: /^\d+\.\d+\.\d+\n$/ })
+  t.match(await playgate(env, ['sweep', '--help']), { code: 0, out: /^playgate sweep \[--dry-run/ })
   t.match(await playgate(env, ['recount', '--wrong']), { code: 2, err: /^playgate: Unknown option '--wrong'/ })
   t.match(await playgate({ ...env, PORT: 'x' }, ['doctor']), { code: 1, err: /^playgate: The configuration is not valid:\n {2}PORT/ })
 })
@@ -43,11 +45,18 @@ t.test('create-admin', async (t) => {
       ['new@example.org', '        ', /^playgate: password must not be blank/],
       ['new@example.org', 'password1', /^playgate: password is one of the most common/],
       ['new@example.org', 'ä'.repeat(40), /^playgate: password must not be longer than 72 bytes/],
-      ['no-address', password, /^playgate: email must match format "email"/],
-      ['ROOT@example.org', password, /^playgate: .*email/i]
+      ['no-address', password, /^playgate: email must be an email address/],
+      ['ROOT@example.org', password, /^playgate: email has an account already: with --promote/]
     ]
     for (const [email, password, why] of refused) t.match(await playgate(production, ['create-admin', email], password), { code: 1, out: '', err: why }, why.source)
     t.match(await playgate(production, ['create-admin'], password), { code: 2, err: /needs an email/ })
+  })
+
+  await t.test('promotes an account that is there already, with the password that it has', async (t) => {
+    t.match(await playgate(production, ['create-admin', '--promote', 'nobody@example.org']), { code: 2, err: /there is no account nobody@example.org/ })
+    t.match(await playgate(production, ['create-admin', '--promote', 'NEXT@example.org']), { code: 0, out: 'NEXT@example.org is an administrator now.\n' })
+    const { origin } = await startServer(t, production)
+    t.match(await call(origin, '/auth/login', { json: { email: 'next@example.org', password } }), { status: 200, body: { role: 'admin' } })
   })
 
   await t.test('answers scripts', async (t) => {
