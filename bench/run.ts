@@ -21,7 +21,7 @@ const usage = `npm run bench -- [--full] [name…]
 
 Measures each bench in turn with its baseline, prints the table, and writes bench/results/ and docs/performance.md.
   --full    more and longer rounds, and ten million views
-  --gate    a short form of some: fails when a value is worse than its target by half, twice in a row
+  --gate    a short form of some: fails when a value is worse than its target by half, three times in a row
   --report  only writes docs/performance.md anew, from the newest results
 
 ${benches.map(({ name, about }) => `  ${name}\n      ${about}\n`).join('')}`
@@ -39,13 +39,17 @@ async function run (bench: Bench, length: Length): Promise<Measured | undefined>
   }
 }
 
-/** True unless a value was worse than its target by half, and was again. */
+/** How often a bench may be measured until it passes: whatever else runs on a machine comes and goes. */
+const GATE_TRIES = 3
+
+/** True unless a value was worse than its target by half, each time. */
 async function passesGate (bench: Bench): Promise<boolean> {
   const passes = async () => {
     const measured = await run(bench, 'gate')
     return measured !== undefined && measured.outcomes.every(({ row, value }) => isMet(row, value.median, (row.knownMiss ?? 1) * GATE_SLACK))
   }
-  return await passes() || await passes()
+  for (let tries = 0; tries < GATE_TRIES; tries++) if (await passes()) return true
+  return false
 }
 
 async function main (): Promise<number> {

@@ -19,7 +19,7 @@ export const bulkStream: Bench = {
   unit: 'GB',
   gated: true,
   rows: [
-    { what: 'Stream of 512 MiB by link', figure: 'cpu', subject: 'Playgate', baseline: 'nginx sendfile', atMost: 1.5, why: 'Node has no sendfile, [copying alone is 2.5 ×](#streams)', knownMiss: 3.5 },
+    { what: 'Stream of 512 MiB by link', figure: 'cpu', subject: 'Playgate', baseline: 'nginx sendfile', atMost: 1.5 },
     { what: 'Stream of 512 MiB by link', figure: 'cpu', subject: 'Playgate', baseline: 'createReadStream 256 KiB', atMost: 0.5 },
     { what: 'Stream behind nginx, STREAM_OFFLOAD=x-accel', figure: 'cpu', subject: 'Playgate and nginx, x-accel', baseline: 'nginx sendfile', atMost: 1.15 }
   ],

@@ -58,7 +58,6 @@ t.test('SIGKILL while packaging, at random moments: every media becomes ready an
     t.equal(await servers[victim]!.end('SIGKILL'), 'SIGKILL')
     servers[victim] = await startServer(t, env)
   }
-  t.comment(`${during} of ${ids.length} kills came while a package was written`)
   if (LONG) t.ok(during > 0)
   for (const id of ids) await becomesReady(servers[0]!, token, id)
   for (const id of ids) {
@@ -70,6 +69,7 @@ t.test('SIGKILL while packaging, at random moments: every media becomes ready an
   const sweeper = spawnSync(process.execPath, ['dist/src/cli.js', 'sweep', '--no-server-runs'], { env: { ...process.env, ...env }, encoding: 'utf8' })
   t.equal(sweeper.status, 0, sweeper.stderr)
   t.same([await drafts(), (await readdir(join(folder, 'uploads/blobs'))).length], [[], 2 * ids.length])
+  t.comment(`figure: ${during} of ${ids.length} kills came while a package was written; all are ready, decoded, and nothing is left over`)
 })
 
 t.test('a file whose packaging is cut off again and again comes to its end all the same', { skip: noFfmpeg, timeout: 900_000 }, async (t) => {
@@ -130,7 +130,7 @@ if (engine === 'sqlite') {
     t.equal(status, 'ready')
     const peak = Number(/VmHWM:\s+(\d+) kB/.exec(await readFile(`/proc/${server.child.pid}/status`, 'utf8'))![1]) / 1000
     times.sort((a, b) => a - b)
-    t.comment(`${Math.round(size / 1e6)} MB uploaded in ${Math.round(middle - start)} ms, packaged in ${Math.round(performance.now() - middle)} ms, peak ${Math.round(peak)} MB, p99 ${Math.round(times[Math.floor(times.length * 0.99)]!)} ms of ${times.length}`)
+    t.comment(`figure: ${Math.round(size / 1e6)} MB uploaded in ${Math.round(middle - start)} ms, packaged in ${Math.round(performance.now() - middle)} ms, peak ${Math.round(peak)} MB, p99 ${Math.round(times[Math.floor(times.length * 0.99)]!)} ms of ${times.length}`)
     t.ok(peak < 300, `${Math.round(peak)} MB`)
   })
 }
