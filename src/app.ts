@@ -35,6 +35,7 @@ import { createStreamGate } from './access/stream-gate.js'
 import { createAccounts } from './accounts/accounts.js'
 import { createPasswordHasher } from './accounts/passwords.js'
 import { createSessions } from './accounts/sessions.js'
+import { choresOf } from './chores.js'
 import type { Config } from './config.js'
 import { lockSumsOf } from './courses/course-sums.js'
 import { createCourses } from './courses/courses.js'
@@ -47,6 +48,7 @@ import { openDatabase, poolFigures } from './database/open.js'
 import { becomeSoleUser } from './database/sole-user.js'
 import { loadEmbedAssets } from './embed/assets.js'
 import { createHealth } from './health.js'
+import { Housekeeping } from './housekeeping.js'
 import { createLoginGuard } from './limits/login-guard.js'
 import { FailoverSlidingWindow, RedisSlidingWindow } from './limits/redis-sliding-window.js'
 import { Places } from './limits/places.js'
@@ -54,10 +56,9 @@ import { LocalSlidingWindow } from './limits/sliding-window.js'
 import { createIntake } from './media/intake.js'
 import { createLibrary } from './media/library.js'
 import { countMuxMedia, listOwnedBlobs } from './media/media-store.js'
-import { bindingFault, bindStore, countLook } from './media/store-binding.js'
+import { bindingFault, bindStore } from './media/store-binding.js'
 import { createProber } from './media/probe.js'
 import { createQuota } from './media/quota.js'
-import { resealContentKeys } from './protection/content-keys.js'
 import type { Figures } from './process-figures.js'
 import { createLocalProvider } from './protection/local-provider.js'
 import type { MuxTimes } from './protection/mux/mux-provider.js'
@@ -73,7 +74,6 @@ import { VERSION } from './version.js'
 import { createLocalCache } from './views/answer-cache.js'
 import { createSharedCache } from './views/redis-answer-cache.js'
 import { createSqliteCommit } from './views/sqlite-commit.js'
-import { pruneViews } from './views/view-maintenance.js'
 import { insertViews } from './views/view-store.js'
 import { ViewWriter } from './views/view-writer.js'
 import { openViewerNames } from './views/viewer-name-store.js'
@@ -259,58 +259,34 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
   await app.register(webhookRoutes, { events: mux?.events })
 
   // What it does by itself.
+  const { atStart, nowAndThen } = choresOf({
+    db,
+    blobs,
+    sweeper,
+    binding,
+    alone,
+    keys: secrets.keyring('media'),
+    lectures,
+    sessions,
+    viewRetentionDays: config.viewRetentionDays,
+    forgetOldEvents: async () => await mux?.events.forgetOld(),
+    now,
+    log: app.log
+  })
+  const house = new Housekeeping(nowAndThen, overrides.keepHouseEveryMs ?? KEEP_HOUSE_EVERY_MS, (error, complaint) => app.log.error({ err: error }, complaint))
   const providers = mux === undefined ? [local] : [local, mux]
   app.addHook('onListen', async () => {
     sqliteCommit?.warmUp()
-    await sweep(alone)
+    await house.do(atStart)
     for (const provider of providers) await provider.start(alone)
-    await tried('content keys could not be sealed by the new SECRET_KEY', resealKeys)
-    await tried('lectures that are to be protected could not be looked for', protectMissed)
   })
-  const stopping = new AbortController()
-  let keeping: Promise<void> | undefined
-  const timer = setInterval(() => { keeping ??= keepHouse().finally(() => { keeping = undefined }) }, overrides.keepHouseEveryMs ?? KEEP_HOUSE_EVERY_MS)
-  timer.unref()
   app.addHook('onClose', async () => {
-    stopping.abort()
-    clearInterval(timer)
-    await Promise.all([keeping, ...providers.map((provider) => provider.stop())])
+    await Promise.all([house.stop(), ...providers.map((provider) => provider.stop())])
   })
   app.addHook('preClose', async () => {
     health.stopping = true
     await sleep(config.shutdownDelaySeconds * SECOND)
   })
-
-  async function keepHouse (): Promise<void> {
-    await sweep(false)
-    if (config.viewRetentionDays > 0) await tried('old views could not be pruned', () => pruneViews(db, config.viewRetentionDays, now(), undefined, stopping.signal))
-    await tried('ended sessions could not be removed', () => sessions.sweep())
-    await tried('lectures that are to be protected could not be looked for', protectMissed)
-  }
-
-  /** Whatever fails is tried again next time. */
-  async function tried (complaint: string, work: () => Promise<unknown>): Promise<void> {
-    if (!stopping.signal.aborted) await work().catch((error: unknown) => app.log.error({ err: error }, complaint))
-  }
-
-  async function resealKeys (): Promise<void> {
-    const { resealed, lost } = await resealContentKeys(db, secrets.keyring('media'))
-    if (resealed > 0) app.log.info({ resealed }, 'content keys are sealed by the new SECRET_KEY')
-    if (lost > 0) app.log.error({ lost }, 'content keys were sealed with a SECRET_KEY that is not known any more: their media cannot be played. Put it into SECRET_KEYS_PREVIOUS')
-  }
-
-  async function protectMissed (): Promise<void> {
-    const missed = await lectures.protectMissed()
-    if (missed > 0) app.log.info({ missed }, 'lectures are protected now, as their courses want it')
-  }
-
-  async function sweep (alone: boolean): Promise<void> {
-    await mux?.events.forgetOld().catch((error: unknown) => app.log.warn({ err: error }, 'old events of Mux are still there'))
-    if (binding !== 'bound') return
-    await countLook(db, blobs).then(() => sweeper.sweep({ alone })).then(
-      (removed) => { if (removed.length > 0) app.log.info({ removed: removed.length }, 'swept what a crash had left') },
-      (error: unknown) => app.log.error({ err: error }, 'the sweep failed'))
-  }
 
   return app as unknown as FastifyInstance
 }

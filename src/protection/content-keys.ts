@@ -1,9 +1,9 @@
 import type { Kysely } from 'kysely'
 import { randomBytes } from 'node:crypto'
 import type { Database } from '../database/tables.js'
-import { listContentKeys, updateContentKey } from '../media/media-store.js'
 import { seal, unseal } from '../sealed.js'
 import type { Keyring } from '../secrets.js'
+import { listContentKeys, updateContentKey } from './content-key-store.js'
 
 const KEY_BYTES = 16
 const BATCH = 500
