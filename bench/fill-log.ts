@@ -9,7 +9,8 @@ const VIEWS_A_VIEWER = 4
 /** Writes `views` rows of one media over the last 30 days, each viewer coming four times, and the roll-ups that belong to them, in bulk. */
 export async function fillLog (db: Kysely<Database>, mediaId: string, views: number): Promise<void> {
   const now = Date.now()
-  const address = (n: string) => `'10.' || ${n} / 65536 || '.' || ${n} / 256 % 256 || '.' || ${n} % 256`
+  // SQLite joins text before it divides.
+  const address = (n: string) => `'10.' || (${n} / 65536) || '.' || (${n} / 256 % 256) || '.' || (${n} % 256)`
   const viewer = `(n / ${VIEWS_A_VIEWER})`
   await db.transaction().execute(async (trx) => {
     await sql`insert into views (media_id, address, address_key, user_agent, viewed_at)
