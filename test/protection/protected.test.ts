@@ -285,6 +285,19 @@ t.test('a link that goes on for another is the same view, also when that has end
   }
 })
 
+t.test('however a course is made premium and not, at once, its lectures are as it is in the end (bug: each change followed what it had asked for itself)', async (t) => {
+  const server = await buildTestApp(t)
+  const { instructor, courseId, mediaId } = await courseWithLecture(t, server, false)
+  const make = (premium: boolean) => server.inject({ method: 'PATCH', url: `/course/${courseId}`, headers: instructor.headers, payload: { premium } })
+  for (let round = 0; round < 5; round++) {
+    const replies = await Promise.all([true, false, true, false].map(make))
+    t.same(replies.map(({ statusCode }) => statusCode), [200, 200, 200, 200])
+    const { premium } = (await server.inject({ url: `/course/${courseId}` })).json<{ premium: boolean }>()
+    const [media] = await server.query<{ protection: string }>(`select protection from media where id = '${mediaId}'`)
+    t.equal(media!.protection, premium ? 'encrypted' : 'none')
+  }
+})
+
 t.test('content keys are sealed by a new secret at once (bug: without the old one, every stream from before was 500 for good)', async (t) => {
   const server = await buildTestApp(t)
   const { instructor } = await signUpEverybody(server)

@@ -5,6 +5,8 @@ import { addressKey } from '../../src/address-key.js'
 import { openDatabase } from '../../src/database/open.js'
 import { pruneViews } from '../../src/views/view-maintenance.js'
 import { ViewWriter } from '../../src/views/view-writer.js'
+import type { ViewerNames } from '../../src/views/viewer-names.js'
+import { createViews } from '../../src/views/views.js'
 import { buildTestApp, expectProblem, mintLink, openTestApp, signUpEverybody, upload, type Person, type TestApp } from '../helper.js'
 
 const DAY = 86_400_000
@@ -193,4 +195,18 @@ t.test('the writer', async (t) => {
     await writer.flush()
     t.equal(await writer.write(viewOf(randomUUID())), 'counted')
   })
+})
+
+t.test('a stream waits for its view no longer than it must, and what goes wrong later is told (bug: it was swallowed)', async (t) => {
+  let fail: (error: Error) => void = () => {}
+  const writer = { write: () => new Promise<never>((_resolve, reject) => { fail = reject }) } as unknown as ViewWriter
+  const names = { of: (address: string) => ({ address, addressKey: address }) } as unknown as ViewerNames
+  const views = createViews({ writer, names, now: Date.now, db: undefined as never, cache: undefined as never, cacheSeconds: 0 })
+  const told: unknown[] = []
+  await views.countStream('a media', 'a link', { address: '192.0.2.1', accountId: null, userAgent: undefined }, (error) => told.push(error))
+  t.same(told, [])
+  const late = new Error('the database was away')
+  fail(late)
+  await new Promise((resolve) => setImmediate(resolve))
+  t.same(told, [late])
 })
