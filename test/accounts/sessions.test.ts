@@ -169,6 +169,18 @@ t.test('the database holds no refresh token, and what has ended is swept', async
   await eventually('nothing is left', async () => await count('sessions') + await count('refresh_tokens') === 0)
 })
 
+t.test('a token that was found good once is not good for a millisecond after its end', async (t) => {
+  const { token } = await signUp(server, 'student')
+  t.equal((await me(server, token)).statusCode, 200)
+  const endsAt = (claims(token).exp as number) * 1000
+  const at = async (time: number) => {
+    const { restore } = t.capture(Date, 'now', () => time)
+    try { return await me(server, token) } finally { restore() }
+  }
+  t.equal((await at(endsAt - 1)).statusCode, 200)
+  expectProblem(t, await at(endsAt), 401, 'invalid_token')
+})
+
 t.test('a token from before there were sessions is good until it expires, and still asks the database', async (t) => {
   const student = await signUp(server, 'student')
   const [head, body] = student.token.split('.') as [string, string]
