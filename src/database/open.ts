@@ -1,7 +1,7 @@
 import SQLite from 'better-sqlite3'
 import {
-  CompiledQuery, Kysely, PostgresDialect, SqliteAdapter, SqliteDialect, SqliteDriver,
-  type DatabaseConnection, type Driver, type SqliteDialectConfig
+  CompiledQuery, Kysely, PostgresDialect, SqliteAdapter, SqliteDialect, SqliteDriver, SqliteQueryCompiler,
+  type DatabaseConnection, type Driver, type LimitNode, type SqliteDialectConfig
 } from 'kysely'
 import { LRUCache } from 'lru-cache'
 import { closeSync, existsSync, openSync } from 'node:fs'
@@ -93,6 +93,15 @@ class TransactionalSqliteAdapter extends SqliteAdapter {
   override get supportsTransactionalDdl (): boolean { return true }
 }
 
+/** A LIMIT that is a bare parameter is part of SQLite's plan: it prepares the statement again each time that one is bound, for half of the time of a small query. */
+class StableLimitCompiler extends SqliteQueryCompiler {
+  protected override visitLimit (node: LimitNode): void {
+    this.append('limit cast(')
+    this.visitNode(node.limit)
+    this.append(' as integer)')
+  }
+}
+
 class ImmediateSqliteDialect extends SqliteDialect {
   readonly #config: SqliteDialectConfig
 
@@ -102,5 +111,6 @@ class ImmediateSqliteDialect extends SqliteDialect {
   }
 
   override createDriver (): Driver { return new ImmediateSqliteDriver(this.#config) }
+  override createQueryCompiler (): SqliteQueryCompiler { return new StableLimitCompiler() }
   override createAdapter (): SqliteAdapter { return new TransactionalSqliteAdapter() }
 }

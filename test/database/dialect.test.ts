@@ -37,3 +37,14 @@ t.test('a relaxed transaction waits for no fsync, and all others do', async (t) 
   }
   t.equal((await db.selectFrom('server_facts').select('name').where('value', '=', 'x').execute()).length, 6)
 })
+
+t.test('a page is cut by limit and offset, and its limit is no part of SQLite\'s plan (bug: the statement was prepared anew each time it was bound)', async (t) => {
+  const { env } = await testEnvironment(t)
+  const db = openDatabase(loadConfig(env).database)
+  t.teardown(() => db.destroy())
+  await migrate(db, migrations)
+  const page = db.selectFrom('server_facts').select('name').orderBy('name').limit(2).offset(1)
+  if (engine === 'sqlite') t.match(page.compile().sql, /limit cast\(\? as integer\) offset \?$/)
+  await db.insertInto('server_facts').values(['a', 'b', 'c', 'd'].map((name) => ({ name: `0${name}`, value: 'x' }))).execute()
+  t.same((await page.execute()).map(({ name }) => name), ['0b', '0c'])
+})
