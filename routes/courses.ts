@@ -64,7 +64,7 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { courses, lectur
       schema: { operationId: 'listMyCourses', summary: 'Your own courses, newest first', tags, querystring: PageQuery, response: { 200: PageOf(CourseReply), ...problemResponses(...refusals, 'validation_failed') } }
     }, async (request) => {
       const page = await courses.list({ ownerId: request.signedIn().id }, request.query)
-      return { ...page, items: page.items.map(courseReply) }
+      return { ...page, items: page.items.map(({ course }) => courseReply(course)) }
     })
 
     signedIn.patch('/course/:id', {

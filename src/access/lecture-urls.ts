@@ -24,14 +24,14 @@ export function createLectureUrls (gate: StreamGate) {
         playback_id: atMux ? media.mux?.playbackId ?? null : media.id,
         url,
         poster_url: posterUrl,
-        ...(drm !== null && { drm: drmReply(drm) }),
+        drm: drm === null ? undefined : drmReply(drm),
         duration: (media.durationMs ?? 0) / SECOND,
         category: lecture.category,
         subcategory: lecture.subcategory,
         course_id: lecture.courseId,
         position: lecture.position,
         status: media.status,
-        ...(media.error !== null && { error: media.error }),
+        error: media.error ?? undefined,
         created_at: isoTime(lecture.createdAt),
         updated_at: isoTime(lecture.updatedAt)
       }

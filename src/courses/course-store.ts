@@ -7,7 +7,7 @@ import type { PageQuery } from '../page.js'
 import type { Course } from './schema.js'
 
 /** A course as the public list shows it. */
-export interface CourseWithInstructor extends Course { firstName: string | null, lastName: string | null }
+export interface CourseWithInstructor { course: Course, firstName: string | null, lastName: string | null }
 
 export interface CourseFilter { ownerId?: string, studentId?: string }
 
@@ -62,7 +62,7 @@ export async function listCourses (db: Kysely<Database>, { ownerId, studentId }:
   const accountId = ownerId ?? studentId ?? ''
   const rows = await pages.page(db, { size, offset: (page - 1) * size, accountId })
   const [count] = await pages.count(db, { accountId })
-  return { items: rows.map((row) => ({ ...courseOf(row), firstName: row.first_name, lastName: row.last_name })), total: count!.total }
+  return { items: rows.map((row) => ({ course: courseOf(row), firstName: row.first_name, lastName: row.last_name })), total: count!.total }
 }
 
 export async function updateCourse (db: Kysely<Database>, id: string, change: { title?: string, description?: string, premium?: boolean }, now: number): Promise<Course | undefined> {

@@ -102,7 +102,7 @@ export function mediaReply (media: Media, forOwner: boolean): Static<typeof Medi
     id: media.id,
     title: media.title,
     type: media.type,
-    ...(forOwner && { file_url: media.fileUrl ?? `/media/stream/${media.id}` }),
+    file_url: forOwner ? media.fileUrl ?? `/media/stream/${media.id}` : undefined,
     created_at: isoTime(media.createdAt),
     updated_at: isoTime(media.updatedAt),
     owner_id: media.ownerId,
@@ -117,6 +117,6 @@ export function mediaReply (media: Media, forOwner: boolean): Static<typeof Medi
     status: media.status,
     protection: media.protection,
     progress: media.progress,
-    ...(media.error !== null && { error: media.error })
+    error: media.error ?? undefined
   }
 }

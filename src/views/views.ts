@@ -94,7 +94,7 @@ export function createViews ({ db, writer, names, cache, cacheSeconds, now }: { 
       const stamp = await findViewStamp(db, mediaId)
       if (stamp === undefined) throw new ApiError('not_found')
       const kept = cacheSeconds > 0 ? await cache.get(key(stamp.totalViews, stamp.revision)) : undefined
-      if (kept !== undefined) return { ...JSON.parse(kept) as Analytics, cached: true }
+      if (kept !== undefined) return Object.assign(JSON.parse(kept) as Analytics, { cached: true })
       const { answer, figures } = await compute(mediaId, days, today)
       if (cacheSeconds > 0) await cache.set(key(figures.totalViews, figures.revision), JSON.stringify(answer), cacheSeconds)
       return answer
