@@ -29,4 +29,4 @@ EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s --retries=3 \
   CMD ["node", "-e", "fetch('http://127.0.0.1:'+(process.env.PORT||8000)+'/livez').then(r=>process.exit(r.ok?0:1),()=>process.exit(1))"]
 # Not through npm: it would stand between Docker's SIGTERM and the server's drain.
-CMD ["node", "dist/src/server.js"]
+CMD ["node", "dist/bundle/server.js"]

@@ -60,4 +60,4 @@ export async function startProgram (t: CleanUp, file: string, env: Record<string
   return { origin, pids: [child.pid!], child }
 }
 
-export const startPlaygate = (t: CleanUp, env: Record<string, string>, wrap: string[] = []): Promise<Program> => startProgram(t, 'src/server.js', env, wrap)
+export const startPlaygate = (t: CleanUp, env: Record<string, string>, wrap: string[] = []): Promise<Program> => startProgram(t, 'bundle/server.js', env, wrap)

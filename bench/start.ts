@@ -26,7 +26,7 @@ export const start: Bench = {
       return { units: 1, seconds: (performance.now() - begin) / 1000, cpuSeconds: cpuSecondsOf(program.pids) }
     })
     return {
-      Playgate: side('src/server.js', stage.env),
+      Playgate: side('bundle/server.js', stage.env),
       'Fastify with the same plugins': side('bench/baselines/plugins.js', { DATABASE: stage.database })
     }
   }

@@ -26,8 +26,8 @@ export type OnRedisChange = (up: boolean, cause?: unknown) => void
  * throws while offline: see docs/decisions/.)
  */
 export async function openRedis (url: string, onChange: OnRedisChange = () => {}): Promise<RedisLink> {
-  // Loaded only where there is a Redis.
-  const ioredis = await import('ioredis')
+  // Loaded only where there is a Redis; by its default, which is all that a bundler knows of CommonJS.
+  const { default: ioredis } = await import('ioredis')
   const client = new ioredis.Redis(url, {
     enableOfflineQueue: false,
     enableAutoPipelining: true,

@@ -14,7 +14,7 @@ export interface ServerProcess {
 
 /** Starts the compiled server on an environment and a free port; resolves when it has printed its address. */
 export async function startServer (t: Pick<Test, 'teardown'>, env: Record<string, string>, args: string[] = []): Promise<ServerProcess> {
-  const child = spawn(process.execPath, [join('dist', 'src', 'server.js'), ...args], {
+  const child = spawn(process.execPath, [join('dist', 'bundle', 'server.js'), ...args], {
     env: { PATH: process.env.PATH, ...env, PORT: env.PORT ?? '0' }, stdio: ['ignore', 'pipe', 'pipe']
   })
   let printed = ''

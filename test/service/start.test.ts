@@ -4,14 +4,14 @@ import { writeFile } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
 import { join, resolve } from 'node:path'
 import t from 'tap'
-import { testEnvironment } from '../helper.js'
-import { call, eventually, startServer } from '../server-process.js'
+import { buildTestApp, testEnvironment } from '../helper.js'
+import { call, eventually, newToken, startServer } from '../server-process.js'
 
 const { env, folder } = await testEnvironment(t, { LOG_LEVEL: 'info' })
 
 /** Runs a program in the folder of the test until it ends; answers what it printed. */
 async function run (more: Record<string, string>, ...args: string[]): Promise<{ code: number, out: string, err: string }> {
-  const child = spawn(process.execPath, [resolve('dist/src/server.js'), ...args], { cwd: folder, env: { ...env, ...more }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [resolve('dist/bundle/server.js'), ...args], { cwd: folder, env: { ...env, ...more }, stdio: ['ignore', 'pipe', 'pipe'] })
   let [out, err] = ['', '']
   child.stdout.setEncoding('utf8').on('data', (text: string) => { out += text })
   child.stderr.setEncoding('utf8').on('data', (text: string) => { err += text })
@@ -63,4 +63,16 @@ t.test('npm start hands a stop on to the server, which says so; the same signal 
   await ended
   t.match(out, /"msg":"stopping: what is under way may finish"\}\n.*"msg":"stopped"\}\n$/)
   t.equal((await call(origin, '/livez')).status, 0)
+})
+
+t.test('the server that ships, in one file, finds its pages, its workers and its database drivers', async (t) => {
+  const { origin } = await startServer(t, env)
+  for (const [path, type] of [['/docs/', 'text/html'], ['/docs/static/swagger-ui-bundle.js', 'javascript'], ['/redoc', 'text/html'], ['/redoc/redoc.standalone.js', 'javascript'], ['/embed/player.js', 'javascript']] as const) {
+    const { status, headers } = await call(origin, path)
+    t.match({ status, type: headers.get('content-type') }, { status: 200, type }, path)
+  }
+  const { status, body } = await call(origin, '/openapi.json')
+  t.equal(status, 200)
+  t.same(body.paths, (await (await buildTestApp(t)).app.inject('/openapi.json')).json().paths, 'the API is that of the modules it was made of')
+  t.ok(await newToken(origin, 'bundled@example.org'), 'passwords are hashed by a worker')
 })
