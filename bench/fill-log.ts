@@ -13,6 +13,8 @@ export async function fillLog (db: Kysely<Database>, mediaId: string, views: num
   const address = (n: string) => `'10.' || (${n} / 65536) || '.' || (${n} / 256 % 256) || '.' || (${n} % 256)`
   const viewer = `(n / ${VIEWS_A_VIEWER})`
   await db.transaction().execute(async (trx) => {
+    // Each row is of the one media: to look it up ten million times is most of the time.
+    if (engineOf(db) === 'postgres') await sql`set local session_replication_role = replica`.execute(trx)
     await sql`insert into views (media_id, address, address_key, user_agent, viewed_at)
       with recursive numbers (n) as (select 0 union all select n + 1 from numbers where n + 1 < ${sql.lit(views)})
       select ${engineOf(db) === 'sqlite' ? sql.lit(mediaId) : sql`${sql.lit(mediaId)}::uuid`}, ${sql.raw(address(viewer))}, ${sql.raw(address(viewer))}, 'bench',
