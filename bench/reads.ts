@@ -22,7 +22,8 @@ export const jsonReads: Bench = {
     subject: `Playgate, ${kind}`,
     baseline: `bare Fastify, ${kind}`,
     atLeast: 0.3,
-    ...(kind === 'course list' && { why: '[its answer is never kept](#json)', knownMiss: 1.6 })
+    // On a machine where one thread wakes another slowly it is 0.20 to 0.26: docs/performance.md.
+    ...(kind === 'analytics' && { knownMiss: 1.5 })
   })),
   async open (t, length) {
     const stage = await openStage(t)
