@@ -10,6 +10,7 @@ import pg from 'pg'
 import type { Test } from 'tap'
 import { buildApp, type Overrides } from '../src/app.js'
 import { loadConfig, type Config } from '../src/config.js'
+import { drain, trackSockets } from '../src/drain.js'
 
 export const fixtures = resolve('test/fixtures')
 export const fixture = (name: string) => readFile(join(fixtures, name))
@@ -76,7 +77,9 @@ export async function openTestApp (t: Test, env: Record<string, string>, folder:
   const start = Date.now()
   const clock = { now: start, advance (milliseconds: number) { this.now += milliseconds } }
   const app = await buildApp(config, { bcryptCost: 4, ffmpeg: false, now: () => clock.now, monotonicNow: () => performance.now() + clock.now - start, ...overrides })
-  t.teardown(() => app.close())
+  // As the server itself stops: a connection that a browser opened ahead of need would hold app.close() up for a minute and a half (bug: browser/embed-mux ran into its timeout).
+  const sockets = trackSockets(app.server)
+  t.teardown(() => drain(app, sockets, 10_000))
   let origin: string | undefined
   return {
     app,
