@@ -15,6 +15,7 @@ interface Reply { status: number, bytes: number, text: string }
 /** A connection of an address of this machine's loopback that asks one request at a time. */
 class Connection {
   readonly #socket: Socket
+  #restAt = Infinity
   #left = -1
   #head = ''
   #reply: Reply = { status: 0, bytes: 0, text: '' }
@@ -24,7 +25,7 @@ class Connection {
   constructor (origin: string, number: number) {
     const { hostname, port } = new URL(origin)
     const buffer = Buffer.allocUnsafe(256 * KiB)
-    this.#socket = connect({ host: hostname, port: Number(port), localAddress: `127.0.${Math.floor(number / 250)}.${number % 250 + 1}`, noDelay: true, onread: { buffer, callback: (bytes) => this.#take(buffer, bytes) } })
+    this.#socket = connect({ host: hostname, port: Number(port), localAddress: `127.0.${Math.floor(number / 250)}.${number % 250 + 1}`, noDelay: true, onread: { buffer, callback: (bytes) => this.#parse(buffer, bytes) } })
     for (const event of ['error', 'close']) this.#socket.on(event, (error?: Error) => this.#reject(error instanceof Error ? error : new Error('the server closed the connection')))
   }
 
@@ -39,12 +40,19 @@ class Connection {
   /** The socket itself, for bodies. */
   get socket (): Socket { return this.#socket }
 
+  /** Reads so many bytes more and then no further, to one read of the socket; without it, all that comes. */
+  take (bytes: number): void {
+    this.#restAt = this.#socket.bytesRead + bytes
+    this.#socket.resume()
+  }
+
   end (): void {
     this.#reject = () => {}
     this.#socket.destroy()
   }
 
-  #take (buffer: Buffer, bytes: number): boolean {
+  /** Answers whether to read on. */
+  #parse (buffer: Buffer, bytes: number): boolean {
     let start = 0
     if (this.#left === -1) {
       const end = buffer.subarray(0, bytes).indexOf('\r\n\r\n')
@@ -65,7 +73,7 @@ class Connection {
       this.#head = ''
       this.#resolve(this.#reply)
     }
-    return true
+    return this.#socket.bytesRead < this.#restAt
   }
 }
 
@@ -106,15 +114,11 @@ async function download ({ origin, request, times, connections = 1, bytesPerSeco
       const asked = connection.ask(request)
       if (bytesPerSecond !== undefined) {
         asked.catch(() => {})
-        const { socket } = connection
         while (!stopped) {
-          socket.pause()
+          connection.take(bytesPerSecond)
           await sleep(1000)
-          const until = socket.bytesRead + bytesPerSecond
-          socket.resume()
-          while (!stopped && socket.bytesRead < until) await sleep(50)
         }
-        counted.bytes += socket.bytesRead
+        counted.bytes += connection.socket.bytesRead
         counted.count++
       } else {
         const reply = await asked

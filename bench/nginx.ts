@@ -11,7 +11,7 @@ import { familyOf, type Program } from './processes.js'
 /** A sentence that says why nginx can't be the baseline here, or false. */
 export const withoutNginx = spawnSync('nginx', ['-v']).status !== 0 && 'needs the nginx program: apt-get install nginx'
 
-/** nginx alone with the files of a folder: GET by sendfile, and PUT. No log. */
+/** nginx alone with the files of a folder: GET by sendfile, under /copied/ by read and write as every program without it, and PUT. No log. */
 export async function startBareNginx (t: CleanUp, root: string): Promise<Program> {
   const folder = await mkdtemp(join(tmpdir(), 'playgate-bench-nginx-'))
   t.teardown(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }))
@@ -32,6 +32,11 @@ http {
         root ${root};
         default_type audio/wav;
         location / { }
+        location /copied/ {
+            alias ${root}/;
+            sendfile off;
+            output_buffers 1 4m;
+        }
         location /put/ {
             client_max_body_size 0;
             client_body_temp_path ${root}/put-temporary;

@@ -74,8 +74,8 @@ function tableOf ({ measured }: Results): string {
 }
 
 function machineOf ({ at, length, machine, measured }: Results): string {
-  const { cpu, cores, memoryGb, kernel, node, load, loadAtEnd } = machine
+  const { cpu, cores, memoryGb, kernel, node, load, loadAtEnd, congestionControl } = machine
   const rounds = Math.max(...measured.map(({ samples }) => Math.max(...Object.values(samples).map((side) => side.length))))
   const busy = Math.max(load, loadAtEnd ?? 0) > cores ? ' The machine was busy with other work: trust the ratios, and not the times.' : ''
-  return `Measured ${at.slice(0, 16).replace('T', ' ')} UTC, ${length} form, up to ${rounds} rounds: ${cores} cores of ${cpu}, ${memoryGb} GB, Linux ${kernel}, Node ${node}; load average ${load} before and ${loadAtEnd ?? load} after.${busy}`
+  return `Measured ${at.slice(0, 16).replace('T', ' ')} UTC, ${length} form, up to ${rounds} rounds: ${cores} cores of ${cpu}, ${memoryGb} GB, Linux ${kernel}${congestionControl === undefined ? '' : `, TCP with ${congestionControl.toUpperCase()}`}, Node ${node}; load average ${load} before and ${loadAtEnd ?? load} after.${busy}`
 }

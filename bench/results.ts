@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
 import { cpus, loadavg, release, totalmem } from 'node:os'
 import { join } from 'node:path'
@@ -5,7 +6,7 @@ import type { Length } from './bench.js'
 import type { Measured } from './compare.js'
 
 /** Where a run was measured, so that figures of two machines are not taken for those of one. */
-export interface Machine { cpu: string, cores: number, memoryGb: number, kernel: string, node: string, load: number, loadAtEnd?: number }
+export interface Machine { cpu: string, cores: number, memoryGb: number, kernel: string, node: string, load: number, loadAtEnd?: number, congestionControl?: string }
 
 /** A run of the benches, as it is kept. */
 export interface Results { at: string, length: Length, machine: Machine, measured: Measured[] }
@@ -13,7 +14,16 @@ export interface Results { at: string, length: Length, machine: Machine, measure
 const FOLDER = join('bench', 'results')
 
 export function machineNow (): Machine {
-  return { cpu: cpus()[0]?.model.trim() ?? 'unknown', cores: cpus().length, memoryGb: Math.round(totalmem() / 1e9), kernel: release(), node: process.version, load: Math.round(loadavg()[0]! * 10) / 10 }
+  return {
+    cpu: cpus()[0]?.model.trim() ?? 'unknown',
+    cores: cpus().length,
+    memoryGb: Math.round(totalmem() / 1e9),
+    kernel: release(),
+    node: process.version,
+    load: Math.round(loadavg()[0]! * 10) / 10,
+    // It decides on what a stream costs: BBR sets a timer for each packet.
+    congestionControl: readFileSync('/proc/sys/net/ipv4/tcp_congestion_control', 'latin1').trim()
+  }
 }
 
 /** Keeps a run under its day; one of some benches alone is never taken for a whole one. */
