@@ -92,7 +92,7 @@ async function compare (db: Kysely<Database>, mediaId: string, firstDay: number)
       select day, views from view_days where media_id = ${mediaId}
     ), strangers as (
       select distinct address_key from views where media_id = ${mediaId} and viewed_at >= ${sql.lit(firstDay * DAY)}
-      except select address_key from view_viewers where media_id = ${mediaId}
+        and not exists (select 1 from view_viewers where view_viewers.media_id = ${mediaId} and view_viewers.address_key = views.address_key)
     ), figures as (
       select (select count(*) from view_viewers where media_id = ${mediaId}) as known,
         (select count(*) from strangers) as unknown,
