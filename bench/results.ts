@@ -1,9 +1,9 @@
-import { readFileSync } from 'node:fs'
 import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
 import { cpus, loadavg, release, totalmem } from 'node:os'
 import { join } from 'node:path'
 import type { Length } from './bench.js'
 import type { Measured } from './compare.js'
+import { congestionControl } from './network.js'
 
 /** Where a run was measured, so that figures of two machines are not taken for those of one. */
 export interface Machine { cpu: string, cores: number, memoryGb: number, kernel: string, node: string, load: number, loadAtEnd?: number, congestionControl?: string }
@@ -21,8 +21,7 @@ export function machineNow (): Machine {
     kernel: release(),
     node: process.version,
     load: Math.round(loadavg()[0]! * 10) / 10,
-    // It decides on what a stream costs: BBR sets a timer for each packet.
-    congestionControl: readFileSync('/proc/sys/net/ipv4/tcp_congestion_control', 'latin1').trim()
+    congestionControl: congestionControl()
   }
 }
 

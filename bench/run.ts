@@ -4,6 +4,7 @@ import { isMet, measure, type Measured } from './compare.js'
 import { endOnSignals } from './environment.js'
 import { logins, slowSync } from './latency.js'
 import { redisLimit } from './limits.js'
+import { runWithCubic } from './network.js'
 import { jsonReads } from './reads.js'
 import { outcomeLines, writeReport } from './report.js'
 import { findResults, machineNow, saveResults } from './results.js'
@@ -66,6 +67,9 @@ async function main (): Promise<number> {
     await writeReport(results)
     return 0
   }
+  const elsewhere = await runWithCubic()
+  if (elsewhere !== undefined) return elsewhere
+  endOnSignals()
   const chosen = benches.filter(({ name }) => names.length === 0 || names.includes(name))
   if (flags.includes('--gate')) {
     const failed: string[] = []
@@ -89,5 +93,4 @@ async function main (): Promise<number> {
   return all.length === chosen.length ? 0 : 1
 }
 
-endOnSignals()
 process.exitCode = await main()
