@@ -30,9 +30,11 @@ ${benches.map(({ name, about }) => `  ${name}\n      ${about}\n`).join('')}`
 /** One bench, printed; or why it could not run. */
 async function run (bench: Bench, length: Length): Promise<Measured | undefined> {
   console.log(`\n${bench.name}: ${bench.about}`)
+  const begin = performance.now()
   try {
     const measured = await measure(bench, length)
     for (const outcome of measured.outcomes) for (const line of outcomeLines(outcome, measured)) console.log(`  ${line}`)
+    console.log(`  (in ${Math.round((performance.now() - begin) / 1000)} s)`)
     return measured
   } catch (error) {
     console.log(`  could not be measured: ${(error as Error).message}`)
