@@ -12,7 +12,7 @@ import { quantileOf } from './samples.js'
 
 const SMALL = 10_000
 const largeOf = (length: Length) => ({ gate: 300_000, laptop: 1_000_000, full: 10_000_000 })[length]
-const REQUESTS_A_ROUND = 200
+const REQUESTS_A_ROUND = 100
 
 /** A server whose only media has so many views in its log; a round is some hundred analytics requests, one after the other. */
 async function serverWith (t: CleanUp, views: number, postgres: string | undefined): Promise<() => Promise<Sample>> {

@@ -11,7 +11,7 @@ const VIEWS_A_SECOND = 200
 const SYNC_DELAY_MICROSECONDS = 20_000
 const LIGHT_CONNECTIONS = 4
 const LIGHT_PER_SECOND = 200
-const secondsOf = (length: Length) => ({ gate: 3, laptop: 4, full: 10 })[length]
+const secondsOf = (length: Length) => ({ gate: 3, laptop: 2, full: 10 })[length]
 
 /** Requests that should not notice what else is going on: some hundreds a second, evenly. */
 const lightGets = (origin: string, id: string, seconds: number): Job =>
