@@ -9,10 +9,13 @@ type CleanUp = Pick<Test, 'teardown'>
 /** What has to end with this process, last first. */
 const ends: Array<() => unknown> = []
 
-/** Ends everything before a signal ends this process: nothing is left of a bench that is broken off. */
+/** Ends everything before a signal ends this process: nothing is left of a bench that is broken off. A terminal and a process in front may both say so. */
 export function endOnSignals (): void {
+  let ending = false
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, () => {
+    process.on(signal, () => {
+      if (ending) return
+      ending = true
       void Promise.allSettled(ends.map(async (end) => await end())).then(() => process.exit(1))
     })
   }
