@@ -81,6 +81,16 @@ for (const [name, open] of Object.entries(implementations)) {
       t.equal((await windows.hit(one, rule)).allowed, false)
     })
 
+    await t.test('gives each of many requests at once the answer of its own key and rule', async (t) => {
+      const keys = [key(), key(), key()]
+      const verdicts = await Promise.all(Array.from({ length: 330 }, (_, i) => windows.hit(keys[i % 3]!, { ...rule, limit: 50 * (i % 3), blockAfter: 0 })))
+      keys.forEach((_, which) => {
+        const own = verdicts.filter((_, i) => i % 3 === which)
+        t.same(own.map(({ allowed }) => allowed), own.map((_, i) => i < 50 * which))
+        t.same(own.map(({ count }) => count), own.map((_, i) => Math.min(i + 1, 50 * which)))
+      })
+    })
+
     await t.test('keeps keys apart', async (t) => {
       await times(20, key())
       t.equal((await windows.hit(key(), rule)).allowed, true)
