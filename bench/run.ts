@@ -4,7 +4,7 @@ import { isMet, measure, type Measured } from './compare.js'
 import { endOnSignals } from './environment.js'
 import { logins, slowSync } from './latency.js'
 import { redisLimit } from './limits.js'
-import { runWithCubic } from './network.js'
+import { runWithoutPacing } from './network.js'
 import { jsonReads } from './reads.js'
 import { outcomeLines, writeReport } from './report.js'
 import { findResults, machineNow, saveResults } from './results.js'
@@ -69,7 +69,7 @@ async function main (): Promise<number> {
     await writeReport(results)
     return 0
   }
-  const elsewhere = await runWithCubic()
+  const elsewhere = await runWithoutPacing()
   if (elsewhere !== undefined) return elsewhere
   endOnSignals()
   const chosen = benches.filter(({ name }) => names.length === 0 || names.includes(name))

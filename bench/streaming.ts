@@ -10,7 +10,7 @@ import { familyOf, residentMbOf, startProgram } from './processes.js'
 import { MiB, newLink, openStage, uploadNoise } from './stage.js'
 
 const FILE_BYTES = 512 * MiB
-const downloads = (length: Length) => ({ gate: 2, laptop: 4, full: 12 })[length]
+const downloads = (length: Length) => ({ gate: 2, laptop: 3, full: 12 })[length]
 
 /** One large file by link, against nginx alone and against what one would write first in Node. */
 export const bulkStream: Bench = {
@@ -20,8 +20,9 @@ export const bulkStream: Bench = {
   gated: true,
   // Two runs of nginx alone differ by a tenth.
   rounds: { laptop: 7, full: 15 },
+  warmUp: 1,
   rows: [
-    // What sendfile costs is the congestion control's: with CUBIC a seventh of what it is with BBR, and less than to read the file. Against nginx that copies the gate is close.
+    // What sendfile costs is the congestion control's: without pacing a seventh of what it is with BBR, and less than to read the file. Against nginx that copies the gate is close.
     { what: 'Stream of 512 MiB by link', figure: 'cpu', subject: 'Playgate', baseline: 'nginx sendfile', atMost: 1.5, why: '[reading the file alone costs more](#streams)', knownMiss: 3 },
     { what: 'Stream of 512 MiB by link', figure: 'cpu', subject: 'Playgate', baseline: 'nginx, sendfile off', atMost: 2 },
     { what: 'Stream of 512 MiB by link', figure: 'cpu', subject: 'Playgate', baseline: 'createReadStream 256 KiB', atMost: 0.5 },
@@ -101,7 +102,7 @@ export const slowReaders: Bench = {
         const enough = new AbortController()
         const readers = runLoad({ kind: 'download', origin: stage.origin, request: get(target), times: 1, connections: READERS, bytesPerSecond: 128 * 1024, expect: 200 }, enough.signal)
         let most = 0
-        const looks = length === 'full' ? 100 : 20
+        const looks = length === 'full' ? 100 : 15
         for (let look = 0; look < looks; look++) {
           await sleep(200)
           most = Math.max(most, residentMbOf(pid))
