@@ -148,11 +148,13 @@ async function upload ({ origin, head, prefix, bytes, suffix, expect }: Job & { 
   return { count: 1, bytes: prefix.length + bytes, last: reply.text, latencies: [performance.now() - start] }
 }
 
+process.on('disconnect', () => process.exit())
 process.on('message', (job: Job | 'stop') => {
   if (job === 'stop') {
     stopped = true
     return
   }
+  stopped = false
   const cpu = process.cpuUsage()
   const start = performance.now()
   const run = job.kind === 'requests' ? requests(job) : job.kind === 'download' ? download(job) : upload(job)

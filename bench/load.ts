@@ -1,4 +1,5 @@
-import { fork } from 'node:child_process'
+import { fork, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
 import { performance } from 'node:perf_hooks'
 import type { Sample } from './bench.js'
 import { cpuSecondsOf, type Program } from './processes.js'
@@ -11,20 +12,34 @@ export type Job =
 
 export interface LoadResult { count: number, bytes: number, seconds: number, p50Ms: number, p99Ms: number, cpuSeconds: number, last: string }
 
+/** Generators that have run a job and wait for the next: V8 has compiled them, and a cold one would hold a quick server up. */
+const resting: ChildProcess[] = []
+
 /** Runs a job in a process of its own, so that the load generator takes nothing of the server's; stops early when `signal` says so. */
 export async function runLoad (job: Job, signal?: AbortSignal): Promise<LoadResult> {
-  const child = fork(new URL('./load-process.js', import.meta.url), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+  const child = resting.pop() ?? fork(new URL('./load-process.js', import.meta.url), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+  child.ref()
+  child.channel!.ref()
   const stop = () => child.send('stop')
   signal?.addEventListener('abort', stop)
+  const over = new AbortController()
   try {
-    return await new Promise<LoadResult>((resolve, reject) => {
-      child.once('message', (result: LoadResult | { error: string }) => 'error' in result ? reject(new Error(result.error)) : resolve(result))
-      child.once('exit', (code) => reject(new Error(`the load generator ended with ${code}`)))
-      child.send(job)
-    })
-  } finally {
-    signal?.removeEventListener('abort', stop)
+    child.send(job)
+    const [result] = await Promise.race([
+      once(child, 'message', over) as Promise<[LoadResult | { error: string }]>,
+      once(child, 'exit', over).then(([code]) => { throw new Error(`the load generator ended with ${code}`) })
+    ])
+    if ('error' in result) throw new Error(result.error)
+    resting.push(child)
+    child.unref()
+    child.channel!.unref()
+    return result
+  } catch (error) {
     child.kill()
+    throw error
+  } finally {
+    over.abort()
+    signal?.removeEventListener('abort', stop)
   }
 }
 
