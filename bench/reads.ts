@@ -15,7 +15,6 @@ export const jsonReads: Bench = {
   name: 'json',
   about: 'GET /course/all (10 courses), /media/{id}/analytics (30 days) and /media/{id} with a token',
   unit: 'request',
-  warmUp: 1,
   gated: true,
   rows: kinds.map((kind): Row => ({
     what: `JSON read: ${kind}`,
