@@ -17,8 +17,9 @@ const secondsOf = (length: Length) => ({ gate: 3, laptop: 2, full: 10 })[length]
 const lightGets = (origin: string, id: string, seconds: number): Job =>
   ({ kind: 'requests', origin, connections: LIGHT_CONNECTIONS, perSecond: LIGHT_PER_SECOND, seconds, requests: [get(`/media/${id}`)], expect: 200 })
 
-/** What V8 should have compiled before the first round: a second of these instead of a round of all sides. */
-const warmUp = (origin: string, id: string): Promise<unknown> => runLoad({ kind: 'requests', origin, connections: LIGHT_CONNECTIONS, count: 4000, requests: [get(`/media/${id}`)], expect: 200 })
+/** What V8 should have compiled before the first round: some thousand of these, instead of a round of all sides. */
+const warmUp = (origin: string, id: string): Promise<unknown> =>
+  runLoad({ kind: 'requests', origin, connections: LIGHT_CONNECTIONS, count: 4000, requests: [get(`/media/${id}`)], expect: 200 })
 
 /** Runs `work` while a job goes on that ends with it. */
 async function during (job: Job, work: () => Promise<Sample>): Promise<Sample> {

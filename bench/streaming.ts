@@ -38,7 +38,7 @@ export const bulkStream: Bench = {
     const [blob] = await readdir(folder)
     const alone = await startBareNginx(t, folder)
     const front = await startNginx(t, 'nginx-compose.conf', [behind.origin], behind.uploads)
-    // Two rounds of a few requests are not what warms V8 up.
+    // A round of a few requests is not what warms V8 up.
     await runLoad({ kind: 'requests', origin: front.origin, connections: 8, count: 2000, requests: [get(targetBehind, { range: 'bytes=0-1000' })], expect: 206 })
     const usual = await startProgram(t, 'bench/baselines/read-stream.js', { FILE: join(folder, blob!) })
     const times = downloads(length)

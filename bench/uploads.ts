@@ -35,8 +35,7 @@ export const uploads: Bench = {
   about: 'a file of 512 MiB uploaded, hashed, probed, and synced to disk',
   unit: 'GB',
   rounds: { gate: 2, laptop: 5 },
-  // Little of a round of gigabytes is V8's to compile.
-  warmUp: 0,
+  warmUp: 1,
   gated: true,
   rows: [
     { what: 'Multipart upload of 512 MiB', figure: 'cpu', subject: 'Playgate, form', baseline: '@fastify/multipart to disk, hashed', atMost: 1.1 },
