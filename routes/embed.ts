@@ -18,8 +18,6 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { assets, embedOr
   const policy = embedPolicy(embedOrigins, hosted)
 
   app.get('/embed/:id', {
-    // x-frame-options would contradict frame-ancestors.
-    config: { ownHeaders: true },
     schema: {
       operationId: 'embed',
       summary: 'A player for other pages',
@@ -30,7 +28,7 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { assets, embedOr
       response: { 200: { description: 'The page.', content: { 'text/html': { schema: Type.String() } } }, ...problemResponses('not_found') }
     }
   }, async (request, reply) => {
-    reply.type('text/html; charset=utf-8').headers({ 'content-security-policy': policy, 'x-content-type-options': 'nosniff', 'referrer-policy': 'no-referrer', 'cache-control': 'no-cache' })
+    reply.type('text/html; charset=utf-8').headers({ 'content-security-policy': policy, 'cache-control': 'no-cache' })
     return embedPage(request.params.id)
   })
 

@@ -19,7 +19,7 @@ const SEGMENT = /^segment-(0|[1-9]\d{0,5})\.ts$/
 
 const routes: FastifyPluginAsync<Options> = async (app, { gate, views, keys, now }) => {
   const options = {
-    config: { limit: 'none' as const, ownHeaders: true },
+    config: { limit: 'none' as const },
     exposeHeadRoute: false,
     schema: {
       operationId: 'streamProtected',
@@ -41,7 +41,8 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, keys, now
   async function handler (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const { token, id, file } = request.params as { token: string, id: string, file: string }
     // The token is the right: a page on any site may play what it was given the address of.
-    reply.headers({ 'access-control-allow-origin': '*', 'cross-origin-resource-policy': 'cross-origin', 'x-content-type-options': 'nosniff', 'referrer-policy': 'no-referrer', 'cache-control': 'no-store' })
+    // Safari shows a playlist as a page of its own, and the policy of that page would be this one.
+    reply.removeHeader('content-security-policy').headers({ 'access-control-allow-origin': '*', 'cache-control': 'no-store' })
     const admitted = await gate.admitToken(id, token)
     const hosted = await gate.hostedPlayback(admitted, request.origin)
     if (hosted !== undefined) return await sendElsewhere(request, reply, admitted, file, hosted)

@@ -30,7 +30,7 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, now }) =>
       ...problemResponses('not_authenticated', 'invalid_token', 'stream_link_invalid', 'stream_link_expired', 'stream_link_revoked', 'media_protected', 'not_found', 'media_not_ready', 'range_not_satisfiable', 'too_many_streams', 'overloaded')
     }
   }
-  const options = { config: { limit: 'none' as const, ownHeaders: true }, exposeHeadRoute: false }
+  const options = { config: { limit: 'none' as const }, exposeHeadRoute: false }
   app.get('/media/stream/:id', { ...options, schema: { ...schema, operationId: 'stream' } }, handler)
   app.head('/media/stream/:id', { ...options, schema: { ...schema, operationId: 'streamHead', summary: 'What the stream would answer' } }, handler)
 
@@ -69,13 +69,7 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, now }) =>
 
   function setMediaHeaders (reply: FastifyReply, { link }: Admission): void {
     const secondsLeft = link === undefined ? 0 : Math.max(0, link.expiresAt - Math.floor(now() / SECOND))
-    reply.headers({
-      'x-content-type-options': 'nosniff',
-      'content-security-policy': "default-src 'none'; media-src 'self'",
-      'cross-origin-resource-policy': 'cross-origin',
-      'referrer-policy': 'no-referrer',
-      'cache-control': `private, max-age=${secondsLeft}`
-    })
+    reply.headers({ 'content-security-policy': "default-src 'none'; media-src 'self'", 'cache-control': `private, max-age=${secondsLeft}` })
   }
 
   async function sendElsewhere (request: FastifyRequest, reply: FastifyReply, admission: Admission): Promise<FastifyReply> {

@@ -41,14 +41,15 @@ export async function lockCourse (trx: Transaction<Database>, id: string): Promi
 type PageArgs = { size: number, offset: number, accountId: string }
 type Courses = SelectQueryBuilder<Database, 'courses', object>
 
-/** Pages of courses, and how many there are, as `narrow` picks them. */
+/** Pages of courses as `narrow` picks them, each row with how many there are in all; and that alone, which a page behind the last one has no row for. */
 function pagesOf (narrow: (query: Courses, accountId: string) => Courses) {
   const matching = (db: Kysely<Database>, accountId: string) => narrow(db.selectFrom('courses'), accountId)
+  const count = (db: Kysely<Database>, accountId: string) => matching(db, accountId).select((select) => select.fn.countAll<number>().as('total'))
   return {
     page: compileOnce((db, { size, offset, accountId }: PageArgs) => matching(db, accountId)
-      .innerJoin('accounts', 'accounts.id', 'courses.owner_id').selectAll('courses').select(['first_name', 'last_name'])
+      .innerJoin('accounts', 'accounts.id', 'courses.owner_id').selectAll('courses').select(['first_name', 'last_name', count(db, accountId).as('total')])
       .orderBy('courses.created_at', 'desc').orderBy('courses.id', 'desc').limit(size).offset(offset)),
-    count: compileOnce((db, { accountId }: { accountId: string }) => matching(db, accountId).select((select) => select.fn.countAll<number>().as('total')))
+    count: compileOnce((db, { accountId }: { accountId: string }) => count(db, accountId))
   }
 }
 
@@ -61,8 +62,8 @@ export async function listCourses (db: Kysely<Database>, { ownerId, studentId }:
   const pages = ownerId !== undefined ? ofOwner : studentId !== undefined ? ofStudent : all
   const accountId = ownerId ?? studentId ?? ''
   const rows = await pages.page(db, { size, offset: (page - 1) * size, accountId })
-  const [count] = await pages.count(db, { accountId })
-  return { items: rows.map((row) => ({ course: courseOf(row), firstName: row.first_name, lastName: row.last_name })), total: count!.total }
+  const [counted] = rows.length > 0 ? rows : await pages.count(db, { accountId })
+  return { items: rows.map((row) => ({ course: courseOf(row), firstName: row.first_name, lastName: row.last_name })), total: counted!.total! }
 }
 
 export async function updateCourse (db: Kysely<Database>, id: string, change: { title?: string, description?: string, premium?: boolean }, now: number): Promise<Course | undefined> {

