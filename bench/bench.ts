@@ -51,9 +51,11 @@ export interface Bench {
   rows: Row[]
   /** In the short form that `.ci/run` holds a change against. */
   gated?: boolean
-  /** Rounds of all sides in turn: by default 5, 9 in the full form, 3 in the gate. */
+  /** How often all of it is set up anew, other benches between: by default 2, 3 in the full form, 1 in the gate. Two processes of one program differ by a tenth, for as long as they live. */
+  passes?: Partial<Record<Length, number>>
+  /** Rounds of all sides in turn in each pass: by default 3, 5 in the full form. */
   rounds?: Partial<Record<Length, number>>
-  /** Rounds before, which are not counted: by default 2, by which V8 has compiled what is hot. */
+  /** Rounds before in each pass, which are not counted: by default 2, by which V8 has compiled what is hot. */
   warmUp?: number
   /** Sets up what is measured; each side runs one round of itself. */
   open (t: CleanUp, length: Length): Promise<Record<string, () => Promise<Sample>>>

@@ -9,23 +9,26 @@ export interface Outcome { bench: string, row: Row, subject: Spread, baseline: S
 export interface Measured { bench: string, unit: string, about: string, samples: Record<string, Sample[]>, outcomes: Outcome[] }
 
 const WARM_UP = 2
-const ROUNDS: Record<Length, number> = { gate: 3, laptop: 5, full: 9 }
+const PASSES: Record<Length, number> = { gate: 1, laptop: 2, full: 3 }
+const ROUNDS: Record<Length, number> = { gate: 3, laptop: 3, full: 5 }
 
-/** Runs all sides of a bench in turn, so that whatever else the machine does falls on each of them; the first ones, uncounted, warm up. */
-export async function measure (bench: Bench, length: Length, onRound: (round: number, of: number) => void = () => {}): Promise<Measured> {
+/** How often a bench is set up anew. */
+export const passesOf = ({ passes }: Bench, length: Length): number => passes?.[length] ?? PASSES[length]
+
+/** One pass: runs all sides in turn, so that whatever else the machine does falls on each of them; the first ones, uncounted, warm up. Adds to what earlier passes measured. */
+export async function measure (bench: Bench, length: Length, before?: Measured): Promise<Measured> {
   const rounds = bench.rounds?.[length] ?? ROUNDS[length]
-  return await withCleanUp(async (t) => {
-    const sides = await bench.open(t, length)
-    const samples: Record<string, Sample[]> = Object.fromEntries(Object.keys(sides).map((name) => [name, []]))
+  const samples: Record<string, Sample[]> = { ...before?.samples }
+  await withCleanUp(async (t) => {
+    const sides = Object.entries(await bench.open(t, length))
     for (let round = 1 - (bench.warmUp ?? WARM_UP); round <= rounds; round++) {
-      onRound(Math.max(0, round), rounds)
-      for (const [name, run] of Object.entries(sides)) {
+      for (const [name, run] of sides) {
         const sample = await run()
-        if (round > 0) samples[name]!.push(sample)
+        if (round > 0) samples[name] = [...samples[name] ?? [], sample]
       }
     }
-    return { bench: bench.name, unit: bench.unit, about: bench.about, samples, outcomes: bench.rows.map((row) => judge(bench, row, samples)) }
   })
+  return { bench: bench.name, unit: bench.unit, about: bench.about, samples, outcomes: bench.rows.map((row) => judge(bench, row, samples)) }
 }
 
 function judge ({ name, unit }: Bench, row: Row, samples: Record<string, Sample[]>): Outcome {
@@ -39,4 +42,10 @@ function judge ({ name, unit }: Bench, row: Row, samples: Record<string, Sample[
 /** Whether a value is within the target of a row, or, with a `slack` above 1, so many times worse. */
 export function isMet ({ atMost, atLeast }: Row, value: number, slack = 1): boolean {
   return atMost === undefined ? value >= atLeast! / slack : value <= atMost * slack
+}
+
+/** Whether the median of one run lies within the spread of another, either way round: then both measured the same. */
+export function agree (one: Spread, other: Spread): boolean {
+  const within = ({ median }: Spread, { least, greatest }: Spread) => median >= least && median <= greatest
+  return within(one, other) || within(other, one)
 }

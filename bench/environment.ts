@@ -45,7 +45,7 @@ export async function benchEnvironment (t: CleanUp, postgres: string | undefined
   t.teardown(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }))
   const limits = ['VIEW', 'LOGIN', 'SIGNUP', 'COURSE', 'API'].map((name) => [`RATE_LIMIT_${name}_PER_MINUTE`, '0'])
   return {
-    ENVIRONMENT: 'test',
+    ENVIRONMENT: 'production',
     DATA_DIR: join(folder, 'data'),
     UPLOAD_DIR: join(folder, 'uploads'),
     DATABASE_URL: postgres === undefined ? `sqlite:${join(folder, 'data', 'playgate.db')}` : await testPostgres(t, postgres),

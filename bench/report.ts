@@ -2,7 +2,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { figureOf, unitOf, type Row } from './bench.js'
 import { barsChart, targetsChart } from './charts.js'
-import type { Measured, Outcome } from './compare.js'
+import { agree, type Measured, type Outcome } from './compare.js'
 import type { Results } from './results.js'
 import { medianOf, spreadOf, type Spread } from './samples.js'
 
@@ -24,6 +24,21 @@ export function outcomeLines ({ row, subject, baseline, value, met }: Outcome, m
     `${row.what}, ${unitOf(row.figure, measured.unit)}`,
     ...sides.flatMap(([side, figures]) => side === undefined || figures === undefined ? [] : [`  ${side.padEnd(36)} ${spread(figures).padEnd(28)} load generator at ${loadShare(measured, side)} % of a core`]),
     `  ${baseline === undefined ? 'value' : row.by === 'difference' ? 'added' : 'ratio'} ${spread(value)}, target ${target(row, measured.unit)}: ${met ? 'met' : 'MISSED'}`
+  ]
+}
+
+/** How a run compares with an earlier one: which values are not the same, by the spread of either. */
+export function agreementLines (measured: Measured[], earlier: Results): string[] {
+  const known = new Map(earlier.measured.flatMap(({ outcomes }) => outcomes).map(({ row, value }) => [labelOf(row), value]))
+  const pairs = measured.flatMap(({ outcomes }) => outcomes).flatMap(({ row, value }) => {
+    const then = known.get(labelOf(row))
+    return then === undefined ? [] : [{ label: labelOf(row), now: value, then }]
+  })
+  const others = pairs.filter(({ now, then }) => !agree(now, then))
+  const { at, machine } = earlier
+  return [
+    `\nAgainst the results of ${at.slice(0, 16).replace('T', ' ')} UTC (${machine.cores} cores of ${machine.cpu}): ${pairs.length - others.length} of ${pairs.length} values agree within their spread.`,
+    ...others.map(({ label, now, then }) => `  ${label}: ${spread(now)} now, ${spread(then)} then`)
   ]
 }
 

@@ -11,7 +11,6 @@ export const start: Bench = {
   about: 'from the start of the process to its first answer, compiled',
   unit: 'start',
   gated: true,
-  rounds: { laptop: 7, full: 15 },
   warmUp: 1,
   rows: [{ what: 'Start to first answer', figure: 'seconds', subject: 'Playgate', baseline: 'Fastify with the same plugins', atMost: 1.4 }],
   async open (t) {

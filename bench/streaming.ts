@@ -10,7 +10,7 @@ import { familyOf, residentMbOf, startProgram } from './processes.js'
 import { MiB, newLink, openStage, uploadNoise } from './stage.js'
 
 const FILE_BYTES = 512 * MiB
-const downloads = (length: Length) => ({ gate: 2, laptop: 3, full: 12 })[length]
+const downloads = (length: Length) => ({ gate: 2, laptop: 2, full: 12 })[length]
 
 /** One large file by link, against nginx alone and against what one would write first in Node. */
 export const bulkStream: Bench = {
@@ -18,8 +18,6 @@ export const bulkStream: Bench = {
   about: 'a file of 512 MiB by link, from the page cache',
   unit: 'GB',
   gated: true,
-  // Two runs of nginx alone differ by a tenth.
-  rounds: { laptop: 7, full: 15 },
   warmUp: 1,
   rows: [
     // What sendfile costs is the congestion control's: without pacing a seventh of what it is with BBR, and less than to read the file. Against nginx that copies the gate is close.
@@ -65,6 +63,7 @@ export const ranges: Bench = {
   about: 'random ranges of 64 KiB by link, on 64 connections',
   unit: 'request',
   gated: true,
+  rounds: { laptop: 4 },
   rows: [{ what: 'Range of 64 KiB, 64 connections', figure: 'cpu', subject: 'Playgate', baseline: 'empty Fastify handler', atMost: 6 }],
   async open (t, length) {
     const stage = await openStage(t)
@@ -87,14 +86,16 @@ export const slowReaders: Bench = {
   about: '200 readers of 128 KiB a second, each with a stream of its own',
   unit: 'reader',
   gated: true,
-  rounds: { gate: 1, laptop: 2, full: 5 },
+  // Each round is a server of its own.
+  passes: { laptop: 3 },
+  rounds: { gate: 1, laptop: 1, full: 2 },
   warmUp: 0,
   rows: [{ what: 'Memory that 200 slow readers take', figure: 'memory', subject: 'Playgate', atMost: 80 }],
   async open (t, length) {
     return {
       async Playgate (): Promise<Sample> {
         const stage = await openStage(t)
-        const target = await newLink(stage, await uploadNoise(stage, 256 * MiB))
+        const target = await newLink(stage, await uploadNoise(stage, 64 * MiB))
         // What an upload took is given back in time; streams are to be compared with a server that has streamed before.
         await runLoad({ kind: 'download', origin: stage.origin, request: get(target), times: 1, expect: 200 })
         const pid = stage.pids[0]!
