@@ -10,15 +10,16 @@ export interface Measured { bench: string, unit: string, about: string, samples:
 
 const WARM_UP = 2
 const PASSES: Record<Length, number> = { gate: 1, laptop: 2, full: 3 }
-const ROUNDS: Record<Length, number> = { gate: 3, laptop: 3, full: 5 }
+const ROUNDS: Record<Length, number> = { gate: 3, laptop: 6, full: 15 }
 
 /** How often a bench is set up anew. */
 export const passesOf = ({ passes }: Bench, length: Length): number => passes?.[length] ?? PASSES[length]
 
-/** One pass: runs all sides in turn, so that whatever else the machine does falls on each of them; the first ones, uncounted, warm up. Adds to what earlier passes measured. */
-export async function measure (bench: Bench, length: Length, before?: Measured): Promise<Measured> {
-  const rounds = bench.rounds?.[length] ?? ROUNDS[length]
+/** One pass: runs all sides in turn, so that whatever else the machine does falls on each of them; the first ones, uncounted, warm up. Adds to what passes before measured. */
+export async function measure (bench: Bench, length: Length, pass: number, before?: Measured): Promise<Measured> {
   const samples: Record<string, Sample[]> = { ...before?.samples }
+  const done = Object.values(samples)[0]?.length ?? 0
+  const rounds = Math.ceil(((bench.rounds?.[length] ?? ROUNDS[length]) - done) / (passesOf(bench, length) - pass + 1))
   await withCleanUp(async (t) => {
     const sides = Object.entries(await bench.open(t, length))
     for (let round = 1 - (bench.warmUp ?? WARM_UP); round <= rounds; round++) {

@@ -1,4 +1,5 @@
 import { randomFillSync } from 'node:crypto'
+import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { performance } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -28,6 +29,9 @@ class Connection {
     this.#socket = connect({ host: hostname, port: Number(port), localAddress: `127.0.${Math.floor(number / 250)}.${number % 250 + 1}`, noDelay: true, onread: { buffer, callback: (bytes) => this.#parse(buffer, bytes) } })
     for (const event of ['error', 'close']) this.#socket.on(event, (error?: Error) => this.#reject(error instanceof Error ? error : new Error('the server closed the connection')))
   }
+
+  /** When it is there. */
+  get opened (): Promise<unknown> { return this.#socket.connecting ? once(this.#socket, 'connect') : Promise.resolve() }
 
   ask (request: string): Promise<Reply> {
     return new Promise((resolve, reject) => {
@@ -95,15 +99,18 @@ function lookNowAndThen (): () => void {
   return () => { over = true }
 }
 
-type Counted = Pick<LoadResult, 'count' | 'bytes' | 'last'> & { latencies: number[] }
+/** `seconds`: where not all of the time counts. */
+type Counted = Pick<LoadResult, 'count' | 'bytes' | 'last'> & { latencies: number[], seconds?: number }
 
 async function requests ({ origin, connections, count = Infinity, seconds = Infinity, requests, perSecond, expect }: Job & { kind: 'requests' }): Promise<Counted> {
   const counted: Counted = { count: 0, bytes: 0, last: '', latencies: [] }
-  const end = performance.now() + seconds * 1000
+  const lanes = Array.from({ length: connections }, (_, number) => new Connection(origin, number))
+  await Promise.all(lanes.map(({ opened }) => opened))
+  const begin = performance.now()
+  const end = begin + seconds * 1000
   const wakeAgain = count < Infinity ? lookNowAndThen() : () => {}
   let turn = 0
-  await Promise.all(Array.from({ length: connections }, async (_, number) => {
-    const connection = new Connection(origin, number)
+  await Promise.all(lanes.map(async (connection, number) => {
     const everyMs = perSecond === undefined ? 0 : 1000 * connections / perSecond
     let next = performance.now() + everyMs * number / connections
     while (!stopped && turn < count && performance.now() < end) {
@@ -122,7 +129,7 @@ async function requests ({ origin, connections, count = Infinity, seconds = Infi
     connection.end()
   }))
   wakeAgain()
-  return counted
+  return { ...counted, seconds: (performance.now() - begin) / 1000 }
 }
 
 /** Whole replies; slowly, if told so: a part is read, then the socket rests. */
@@ -181,6 +188,6 @@ process.on('message', (job: Job | 'stop') => {
   run.then(({ latencies, ...counted }): LoadResult => {
     const { user, system } = process.cpuUsage(cpu)
     const quantile = (share: number) => latencies.length === 0 ? 0 : quantileOf(latencies, share)
-    return { ...counted, seconds: (performance.now() - start) / 1000, p50Ms: quantile(0.5), p99Ms: quantile(0.99), cpuSeconds: (user + system) / 1e6 }
+    return { seconds: (performance.now() - start) / 1000, ...counted, p50Ms: quantile(0.5), p99Ms: quantile(0.99), cpuSeconds: (user + system) / 1e6 }
   }).then((result) => process.send!(result), (error: Error) => process.send!({ error: error.stack ?? error.message }))
 })

@@ -33,7 +33,7 @@ async function run (bench: Bench, length: Length, pass: number, before?: Measure
   console.log(`\n${bench.name}${passes > 1 ? `, ${pass} of ${passes}` : ''}: ${bench.about}`)
   const begin = performance.now()
   try {
-    const measured = await measure(bench, length, before)
+    const measured = await measure(bench, length, pass, before)
     if (pass === passes) for (const outcome of measured.outcomes) for (const line of outcomeLines(outcome, measured)) console.log(`  ${line}`)
     console.log(`  (in ${Math.round((performance.now() - begin) / 1000)} s)`)
     return measured

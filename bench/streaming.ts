@@ -63,7 +63,7 @@ export const ranges: Bench = {
   about: 'random ranges of 64 KiB by link, on 64 connections',
   unit: 'request',
   gated: true,
-  rounds: { laptop: 4 },
+  rounds: { laptop: 8 },
   rows: [{ what: 'Range of 64 KiB, 64 connections', figure: 'cpu', subject: 'Playgate', baseline: 'empty Fastify handler', atMost: 6 }],
   async open (t, length) {
     const stage = await openStage(t)
@@ -88,7 +88,7 @@ export const slowReaders: Bench = {
   gated: true,
   // Each round is a server of its own.
   passes: { laptop: 3 },
-  rounds: { gate: 1, laptop: 1, full: 2 },
+  rounds: { gate: 1, laptop: 3, full: 6 },
   warmUp: 0,
   rows: [{ what: 'Memory that 200 slow readers take', figure: 'memory', subject: 'Playgate', atMost: 80 }],
   async open (t, length) {

@@ -36,7 +36,7 @@ export const uploads: Bench = {
   name: 'upload',
   about: 'a file of 512 MiB uploaded, hashed, probed, and synced to disk',
   unit: 'GB',
-  rounds: { gate: 2 },
+  rounds: { gate: 2, laptop: 5 },
   warmUp: 0,
   gated: true,
   rows: [
