@@ -41,6 +41,8 @@ export interface Row {
   /** Why the target can't be met, where docs/performance.md shows it by a profile, and how many times it is missed by: the gate starts there. */
   why?: string
   knownMiss?: number
+  /** A side that shows in the same rounds what this machine allows: what the program under measure has no part in. */
+  limit?: string
 }
 
 export interface Bench {

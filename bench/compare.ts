@@ -2,8 +2,8 @@ import { figureOf, type Bench, type Length, type Row, type Sample } from './benc
 import { withCleanUp } from './environment.js'
 import { spreadOf, type Spread } from './samples.js'
 
-/** A row as it was measured. `value` is what is held against the target: the median over rounds of the ratio, the difference, or the figure. */
-export interface Outcome { bench: string, row: Row, subject: Spread, baseline: Spread | undefined, value: Spread, met: boolean }
+/** A row as it was measured. `value` is what is held against the target: the median over rounds of the ratio, the difference, or the figure; `limit` is the same of the row's limit. */
+export interface Outcome { bench: string, row: Row, subject: Spread, baseline: Spread | undefined, value: Spread, limit?: Spread, met: boolean }
 
 /** All that a bench measured: by side, its samples in the order of rounds. */
 export interface Measured { bench: string, unit: string, about: string, samples: Record<string, Sample[]>, outcomes: Outcome[] }
@@ -34,10 +34,18 @@ export async function measure (bench: Bench, length: Length, pass: number, befor
 
 function judge ({ name, unit }: Bench, row: Row, samples: Record<string, Sample[]>): Outcome {
   const figures = (side: string) => samples[side]!.map((sample) => figureOf(sample, row.figure, unit))
-  const subject = figures(row.subject)
   const baseline = row.baseline === undefined ? undefined : figures(row.baseline)
-  const value = spreadOf(baseline === undefined ? subject : subject.map((figure, round) => row.by === 'difference' ? figure - baseline[round]! : figure / baseline[round]!))
-  return { bench: name, row, subject: spreadOf(subject), baseline: baseline && spreadOf(baseline), value, met: isMet(row, value.median) }
+  const held = (side: string) => spreadOf(baseline === undefined ? figures(side) : figures(side).map((figure, round) => row.by === 'difference' ? figure - baseline[round]! : figure / baseline[round]!))
+  const value = held(row.subject)
+  return {
+    bench: name,
+    row,
+    subject: spreadOf(figures(row.subject)),
+    baseline: baseline && spreadOf(baseline),
+    value,
+    ...(row.limit === undefined ? {} : { limit: held(row.limit) }),
+    met: isMet(row, value.median)
+  }
 }
 
 /** Whether a value is within the target of a row, or, with a `slack` above 1, so many times worse. */

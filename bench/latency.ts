@@ -1,12 +1,19 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import bcrypt from 'bcryptjs'
 import { BCRYPT_COST } from '../src/accounts/passwords.js'
+import { loadConfig } from '../src/config.js'
+import { openDatabase } from '../src/database/open.js'
+import { newToken } from '../test/server-process.js'
 import type { Bench, Length, Sample } from './bench.js'
 import { get, measureLoad, runLoad, type Job } from './load.js'
-import { linkedMedia, openStage } from './stage.js'
+import { linkedMedia, openStage, type Stage } from './stage.js'
 
 const LOGINS = 8
+/** At a hundredth of the price: six seconds. */
+const WARM_UP_LOGINS = 2000
+const LEAST_BCRYPT_COST = 4
 const VIEWS_A_SECOND = 200
 const SYNC_DELAY_MICROSECONDS = 20_000
 const LIGHT_CONNECTIONS = 4
@@ -41,6 +48,17 @@ async function besideHashing (work: () => Promise<Sample>): Promise<Sample> {
   }
 }
 
+/** Signs up an account whose logins go all the way, and cost a hundredth: a password's hash says itself how dear it is. */
+async function makeCheap ({ origin, env }: Stage, email: string): Promise<void> {
+  await newToken(origin, email)
+  const db = openDatabase(loadConfig(env).database)
+  try {
+    await db.updateTable('accounts').set({ password_hash: await bcrypt.hash('secure_password123', LEAST_BCRYPT_COST) }).where('email', '=', email).execute()
+  } finally {
+    await db.destroy()
+  }
+}
+
 /** Passwords are hashed in threads: who only looks does not wait for those who log in. */
 export const logins: Bench = {
   name: 'logins',
@@ -48,24 +66,26 @@ export const logins: Bench = {
   unit: 'request',
   passes: { laptop: 1 },
   rounds: { laptop: 5, full: 9 },
-  warmUp: 0,
+  warmUp: 1,
   rows: [
-    { what: 'Light GET with 8 logins in flight', figure: 'p99', subject: '8 logins in flight', baseline: 'idle', atMost: 2, why: '[in the first minute of a server; a warm one meets it](#what-others-do-meanwhile)' },
-    { what: 'Light GET with 8 logins in flight', figure: 'p99', subject: '8 logins in flight', baseline: 'another process hashes', atMost: 2, why: '[in the first minute of a server; a warm one meets it](#what-others-do-meanwhile)' }
+    { what: 'Light GET with 8 logins in flight', figure: 'p99', subject: '8 logins in flight', baseline: 'idle', atMost: 2, limit: 'another process hashes', why: '[whoever takes a core does as much](#what-others-do-meanwhile)' },
+    { what: 'Light GET with 8 logins in flight', figure: 'p99', subject: '8 logins in flight', baseline: 'another process hashes', atMost: 2 }
   ],
   async open (t, length) {
     const stage = await openStage(t)
     const id = await linkedMedia(stage)
     const gets = () => measureLoad(stage, lightGets(stage.origin, id, secondsOf(length)))
-    const body = JSON.stringify({ email: 'owner@example.org', password: 'secure_password123' })
-    const login = get('/auth/login', { 'content-type': 'application/json', 'content-length': String(body.length) }, 'POST') + body
-    const logins = (work: () => Promise<Sample>) => during({ kind: 'requests', origin: stage.origin, connections: LOGINS, seconds: 600, requests: [login], expect: 200 }, work)
-    // Until logins come V8 has seen GETs alone, and compiles most of what they use once more: its threads take a core for some milliseconds, again and again, in the first seconds of a server's life.
-    await logins(() => measureLoad(stage, { kind: 'requests', origin: stage.origin, connections: LIGHT_CONNECTIONS, count: 60_000, requests: [get(`/media/${id}`)], expect: 200 }))
+    const loginsOf = (email: string, until: { count: number } | { seconds: number }): Job => {
+      const body = JSON.stringify({ email, password: 'secure_password123' })
+      return { kind: 'requests', origin: stage.origin, connections: LOGINS, ...until, requests: [get('/auth/login', { 'content-type': 'application/json', 'content-length': String(body.length) }, 'POST') + body], expect: 200 }
+    }
+    // Until logins come V8 has seen GETs alone, then compiles most of what they use once more: its threads take a core for some milliseconds, again and again, until some hundred logins have come.
+    await makeCheap(stage, 'warm-up@example.org')
+    await during({ kind: 'requests', origin: stage.origin, connections: LIGHT_CONNECTIONS, seconds: 600, requests: [get(`/media/${id}`)], expect: 200 }, () => measureLoad(stage, loginsOf('warm-up@example.org', { count: WARM_UP_LOGINS })))
     return {
       idle: gets,
       'another process hashes': () => besideHashing(gets),
-      '8 logins in flight': () => logins(gets)
+      '8 logins in flight': () => during(loginsOf('owner@example.org', { seconds: 600 }), gets)
     }
   }
 }

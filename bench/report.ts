@@ -18,12 +18,13 @@ const loadShare = (measured: Measured, side: string): number =>
   Math.round(100 * medianOf(measured.samples[side]!.map(({ loadCpuSeconds = 0, seconds }) => loadCpuSeconds / seconds)))
 
 /** A row for the terminal. */
-export function outcomeLines ({ row, subject, baseline, value, met }: Outcome, measured: Measured): string[] {
+export function outcomeLines ({ row, subject, baseline, value, limit, met }: Outcome, measured: Measured): string[] {
   const sides = [[row.subject, subject], [row.baseline, baseline]] as const
   return [
     `${row.what}, ${unitOf(row.figure, measured.unit)}`,
     ...sides.flatMap(([side, figures]) => side === undefined || figures === undefined ? [] : [`  ${side.padEnd(36)} ${spread(figures).padEnd(28)} load generator at ${loadShare(measured, side)} % of a core`]),
-    `  ${baseline === undefined ? 'value' : row.by === 'difference' ? 'added' : 'ratio'} ${spread(value)}, target ${target(row, measured.unit)}: ${met ? 'met' : 'MISSED'}`
+    `  ${baseline === undefined ? 'value' : row.by === 'difference' ? 'added' : 'ratio'} ${spread(value)}, target ${target(row, measured.unit)}: ${met ? 'met' : 'MISSED'}`,
+    ...limit === undefined ? [] : [`  of this machine: ${spread(limit)} (${row.limit})`]
   ]
 }
 
@@ -74,14 +75,14 @@ function chartOf (measured: Measured): string {
 }
 
 function tableOf ({ measured }: Results): string {
-  const rows = measured.flatMap((one) => one.outcomes.map(({ row, subject, baseline, value, met }) => [
+  const rows = measured.flatMap((one) => one.outcomes.map(({ row, subject, baseline, value, limit, met }) => [
     row.what,
     unitOf(row.figure, one.unit),
     spread(subject),
     row.baseline === undefined ? '' : `${row.baseline}: ${spread(baseline!)}`,
     baseline === undefined ? '' : row.by === 'difference' ? `+ ${spread(value)}` : `${spread(value)} ×`,
     target(row, one.unit),
-    met ? 'met' : `**missed**${row.why === undefined ? '' : `: ${row.why}`}`,
+    (met ? 'met' : `**missed**${row.why === undefined ? '' : `: ${row.why}`}`) + (limit === undefined ? '' : `; ${row.limit}: ${spread(limit)} ×`),
     `${loadShare(one, row.subject)} %`
   ]))
   const head = ['What', 'In', 'Playgate', 'Baseline', 'Ratio', 'Target', '', 'Load generator']

@@ -37,6 +37,12 @@ t.test('passes share the rounds, each with sides of its own, in turn, after thei
   t.equal(first.samples.ours!.length, 3, 'the first pass keeps its own')
 })
 
+t.test('a row may say what the machine allows, by a side of the same rounds', async (t) => {
+  const { bench } = countingBench({ rows: [{ what: 'Time', figure: 'seconds', subject: 'ours', baseline: 'theirs', atMost: 1, limit: 'theirs' }], rounds: { gate: 2 } })
+  const { outcomes } = await measure(bench, 'gate', 1)
+  t.match(outcomes, [{ value: { median: 1.5 }, limit: { median: 1, least: 1, greatest: 1 }, met: false }], 'and is judged by its target all the same')
+})
+
 t.test('two runs agree where the median of one lies within the spread of the other', async (t) => {
   const wide = { median: 5, least: 1, greatest: 6 }
   t.ok(agree(wide, { median: 2, least: 2, greatest: 2 }))
