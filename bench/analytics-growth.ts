@@ -54,12 +54,16 @@ const growth = (engine: 'SQLite' | 'Postgres'): Bench => ({
   gated: engine === 'SQLite',
   rows: [{ what: `Analytics with a large log, ${engine}`, figure: 'p50', subject: 'large log', baseline: '10,000 views', atMost: 1.3 }],
   async open (t, length) {
-    if (engine === 'SQLite') return { 'large log': await serverWith(t, largeOf(length), undefined), '10,000 views': await serverWith(t, SMALL, undefined) }
+    const sides = async (postgres: string | undefined) => {
+      const [large, small] = await Promise.all([serverWith(t, largeOf(length), postgres), serverWith(t, SMALL, postgres)])
+      return { 'large log': large, '10,000 views': small }
+    }
+    if (engine === 'SQLite') return await sides(undefined)
     if (/^postgres/.test(process.env.DATABASE_URL ?? '')) process.env.TEST_DATABASE_URL ??= process.env.DATABASE_URL
     const postgres = await findPostgres()
     if (typeof postgres === 'string') throw new Error(postgres)
     t.teardown(() => postgres.stop())
-    return { 'large log': await serverWith(t, largeOf(length), postgres.url), '10,000 views': await serverWith(t, SMALL, postgres.url) }
+    return await sides(postgres.url)
   }
 })
 

@@ -55,7 +55,7 @@ export interface Bench {
   gated?: boolean
   /** How often all of it is set up anew, other benches between: by default 2, 3 in the full form, 1 in the gate. Two processes of one program differ by a tenth, for as long as they live. */
   passes?: Partial<Record<Length, number>>
-  /** Rounds of all sides in turn, over all passes: by default 6, 15 in the full form, 3 in the gate. */
+  /** Rounds of all sides in turn, over all passes: by default 5, 15 in the full form, 3 in the gate. */
   rounds?: Partial<Record<Length, number>>
   /** Rounds before in each pass, which are not counted: by default 2, by which V8 has compiled what is hot. */
   warmUp?: number

@@ -10,7 +10,7 @@ export interface Measured { bench: string, unit: string, about: string, samples:
 
 const WARM_UP = 2
 const PASSES: Record<Length, number> = { gate: 1, laptop: 2, full: 3 }
-const ROUNDS: Record<Length, number> = { gate: 3, laptop: 6, full: 15 }
+const ROUNDS: Record<Length, number> = { gate: 3, laptop: 5, full: 15 }
 
 /** How often a bench is set up anew. */
 export const passesOf = ({ passes }: Bench, length: Length): number => passes?.[length] ?? PASSES[length]

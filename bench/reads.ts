@@ -17,6 +17,8 @@ export const jsonReads: Bench = {
   unit: 'request',
   gated: true,
   passes: { laptop: 3 },
+  rounds: { laptop: 6 },
+  warmUp: 1,
   rows: kinds.map((kind): Row => ({
     what: `JSON read: ${kind}`,
     figure: 'rate',

@@ -28,10 +28,11 @@ export const bulkStream: Bench = {
   ],
   async open (t, length) {
     // A server each: one that has just pumped gigabytes still collects its garbage while nginx sends.
-    const stage = await openStage(t)
-    const target = await newLink(stage, await uploadNoise(stage, FILE_BYTES))
-    const behind = await openStage(t, { TRUSTED_PROXIES: '127.0.0.1', STREAM_OFFLOAD: 'x-accel' })
-    const targetBehind = await newLink(behind, await uploadNoise(behind, FILE_BYTES))
+    const withFile = async (more: Record<string, string> = {}) => {
+      const stage = await openStage(t, more)
+      return { stage, target: await newLink(stage, await uploadNoise(stage, FILE_BYTES)) }
+    }
+    const [{ stage, target }, { stage: behind, target: targetBehind }] = await Promise.all([withFile(), withFile({ TRUSTED_PROXIES: '127.0.0.1', STREAM_OFFLOAD: 'x-accel' })])
     const folder = join(behind.uploads, 'blobs')
     const [blob] = await readdir(folder)
     const alone = await startBareNginx(t, folder)
@@ -87,7 +88,6 @@ export const slowReaders: Bench = {
   unit: 'reader',
   gated: true,
   // Each round is a server of its own.
-  passes: { laptop: 3 },
   rounds: { gate: 1, laptop: 3, full: 6 },
   warmUp: 0,
   rows: [{ what: 'Memory that 200 slow readers take', figure: 'memory', subject: 'Playgate', atMost: 80 }],

@@ -12,8 +12,8 @@ export const viewPosts: Bench = {
   about: 'POST /media/{id}/view on SQLite (synchronous=FULL), 256 connections from 256 addresses',
   unit: 'request',
   gated: true,
-  rounds: { laptop: 8 },
-  rows: [
+  warmUp: 1,
+    rows: [
     { what: 'Durable view POST', figure: 'cpu', subject: 'Playgate', baseline: 'one Kysely insert a request', atMost: 0.5 },
     { what: 'Durable view POST', figure: 'rate', subject: 'Playgate', baseline: 'empty Fastify handler', atLeast: 0.25 }
   ],
