@@ -80,7 +80,7 @@ function tableOf ({ measured }: Results): string {
     unitOf(row.figure, one.unit),
     spread(subject),
     row.baseline === undefined ? '' : `${row.baseline}: ${spread(baseline!)}`,
-    baseline === undefined ? '' : row.by === 'difference' ? `+ ${spread(value)}` : `${spread(value)} ×`,
+    baseline === undefined ? '' : row.by === 'difference' ? `${value.median < 0 ? '' : '+ '}${spread(value)}` : `${spread(value)} ×`,
     target(row, one.unit),
     (met ? 'met' : `**missed**${row.why === undefined ? '' : `: ${row.why}`}`) + (limit === undefined ? '' : `; ${row.limit}: ${spread(limit)} ×`),
     `${loadShare(one, row.subject)} %`
