@@ -24,7 +24,7 @@ export function outcomeLines ({ row, subject, baseline, value, limit, met }: Out
     `${row.what}, ${unitOf(row.figure, measured.unit)}`,
     ...sides.flatMap(([side, figures]) => side === undefined || figures === undefined ? [] : [`  ${side.padEnd(36)} ${spread(figures).padEnd(28)} load generator at ${loadShare(measured, side)} % of a core`]),
     `  ${baseline === undefined ? 'value' : row.by === 'difference' ? 'added' : 'ratio'} ${spread(value)}, target ${target(row, measured.unit)}: ${met ? 'met' : 'MISSED'}`,
-    ...limit === undefined ? [] : [`  of this machine: ${spread(limit)} (${row.limit})`]
+    ...limit === undefined ? [] : [`  limit of this machine: ${spread(limit)} (${row.limit})`]
   ]
 }
 

@@ -13,7 +13,7 @@ export const viewPosts: Bench = {
   unit: 'request',
   gated: true,
   warmUp: 1,
-    rows: [
+  rows: [
     { what: 'Durable view POST', figure: 'cpu', subject: 'Playgate', baseline: 'one Kysely insert a request', atMost: 0.5 },
     { what: 'Durable view POST', figure: 'rate', subject: 'Playgate', baseline: 'empty Fastify handler', atLeast: 0.25 }
   ],
