@@ -60,6 +60,7 @@ import { bindingFault, bindStore } from './media/store-binding.js'
 import { createProber } from './media/probe.js'
 import { createQuota } from './media/quota.js'
 import type { Figures } from './process-figures.js'
+import { createFfmpeg, type Ffmpeg } from './protection/ffmpeg.js'
 import { createLocalProvider } from './protection/local-provider.js'
 import type { MuxTimes } from './protection/mux/mux-provider.js'
 import { PackageRunner } from './protection/package-runner.js'
@@ -92,7 +93,7 @@ export interface Overrides {
   bcryptCost?: number
   logger?: FastifyServerOptions['logger']
   /** False: as on a machine without it. */
-  ffmpeg?: boolean
+  ffmpeg?: Ffmpeg | false
   keepHouseEveryMs?: number
   /** Where this is one of several processes: how it gives its figures, and asks for those of all. */
   gatherFigures?: (own: () => Promise<Figures>) => () => Promise<Figures[]>
@@ -184,7 +185,16 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
   const batch = createLectureBatch({ courses, intake, lectures })
   const progress = createProgress({ db, lectures, views, now })
   const access = createAccess({ accounts, library, subscriptions })
-  const runner = new PackageRunner({ db, blobs, library, keys: secrets.keyring('media'), now, ffmpeg: overrides.ffmpeg ?? true, onError: (error, mediaId) => app.log.warn({ err: error, media_id: mediaId }, 'packaging failed') })
+  const runner = new PackageRunner({
+    db,
+    blobs,
+    library,
+    keys: secrets.keyring('media'),
+    now,
+    ffmpeg: overrides.ffmpeg === false ? undefined : overrides.ffmpeg ?? createFfmpeg(config.searchPath),
+    onError: (error, mediaId) => app.log.warn({ err: error, media_id: mediaId }, 'packaging failed'),
+    onNoPicture: (reason, mediaId) => app.log.info({ media_id: mediaId, reason }, 'no picture could be taken of a video')
+  })
   const local = createLocalProvider({ runner, keys: secrets.keyring('link') })
   // Imported where it is needed: the SDK costs 10 MB of memory.
   const mux = config.mux && (await import('./protection/mux/mux-provider.js')).createMuxProvider({

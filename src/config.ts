@@ -127,6 +127,8 @@ export interface Config {
   /** The Mux account; undefined where none is set up. */
   mux: MuxConfig | undefined
   metricsToken: string | undefined
+  /** `PATH`: where ffmpeg is looked for. */
+  searchPath: string
   logLevel: string
   shutdownGraceSeconds: number
   /** Part of the grace in which the server is not ready any more, but still takes connections. */
@@ -218,6 +220,7 @@ export function loadConfig (env: Record<string, string | undefined>): Config {
     videoProvider: read.VIDEO_PROVIDER,
     mux,
     metricsToken: read.METRICS_TOKEN,
+    searchPath: env.PATH ?? '',
     logLevel: read.LOG_LEVEL,
     shutdownGraceSeconds: read.SHUTDOWN_GRACE_SECONDS,
     shutdownDelaySeconds: read.SHUTDOWN_DELAY_SECONDS

@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process'
 import { existsSync, statSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
@@ -9,6 +8,7 @@ import { pendingMigrations } from '../database/migrate.js'
 import { countFiles, countMuxMedia } from '../media/media-store.js'
 import { bindStore } from '../media/store-binding.js'
 import { resealContentKeys } from '../protection/content-keys.js'
+import { createFfmpeg } from '../protection/ffmpeg.js'
 import { openRedis } from '../redis-link.js'
 import { openDiskStore } from '../storage/disk-store.js'
 import { loadSecrets } from '../secrets.js'
@@ -147,9 +147,9 @@ async function keys ({ config, db }: CommandContext): Promise<Finding> {
   return lost === 0 ? ok('keys', 'all content keys can be opened') : fail('keys', `${lost} protected media cannot be played: their keys were sealed with another SECRET_KEY`, 'put that one into SECRET_KEYS_PREVIOUS')
 }
 
-async function ffmpeg (): Promise<Finding> {
-  const { status, stdout } = spawnSync('ffmpeg', ['-version'], { encoding: 'utf8' })
-  return status === 0 ? ok('ffmpeg', stdout.split(' Copyright')[0]!) : ok('ffmpeg', 'not installed: protected streams take H.264 with AAC or MP3 only, and videos get no picture')
+async function ffmpeg ({ config }: CommandContext): Promise<Finding> {
+  const version = await createFfmpeg(config.searchPath).version()
+  return version !== undefined ? ok('ffmpeg', version.split(' Copyright')[0]!) : ok('ffmpeg', 'not installed: protected streams take H.264 with AAC or MP3 only, and videos get no picture')
 }
 
 async function mux ({ config, db }: CommandContext): Promise<Finding> {

@@ -1,6 +1,9 @@
-export type FileFaultKind = 'damaged' | 'unsupported' | 'inflated'
+export type FileFaultKind = 'damaged' | 'unsupported' | 'inflated' | 'excessive'
 
-/** A file could not be made sense of, is of a kind that is not known here, or far more came of it than it is large: trying again does not help. */
+/**
+ * The file is at fault, so a retry does not help: it is damaged, of an unsupported kind, grew far beyond its size (`inflated`), or needs more
+ * memory than one file may take (`excessive`).
+ */
 export class FileFault extends Error {
   readonly kind: FileFaultKind
   constructor (kind: FileFaultKind, message: string) {

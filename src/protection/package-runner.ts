@@ -8,7 +8,7 @@ import type { Keyring } from '../secrets.js'
 import type { BlobStore, Draft } from '../storage/blob-store.js'
 import { MINUTE, SECOND, type Clock } from '../time.js'
 import { newContentKey, sealContentKey } from './content-keys.js'
-import { hasFfmpeg, takePicture, transcode } from './ffmpeg.js'
+import { MAX_PIXELS, type Ffmpeg } from './ffmpeg.js'
 import { claimJob, deleteJobById, updateAllJobs, updateAttempts, updateJob, type Job } from './job-store.js'
 import { packageFile } from './packager.js'
 import { copyable, ofFile, problemOf, Unpackageable } from './unpackageable.js'
@@ -27,11 +27,12 @@ const MIN_TRANSCODE_MS = 10 * MINUTE
 const TRANSCODE_FACTOR = 6
 /** A header may claim any length. */
 const MAX_TRANSCODE_MS = 6 * 60 * MINUTE
-const POSTER_LIMIT_MS = MINUTE
 /** MPEG-TS adds about a tenth; H.264 of a better codec may be several times as large. Far beyond that a hostile file fills the disk. */
 const PACKAGE_FACTOR = 2
 const TRANSCODED_FACTOR = 8
 const MIN_MADE_BYTES = 256 * 1024 * 1024
+/** A JPEG of 1280 pixels takes 0.1 to 0.6 MB. */
+const MAX_PICTURE_BYTES = 8 * 1024 * 1024
 /** 33 hours at six seconds each. A few megabytes may hold a key frame every six seconds for years: the index of their package would be as large. */
 const MAX_SEGMENTS = 20_000
 
@@ -41,9 +42,12 @@ interface RunnerOptions {
   library: Library
   keys: Keyring
   now: Clock
-  /** Whether ffmpeg may be used, if it is there. */
-  ffmpeg: boolean
+  /** Undefined: as on a machine without it. */
+  ffmpeg: Ffmpeg | undefined
+  /** A failure to log; `mediaId` is empty where it is of no media. */
   onError: (error: unknown, mediaId: string) => void
+  /** A video from which no picture could be taken; it plays all the same. */
+  onNoPicture: (reason: string, mediaId: string) => void
 }
 
 /**
@@ -95,9 +99,7 @@ export class PackageRunner {
     const renewal = setInterval(() => { updateJob(db, job, now() + LEASE_MS).catch(() => {}) }, RENEW_EVERY_MS)
     try {
       if (await updateAttempts(db, job, 1) > MAX_ATTEMPTS) throw new Unpackageable('packaging_failed')
-      const media = await library.findNow(job.mediaId)
-      if (media?.status === 'processing' && media.provider === 'local') await this.#package(media)
-      if (media?.type === 'video' && media.posterBlob === null && this.#mayUseFfmpeg() && !this.#stopping.signal.aborted) await this.#takePoster(media).catch((error: unknown) => onError(error, media.id))
+      await this.#do(job)
       await deleteJobById(db, job.id)
     } catch (error) {
       if (this.#stopping.signal.aborted) {
@@ -105,12 +107,25 @@ export class PackageRunner {
         await updateJob(db, job, now())
         return
       }
-      await this.#failed(job, error)
       onError(error, job.mediaId)
+      await this.#failed(job, error)
     } finally {
       clearInterval(renewal)
       library.forget(job.mediaId)
     }
+  }
+
+  /** Packages a media that waits for it, then takes its picture. What is done already is not done twice. */
+  async #do (job: Job): Promise<void> {
+    const { library } = this.#options
+    const media = await library.findNow(job.mediaId)
+    if (media === undefined) return
+    if (media.status === 'processing' && media.provider === 'local') {
+      await this.#package(media)
+      library.forget(media.id)
+    }
+    if (media.type === 'video' && media.posterBlob === null) await this.#takePoster(media)
+    this.#stopping.signal.throwIfAborted()
   }
 
   async #package (media: Media): Promise<void> {
@@ -119,7 +134,14 @@ export class PackageRunner {
     const contentKey = newContentKey()
     const draft = blobs.reserve()
     try {
-      const order = { path: source.path, target: draft.path, maxBytes: PACKAGE_FACTOR * media.sizeBytes! + MIN_MADE_BYTES, maxSegments: MAX_SEGMENTS, contentKey, durationMs: media.durationMs }
+      const order = {
+        path: source.path,
+        target: draft.path,
+        maxBytes: PACKAGE_FACTOR * media.sizeBytes! + MIN_MADE_BYTES,
+        maxSegments: MAX_SEGMENTS,
+        contentKey,
+        durationMs: media.durationMs
+      }
       const segments = await packageFile(order, this.#stopping.signal, reportTo((progress) => updatePackaging(db, media.id, { progress })))
         .catch((error: unknown) => { throw ofFile(error) }).finally(() => source.discard())
       if (segments.length === 0) throw new Unpackageable('source_has_no_media')
@@ -137,22 +159,40 @@ export class PackageRunner {
     const path = blobs.pathOf(media.blobName!)
     const problem = problemOf(media)
     if (problem === undefined) return { path, discard: async () => {} }
-    if (!this.#mayUseFfmpeg()) throw problem
+    const ffmpeg = await this.#availableFfmpeg()
+    if (ffmpeg === undefined) throw problem
+    if (exceedsPixels(media)) throw new Unpackageable('source_too_large')
     const limitMs = Math.min(MAX_TRANSCODE_MS, MIN_TRANSCODE_MS + TRANSCODE_FACTOR * (media.durationMs ?? 0))
-    return await this.#receive(transcode(path, copyable(media), limitMs), TRANSCODED_FACTOR * media.sizeBytes! + MIN_MADE_BYTES)
+    return await this.#receive(ffmpeg.transcode(path, copyable(media), limitMs), TRANSCODED_FACTOR * media.sizeBytes! + MIN_MADE_BYTES)
   }
 
-  #mayUseFfmpeg (): boolean {
-    return this.#options.ffmpeg && hasFfmpeg()
+  async #availableFfmpeg (): Promise<Ffmpeg | undefined> {
+    const { ffmpeg } = this.#options
+    return await ffmpeg?.version() === undefined ? undefined : ffmpeg
   }
 
-  /** A picture from a tenth of the way in, at most five seconds. A video without one plays all the same. */
+  /**
+   * A picture from a tenth of the way in, at most five seconds. A file from which none can be taken is told of and goes without; what is not
+   * the file's fault is thrown.
+   */
   async #takePoster (media: Media): Promise<void> {
-    const { db, blobs } = this.#options
+    const { blobs, onNoPicture } = this.#options
+    const ffmpeg = await this.#availableFfmpeg()
+    if (ffmpeg === undefined) return
+    if (exceedsPixels(media)) return onNoPicture(`${media.width} × ${media.height} pixels are too many`, media.id)
     const atSeconds = Math.min(5, (media.durationMs ?? 0) / SECOND / 10)
-    const draft = await this.#receive(takePicture(blobs.pathOf(media.blobName!), atSeconds, POSTER_LIMIT_MS), MIN_MADE_BYTES)
     try {
-      if (draft.sizeBytes === 0) return
+      await this.#keepPoster(media, await this.#receive(ffmpeg.takePicture(blobs.pathOf(media.blobName!), atSeconds), MAX_PICTURE_BYTES))
+    } catch (error) {
+      if (!(error instanceof Unpackageable)) throw error
+      onNoPicture((error.cause as Error | undefined)?.message ?? error.message, media.id)
+    }
+  }
+
+  async #keepPoster (media: Media, draft: Draft): Promise<void> {
+    const { db, blobs } = this.#options
+    try {
+      if (draft.sizeBytes === 0) throw new Unpackageable('source_has_no_media', 'ffmpeg found no picture in it')
       const blobName = await draft.publish()
       if (!await updatePoster(db, media.id, blobName)) await blobs.remove(blobName)
     } finally {
@@ -194,6 +234,10 @@ export class PackageRunner {
       await deleteJobById(trx, job.id)
     })
   }
+}
+
+function exceedsPixels ({ width, height }: Media): boolean {
+  return (width ?? 0) * (height ?? 0) > MAX_PIXELS
 }
 
 /** Writes down percents that are more than the last. That one is lost does not matter. */

@@ -12,11 +12,12 @@ const REASONS = {
   source_container_unsupported: 'The file is of a format that only ffmpeg can package, which is not installed on this server.',
   source_has_no_media: 'The file holds no pictures and no sound.',
   source_damaged: 'The file is damaged: it could not be read to its end.',
+  source_too_large: 'The pictures of the file are larger than 8192 × 4320, or it needs more memory than this server gives to one file.',
   source_inflated: 'What was made of the file grew far larger than the file: it was given up.',
   packaging_failed: 'The file could not be packaged.'
 }
 type Reason = keyof typeof REASONS
-const REASON_OF_FAULT = { damaged: 'source_damaged', unsupported: 'source_codec_unsupported', inflated: 'source_inflated' } as const
+const REASON_OF_FAULT = { damaged: 'source_damaged', unsupported: 'source_codec_unsupported', inflated: 'source_inflated', excessive: 'source_too_large' } as const
 
 /** A failure that trying again does not mend. */
 export class Unpackageable extends Error {
