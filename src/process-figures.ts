@@ -1,5 +1,6 @@
 import cluster, { type Worker } from 'node:cluster'
 import { randomUUID } from 'node:crypto'
+import { tell, tellPrimary } from './process-messages.js'
 
 /** The figures of one process, as prom-client gives them as JSON. */
 export type Figures = object[]
@@ -20,11 +21,11 @@ export function relayFigures (): void {
       const all: Figures[] = []
       const answer = () => {
         clearTimeout(late)
-        if (asked.delete(id) && asker.isConnected()) asker.send({ figures: 'all', id, all } satisfies Message)
+        if (asked.delete(id) && asker.isConnected()) tell(asker, { figures: 'all', id, all } satisfies Message)
       }
       const late = setTimeout(answer, WAIT_MS)
       asked.set(id, { left: workers.length, all, answer })
-      for (const worker of workers) worker!.send({ figures: 'ask', id } satisfies Message)
+      for (const worker of workers) tell(worker!, { figures: 'ask', id } satisfies Message)
     } else if (message.figures === 'given') {
       const request = asked.get(message.id)
       request?.all.push(message.own)
@@ -37,7 +38,7 @@ export function relayFigures (): void {
 export function exchangeFigures (own: () => Promise<Figures>): () => Promise<Figures[]> {
   const waiting = new Map<string, (all: Figures[]) => void>()
   process.on('message', (message: Message) => {
-    if (message.figures === 'ask') void own().then((own) => process.send?.({ figures: 'given', id: message.id, own } satisfies Message))
+    if (message.figures === 'ask') void own().then((own) => tellPrimary({ figures: 'given', id: message.id, own } satisfies Message))
     else if (message.figures === 'all') {
       waiting.get(message.id)?.(message.all)
       waiting.delete(message.id)
@@ -47,7 +48,7 @@ export function exchangeFigures (own: () => Promise<Figures>): () => Promise<Fig
     const id = randomUUID()
     return await new Promise((resolve) => {
       waiting.set(id, resolve)
-      process.send?.({ figures: 'wanted', id } satisfies Message)
+      tellPrimary({ figures: 'wanted', id } satisfies Message)
     })
   }
 }

@@ -1,5 +1,6 @@
 import cluster, { type Worker } from 'node:cluster'
 import { relayFigures } from './process-figures.js'
+import { tell } from './process-messages.js'
 import { onStopSignals } from './stop-signals.js'
 
 /** A process that ends sooner than this after its start will not start better at once. */
@@ -15,11 +16,13 @@ export function superviseProcesses (count: number, graceSeconds: number, say: (l
   /** Once one could start, another that can't may have met a database that is away: it is tried again. */
   let everListened = false
   const listening = new Set<number>()
+  // Node's own messages to a worker that was just killed (a new connection, say) fail too; `exit` says what became of it.
+  cluster.on('fork', (worker) => worker.on('error', ({ message }) => say(`A process could not be reached: ${message}`)))
   for (let i = 0; i < count; i++) cluster.fork()
 
   relayFigures()
   // A starting process does not hear a stop until it says so.
-  cluster.on('message', (worker) => { if (stopping) worker.send('stop') })
+  cluster.on('message', (worker) => { if (stopping) tell(worker, 'stop') })
   cluster.on('listening', (worker) => { everListened = true; listening.add(worker.id) })
   cluster.on('exit', (worker, code, signal) => {
     if (stopping) {
@@ -41,7 +44,7 @@ export function superviseProcesses (count: number, graceSeconds: number, say: (l
       process.exit(1)
     }
     stopping = true
-    for (const worker of running()) worker.send('stop')
+    for (const worker of running()) tell(worker, 'stop')
     if (running().length === 0) process.exit()
     setTimeout(() => { for (const worker of running()) worker.process.kill('SIGKILL') }, graceSeconds * 1000 + GRACE_BEYOND_MS).unref()
   }

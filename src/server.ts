@@ -7,6 +7,7 @@ import { ConfigError, VARIABLES, loadConfig, type Config } from './config.js'
 import { drain, trackSockets } from './drain.js'
 import { readEnvironment } from './environment.js'
 import { exchangeFigures } from './process-figures.js'
+import { tellPrimary } from './process-messages.js'
 import { superviseProcesses } from './processes.js'
 import { startFailure } from './start-failure.js'
 import { onStopSignals } from './stop-signals.js'
@@ -32,7 +33,7 @@ async function main (): Promise<void> {
     process.on('message', (message) => { if (message === 'stop') stop() })
     process.once('disconnect', () => stop())
     // What the first process said before was lost: it says it again.
-    process.send?.('listening for messages')
+    tellPrimary('listening for messages')
   }
   const app = await buildApp(config, cluster.isWorker ? { gatherFigures: exchangeFigures } : {})
   const sockets = trackSockets(app.server)

@@ -114,6 +114,31 @@ t.test('PROCESSES', { skip }, async (t) => {
     t.ok(performance.now() - start < 30_000, 'also one that is just starting (bug: it did not hear the stop, and was killed at the deadline)')
   })
 
+  const kills = process.env.TEST_LONG ? 50 : 6
+  await t.test('workers killed under scrapes never end the primary, and each is replaced (bug: an uncaught EPIPE)', async (t) => {
+    const server = await startServer(t, { ...env, PORT: String(await freePort()) }, ['--processes', '3'])
+    const pids = () => readFileSync(`/proc/${server.child.pid}/task/${server.child.pid}/children`, 'utf8').trim().split(' ').map(Number)
+    let done = false
+    const scrape = async () => {
+      // Node's cluster loses a connection that it hands to a worker in the moment of its death: nobody responds on it.
+      const options = () => ({ headers: { connection: 'close' }, signal: AbortSignal.timeout(3000) })
+      while (!done) await fetch(`${server.origin}/metrics`, options()).then((reply) => reply.text(), () => {})
+    }
+    const scrapers = Array.from({ length: 8 }, scrape)
+    for (let kill = 0; kill < kills; kill++) {
+      await eventually('three workers run', () => pids().length === 3)
+      const victim = pids()[kill % 3]!
+      process.kill(victim, 'SIGKILL')
+      await eventually('the dead worker is gone', () => !pids().includes(victim))
+    }
+    await eventually('each was replaced', () => pids().length === 3)
+    done = true
+    await Promise.all(scrapers)
+    await eventually('it responds', async () => (await call(server.origin, '/livez')).status === 200)
+    t.equal(server.child.exitCode, null, 'the primary lives')
+    t.equal(await server.end('SIGTERM'), 0)
+  })
+
   await t.test('is refused in a clear sentence without what processes share', async (t) => {
     const { REDIS_URL: _, ...without } = env
     await t.rejects(startServer(t, { ...without, PROCESSES: '2' }), /PROCESSES above 1 needs Postgres .* Redis .* SECRET_KEY/)
