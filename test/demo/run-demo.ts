@@ -8,7 +8,7 @@ import type { Test } from 'tap'
 export async function runDemo (t: Test, script: 'demo' | 'course', file: string[] = [], onOutput: (output: string, stop: () => void) => void = () => {}) {
   const folder = await mkdtemp(join(tmpdir(), 'playgate-demo-test-'))
   t.teardown(() => rm(folder, { recursive: true, force: true }))
-  const demo = spawn(process.execPath, [`dist/src/demo/${script}.js`, ...file], { env: { ...process.env, TMPDIR: folder }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const demo = spawn(process.execPath, [`dist/demo/${script}.js`, ...file], { env: { ...process.env, TMPDIR: folder }, stdio: ['ignore', 'pipe', 'pipe'] })
   let [output, errors] = ['', '']
   demo.stdout.setEncoding('utf8').on('data', (text: string) => {
     output += text

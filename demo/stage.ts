@@ -46,7 +46,7 @@ export async function perform (run: (stage: Stage) => Promise<void>): Promise<vo
 }
 
 /** A file of the test suite, which comes with the source. */
-export const fixtureFile = async (name: string): Promise<DemoFile> => await demoFile(fileURLToPath(new URL(`../../../test/fixtures/${name}`, import.meta.url)))
+export const fixtureFile = async (name: string): Promise<DemoFile> => await demoFile(fileURLToPath(new URL(`../../test/fixtures/${name}`, import.meta.url)))
 
 /** The file to play with, or a {@link DemoFailure} that says what is wrong with the path. */
 export async function demoFile (path: string): Promise<DemoFile> {

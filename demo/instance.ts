@@ -28,7 +28,7 @@ export async function startInstance (maxUploadBytes: number, extra: Record<strin
   // Synchronous up to `onMade`: a signal finds either nothing made or something to remove.
   const folder = mkdtempSync(join(tmpdir(), 'playgate-demo-'))
   // The folder is also its working folder: a `.env` of the real server is not read.
-  const server = spawn(process.execPath, [fileURLToPath(new URL('../../bundle/server.js', import.meta.url))], {
+  const server = spawn(process.execPath, [fileURLToPath(new URL('../bundle/server.js', import.meta.url))], {
     cwd: folder, env: { ...environment(folder, maxUploadBytes), ...extra }, stdio: ['ignore', 'pipe', 'pipe']
   })
   const ended = new Promise<void>((resolve) => { server.once('close', () => resolve()).once('error', () => resolve()) })
