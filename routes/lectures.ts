@@ -41,7 +41,7 @@ const BatchReply = Type.Object({
     video_filename: Type.String()
   }))
 })
-const uploadRefusals = ['malformed_multipart', 'upload_incomplete', 'not_authenticated', 'invalid_token', 'role_required', 'unsupported_content_type', 'upload_too_large', 'validation_failed', 'too_many_uploads', 'overloaded', 'storage_unavailable', 'storage_full'] as const
+const uploadRefusals = ['malformed_multipart', 'upload_incomplete', 'not_authenticated', 'invalid_token', 'role_required', 'unsupported_content_type', 'upload_too_large', 'validation_failed', 'too_many_uploads', 'overloaded', 'shutting_down', 'storage_unavailable', 'storage_full'] as const
 const ownerRefusals = ['not_authenticated', 'invalid_token', 'role_required', 'not_owner', 'not_found'] as const
 
 const routes: FastifyPluginAsyncTypebox<Options> = async (app, { batch, courses, intake, lectures, lectureUrls, progress, subscriptions }) => {
@@ -55,7 +55,7 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { batch, courses,
       operationId: 'addLecture',
       summary: 'Upload a lecture to the end of your course',
       tags,
-      response: { 201: LectureReply, ...problemResponses(...uploadRefusals, 'not_owner', 'not_found', 'quota_exceeded', 'unsupported_media_format') }
+      response: { 201: LectureReply, ...problemResponses(...uploadRefusals, 'not_owner', 'not_found', 'quota_exceeded', 'unsupported_media_format', 'media_too_complex') }
     }
   }, async (request, reply) => {
     const viewer = request.signedIn()

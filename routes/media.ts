@@ -108,7 +108,7 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { access, gate, i
         body: { content: { 'application/json': { schema: LinkedMediaBody } } },
         response: {
           201: MediaReply,
-          ...problemResponses('malformed_json', 'malformed_multipart', 'upload_incomplete', 'not_authenticated', 'invalid_token', 'role_required', 'upload_too_large', 'quota_exceeded', 'unsupported_content_type', 'unsupported_media_format', 'validation_failed', 'media_type_mismatch', 'too_many_uploads', 'overloaded', 'storage_unavailable', 'storage_full')
+          ...problemResponses('malformed_json', 'malformed_multipart', 'upload_incomplete', 'not_authenticated', 'invalid_token', 'role_required', 'upload_too_large', 'quota_exceeded', 'unsupported_content_type', 'unsupported_media_format', 'validation_failed', 'media_type_mismatch', 'media_too_complex', 'too_many_uploads', 'overloaded', 'shutting_down', 'storage_unavailable', 'storage_full')
         }
       }
     }, async (request, reply) => {

@@ -32,7 +32,7 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { intake, places 
       headers: Type.Object({ 'repr-digest': Type.Optional(Type.String({ examples: ['sha-256=:n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=:'] })) }),
       response: {
         201: MediaReply,
-        ...problemResponses('bad_request', 'upload_incomplete', 'digest_malformed', 'not_authenticated', 'invalid_token', 'role_required', 'length_required', 'upload_too_large', 'quota_exceeded', 'unsupported_content_type', 'unsupported_media_format', 'validation_failed', 'media_type_mismatch', 'digest_mismatch', 'too_many_uploads', 'overloaded', 'storage_unavailable', 'storage_full')
+        ...problemResponses('bad_request', 'upload_incomplete', 'digest_malformed', 'not_authenticated', 'invalid_token', 'role_required', 'length_required', 'upload_too_large', 'quota_exceeded', 'unsupported_content_type', 'unsupported_media_format', 'validation_failed', 'media_type_mismatch', 'media_too_complex', 'digest_mismatch', 'too_many_uploads', 'overloaded', 'shutting_down', 'storage_unavailable', 'storage_full')
       }
     }
   }, async (request, reply) => {

@@ -16,6 +16,7 @@ import requestBodies from '../plugins/request-bodies.js'
 import requestLog from '../plugins/request-log.js'
 import requestUrl, { originOf } from '../plugins/request-url.js'
 import securityHeaders from '../plugins/security-headers.js'
+import sockets from '../plugins/sockets.js'
 import validation from '../plugins/validation.js'
 import accountRoutes from '../routes/accounts.js'
 import courseRoutes from '../routes/courses.js'
@@ -153,7 +154,8 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
   })
   app.addHook('onClose', async () => {
     await writer.flush()
-    await Promise.all([sqliteCommit?.close(), passwords.close(), prober.close()])
+    await Promise.all([sqliteCommit?.close(), passwords.close()])
+    prober.close()
   })
   const accounts = createAccounts({ db, passwords, now, monotonicNow, signupOpen: config.signupOpen, firstIsAdmin: config.environment !== 'production' })
   const sessions = createSessions({
@@ -223,6 +225,7 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
 
   // What every request meets.
   app.removeContentTypeParser('text/plain')
+  await app.register(sockets)
   await app.register(requestUrl, { publicUrl: config.publicUrl })
   await app.register(errors)
   await app.register(validation)
@@ -295,6 +298,8 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
   })
   app.addHook('preClose', async () => {
     health.stopping = true
+    // The other half is for the responses.
+    prober.endWithin(config.shutdownGraceSeconds * SECOND / 2)
     await sleep(config.shutdownDelaySeconds * SECOND)
   })
 

@@ -46,6 +46,7 @@ export const problems = {
   validation_failed: [422, 'Validation failed', 'Some fields are not valid.'],
   media_type_mismatch: [422, 'Media type mismatch', 'The file is not of the type that was named.'],
   digest_mismatch: [422, 'Digest mismatch', 'The body that arrived is not the one that Repr-Digest names.'],
+  media_too_complex: [422, 'Media too complex', 'Reading what this file is takes more CPU or memory than a media file needs. Remux it (ffmpeg -i in -c copy out), or leave out what it carries beside picture and sound.'],
   batch_failed: [422, 'Batch failed', 'None of the lectures could be added.'],
   rate_limit_exceeded: [429, 'Rate limit exceeded', 'Too many requests.'],
   client_blocked: [429, 'Client blocked', 'Too many requests for too long: blocked for a while.'],

@@ -103,13 +103,13 @@ export function createIntake ({ db, blobs, prober, now, quota, maxUploadBytes, p
 
     /**
      * Makes a media of a draft, durably. `attach` adds to its transaction what belongs with it. Throws `unsupported_media_format`,
-     * `media_type_mismatch` or `quota_exceeded`; draft and file are gone then.
+     * `media_too_complex`, `media_type_mismatch`, `quota_exceeded`, `overloaded` or `shutting_down`; draft and file are gone then.
      */
     async publish (draft: Draft, description: Description, attach?: (trx: Transaction<Database>, media: Media) => Promise<void>): Promise<Media> {
       let blobName: string | undefined
       try {
         if (draft.sizeBytes === 0) throw new ApiError('unsupported_media_format', { detail: 'The file is empty.' })
-        const probed = await prober.probe(draft.path)
+        const probed = await prober.probe(draft.path, description.ownerId)
         if (probed === null) throw new ApiError('unsupported_media_format')
         if (description.type !== undefined && probed.type !== description.type) {
           throw new ApiError('media_type_mismatch', { detail: `The file is ${probed.type}, but was sent as ${description.type}.`, errors: [{ path: 'type', message: `the file is ${probed.type}` }] })

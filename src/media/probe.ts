@@ -1,7 +1,7 @@
-import { availableParallelism } from 'node:os'
-import { Piscina } from 'piscina'
 import { ApiError } from '../errors.js'
+import { FairQueue } from '../jobs/fair-queue.js'
 import type { MediaFormat } from './media-formats.js'
+import { ProbeProcess, type ProbeLimits } from './probe-process.js'
 
 /** What a file is, by its content. */
 export interface Probed extends MediaFormat {
@@ -10,51 +10,73 @@ export interface Probed extends MediaFormat {
   height: number | null
 }
 
-/** A probe of a sane file takes tens of milliseconds; a hostile one may try to keep the parser busy for ever. */
-const PROBE_LIMIT_MS = 20_000
-const MAX_WAITING_PROBES = 100
+const MiB = 1024 * 1024
 
-/** Looks into files in worker threads, off the event loop. */
-export interface Prober {
-  /** Null if the file is none of the formats we take, or the parser could not end in time. Throws `overloaded` when the queue is full. */
-  probe (path: string): Promise<Probed | null>
-  pending (): number
-  close (): Promise<void>
+export interface ProberOptions extends ProbeLimits {
+  maxWaiting: number
+  /** How long an upload waits for its turn. */
+  maxWaitMs: number
 }
 
-export function createProber (limitMs = PROBE_LIMIT_MS): Prober {
-  const threads = Math.max(1, availableParallelism() - 1)
-  const pool = new Piscina({
-    filename: new URL('./probe-worker.js', import.meta.url).href,
-    minThreads: 0,
-    maxThreads: threads,
-    // First come, first served: see passwords.ts.
-    stricterFIFO: true,
-    idleTimeout: 60_000,
-    resourceLimits: { maxOldGenerationSizeMb: 256 }
-  })
-  // Waits for a thread before the time limit starts: what stands in the queue is not hostile for that.
-  const waiting: Array<() => void> = []
-  let running = 0
+/**
+ * 1.5 s of CPU: a usual file takes 25 ms and the index of a film of ten hours 150 ms; while one file takes all of it, the files
+ * of all others wait. 224 MiB of memory: Node takes 64, the parser at most 128. 45 s of waiting: proxies give up after 60.
+ */
+const DEFAULTS: ProberOptions = {
+  cpuMs: 1500,
+  maxRssBytes: 224 * MiB,
+  wallMs: 30_000,
+  maxWaiting: 100,
+  maxWaitMs: 45_000
+}
+
+/** Describes files in a process of their own, one at a time: all of it together grows by less than 300 MB. */
+export interface Prober {
+  /**
+   * Describes a file in the turn of its account. Returns null for a format that is not accepted. **Throws** `media_too_complex`
+   * for a file that takes too much CPU or memory, `overloaded` when the queue is full or the wait too long, `shutting_down`.
+   */
+  probe (path: string, accountId: string): Promise<Probed | null>
+  /** Files waiting or being described. */
+  pending (): number
+  /** The process that describes files, while there is one. */
+  pid (): number | undefined
+  warmUp (): void
+  /** Ends every probe within a time: later ones throw `shutting_down`. */
+  endWithin (milliseconds: number): void
+  close (): void
+}
+
+export function createProber (options: Partial<ProberOptions> = {}): Prober {
+  const { maxWaiting, maxWaitMs, ...limits } = { ...DEFAULTS, ...options }
+  const queue = new FairQueue({ slots: 1, maxWaiting })
+  const process = new ProbeProcess(limits)
+  let ending: NodeJS.Timeout | undefined
+
+  function close (): void {
+    clearTimeout(ending)
+    const reason = new ApiError('shutting_down', { headers: { 'retry-after': '5' } })
+    queue.close(reason)
+    process.close(reason)
+  }
 
   return {
-    async probe (path) {
-      if (waiting.length >= MAX_WAITING_PROBES) throw new ApiError('overloaded', { headers: { 'retry-after': '5' } })
-      if (running >= threads) await new Promise<void>((resolve) => waiting.push(resolve))
-      else running++
+    async probe (path, accountId) {
+      const waited = new AbortController()
+      const late = setTimeout(() => waited.abort(new ApiError('overloaded', { headers: { 'retry-after': '30' } })), maxWaitMs)
       try {
-        return await pool.run(path, { signal: AbortSignal.timeout(limitMs) }) as Probed | null
-      } catch (error) {
-        // What the system refuses is not the file's fault; out of time, out of memory, or a parser that threw, is.
-        if (/^E[A-Z]+$/.test((error as NodeJS.ErrnoException).code ?? '')) throw error
-        return null
+        return await queue.run(accountId, async () => {
+          clearTimeout(late)
+          return await process.describe(path)
+        }, waited.signal)
       } finally {
-        const next = waiting.shift()
-        if (next === undefined) running--
-        else next()
+        clearTimeout(late)
       }
     },
-    pending: () => running + waiting.length,
-    close: () => pool.close({ force: true })
+    pending: () => queue.pending,
+    pid: () => process.pid,
+    warmUp: () => process.warmUp(),
+    endWithin: (milliseconds) => { ending = setTimeout(close, milliseconds) },
+    close
   }
 }

@@ -1,10 +1,8 @@
 import { createHash } from 'node:crypto'
 import { connect } from 'node:net'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { createProber } from '../../src/media/probe.js'
-import { buildTestApp, expectProblem, fixture, fixtures, form, mintLink, signUpEverybody, upload, type FormPart, type Person, type TestApp } from '../helper.js'
+import { buildTestApp, expectProblem, fixture, form, mintLink, signUpEverybody, upload, type FormPart, type Person, type TestApp } from '../helper.js'
 
 interface Expected { file: string, type: string, content_type: string, duration_seconds: number, size_bytes: number, codecs: string[], width: number | null, height: number | null }
 
@@ -259,14 +257,4 @@ t.test('PUT /media/uploads takes the body itself', async (t) => {
     expectProblem(t, reply, 405, 'method_not_allowed')
     t.match(reply.headers.allow, /PUT/)
   })
-})
-
-t.test('a probe that takes too long is cut, and the next one works', async (t) => {
-  const hasty = createProber(1)
-  const calm = createProber()
-  t.teardown(() => Promise.all([hasty.close(), calm.close()]))
-  t.equal(await hasty.probe(join(fixtures, 'tiny.mp4')), null)
-  t.equal(hasty.pending(), 0)
-  const all = await Promise.all(Array.from({ length: 6 }, () => calm.probe(join(fixtures, 'tiny.mp4'))))
-  for (const probed of all) t.equal(probed?.contentType, 'video/mp4')
 })

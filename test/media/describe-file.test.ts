@@ -19,11 +19,11 @@ t.test('a large WAV is described without its sound being read (bug: all of it wa
     fs.readSync = readSync
     syncBuiltinESMExports()
   })
-  const { default: probe } = await import('../../src/media/probe-worker.js')
+  const { describe } = await import('../../src/media/describe-file.js')
   const path = join(t.testdir(), 'large.wav')
   const sound = 1024 * MiB
   fs.writeFileSync(path, wavHead(sound))
   fs.truncateSync(path, 44 + sound)
-  t.match(await probe(path), { type: 'audio', contentType: 'audio/wav', durationMs: Math.round(sound / 176_400 * 1000), codecs: ['pcm'] })
+  t.match(await describe(path), { type: 'audio', contentType: 'audio/wav', durationMs: Math.round(sound / 176_400 * 1000), codecs: ['pcm'] })
   t.ok(bytes < 16 * MiB, `${bytes} bytes were read`)
 })

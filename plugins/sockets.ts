@@ -1,0 +1,26 @@
+import type { FastifyReply } from 'fastify'
+import fp from 'fastify-plugin'
+import type { Socket } from 'node:net'
+
+/**
+ * Keeps what is known of a connection: its address, after a client reset it, and whether a response is due, when it is silent.
+ */
+export default fp(async (app) => {
+  const newest = new WeakMap<Socket, FastifyReply>()
+  app.addHook('onRequest', ({ raw }, reply, done) => {
+    newest.set(raw.socket, reply)
+    done()
+  })
+
+  app.server.prependListener('connection', (socket: Socket) => {
+    // Node asks the system for the address at the first read and keeps it. A connection that was reset before has none.
+    if (socket.remoteAddress === undefined) socket.destroy()
+  })
+
+  // A client that has sent its whole request is silent because it waits for us.
+  app.server.on('timeout', (socket: Socket) => {
+    const reply = newest.get(socket)
+    const isDue = reply !== undefined && reply.request.raw.complete && !reply.raw.headersSent
+    if (!isDue) socket.destroy()
+  })
+}, { name: 'sockets' })
