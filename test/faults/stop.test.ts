@@ -5,6 +5,7 @@ import { connect } from 'node:net'
 import t, { type Test } from 'tap'
 import { form, testEnvironment } from '../helper.js'
 import { call, eventually, newToken, startServer } from '../server-process.js'
+import { manyTracks } from '../media/hostile-files.js'
 import { ask, noiseWav } from '../service/wire.js'
 
 const MiB = 1024 * 1024
@@ -85,4 +86,22 @@ t.test('a connection on which nothing was ever sent does not hold the stop up (b
   const began = performance.now()
   t.equal(await server.end('SIGTERM'), 0)
   t.ok(performance.now() - began < 30_000)
+})
+
+t.test('a stop with probes under way and waiting: each upload is answered, and the exit is 0 (bug: cut, and 1)', async (t) => {
+  const { env } = await testEnvironment(t, { SHUTDOWN_GRACE_SECONDS: '2' })
+  const server = await startServer(t, env)
+  const token = await newToken(server.origin, 'ada@example.org')
+  const body = manyTracks(440_000)
+  const put = () => call(server.origin, '/media/uploads?title=A&type=video', { method: 'PUT', token, body })
+  const uploads = Array.from({ length: 4 }, put)
+  await eventually('one is probed and others wait', async () => {
+    const { body: { text } } = await call(server.origin, '/metrics')
+    return /^playgate_probes_pending [2-4]/m.test(String(text))
+  })
+  t.equal(await server.end('SIGTERM'), 0)
+  const replies = await Promise.all(uploads)
+  const codes = replies.map(({ status, body }) => `${status} ${body.code as string}`)
+  for (const code of codes) t.ok(['422 media_too_complex', '503 shutting_down'].includes(code), code)
+  t.ok(replies.some(({ status, headers }) => status === 503 && Number(headers.get('retry-after')) > 0))
 })

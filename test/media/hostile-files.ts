@@ -168,6 +168,15 @@ export function oggPages (bytes: number): Buffer {
 
 // RIFF.
 
+/** A WAV file with an ID3 tag that holds a picture, before its sound. */
+export function wavePicture (wave: Buffer, bytes: number): Buffer {
+  const tag = id3Picture(Buffer.alloc(bytes % 2), bytes)
+  const head = Buffer.from('RIFF\0\0\0\0WAVEid3 \0\0\0\0', 'latin1')
+  head.writeUInt32LE(4 + 8 + tag.length + wave.length - 12, 4)
+  head.writeUInt32LE(tag.length, 16)
+  return Buffer.concat([head, tag, wave.subarray(12)])
+}
+
 /** LISTs in LISTs. */
 export function deepLists (depth = 50_000): Buffer {
   const bytes = Buffer.alloc(12 * depth)
