@@ -5,6 +5,9 @@ import * as protection from './003-protection.js'
 import * as jobAttempts from './004-job-attempts.js'
 import * as mux from './005-mux.js'
 import * as sessions from './006-sessions.js'
+import * as deletions from './007-deletions.js'
+import * as counts from './008-counts.js'
+import * as tallies from './009-tallies.js'
 
 /** All migrations by name, in order. A released one is never edited. */
 export const migrations: Record<string, Migration> = {
@@ -13,5 +16,8 @@ export const migrations: Record<string, Migration> = {
   '003-protection': protection,
   '004-job-attempts': jobAttempts,
   '005-mux': mux,
-  '006-sessions': sessions
+  '006-sessions': sessions,
+  '007-deletions': deletions,
+  '008-counts': counts,
+  '009-tallies': tallies
 }

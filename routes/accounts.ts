@@ -168,7 +168,7 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { accounts, sessi
         operationId: 'listUsers',
         summary: 'All accounts, newest first',
         tags,
-        querystring: Type.Object({ ...PageQuery.properties, q: Type.Optional(line(200, { description: 'Part of an email or a name.' })) }),
+        querystring: Type.Object({ ...PageQuery.properties, q: Type.Optional(line(200, { description: 'Part of an email or a name. `total` counts at most 10,000 matches.' })) }),
         response: { 200: PageOf(AccountReply), ...problemResponses(...refusals, 'validation_failed') }
       }
     }, async (request) => {

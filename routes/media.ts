@@ -87,7 +87,7 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { access, gate, i
         operationId: 'listMedia',
         summary: 'Your media; an administrator sees all',
         tags,
-        querystring: Type.Object({ ...PageQuery.properties, type: Type.Optional(Kind), q: Type.Optional(line(200, { description: 'Part of a title.' })) }),
+        querystring: Type.Object({ ...PageQuery.properties, type: Type.Optional(Kind), q: Type.Optional(line(200, { description: 'Part of a title. `total` counts at most 10,000 matches.' })) }),
         response: { 200: PageOf(MediaReply), ...problemResponses('not_authenticated', 'invalid_token', 'validation_failed') }
       }
     }, async (request) => {

@@ -38,7 +38,8 @@ import { createPasswordHasher } from './accounts/passwords.js'
 import { createSessions } from './accounts/sessions.js'
 import { choresOf } from './chores.js'
 import type { Config } from './config.js'
-import { lockSumsOf } from './courses/course-sums.js'
+import { CourseRunner } from './courses/course-runner.js'
+import { sumsLock } from './courses/course-sums.js'
 import { createCourses } from './courses/courses.js'
 import { createLectureBatch } from './courses/lecture-batch.js'
 import { createLectures } from './courses/lectures.js'
@@ -65,6 +66,7 @@ import { createFfmpeg, type Ffmpeg } from './protection/ffmpeg.js'
 import { createLocalProvider } from './protection/local-provider.js'
 import type { MuxTimes } from './protection/mux/mux-provider.js'
 import { PackageRunner } from './protection/package-runner.js'
+import { insertJob } from './protection/job-store.js'
 import { createProtection, releaseMux } from './protection/protection.js'
 import { openRedis } from './redis-link.js'
 import { rewriteUrl } from './rewrite-url.js'
@@ -169,7 +171,19 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
     refreshSeconds: config.refreshTokenSeconds,
     onReuse: (sessionId) => app.log.warn({ session_id: sessionId }, 'a refresh token was used twice: its session is ended')
   })
-  const library = createLibrary({ db, blobs, now, monotonicNow, release: (trx, media) => releaseMux(trx, media, now()) })
+  const courseRunner = new CourseRunner({
+    db, blobs, now, onError: (err, job) => app.log.warn({ err, job: job?.kind, media_id: job?.mediaId, course_id: job?.courseId }, 'a background job failed')
+  })
+  const library = createLibrary({
+    db,
+    now,
+    monotonicNow,
+    async release (trx, media) {
+      await insertJob(trx, 'delete-media', media.id, now())
+      await releaseMux(trx, media, now())
+    },
+    onReleased: () => courseRunner.wake()
+  })
   const protections = createProtection({ db, blobs, library, provider: config.videoProvider, now })
   const quota = createQuota({ db, quotaBytes: config.quotaBytes })
   const intake = createIntake({ db, blobs, prober, now, quota, maxUploadBytes: config.maxUploadBytes, provider: config.videoProvider, queue: protections.queue })
@@ -183,7 +197,9 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
   const views = createViews({ db, writer, names, cache, cacheSeconds: config.analyticsCacheSeconds, now })
   const subscriptions = createSubscriptions({ db, now, monotonicNow })
   const courses = createCourses({ db, library, now })
-  const lectures = createLectures({ db, intake, library, protections, protectAll: config.protectAllLectures, now })
+  const lectures = createLectures({
+    db, intake, library, protections, protectAll: config.protectAllLectures, now, onReordered: () => courseRunner.wake()
+  })
   const batch = createLectureBatch({ courses, intake, lectures })
   const progress = createProgress({ db, lectures, views, now })
   const access = createAccess({ accounts, library, subscriptions })
@@ -205,7 +221,7 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
     blobs,
     library,
     keys: secrets.keyring('link'),
-    lockSums: lockSumsOf,
+    lockSums: sumsLock(now),
     publicUrl: config.publicUrl,
     now,
     times: overrides.muxTimes,
@@ -292,9 +308,10 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
     sqliteCommit?.warmUp()
     await house.do(atStart)
     for (const provider of providers) await provider.start(alone)
+    await courseRunner.start(alone)
   })
   app.addHook('onClose', async () => {
-    await Promise.all([house.stop(), ...providers.map((provider) => provider.stop())])
+    await Promise.all([house.stop(), courseRunner.stop(), ...providers.map((provider) => provider.stop())])
   })
   app.addHook('preClose', async () => {
     health.stopping = true

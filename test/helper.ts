@@ -6,6 +6,7 @@ import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import type { Test } from 'tap'
 import { buildApp, type Overrides } from '../src/app.js'
@@ -181,6 +182,15 @@ export async function upload (server: Pick<TestApp, 'inject'>, person: Person, f
     { name: 'file', value: content, fileName: typeof file === 'string' ? file : 'file.bin' }
   ])
   return await server.inject({ method: 'POST', url: '/media', headers: { ...headers, ...person.headers }, payload })
+}
+
+/** Resolves when everything that was deleted is removed: rows, and then files. */
+export async function removalsDone (server: TestApp): Promise<void> {
+  const left = async () => (await server.query("select id from jobs where kind in ('delete-media', 'delete-course')")).length
+  for (let tries = 0; await left() > 0; tries++) {
+    if (tries === 300) throw new Error(`deleted, and not removed: ${await left()} jobs are left`)
+    await sleep(20)
+  }
 }
 
 /** Mints a link; answers its path and query. */

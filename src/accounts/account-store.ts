@@ -1,12 +1,19 @@
 import { sql, type Kysely, type Selectable, type Transaction } from 'kysely'
+import { addToCounters, findCounter } from '../database/counters.js'
 import { engineOf, uniqueViolation } from '../database/dialect.js'
+import { contains, search, type Place } from '../database/search.js'
 import type { AccountsTable, Database } from '../database/tables.js'
 import { ApiError } from '../errors.js'
-import type { PageQuery } from '../page.js'
+import { offsetOf, type PageQuery } from '../page.js'
 import type { Account, Role } from './schema.js'
 
 /** The hash beside its account, for the one who checks passwords. */
 export interface Credentials { account: Account, passwordHash: string }
+
+const ACCOUNTS = 'accounts'
+
+/** Counts an account; the last thing in the transaction that made it. */
+export const countAccount = (trx: Transaction<Database>): Promise<void> => addToCounters(trx, new Map([[ACCOUNTS, 1]]))
 
 /** Throws `email_taken` or `mobile_number_taken`. */
 export async function insertAccount (trx: Transaction<Database>, account: Account, passwordHash: string): Promise<void> {
@@ -48,12 +55,34 @@ export async function lockCredentials (trx: Transaction<Database>, id: string): 
 }
 
 /** A page, newest first, and how many there are in all; `part` is of an email or a name, in any case. */
-export async function listAccounts (db: Kysely<Database>, part: string | undefined, { page, size }: PageQuery): Promise<{ items: Account[], total: number }> {
-  const pattern = `%${part?.replaceAll(/[\\%_]/g, '\\$&')}%`
-  const matching = db.selectFrom('accounts').$if(part !== undefined, (query) => query.where(sql<boolean>`lower(email || ' ' || coalesce(first_name, '') || ' ' || coalesce(last_name, '')) like lower(${pattern}) escape '\\'`))
-  const rows = await matching.selectAll().orderBy('created_at', 'desc').orderBy('id', 'desc').limit(size).offset((page - 1) * size).execute()
-  const { total } = await matching.select((select) => select.fn.countAll<number>().as('total')).executeTakeFirstOrThrow()
-  return { items: rows.map(accountOf), total }
+export async function listAccounts (db: Kysely<Database>, part: string | undefined, page: PageQuery): Promise<{ items: Account[], total: number }> {
+  const offset = offsetOf(page)
+  if (part === undefined) {
+    const rows = await accountPage(db, page.size, offset).execute()
+    return { items: rows.map(accountOf), total: await findCounter(db, ACCOUNTS) }
+  }
+  const found = await search(async (after, limit) => {
+    const rows = await accountSearchStep(db, part, after, limit).execute()
+    const last = rows.length === limit ? rows.at(-1)! : undefined
+    return { matches: rows.filter(({ matches }) => matches).map(({ id }) => id), last: last && { createdAt: last.created_at, id: last.id } }
+  })
+  const ids = found.slice(offset, offset + page.size)
+  const rows = ids.length === 0 ? [] : await db.selectFrom('accounts').selectAll().where('id', 'in', ids).execute()
+  const byId = new Map(rows.map((row) => [row.id, accountOf(row)]))
+  return { items: ids.flatMap((id) => byId.get(id) ?? []), total: found.length }
+}
+
+export function accountPage (db: Kysely<Database>, size: number, offset: number) {
+  const ids = db.selectFrom('accounts').select('id').orderBy('created_at', 'desc').orderBy('id', 'desc').limit(size).offset(offset)
+  return db.selectFrom(ids.as('page')).innerJoin('accounts', 'accounts.id', 'page.id').selectAll('accounts')
+    .orderBy('accounts.created_at', 'desc').orderBy('accounts.id', 'desc')
+}
+
+export function accountSearchStep (db: Kysely<Database>, part: string, after: Place | undefined, limit: number) {
+  const text = sql<string>`email || ' ' || coalesce(first_name, '') || ' ' || coalesce(last_name, '')`
+  return db.selectFrom('accounts').select(['id', 'created_at', contains(text, part).as('matches')])
+    .$if(after !== undefined, (query) => query.where(({ eb, refTuple, tuple }) => eb(refTuple('created_at', 'id'), '<', tuple(after!.createdAt, after!.id))))
+    .orderBy('created_at', 'desc').orderBy('id', 'desc').limit(limit)
 }
 
 export async function updateAccount (trx: Transaction<Database>, id: string, { role, disabled }: { role?: Role, disabled?: boolean }): Promise<void> {

@@ -6,7 +6,7 @@ import { ApiError, invalidField } from '../errors.js'
 import { createFactsCache } from '../facts-cache.js'
 import { pageOf, type Page, type PageQuery } from '../page.js'
 import type { Clock } from '../time.js'
-import { findAccount, findAnyAccount, findOtherAdmin, insertAccount, listAccounts, lockCredentials, updateAccount, type Credentials } from './account-store.js'
+import { countAccount, findAccount, findAnyAccount, findOtherAdmin, insertAccount, listAccounts, lockCredentials, updateAccount, type Credentials } from './account-store.js'
 import { checkPassword, type PasswordHasher } from './passwords.js'
 import type { Account, Role, Viewer } from './schema.js'
 import { deleteSessionsOf } from './session-store.js'
@@ -63,6 +63,7 @@ export function createAccounts ({ db, passwords, now, monotonicNow, signupOpen, 
       }
       await insertAccount(trx, account, passwordHash)
       await attach?.(trx, { account, passwordHash })
+      await countAccount(trx)
     })
     return account
   }

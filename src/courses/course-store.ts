@@ -1,15 +1,8 @@
-import type { Kysely, SelectQueryBuilder, Selectable, Transaction } from 'kysely'
+import type { Kysely, Selectable, Transaction } from 'kysely'
 import { validate as isUuid } from 'uuid'
-import { compileOnce } from '../database/compile-once.js'
 import { engineOf } from '../database/dialect.js'
 import type { CoursesTable, Database } from '../database/tables.js'
-import type { PageQuery } from '../page.js'
 import type { Course } from './schema.js'
-
-/** A course as the public list shows it. */
-export interface CourseWithInstructor { course: Course, firstName: string | null, lastName: string | null }
-
-export interface CourseFilter { ownerId?: string, studentId?: string }
 
 export async function insertCourse (db: Kysely<Database>, course: Course): Promise<void> {
   await db.insertInto('courses').values({
@@ -28,48 +21,28 @@ export async function insertCourse (db: Kysely<Database>, course: Course): Promi
 /** Undefined also for an id that is not well formed. */
 export async function findCourse (db: Kysely<Database>, id: string): Promise<Course | undefined> {
   if (!isUuid(id)) return undefined
-  const row = await db.selectFrom('courses').selectAll().where('id', '=', id.toLowerCase()).executeTakeFirst()
+  const row = await db.selectFrom('courses').selectAll().where('id', '=', id.toLowerCase()).where('deleted_at', 'is', null).executeTakeFirst()
   return row && courseOf(row)
 }
 
 /** A course that nobody else changes until the transaction ends. */
 export async function lockCourse (trx: Transaction<Database>, id: string): Promise<Course | undefined> {
-  const row = await trx.selectFrom('courses').selectAll().where('id', '=', id).$if(engineOf(trx) === 'postgres', (query) => query.forUpdate()).executeTakeFirst()
+  const row = await trx.selectFrom('courses').selectAll().where('id', '=', id).where('deleted_at', 'is', null)
+    .$if(engineOf(trx) === 'postgres', (query) => query.forUpdate()).executeTakeFirst()
   return row && courseOf(row)
 }
 
-type PageArgs = { size: number, offset: number, accountId: string }
-type Courses = SelectQueryBuilder<Database, 'courses', object>
-
-/** Pages of courses as `narrow` picks them, each row with how many there are in all; and that alone, which a page behind the last one has no row for. */
-function pagesOf (narrow: (query: Courses, accountId: string) => Courses) {
-  const matching = (db: Kysely<Database>, accountId: string) => narrow(db.selectFrom('courses'), accountId)
-  const count = (db: Kysely<Database>, accountId: string) => matching(db, accountId).select((select) => select.fn.countAll<number>().as('total'))
-  return {
-    page: compileOnce((db, { size, offset, accountId }: PageArgs) => matching(db, accountId)
-      .innerJoin('accounts', 'accounts.id', 'courses.owner_id').selectAll('courses').select(['first_name', 'last_name', count(db, accountId).as('total')])
-      .orderBy('courses.created_at', 'desc').orderBy('courses.id', 'desc').limit(size).offset(offset)),
-    count: compileOnce((db, { accountId }: { accountId: string }) => count(db, accountId))
-  }
-}
-
-const all = pagesOf((query) => query)
-const ofOwner = pagesOf((query, ownerId) => query.where('courses.owner_id', '=', ownerId))
-const ofStudent = pagesOf((query, studentId) => query.where('courses.id', 'in', (select) => select.selectFrom('subscriptions').select('course_id').where('student_id', '=', studentId)))
-
-/** A page, newest first, and how many there are in all; of an owner, or of those a student is subscribed to. */
-export async function listCourses (db: Kysely<Database>, { ownerId, studentId }: CourseFilter, { page, size }: PageQuery): Promise<{ items: CourseWithInstructor[], total: number }> {
-  const pages = ownerId !== undefined ? ofOwner : studentId !== undefined ? ofStudent : all
-  const accountId = ownerId ?? studentId ?? ''
-  const rows = await pages.page(db, { size, offset: (page - 1) * size, accountId })
-  const [counted] = rows.length > 0 ? rows : await pages.count(db, { accountId })
-  return { items: rows.map((row) => ({ course: courseOf(row), firstName: row.first_name, lastName: row.last_name })), total: counted!.total! }
+/** As {@link lockCourse}, but others may do the same at once. */
+export async function shareCourse (trx: Transaction<Database>, id: string): Promise<Course | undefined> {
+  const row = await trx.selectFrom('courses').selectAll().where('id', '=', id).where('deleted_at', 'is', null)
+    .$if(engineOf(trx) === 'postgres', (query) => query.forShare()).executeTakeFirst()
+  return row && courseOf(row)
 }
 
 export async function updateCourse (db: Kysely<Database>, id: string, change: { title?: string, description?: string, premium?: boolean }, now: number): Promise<Course | undefined> {
   const { premium, ...text } = change
   const row = await db.updateTable('courses').set({ ...text, ...(premium !== undefined && { premium: premium ? 1 : 0 }), updated_at: now })
-    .where('id', '=', id).returningAll().executeTakeFirst()
+    .where('id', '=', id).where('deleted_at', 'is', null).returningAll().executeTakeFirst()
   return row && courseOf(row)
 }
 
@@ -78,15 +51,23 @@ export async function updateCourseSums (trx: Transaction<Database>, id: string, 
   const { numUpdatedRows } = await trx.updateTable('courses').set((set) => ({
     lectures_count: set('lectures_count', '+', lectures),
     duration_ms: set('duration_ms', '+', durationMs)
-  })).where('id', '=', id).executeTakeFirst()
+  })).where('id', '=', id).where('deleted_at', 'is', null).executeTakeFirst()
   return numUpdatedRows > 0n
 }
 
-export async function deleteCourse (trx: Transaction<Database>, id: string): Promise<void> {
-  await trx.deleteFrom('courses').where('id', '=', id).execute()
+/** Hides a locked course from everybody. */
+export async function markCourseDeleted (trx: Transaction<Database>, id: string, now: number): Promise<void> {
+  await trx.updateTable('courses').set({ deleted_at: now }).where('id', '=', id).execute()
 }
 
-function courseOf (row: Selectable<CoursesTable>): Course {
+/** Removes the row of a course that is marked as deleted, and with it its job. False while lectures refer to it. */
+export async function deleteCourse (db: Kysely<Database>, id: string): Promise<boolean> {
+  if (await db.selectFrom('lectures').select('id').where('course_id', '=', id).limit(1).executeTakeFirst() !== undefined) return false
+  await db.deleteFrom('courses').where('id', '=', id).where('deleted_at', 'is not', null).execute()
+  return true
+}
+
+export function courseOf (row: Selectable<CoursesTable>): Course {
   return {
     id: row.id,
     ownerId: row.owner_id,

@@ -1,15 +1,18 @@
 import type { Kysely } from 'kysely'
 import { v7 as uuidv7 } from 'uuid'
 import type { Viewer } from '../accounts/schema.js'
+import { addTo, addToCounters, courseCounters } from '../database/counters.js'
 import type { Database } from '../database/tables.js'
 import { ApiError } from '../errors.js'
 import type { Library } from '../media/library.js'
 import { pageOf, type Page, type PageQuery } from '../page.js'
+import { countMedia } from '../media/media-store.js'
+import { insertCourseJob } from '../protection/job-store.js'
 import type { Clock } from '../time.js'
-import { deleteCourse, findCourse, insertCourse, listCourses, lockCourse, updateCourse, type CourseFilter, type CourseWithInstructor } from './course-store.js'
-import { deleteLecturesOfCourse, listLectures } from './lecture-store.js'
+import { listCourses, type CourseFilter, type CourseWithInstructor } from './course-list.js'
+import { findCourse, insertCourse, lockCourse, markCourseDeleted, updateCourse } from './course-store.js'
+import { markLecturesDeleted } from './lecture-store.js'
 import type { Course } from './schema.js'
-import { deleteSubscriptionsOfCourse } from './subscription-store.js'
 
 export interface CourseText { title: string, description: string, premium: boolean }
 
@@ -37,7 +40,10 @@ export function createCourses ({ db, library, now }: { db: Kysely<Database>, lib
     async create (ownerId: string, { title, description, premium }: CourseText): Promise<Course> {
       const createdAt = now()
       const course = { id: uuidv7(), ownerId, title: title.trim(), description: description.trim(), premium, durationMs: 0, lecturesCount: 0, createdAt, updatedAt: createdAt }
-      await insertCourse(db, course)
+      await db.transaction().execute(async (trx) => {
+        await insertCourse(trx, course)
+        await addToCounters(trx, addTo(new Map(), courseCounters(ownerId), 1))
+      })
       return course
     },
 
@@ -53,17 +59,22 @@ export function createCourses ({ db, library, now }: { db: Kysely<Database>, lib
       return course
     },
 
-    /** Deletes a course with its lectures, their media, and its subscriptions; access ends at once. */
+    /**
+     * Deletes a course with its lectures, their media, and its subscriptions. Nobody sees any of them any more; their rows and files
+     * follow. **Throws** `not_found`.
+     */
     async remove (id: string): Promise<void> {
-      await library.clearViews((await listLectures(db, id)).map(({ mediaId }) => mediaId))
-      const gone = await db.transaction().execute(async (trx) => {
-        if (await lockCourse(trx, id) === undefined) throw new ApiError('not_found')
-        const lectures = await deleteLecturesOfCourse(trx, id)
-        await deleteSubscriptionsOfCourse(trx, id)
-        await deleteCourse(trx, id)
-        return await library.deleteRows(trx, lectures.map(({ mediaId }) => mediaId))
+      const marked = await db.transaction().execute(async (trx) => {
+        const course = await lockCourse(trx, id)
+        if (course === undefined) throw new ApiError('not_found')
+        const lectures = await markLecturesDeleted(trx, id, now())
+        const media = await library.markDeleted(trx, lectures.map(({ mediaId }) => mediaId))
+        await markCourseDeleted(trx, id, now())
+        await insertCourseJob(trx, 'delete-course', id, now())
+        await addToCounters(trx, addTo(countMedia(new Map(), media, -1), courseCounters(course.ownerId), -1))
+        return media
       })
-      await library.removeFiles(gone)
+      library.released(marked)
     }
   }
 }

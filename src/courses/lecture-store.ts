@@ -4,7 +4,7 @@ import type { Lecture } from './schema.js'
 
 /** Puts a lecture at the end of its course, which must be locked; answers its position. */
 export async function insertLecture (trx: Transaction<Database>, lecture: Omit<Lecture, 'position'>): Promise<number> {
-  const { last } = await trx.selectFrom('lectures').select((select) => select.fn.max('position').as('last')).where('course_id', '=', lecture.courseId).executeTakeFirstOrThrow()
+  const { last } = await trx.selectFrom('lectures').select((select) => select.fn.max('position').as('last')).where('course_id', '=', lecture.courseId).where('deleted_at', 'is', null).executeTakeFirstOrThrow()
   const position = Number(last ?? 0) + 1
   await trx.insertInto('lectures').values({
     id: lecture.id,
@@ -22,30 +22,30 @@ export async function insertLecture (trx: Transaction<Database>, lecture: Omit<L
 }
 
 export async function findLecture (db: Kysely<Database>, id: string): Promise<Lecture | undefined> {
-  const row = await db.selectFrom('lectures').selectAll().where('id', '=', id).executeTakeFirst()
+  const row = await db.selectFrom('lectures').selectAll().where('id', '=', id).where('deleted_at', 'is', null).executeTakeFirst()
   return row && lectureOf(row)
 }
 
 /** The course whose lecture a media is. */
 export async function findCourseIdOfMedia (db: Kysely<Database>, mediaId: string): Promise<string | undefined> {
-  return (await db.selectFrom('lectures').select('course_id').where('media_id', '=', mediaId).executeTakeFirst())?.course_id
+  return (await db.selectFrom('lectures').select('course_id').where('media_id', '=', mediaId).where('deleted_at', 'is', null).executeTakeFirst())?.course_id
 }
 
 /** All lectures of a course, in their order. */
 export async function listLectures (db: Kysely<Database>, courseId: string): Promise<Lecture[]> {
-  const rows = await db.selectFrom('lectures').selectAll().where('course_id', '=', courseId).orderBy('position').orderBy('id').execute()
+  const rows = await db.selectFrom('lectures').selectAll().where('course_id', '=', courseId).where('deleted_at', 'is', null).orderBy('position').orderBy('id').execute()
   return rows.map(lectureOf)
 }
 
 /** Lectures of premium courses, or of all, whose media are not protected. */
 export async function listUnprotected (db: Kysely<Database>, ofAllCourses: boolean): Promise<Lecture[]> {
   const rows = await db.selectFrom('lectures').innerJoin('media', 'media.id', 'lectures.media_id').innerJoin('courses', 'courses.id', 'lectures.course_id')
-    .where('media.protection', '=', 'none').$if(!ofAllCourses, (query) => query.where('courses.premium', '=', 1)).selectAll('lectures').execute()
+    .where('media.protection', '=', 'none').where('lectures.deleted_at', 'is', null).$if(!ofAllCourses, (query) => query.where('courses.premium', '=', 1)).selectAll('lectures').execute()
   return rows.map(lectureOf)
 }
 
 export async function updateLecture (db: Kysely<Database>, id: string, change: Partial<Pick<Lecture, 'title' | 'description' | 'category' | 'subcategory'>>, now: number): Promise<Lecture | undefined> {
-  const row = await db.updateTable('lectures').set({ ...change, updated_at: now }).where('id', '=', id).returningAll().executeTakeFirst()
+  const row = await db.updateTable('lectures').set({ ...change, updated_at: now }).where('id', '=', id).where('deleted_at', 'is', null).returningAll().executeTakeFirst()
   return row && lectureOf(row)
 }
 
@@ -54,17 +54,30 @@ export async function updatePositions (trx: Transaction<Database>, ids: string[]
   for (const [index, id] of ids.entries()) await trx.updateTable('lectures').set({ position: index + 1 }).where('id', '=', id).where('position', '<>', index + 1).execute()
 }
 
-/** Deletes a lecture of a locked course and closes the gap. Undefined if it is gone already. */
-export async function deleteLecture (trx: Transaction<Database>, id: string): Promise<Lecture | undefined> {
-  const row = await trx.deleteFrom('lectures').where('id', '=', id).returningAll().executeTakeFirst()
+/** Hides a lecture of a locked course from everybody, and closes the gap. Undefined if it is gone already. */
+export async function markLectureDeleted (trx: Transaction<Database>, id: string, now: number): Promise<Lecture | undefined> {
+  const row = await trx.updateTable('lectures').set({ deleted_at: now }).where('id', '=', id).where('deleted_at', 'is', null).returningAll().executeTakeFirst()
   if (row === undefined) return undefined
-  await trx.updateTable('lectures').set((set) => ({ position: set('position', '-', 1) })).where('course_id', '=', row.course_id).where('position', '>', row.position).execute()
+  await trx.updateTable('lectures').set((set) => ({ position: set('position', '-', 1) }))
+    .where('course_id', '=', row.course_id).where('position', '>', row.position).where('deleted_at', 'is', null).execute()
   return lectureOf(row)
 }
 
-export async function deleteLecturesOfCourse (trx: Transaction<Database>, courseId: string): Promise<Lecture[]> {
-  const rows = await trx.deleteFrom('lectures').where('course_id', '=', courseId).returningAll().execute()
+/** Hides all lectures of a locked course; returns them. */
+export async function markLecturesDeleted (trx: Transaction<Database>, courseId: string, now: number): Promise<Lecture[]> {
+  const rows = await trx.updateTable('lectures').set({ deleted_at: now }).where('course_id', '=', courseId).where('deleted_at', 'is', null).returningAll().execute()
   return rows.map(lectureOf)
+}
+
+/** The lecture of a media that is deleted, if it had one. */
+export async function findDeletedLecture (db: Kysely<Database>, mediaId: string): Promise<Lecture | undefined> {
+  const row = await db.selectFrom('lectures').selectAll().where('media_id', '=', mediaId).where('deleted_at', 'is not', null).executeTakeFirst()
+  return row && lectureOf(row)
+}
+
+/** Removes the row of a lecture that is marked as deleted. */
+export async function deleteLecture (trx: Transaction<Database>, id: string): Promise<void> {
+  await trx.deleteFrom('lectures').where('id', '=', id).where('deleted_at', 'is not', null).execute()
 }
 
 function lectureOf (row: Selectable<LecturesTable>): Lecture {

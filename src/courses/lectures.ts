@@ -1,15 +1,20 @@
 import type { Kysely } from 'kysely'
 import { v7 as uuidv7 } from 'uuid'
+import { addToCounters } from '../database/counters.js'
 import type { Database } from '../database/tables.js'
 import { ApiError, invalidField } from '../errors.js'
 import type { Intake } from '../media/intake.js'
 import type { Library } from '../media/library.js'
+import { countMedia } from '../media/media-store.js'
 import type { Media, Protection } from '../media/schema.js'
+import { insertCourseJob } from '../protection/job-store.js'
 import type { Protection as ProtectionRules } from '../protection/protection.js'
 import type { Draft } from '../storage/blob-store.js'
 import type { Clock } from '../time.js'
 import { findCourse, lockCourse, updateCourseSums } from './course-store.js'
-import { deleteLecture, findCourseIdOfMedia, findLecture, insertLecture, listLectures, listUnprotected, updateLecture, updatePositions } from './lecture-store.js'
+import {
+  findCourseIdOfMedia, findLecture, insertLecture, listLectures, listUnprotected, markLectureDeleted, updateLecture, updatePositions
+} from './lecture-store.js'
 import type { Course, Lecture } from './schema.js'
 
 export interface LectureText { title: string, description: string, category: string, subcategory: string }
@@ -17,10 +22,21 @@ export interface LectureText { title: string, description: string, category: str
 /** A lecture and the media it shows. */
 export interface LectureWithMedia { lecture: Lecture, media: Media }
 
+interface LecturesOptions {
+  db: Kysely<Database>
+  intake: Intake
+  library: Library
+  protections: ProtectionRules
+  protectAll: boolean
+  now: Clock
+  /** Called after a transaction that queued the tallies of a course. */
+  onReordered (): void
+}
+
 export type Lectures = ReturnType<typeof createLectures>
 
 /** The lectures of courses. Each is a media of the course's owner, which came in as all media do. */
-export function createLectures ({ db, intake, library, protections, protectAll, now }: { db: Kysely<Database>, intake: Intake, library: Library, protections: ProtectionRules, protectAll: boolean, now: Clock }) {
+export function createLectures ({ db, intake, library, protections, protectAll, now, onReordered }: LecturesOptions) {
   const protectionOf = ({ premium }: Course): Protection => premium || protectAll ? 'encrypted' : 'none'
 
   async function withMedia (lectures: Lecture[]): Promise<LectureWithMedia[]> {
@@ -109,31 +125,36 @@ export function createLectures ({ db, intake, library, protections, protectAll, 
       return missed.length
     },
 
-    /** Deletes a lecture with its media; the course's sums and the positions after it follow in the same transaction. */
-    async remove ({ id, courseId, mediaId }: Lecture): Promise<void> {
-      await library.clearViews([mediaId])
-      const gone = await db.transaction().execute(async (trx) => {
+    /**
+     * Deletes a lecture with its media: nobody sees them any more, and rows and files follow. The course's sums and the positions after it
+     * change in the same transaction. **Throws** `not_found`.
+     */
+    async remove ({ id, courseId }: Lecture): Promise<void> {
+      const marked = await db.transaction().execute(async (trx) => {
         await lockCourse(trx, courseId)
-        const lecture = await deleteLecture(trx, id)
+        const lecture = await markLectureDeleted(trx, id, now())
         if (lecture === undefined) throw new ApiError('not_found')
-        const media = await library.deleteRows(trx, [lecture.mediaId])
+        const media = await library.markDeleted(trx, [lecture.mediaId])
         await updateCourseSums(trx, courseId, -1, -(media[0]?.durationMs ?? 0))
+        await addToCounters(trx, countMedia(new Map(), media, -1))
         return media
       })
-      await library.removeFiles(gone)
+      library.released(marked)
     },
 
     /** Puts the lectures of a course in an order that names each of them once; else 422 on `lecture_ids`. */
     async reorder (courseId: string, lectureIds: string[]): Promise<void> {
       const ids = lectureIds.map((id) => id.toLowerCase())
       await db.transaction().execute(async (trx) => {
-        await lockCourse(trx, courseId)
+        if (await lockCourse(trx, courseId) === undefined) throw new ApiError('not_found')
         const known = new Set((await listLectures(trx, courseId)).map(({ id }) => id))
         if (ids.length !== known.size || new Set(ids).size !== ids.length || !ids.every((id) => known.has(id))) {
           throw invalidField('lecture_ids', `must name each of the ${known.size} lectures of the course once`)
         }
         await updatePositions(trx, ids)
+        await insertCourseJob(trx, 'tally-course', courseId, now())
       })
+      onReordered()
     }
   }
 }

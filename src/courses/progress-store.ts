@@ -1,10 +1,7 @@
-import { sql, type Kysely } from 'kysely'
+import { sql, type Kysely, type Transaction } from 'kysely'
 import { foreignKeyViolation } from '../database/dialect.js'
 import type { Database } from '../database/tables.js'
 import { ApiError } from '../errors.js'
-
-/** A lecture is completed when so much of its length was watched: 9 of 10 parts, in integers, so that the database says the same. */
-export const COMPLETED_SHARE = { part: 9, of: 10 }
 
 /** How far a student is in a lecture: the furthest point seen, and how much of it was watched. */
 export interface Progress { lectureId: string, studentId: string, positionMs: number, watchedMs: number }
@@ -23,6 +20,12 @@ export async function insertProgress (db: Kysely<Database>, { lectureId, student
   return { lectureId, studentId, positionMs: row.position_ms, watchedMs: row.watched_ms }
 }
 
+/** Whether a report is counted in the tallies as completed; undefined for a lecture that the student has not started. */
+export async function findCountedProgress (trx: Transaction<Database>, lectureId: string, studentId: string): Promise<boolean | undefined> {
+  const row = await trx.selectFrom('lecture_progress').select(['started', 'completed']).where('lecture_id', '=', lectureId).where('student_id', '=', studentId).executeTakeFirst()
+  return row === undefined || row.started === 0 ? undefined : row.completed === 1
+}
+
 /** A student's progress in a course, while they are subscribed. */
 export async function listProgress (db: Kysely<Database>, courseId: string, studentId: string): Promise<Progress[]> {
   const rows = await subscribedProgress(db, courseId).select(['lecture_id', 'lecture_progress.student_id', 'position_ms', 'watched_ms'])
@@ -30,29 +33,9 @@ export async function listProgress (db: Kysely<Database>, courseId: string, stud
   return rows.map((row) => ({ lectureId: row.lecture_id, studentId: row.student_id, positionMs: row.position_ms, watchedMs: row.watched_ms }))
 }
 
-/** How many of those who are subscribed now started a lecture, completed it, and started none after it without completing it. */
-export interface LectureTally { lectureId: string, started: number, completed: number, stopped: number }
-
-/** The tallies of a course, of lectures that anybody started; counted by the database, whatever their number. */
-export async function listTallies (db: Kysely<Database>, courseId: string): Promise<LectureTally[]> {
-  const rows = await db
-    .with('reports', (query) => subscribedProgress(query, courseId).innerJoin('media', 'media.id', 'lectures.media_id').select(({ ref }) => [
-      'lecture_id',
-      sql<number>`case when ${ref('watched_ms')} * ${sql.lit(COMPLETED_SHARE.of)} >= ${ref('media.duration_ms')} * ${sql.lit(COMPLETED_SHARE.part)} then 1 else 0 end`.as('completed'),
-      sql<number>`case when ${ref('lectures.position')} = max(${ref('lectures.position')}) over (partition by ${ref('lecture_progress.student_id')}) then 1 else 0 end`.as('furthest')
-    ]))
-    .selectFrom('reports').select(({ fn }) => [
-      'lecture_id',
-      fn.countAll<number>().as('started'),
-      fn.sum<number>('completed').as('completed'),
-      sql<number>`sum(furthest * (1 - completed))`.as('stopped')
-    ]).groupBy('lecture_id').execute()
-  return rows.map((row) => ({ lectureId: row.lecture_id, started: Number(row.started), completed: Number(row.completed), stopped: Number(row.stopped) }))
-}
-
 function subscribedProgress (db: Pick<Kysely<Database>, 'selectFrom'>, courseId: string) {
   return db.selectFrom('lecture_progress')
     .innerJoin('lectures', 'lectures.id', 'lecture_progress.lecture_id')
     .innerJoin('subscriptions', (join) => join.onRef('subscriptions.course_id', '=', 'lectures.course_id').onRef('subscriptions.student_id', '=', 'lecture_progress.student_id'))
-    .where('lectures.course_id', '=', courseId)
+    .where('lectures.course_id', '=', courseId).where('lectures.deleted_at', 'is', null)
 }

@@ -1,13 +1,16 @@
 import type { Kysely } from 'kysely'
+import { findCounter, subscribersCounter } from '../database/counters.js'
 import { relaxedTransaction } from '../database/dialect.js'
 import type { Database } from '../database/tables.js'
 import { ApiError } from '../errors.js'
 import { SECOND, type Clock } from '../time.js'
 import type { ViewCounts, Views } from '../views/views.js'
 import type { Lectures, LectureWithMedia } from './lectures.js'
-import { COMPLETED_SHARE, insertProgress, listProgress, listTallies, type LectureTally, type Progress } from './progress-store.js'
+import { listLectures } from './lecture-store.js'
+import { findCountedProgress, insertProgress, listProgress, type Progress } from './progress-store.js'
 import type { Lecture } from './schema.js'
-import { findSubscriberCount } from './subscription-store.js'
+import { lockSubscription } from './subscription-store.js'
+import { isCompleted, listTallies, settleTallies, type LectureTally } from './tally-store.js'
 
 export interface LectureProgress { lectureId: string, positionSeconds: number, percent: number, completed: boolean }
 export interface CourseProgress { percent: number, lectures: LectureProgress[] }
@@ -19,7 +22,7 @@ export type ProgressBook = ReturnType<typeof createProgress>
 /** How far students are, and where they stop. */
 export function createProgress ({ db, lectures, views, now }: { db: Kysely<Database>, lectures: Lectures, views: Views, now: Clock }) {
   return {
-    /** Reports how far a student is; the largest of all reports counts, and nothing counts beyond the lecture's length. Throws `not_found`. */
+    /** Reports how far a student is; the largest of all reports counts, and nothing counts beyond the lecture's length. **Throws** `not_found`. */
     async report (studentId: string, lecture: Lecture, positionSeconds: number, watchedSeconds: number): Promise<LectureProgress> {
       const [one] = await lectures.withMedia([lecture])
       if (one === undefined) throw new ApiError('not_found')
@@ -27,7 +30,14 @@ export function createProgress ({ db, lectures, views, now }: { db: Kysely<Datab
       const within = (seconds: number) => Math.min(Math.round(seconds * SECOND), media.durationMs ?? Number.MAX_SAFE_INTEGER)
       const report = { lectureId: lecture.id, studentId, positionMs: within(positionSeconds), watchedMs: within(watchedSeconds) }
       // Players report every few seconds: the next report says what a power cut took back.
-      const known = await relaxedTransaction(db, (trx) => insertProgress(trx, report, now()))
+      const known = await relaxedTransaction(db, async (trx) => {
+        // Reports of one student in one course follow one another: each sees what the last one was counted in.
+        await lockSubscription(trx, studentId, lecture.courseId)
+        const counted = await findCountedProgress(trx, lecture.id, studentId)
+        const known = await insertProgress(trx, report, now())
+        if (counted !== isCompleted(known.watchedMs, media.durationMs)) await settleTallies(trx, lecture.courseId, [studentId])
+        return known
+      })
       return progressOf(one, known)
     },
 
@@ -45,15 +55,15 @@ export function createProgress ({ db, lectures, views, now }: { db: Kysely<Datab
      * last they started; the earlier one of equals, null if nobody did.
      */
     async figures (courseId: string): Promise<CourseFigures> {
-      const all = await lectures.list(courseId)
-      const counts = await views.counts(all.map(({ media }) => media.id))
-      const tallies = new Map((await listTallies(db, courseId)).map((tally) => [tally.lectureId, tally]))
+      const all = await listLectures(db, courseId)
+      const counts = await views.counts(all.map(({ mediaId }) => mediaId))
+      const tallies = new Map((await listTallies(db, all.map(({ id }) => id))).map((tally) => [tally.lectureId, tally]))
       return {
-        subscribers: await findSubscriberCount(db, courseId),
-        lectures: all.map((one) => {
-          const { started = 0, completed = 0 } = tallies.get(one.lecture.id) ?? {}
-          const { totalViews = 0, uniqueViewers = 0 } = counts.get(one.media.id) ?? {}
-          return { lectureId: one.lecture.id, title: one.lecture.title, totalViews, uniqueViewers, started, completed }
+        subscribers: await findCounter(db, subscribersCounter(courseId)),
+        lectures: all.map(({ id, mediaId, title }) => {
+          const { started = 0, completed = 0 } = tallies.get(id) ?? {}
+          const { totalViews = 0, uniqueViewers = 0 } = counts.get(mediaId) ?? {}
+          return { lectureId: id, title, totalViews, uniqueViewers, started, completed }
         }),
         dropOffLectureId: dropOff(all, tallies)
       }
@@ -66,12 +76,8 @@ function progressOf (one: LectureWithMedia, known: Progress | undefined): Lectur
     lectureId: one.lecture.id,
     positionSeconds: (known?.positionMs ?? 0) / SECOND,
     percent: percentOf(known?.watchedMs ?? 0, one.media.durationMs ?? 0),
-    completed: known !== undefined && isCompleted(one, known)
+    completed: known !== undefined && isCompleted(known.watchedMs, one.media.durationMs)
   }
-}
-
-function isCompleted ({ media }: LectureWithMedia, { watchedMs }: Progress): boolean {
-  return media.durationMs !== null && watchedMs * COMPLETED_SHARE.of >= media.durationMs * COMPLETED_SHARE.part
 }
 
 /** With one decimal, at most 100; 0 of nothing. */
@@ -79,9 +85,9 @@ function percentOf (part: number, whole: number): number {
   return whole === 0 ? 0 : Math.min(100, Math.round(1000 * part / whole) / 10)
 }
 
-function dropOff (all: LectureWithMedia[], tallies: Map<string, LectureTally>): string | null {
+function dropOff (all: Lecture[], tallies: Map<string, LectureTally>): string | null {
   let worst: string | null = null
   const stopped = (id: string) => tallies.get(id)?.stopped ?? 0
-  for (const { lecture } of all) if (stopped(lecture.id) > (worst === null ? 0 : stopped(worst))) worst = lecture.id
+  for (const { id } of all) if (stopped(id) > (worst === null ? 0 : stopped(worst))) worst = id
   return worst
 }

@@ -4,9 +4,10 @@ import type { Database } from '../database/tables.js'
 import { ApiError } from '../errors.js'
 import { createFactsCache } from '../facts-cache.js'
 import type { Clock } from '../time.js'
-import { findCourse } from './course-store.js'
+import { findCourse, shareCourse } from './course-store.js'
 import type { Course, Subscription } from './schema.js'
-import { deleteSubscription, findSubscribed, findSubscribedToMedia, insertSubscription } from './subscription-store.js'
+import { countSubscriptions, deleteSubscription, findSubscribed, findSubscribedToMedia, insertSubscription } from './subscription-store.js'
+import { settleTallies } from './tally-store.js'
 
 export type Subscriptions = ReturnType<typeof createSubscriptions>
 
@@ -23,14 +24,26 @@ export function createSubscriptions ({ db, now, monotonicNow }: { db: Kysely<Dat
       const course = await findCourse(db, id)
       if (course === undefined) throw new ApiError('not_found')
       const subscription = { id: uuidv7(), studentId, courseId: course.id, createdAt: now() }
-      await insertSubscription(db, subscription)
+      await db.transaction().execute(async (trx) => {
+        if (await shareCourse(trx, course.id) === undefined) throw new ApiError('not_found')
+        await insertSubscription(trx, subscription, course.createdAt)
+        await settleTallies(trx, course.id, [studentId])
+        await countSubscriptions(trx, course.id, [studentId], 1)
+      })
       toMedia.forgetAll()
       return subscription
     },
 
     /** Access ends at once. Throws `not_found` if there was no subscription. */
-    async unsubscribe (studentId: string, courseId: string): Promise<void> {
-      const found = await deleteSubscription(db, studentId, courseId.toLowerCase())
+    async unsubscribe (studentId: string, id: string): Promise<void> {
+      const course = await findCourse(db, id)
+      if (course === undefined) throw new ApiError('not_found')
+      const found = await db.transaction().execute(async (trx) => {
+        if (!await deleteSubscription(trx, studentId, course.id)) return false
+        await settleTallies(trx, course.id, [studentId])
+        await countSubscriptions(trx, course.id, [studentId], -1)
+        return true
+      })
       toMedia.forgetAll()
       if (!found) throw new ApiError('not_found')
     },

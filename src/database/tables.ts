@@ -11,10 +11,12 @@ export interface Database {
   view_days: ViewDaysTable
   view_viewers: ViewViewersTable
   server_facts: ServerFactsTable
+  counters: CountersTable
   courses: CoursesTable
   lectures: LecturesTable
   subscriptions: SubscriptionsTable
   lecture_progress: LectureProgressTable
+  lecture_tallies: LectureTalliesTable
   jobs: JobsTable
   sessions: SessionsTable
   refresh_tokens: RefreshTokensTable
@@ -79,6 +81,8 @@ export interface MediaTable {
   mux_asset_id: string | null
   mux_playback_id: string | null
   mux_policy: 'signed' | 'drm' | null
+  /** Set when it was deleted: no one sees the row any more, and a job removes it. */
+  deleted_at: number | null
 }
 
 export interface ViewsTable {
@@ -131,6 +135,8 @@ export interface CoursesTable {
   lectures_count: number
   created_at: number
   updated_at: number
+  /** As in media. */
+  deleted_at: Generated<number | null>
 }
 
 export interface LecturesTable {
@@ -145,6 +151,8 @@ export interface LecturesTable {
   position: number
   created_at: number
   updated_at: number
+  /** As in media. */
+  deleted_at: Generated<number | null>
 }
 
 export interface SubscriptionsTable {
@@ -152,6 +160,8 @@ export interface SubscriptionsTable {
   student_id: string
   course_id: string
   created_at: number
+  /** By which a student's courses are listed. */
+  course_created_at: number
 }
 
 export interface LectureProgressTable {
@@ -160,14 +170,34 @@ export interface LectureProgressTable {
   position_ms: number
   watched_ms: number
   updated_at: number
+  /** 1 for each figure of its lecture that counts this row, changed in the transaction that changes the figure. */
+  started: Generated<number>
+  completed: Generated<number>
+  stopped: Generated<number>
+}
+
+/** The sums of the flags of its progress rows; no row while nobody has started it. */
+export interface LectureTalliesTable {
+  lecture_id: string
+  started: number
+  completed: number
+  stopped: number
+}
+
+/** Totals of lists and bytes of accounts, changed in the transaction that changes what they count. */
+export interface CountersTable {
+  name: string
+  value: number
 }
 
 /** What is still to be done for a media, or for what is left of it. */
 export interface JobsTable {
   id: string
-  kind: 'package' | 'mux-ingest' | 'mux-removal'
+  kind: 'package' | 'mux-ingest' | 'mux-removal' | 'delete-media' | 'delete-course' | 'tally-course'
   /** Null where the media may be gone. */
   media_id: string | null
+  /** The course that a job of a course is for. */
+  course_id: Generated<string | null>
   /** JSON: what is to be deleted at Mux. */
   removal: string | null
   /** Not to be claimed before: what is claimed is put off by a lease, which its process renews. */

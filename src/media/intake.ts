@@ -1,12 +1,13 @@
 import type { Kysely, Transaction } from 'kysely'
 import type { Readable } from 'node:stream'
 import { v7 as uuidv7 } from 'uuid'
+import { addToCounters } from '../database/counters.js'
 import { isInDoubt, lockName } from '../database/dialect.js'
 import type { Database } from '../database/tables.js'
 import { ApiError } from '../errors.js'
 import type { BlobStore, Draft } from '../storage/blob-store.js'
 import type { Clock } from '../time.js'
-import { insertMedia } from './media-store.js'
+import { countMedia, insertMedia } from './media-store.js'
 import type { Prober } from './probe.js'
 import type { Quota } from './quota.js'
 import type { Media, MediaType, Protection, ProviderName, Visibility } from './schema.js'
@@ -134,6 +135,7 @@ export function createIntake ({ db, blobs, prober, now, quota, maxUploadBytes, p
           await insertMedia(trx, media)
           await queue(trx, media)
           await attach?.(trx, media)
+          await addToCounters(trx, countMedia(new Map(), [media], 1))
         })
         quota.stored(media.ownerId, draft.sizeBytes)
         return media
@@ -149,7 +151,10 @@ export function createIntake ({ db, blobs, prober, now, quota, maxUploadBytes, p
     /** Makes a media that lives elsewhere; the address is never fetched. */
     async link (description: Description & { type: MediaType }, fileUrl: string): Promise<Media> {
       const media = { ...describe(description, description.type), fileUrl }
-      await db.transaction().execute((trx) => insertMedia(trx, media))
+      await db.transaction().execute(async (trx) => {
+        await insertMedia(trx, media)
+        await addToCounters(trx, countMedia(new Map(), [media], 1))
+      })
       return media
     }
   }

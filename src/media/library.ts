@@ -1,60 +1,53 @@
 import type { Kysely, Transaction } from 'kysely'
 import { validate as isUuid } from 'uuid'
-import { foreignKeyViolation } from '../database/dialect.js'
+import { addToCounters } from '../database/counters.js'
 import type { Database } from '../database/tables.js'
 import { ApiError } from '../errors.js'
 import { createFactsCache } from '../facts-cache.js'
 import { pageOf, type Page, type PageQuery } from '../page.js'
-import type { BlobStore } from '../storage/blob-store.js'
 import type { Clock } from '../time.js'
-import { deleteViewsOf } from '../views/view-maintenance.js'
-import { deleteMedia, findAllMedia, findLectureOf, findMedia, listMedia, updateGeneration, updateMedia, type MediaFilter } from './media-store.js'
+import { listMedia, type MediaFilter } from './media-list.js'
+import { countMedia, findAllMedia, findLectureOf, findMedia, markMediaDeleted, updateGeneration, updateMedia } from './media-store.js'
 import type { Media, Visibility } from './schema.js'
 
 interface LibraryOptions {
   db: Kysely<Database>
-  blobs: BlobStore
   now: Clock
   /** What facts grow old by. */
   monotonicNow: Clock
-  /** Queues the end of what is kept of a media elsewhere, in the transaction that deletes it. */
+  /** Queues what is to be removed of a media, in the transaction that deletes it. */
   release (trx: Transaction<Database>, media: Media): Promise<void>
+  /** Called after that transaction. */
+  onReleased (): void
 }
+
+/** Below SQLite's limit of parameters. */
+const MARK_BATCH = 500
 
 export type Library = ReturnType<typeof createLibrary>
 
 /** The media there are. Who may do what is decided in src/access/. */
-export function createLibrary ({ db, blobs, now, monotonicNow, release }: LibraryOptions) {
+export function createLibrary ({ db, now, monotonicNow, release, onReleased }: LibraryOptions) {
   const facts = createFactsCache<Media>((id) => findMedia(db, id), monotonicNow)
 
-  /** Ends what is left of media whose rows are deleted. The rows are what counts: a file that could not be removed is the sweep's. */
-  async function removeFiles (gone: Media[]): Promise<void> {
-    for (const { id, blobName, packaged, posterBlob } of gone) {
-      facts.forget(id)
-      for (const name of [blobName, packaged?.blobName ?? null, posterBlob]) if (name !== null) await blobs.remove(name).catch(() => {})
-    }
+  /** Hides media at once, as part of a larger change, which counts them off with {@link countMedia}; a job removes what belongs to them. */
+  async function markDeleted (trx: Transaction<Database>, ids: string[]): Promise<Media[]> {
+    const marked: Media[] = []
+    const sorted = [...ids].sort()
+    for (let at = 0; at < sorted.length; at += MARK_BATCH) marked.push(...await markMediaDeleted(trx, sorted.slice(at, at + MARK_BATCH), now()))
+    for (const media of marked) await release(trx, media)
+    return marked
   }
 
-  /** Deletes media with their views and figures, as part of a larger change; hand what it answers to `removeFiles` after the commit. */
-  async function deleteRows (trx: Transaction<Database>, ids: string[]): Promise<Media[]> {
-    const gone: Media[] = []
-    for (const id of [...ids].sort()) {
-      const media = await deleteMedia(trx, id)
-      if (media === undefined) continue
-      await release(trx, media)
-      gone.push(media)
-    }
-    return gone
+  /** To be called after the transaction of {@link markDeleted}. */
+  function released (marked: Media[]): void {
+    for (const { id } of marked) facts.forget(id)
+    onReleased()
   }
 
   return {
-    deleteRows,
-    removeFiles,
-
-    /** Clears the view log of media that are about to be deleted, piece by piece. */
-    async clearViews (ids: string[]): Promise<void> {
-      for (const id of ids) await deleteViewsOf(db, id)
-    },
+    markDeleted,
+    released,
 
     /** A media, at most a second old; undefined if there is none, also for an id that is not well formed. */
     find: async (id: string): Promise<Media | undefined> => isUuid(id) ? await facts.get(id.toLowerCase()) : undefined,
@@ -87,17 +80,16 @@ export function createLibrary ({ db, blobs, now, monotonicNow, release }: Librar
       if (!found) throw new ApiError('not_found')
     },
 
-    /** Deletes a media, its views, its figures and then its file. `media_in_use` while a lecture uses it. */
+    /** Deletes a media. Nobody sees it any more, and its bytes are off the quota; its views and files follow. **Throws** `media_in_use`, `not_found`. */
     async remove (id: string): Promise<void> {
-      try {
-        if (await findLectureOf(db, id)) throw new ApiError('media_in_use')
-        await deleteViewsOf(db, id)
-        const gone = await db.transaction().execute((trx) => deleteRows(trx, [id]))
-        await removeFiles(gone)
-        if (gone.length === 0) throw new ApiError('not_found')
-      } catch (error) {
-        throw foreignKeyViolation(error) ? new ApiError('media_in_use', { cause: error }) : error
-      }
+      const marked = await db.transaction().execute(async (trx) => {
+        if (await findLectureOf(trx, id)) throw new ApiError('media_in_use')
+        const marked = await markDeleted(trx, [id])
+        if (marked.length === 0) throw new ApiError('not_found')
+        await addToCounters(trx, countMedia(new Map(), marked, -1))
+        return marked
+      })
+      released(marked)
     }
   }
 }

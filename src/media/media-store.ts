@@ -1,11 +1,9 @@
-import { sql, type Kysely, type Selectable, type SelectQueryBuilder, type Transaction } from 'kysely'
+import type { Kysely, Selectable, Transaction } from 'kysely'
 import { randomUUID } from 'node:crypto'
+import { addTo, bytesCounter, findCounter, mediaCounters } from '../database/counters.js'
 import { engineOf } from '../database/dialect.js'
 import type { Database, MediaTable } from '../database/tables.js'
-import type { PageQuery } from '../page.js'
-import type { Media, MediaType, MuxNames, Protection, ProviderName, Visibility } from './schema.js'
-
-export interface MediaFilter { ownerId?: string, type?: MediaType, titlePart?: string }
+import type { Media, MuxNames, Protection, ProviderName, Visibility } from './schema.js'
 
 export async function insertMedia (trx: Transaction<Database>, media: Media): Promise<void> {
   await trx.insertInto('media').values(rowOf(media)).execute()
@@ -13,34 +11,28 @@ export async function insertMedia (trx: Transaction<Database>, media: Media): Pr
 }
 
 export async function findMedia (db: Kysely<Database>, id: string): Promise<Media | undefined> {
-  const row = await db.selectFrom('media').selectAll().where('id', '=', id).executeTakeFirst()
+  const row = await db.selectFrom('media').selectAll().where('id', '=', id).where('deleted_at', 'is', null).executeTakeFirst()
   return row && mediaOf(row)
 }
 
 export async function findAllMedia (db: Kysely<Database>, ids: string[]): Promise<Media[]> {
   if (ids.length === 0) return []
-  const rows = await db.selectFrom('media').selectAll().where('id', 'in', ids).execute()
+  const rows = await db.selectFrom('media').selectAll().where('id', 'in', ids).where('deleted_at', 'is', null).execute()
   return rows.map(mediaOf)
 }
 
-/** A page, newest first, and how many there are in all. */
-export async function listMedia (db: Kysely<Database>, filter: MediaFilter, { page, size }: PageQuery): Promise<{ items: Media[], total: number }> {
-  const rows = await filtered(db.selectFrom('media'), filter).selectAll()
-    .orderBy('created_at', 'desc').orderBy('id', 'desc').limit(size).offset((page - 1) * size).execute()
-  const { total } = await filtered(db.selectFrom('media'), filter)
-    .select((select) => select.fn.countAll<number>().as('total')).executeTakeFirstOrThrow()
-  return { items: rows.map(mediaOf), total }
+/** Adds what media change in the totals of lists and the bytes of their owners: `by` 1 for new ones, -1 for deleted ones. */
+export function countMedia (changes: Map<string, number>, media: Array<Pick<Media, 'ownerId' | 'type' | 'sizeBytes'>>, by: 1 | -1): Map<string, number> {
+  for (const one of media) addTo(addTo(changes, mediaCounters(one), by), [bytesCounter(one.ownerId)], by * (one.sizeBytes ?? 0))
+  return changes
 }
 
 /** Bytes that an account's files take. */
-export async function findStoredBytes (db: Kysely<Database>, ownerId: string): Promise<number> {
-  const { bytes } = await db.selectFrom('media').select((select) => select.fn.sum<number | null>('size_bytes').as('bytes'))
-    .where('owner_id', '=', ownerId).executeTakeFirstOrThrow()
-  return Number(bytes ?? 0)
-}
+export const findStoredBytes = (db: Kysely<Database>, ownerId: string): Promise<number> => findCounter(db, bytesCounter(ownerId))
 
 export async function updateMedia (db: Kysely<Database>, id: string, change: { title?: string, visibility?: Visibility }, now: number): Promise<Media | undefined> {
-  const row = await db.updateTable('media').set({ ...change, updated_at: now }).where('id', '=', id).returningAll().executeTakeFirst()
+  const row = await db.updateTable('media').set({ ...change, updated_at: now })
+    .where('id', '=', id).where('deleted_at', 'is', null).returningAll().executeTakeFirst()
   return row && mediaOf(row)
 }
 
@@ -79,6 +71,7 @@ export async function updatePackaging (db: Kysely<Database>, id: string, outcome
       ? { status: 'failed' as const, error_code: outcome.error.code, error_message: outcome.error.message }
       : { status: 'ready' as const, progress: 100, package_blob: outcome.packaged.blobName, package_index: outcome.packaged.index, content_key: outcome.packaged.contentKey }
   const { numUpdatedRows } = await db.updateTable('media').set(change).where('id', '=', id).where('status', '=', 'processing')
+    .where('deleted_at', 'is', null)
     // Protected anew since, by another provider: what was made here is nothing to it.
     .$if(!('progress' in outcome), (query) => query.where('provider', '=', 'local')).executeTakeFirst()
   return numUpdatedRows > 0n
@@ -87,18 +80,18 @@ export async function updatePackaging (db: Kysely<Database>, id: string, outcome
 /** Starts or forgets the upload of a media to Mux, while it waits for it and `expected` is its upload still. False if that is not so any more. */
 export async function updateMuxUpload (db: Kysely<Database>, id: string, expected: string | null, upload: Pick<MuxNames, 'policy'> & { uploadId: string } | null): Promise<boolean> {
   const { numUpdatedRows } = await db.updateTable('media').set({ mux_upload_id: upload?.uploadId ?? null, mux_policy: upload?.policy ?? null })
-    .where('id', '=', id).where('provider', '=', 'mux').where('status', '=', 'processing').where('mux_upload_id', expected === null ? 'is' : '=', expected).executeTakeFirst()
+    .where('id', '=', id).where('provider', '=', 'mux').where('status', '=', 'processing').where('deleted_at', 'is', null).where('mux_upload_id', expected === null ? 'is' : '=', expected).executeTakeFirst()
   return numUpdatedRows > 0n
 }
 
 /** The id of the media that an upload at Mux is for. */
 export async function findMediaOfMuxUpload (db: Kysely<Database>, uploadId: string): Promise<string | undefined> {
-  return (await db.selectFrom('media').select('id').where('mux_upload_id', '=', uploadId).executeTakeFirst())?.id
+  return (await db.selectFrom('media').select('id').where('mux_upload_id', '=', uploadId).where('deleted_at', 'is', null).executeTakeFirst())?.id
 }
 
 /** A media, locked until the transaction ends. */
 export async function lockMedia (trx: Transaction<Database>, id: string): Promise<Media | undefined> {
-  const row = await trx.selectFrom('media').selectAll().where('id', '=', id).$if(engineOf(trx) === 'postgres', (query) => query.forUpdate()).executeTakeFirst()
+  const row = await trx.selectFrom('media').selectAll().where('id', '=', id).where('deleted_at', 'is', null).$if(engineOf(trx) === 'postgres', (query) => query.forUpdate()).executeTakeFirst()
   return row && mediaOf(row)
 }
 
@@ -123,32 +116,51 @@ export async function countFiles (db: Kysely<Database>): Promise<number> {
 
 /** How many media are played by Mux. */
 export async function countMuxMedia (db: Kysely<Database>): Promise<number> {
-  const { count } = await db.selectFrom('media').select((select) => select.fn.countAll<number>().as('count')).where('provider', '=', 'mux').executeTakeFirstOrThrow()
+  const { count } = await db.selectFrom('media').select((select) => select.fn.countAll<number>().as('count')).where('provider', '=', 'mux').where('deleted_at', 'is', null).executeTakeFirstOrThrow()
   return Number(count)
 }
 
 /** Keeps the picture of a media that has none. False if it is gone, or has one. */
 export async function updatePoster (db: Kysely<Database>, id: string, blobName: string): Promise<boolean> {
-  const { numUpdatedRows } = await db.updateTable('media').set({ poster_blob: blobName }).where('id', '=', id).where('poster_blob', 'is', null).executeTakeFirst()
+  const { numUpdatedRows } = await db.updateTable('media').set({ poster_blob: blobName }).where('id', '=', id).where('poster_blob', 'is', null)
+    .where('deleted_at', 'is', null).executeTakeFirst()
   return numUpdatedRows > 0n
 }
 
 /** Kills the links minted so far. False if there is no such media. */
 export async function updateGeneration (db: Kysely<Database>, id: string): Promise<boolean> {
-  const { numUpdatedRows } = await db.updateTable('media').set((set) => ({ generation: set('generation', '+', 1) })).where('id', '=', id).executeTakeFirst()
+  const { numUpdatedRows } = await db.updateTable('media').set((set) => ({ generation: set('generation', '+', 1) })).where('id', '=', id)
+    .where('deleted_at', 'is', null).executeTakeFirst()
   return numUpdatedRows > 0n
 }
 
-/** Deletes a media with its views and figures. Takes the locks in the order that view batches do, so that neither waits for the other for ever. */
-export async function deleteMedia (trx: Transaction<Database>, id: string): Promise<Media | undefined> {
-  await trx.updateTable('view_totals').set((set) => ({ revision: set('revision', '+', 1) })).where('media_id', '=', id).execute()
-  const row = await trx.deleteFrom('media').where('id', '=', id).returningAll().executeTakeFirst()
+/**
+ * Hides media from everybody: of each the row is marked, and the totals go, so that no view is counted any more. Returns those that
+ * were there. Locks in the order of view batches, totals first, so that neither waits for the other forever.
+ */
+export async function markMediaDeleted (trx: Transaction<Database>, ids: string[], now: number): Promise<Media[]> {
+  if (ids.length === 0) return []
+  await trx.selectFrom('view_totals').select('media_id').where('media_id', 'in', ids).orderBy('media_id')
+    .$if(engineOf(trx) === 'postgres', (query) => query.forUpdate()).execute()
+  await trx.deleteFrom('view_totals').where('media_id', 'in', ids).execute()
+  const rows = await trx.updateTable('media').set({ deleted_at: now }).where('id', 'in', ids).where('deleted_at', 'is', null).returningAll().execute()
+  return rows.map(mediaOf)
+}
+
+/** A media that is marked as deleted, and not yet removed. */
+export async function findDeletedMedia (db: Kysely<Database>, id: string): Promise<Media | undefined> {
+  const row = await db.selectFrom('media').selectAll().where('id', '=', id).where('deleted_at', 'is not', null).executeTakeFirst()
   return row && mediaOf(row)
+}
+
+/** Removes the row of a media that is marked as deleted, and with it its job. */
+export async function deleteMedia (trx: Transaction<Database>, id: string): Promise<void> {
+  await trx.deleteFrom('media').where('id', '=', id).where('deleted_at', 'is not', null).execute()
 }
 
 /** Whether a lecture uses a media. */
 export async function findLectureOf (db: Kysely<Database>, id: string): Promise<boolean> {
-  return await db.selectFrom('lectures').select('id').where('media_id', '=', id).executeTakeFirst() !== undefined
+  return await db.selectFrom('lectures').select('id').where('media_id', '=', id).where('deleted_at', 'is', null).executeTakeFirst() !== undefined
 }
 
 /**
@@ -165,16 +177,6 @@ export async function listOwnedBlobs (db: Kysely<Database>, names: string[]): Pr
   const posters = db.selectFrom('media').select('poster_blob as name').where('poster_blob', 'in', names)
   const rows = await files.union(packages).union(posters).execute()
   return new Set(rows.map((row) => row.name!))
-}
-
-function filtered<O> (query: SelectQueryBuilder<Database, 'media', O>, { ownerId, type, titlePart }: MediaFilter): SelectQueryBuilder<Database, 'media', O> {
-  if (ownerId !== undefined) query = query.where('owner_id', '=', ownerId)
-  if (type !== undefined) query = query.where('type', '=', type)
-  if (titlePart !== undefined) {
-    const pattern = `%${titlePart.replaceAll(/[\\%_]/g, '\\$&')}%`
-    query = query.where(sql<boolean>`lower(title) like lower(${pattern}) escape '\\'`)
-  }
-  return query
 }
 
 function rowOf (media: Media): MediaTable {
@@ -209,11 +211,12 @@ function rowOf (media: Media): MediaTable {
     mux_playback_id: media.mux?.playbackId ?? null,
     mux_policy: media.mux?.policy ?? null,
     created_at: media.createdAt,
-    updated_at: media.updatedAt
+    updated_at: media.updatedAt,
+    deleted_at: null
   }
 }
 
-function mediaOf (row: Selectable<MediaTable>): Media {
+export function mediaOf (row: Selectable<MediaTable>): Media {
   return {
     id: row.id,
     ownerId: row.owner_id,

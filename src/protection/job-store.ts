@@ -9,8 +9,8 @@ export type JobKind = JobsTable['kind']
 /** What is to be deleted at Mux: the asset, or what became of an upload. */
 export interface MuxRemoval { uploadId: string | null, assetId: string | null }
 
-/** `failures` since it last got further; `mediaId` and `removal` by its kind. */
-export interface Job { id: string, kind: JobKind, mediaId: string, removal: MuxRemoval | null, failures: number, createdAt: number }
+/** `failures` since it last got further; `mediaId`, `courseId` and `removal` by its kind. */
+export interface Job { id: string, kind: JobKind, mediaId: string, courseId: string, removal: MuxRemoval | null, failures: number, createdAt: number }
 
 /** Queues a media, once: a job that is there already starts anew, as another one, so that whoever works on it does not end it. */
 export async function insertJob (trx: Transaction<Database>, kind: JobKind, mediaId: string, now: number): Promise<void> {
@@ -19,19 +19,38 @@ export async function insertJob (trx: Transaction<Database>, kind: JobKind, medi
     .onConflict((conflict) => conflict.column('media_id').doUpdateSet({ id, kind, run_after: now, failures: 0, attempts: 0, created_at: now })).execute()
 }
 
+/** Queues work on a course. A job that it has already starts again, as {@link insertJob} does it. */
+export async function insertCourseJob (trx: Transaction<Database>, kind: JobKind, courseId: string, now: number): Promise<void> {
+  const id = uuidv7()
+  await trx.insertInto('jobs').values({ id, kind, media_id: null, course_id: courseId, removal: null, run_after: now, failures: 0, created_at: now })
+    .onConflict((conflict) => conflict.column('course_id').doUpdateSet({ id, kind, run_after: now, failures: 0, attempts: 0, created_at: now }))
+    .execute()
+}
+
 /** Queues a deletion at Mux, which outlives the media. */
 export async function insertRemoval (trx: Transaction<Database>, removal: MuxRemoval, now: number): Promise<void> {
   await trx.insertInto('jobs').values({ id: uuidv7(), kind: 'mux-removal', media_id: null, removal: JSON.stringify(removal), run_after: now, failures: 0, created_at: now }).execute()
 }
 
-/** Takes the longest due job of some kinds, first of those that were cut off least often, and puts it off by a lease, so that nobody else takes it until its process fails to renew. */
+/**
+ * Takes a due job of the first kind that has one: of those cut off least often, the longest due. It is put off by a lease, so that
+ * nobody else takes it until its process fails to renew the lease.
+ */
 export async function claimJob (db: Kysely<Database>, kinds: JobKind[], now: number, leaseMs: number): Promise<Job | undefined> {
-  const due = db.selectFrom('jobs').select('id').where('kind', 'in', kinds).where('run_after', '<=', now).orderBy('attempts').orderBy('run_after').limit(1)
-    .$if(engineOf(db) === 'postgres', (query) => query.forUpdate().skipLocked())
-  // An update waits for SQLite's one writer, on the event loop, even where it finds nothing to change.
-  if (engineOf(db) === 'sqlite' && await due.executeTakeFirst() === undefined) return undefined
-  const row = await db.updateTable('jobs').set({ run_after: now + leaseMs }).where('id', '=', due).returningAll().executeTakeFirst()
-  return row && jobOf(row)
+  for (const kind of kinds) {
+    // In the order of the index: the first entry that is due ends the search.
+    const due = dueJob(db, kind, now).$if(engineOf(db) === 'postgres', (query) => query.forUpdate().skipLocked())
+    // An update would take the lock of SQLite's one writer, even where it finds nothing to change.
+    if (engineOf(db) === 'sqlite' && await due.executeTakeFirst() === undefined) continue
+    const row = await db.updateTable('jobs').set({ run_after: now + leaseMs }).where('id', '=', due).returningAll().executeTakeFirst()
+    if (row !== undefined) return jobOf(row)
+  }
+  return undefined
+}
+
+export function dueJob (db: Kysely<Database>, kind: JobKind, now: number) {
+  return db.selectFrom('jobs').select('id').where('kind', '=', kind).where('run_after', '<=', now)
+    .orderBy('attempts').orderBy('run_after').limit(1)
 }
 
 /** Puts a job off until a moment: to renew a lease, or to try again later. False if it is gone. */
@@ -65,6 +84,7 @@ function jobOf (row: Selectable<JobsTable>): Job {
     id: row.id,
     kind: row.kind,
     mediaId: row.media_id ?? '',
+    courseId: row.course_id ?? '',
     removal: row.removal === null ? null : JSON.parse(row.removal) as MuxRemoval,
     failures: row.failures,
     createdAt: row.created_at

@@ -58,17 +58,24 @@ export async function recountViews (db: Kysely<Database>, { dryRun = false, onPr
   return found
 }
 
-/** Deletes the log and the set of viewers of a media that is about to be deleted, in batches: in one, a long log would stop everything else. */
-export async function deleteViewsOf (db: Kysely<Database>, mediaId: string): Promise<void> {
-  for (let last = DELETE_BATCH; last === DELETE_BATCH;) {
+/** Deletes the log, the set of viewers and the days of a deleted media, in batches: in one, a long log would stop everything else. */
+export async function deleteViewsOf (db: Kysely<Database>, mediaId: string, signal: AbortSignal): Promise<void> {
+  await inBatches(signal, async () => {
     const some = db.selectFrom('views').select('id').where('media_id', '=', mediaId).limit(DELETE_BATCH)
-    last = Number((await db.deleteFrom('views').where('id', 'in', some).executeTakeFirst()).numDeletedRows)
-    await new Promise((resolve) => { setImmediate(resolve) })
-  }
-  for (let last = DELETE_BATCH; last === DELETE_BATCH;) {
+    return await db.deleteFrom('views').where('id', 'in', some).executeTakeFirst()
+  })
+  await inBatches(signal, async () => {
     const some = db.selectFrom('view_viewers').select('address_key').where('media_id', '=', mediaId).limit(DELETE_BATCH)
-    last = Number((await db.deleteFrom('view_viewers').where('media_id', '=', mediaId).where('address_key', 'in', some).executeTakeFirst()).numDeletedRows)
+    return await db.deleteFrom('view_viewers').where('media_id', '=', mediaId).where('address_key', 'in', some).executeTakeFirst()
+  })
+  await db.deleteFrom('view_days').where('media_id', '=', mediaId).execute()
+}
+
+/** Deletes until a batch is not full; lets other work in between. **Throws** the reason of `signal`. */
+async function inBatches (signal: AbortSignal, deleteSome: () => Promise<{ numDeletedRows: bigint }>): Promise<void> {
+  while (Number((await deleteSome()).numDeletedRows) === DELETE_BATCH) {
     await new Promise((resolve) => { setImmediate(resolve) })
+    signal.throwIfAborted()
   }
 }
 

@@ -2,7 +2,7 @@ import type { Kysely, Transaction } from 'kysely'
 import { compileOnce } from '../database/compile-once.js'
 import { engineOf } from '../database/dialect.js'
 import type { Database } from '../database/tables.js'
-import type { PageQuery } from '../page.js'
+import { offsetOf, type PageQuery } from '../page.js'
 import { DAY, utcDay } from '../time.js'
 
 /** The fact that says which is the first day that the log still holds whole. */
@@ -87,17 +87,17 @@ export async function findLogStart (db: Kysely<Database>): Promise<number> {
  * A page of the log of a media, newest first, and how many rows the log still holds of it. What goes before a page is skipped by the days'
  * figures: no more than one day of the log is read, however long it is.
  */
-export async function listViews (db: Kysely<Database>, mediaId: string, { page, size }: PageQuery): Promise<{ items: View[], total: number }> {
+export async function listViews (db: Kysely<Database>, mediaId: string, page: PageQuery): Promise<{ items: View[], total: number }> {
+  let skip = offsetOf(page)
   const firstDay = await findLogStart(db)
   const days = await db.selectFrom('view_days').select(['day', 'views']).where('media_id', '=', mediaId).where('day', '>=', firstDay).orderBy('day', 'desc').execute()
   const total = days.reduce((sum, { views }) => sum + views, 0)
-  let skip = (page - 1) * size
   while (days[0] !== undefined && skip >= days[0].views) skip -= days.shift()!.views
   const [newest] = days
   if (newest === undefined) return { items: [], total }
   const rows = await db.selectFrom('views').selectAll().where('media_id', '=', mediaId)
     .where('viewed_at', '<', (newest.day + 1) * DAY).where('viewed_at', '>=', firstDay * DAY)
-    .orderBy('viewed_at', 'desc').orderBy('id', 'desc').limit(size).offset(skip).execute()
+    .orderBy('viewed_at', 'desc').orderBy('id', 'desc').limit(page.size).offset(skip).execute()
   const items = rows.map((row) => ({
     mediaId: row.media_id,
     linkId: row.link_id,

@@ -119,7 +119,7 @@ t.test('bad input', async (t) => {
       t.equal((await send('GET', `${url}?unknown=1&page[]=2&__proto__=3`)).statusCode, 200, `${url} ignores`)
     }
     for (const q of ['%ff', "'", '%25', '_', '\\', encodeURIComponent('😀'), encodeURIComponent("' or 1=1 --")]) t.match((await send('GET', `/media?q=${q}`)).json(), { total: 0 }, q)
-    t.match((await send('GET', '/media?page=1000000')).json(), { items: [], total: 1, pages: 1 }, 'past the end')
+    t.match((await send('GET', '/media?page=1000')).json(), { items: [], total: 1, pages: 1 }, 'past the end')
   })
 
   const idRoutes: Array<[Method, string, object?]> = [

@@ -1,5 +1,6 @@
 import type { Response } from 'light-my-request'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
 import type { Test } from 'tap'
 import { fixture, form, signUp, type FormPart, type Person, type TestApp } from '../helper.js'
 
@@ -68,7 +69,7 @@ export async function kept (server: TestApp): Promise<Kept> {
 export async function keeps (t: Test, server: TestApp, before: Kept, more: number, what: string): Promise<void> {
   const expected = { files: before.files + more, media: before.media + more, lectures: before.lectures + more }
   let now = await kept(server)
-  for (let tries = 0; tries < 30 && now.files !== expected.files; tries++) {
+  for (let tries = 0; tries < 50 && !isDeepStrictEqual(now, expected); tries++) {
     await sleep(100)
     now = await kept(server)
   }

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { buildTestApp, engine, expectProblem, mintLink, signUp, signUpEverybody, type TestApp } from '../helper.js'
+import { buildTestApp, engine, expectProblem, mintLink, removalsDone, signUp, signUpEverybody, type TestApp } from '../helper.js'
 import { call, courseText, done, findCourse, kept, myLectures, newCourse, newLecture, subscribe, succeeded, unknown, type Course, type Page } from './classroom.js'
 
 t.test('courses', async (t) => {
@@ -74,7 +74,7 @@ t.test('courses', async (t) => {
     t.same((await call(server, 'GET', '/api/v1/course/all/?size=100')).json(), reply.json())
     for (const query of ['page=0', 'size=101', 'page=x']) expectProblem(t, await call(server, 'GET', `/course/all?${query}`), 422, 'validation_failed', [query.split('=')[0]!])
     const { total } = await done<Page<Course>>(server, 'GET', '/course/all')
-    t.match(await done(server, 'GET', '/course/all?page=1000000&unknown=1'), { items: [], page: 1000000, total }, 'a page behind the last one says how many there are too')
+    t.match(await done(server, 'GET', '/course/all?page=1000&unknown=1'), { items: [], page: 1000, total }, 'a page behind the last one says how many there are too')
   })
 
   t.test('a deleted course takes lectures, media, files, progress and subscriptions along', async (t) => {
@@ -86,6 +86,7 @@ t.test('courses', async (t) => {
     const link = await mintLink(server, lectures[0]!.asset_id, student)
     t.equal((await server.inject({ url: link })).statusCode, 200, 'a view is counted')
     t.equal((await call(server, 'DELETE', `/course/${course.id}`, instructor)).statusCode, 204)
+    await removalsDone(server)
     t.same(await kept(server), before)
     for (const table of ['lectures', 'subscriptions']) t.same(await server.query(`select id from ${table} where course_id = '${course.id}'`), [], table)
     t.same(await server.query('select * from lecture_progress'), [])
@@ -102,6 +103,7 @@ async function insertThousand (server: TestApp, ownerId: string): Promise<void> 
   const id = (index: number) => `${index % 2 === 0 ? '019377a4' : '029377a4'}-3f00-7000-8000-${String((index * 7919) % 1000).padStart(12, '0')}`
   const values = Array.from({ length: 1000 }, (_, index) => `('${id(index)}', '${ownerId}', 'Course ${index}', 'Text', 0, 0, 0, 1700000000000, 1700000000000)`)
   await server.query(`insert into courses (id, owner_id, title, description, premium, duration_ms, lectures_count, created_at, updated_at) values ${values.join(',')}`)
+  await server.query(`insert into counters (name, value) values ('courses', 1000), ('courses:${ownerId}', 1000) on conflict (name) do update set value = 1000`)
 }
 
 t.test(`paging through 1,000 courses of one millisecond shows each once on ${engine}`, async (t) => {

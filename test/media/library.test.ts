@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { buildTestApp, expectProblem, mintLink, openTestApp, signUp, signUpEverybody, upload, type Person, type TestApp } from '../helper.js'
+import { buildTestApp, expectProblem, mintLink, openTestApp, removalsDone, signUp, signUpEverybody, upload, type Person, type TestApp } from '../helper.js'
 
 interface Item { id: string, title: string, visibility: string, file_url?: string, updated_at: string }
 const unknown = '019377a4-3f00-7000-8000-000000000000'
@@ -156,6 +156,7 @@ t.test('who may do what', async (t) => {
     t.equal((await server.inject({ url })).statusCode, 200)
     const files = (await server.storedFiles()).length
     t.equal((await server.inject({ method: 'DELETE', url: `/media/${id}`, headers: instructor.headers })).statusCode, 204)
+    await removalsDone(server)
     t.equal((await server.storedFiles()).length, files - 1)
     for (const table of ['views', 'view_totals', 'view_days', 'view_viewers']) t.same(await server.query(`select * from ${table} where media_id = '${id}'`), [], table)
     expectProblem(t, await server.inject({ url }), 404, 'not_found')

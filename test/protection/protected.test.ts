@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { loadSecrets } from '../../src/secrets.js'
-import { buildTestApp, engine, expectProblem, fixture, mintLink, openTestApp, signUpEverybody, upload } from '../helper.js'
+import { buildTestApp, engine, expectProblem, fixture, mintLink, openTestApp, removalsDone, signUpEverybody, upload } from '../helper.js'
 import { eventually } from '../server-process.js'
 import { ask } from '../service/wire.js'
 import { decodingErrors, decrypt, looksLikeTs, make, noFfmpeg, picture, tone } from './ffmpeg.js'
@@ -161,6 +161,7 @@ t.test('protection is turned on and off, and deleting leaves no file', async (t)
   t.match((await patch('encrypted')).json(), { status: 'ready' }, 'as it is: not packaged again')
   t.equal((await server.storedFiles()).length, 2)
   t.equal((await server.inject({ method: 'DELETE', url: `/media/${id}`, headers: instructor.headers })).statusCode, 204)
+  await removalsDone(server)
   t.same(await server.storedFiles(), [])
   t.same(await server.query('select * from jobs'), [])
 })

@@ -146,7 +146,7 @@ t.test('the log is kept for VIEW_RETENTION_DAYS and its figures for ever; its pa
     }
     t.same(pages, all, `pages of ${size}`)
   }
-  t.same((await shown(watched, '?page=1000000&size=100')).addresses, [])
+  t.same((await shown(watched, '?page=101&size=100')).addresses, [])
 })
 
 t.test('names are made by rule', async (t) => {

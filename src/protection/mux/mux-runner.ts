@@ -122,7 +122,7 @@ export class MuxRunner {
   /** Ends a job that has been tried for too long; its media fails with the last reason. */
   async #giveUp (job: Job, reason: string): Promise<boolean> {
     const { db, now } = this.#options
-    if (job.kind === 'package' || now() - job.createdAt < GIVE_UP_AFTER_MS[job.kind]) return false
+    if ((job.kind !== 'mux-ingest' && job.kind !== 'mux-removal') || now() - job.createdAt < GIVE_UP_AFTER_MS[job.kind]) return false
     if (job.removal === null) await this.#fail(job, 'provider_unavailable', `It could not be handed to Mux within a day. ${reason}`)
     else await deleteJobById(db, job.id)
     return true
