@@ -1,14 +1,25 @@
 # The full image has the compilers that better-sqlite3 needs where no prebuilt binary can be fetched.
-FROM node:20-bookworm AS build
+FROM node:24-bookworm AS build
 WORKDIR /app
-# Before the sources, so that a change of code does not install everything again.
+# Packages first: a change of code does not install them again.
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci
-COPY . .
-RUN npm run build && npm prune --omit=dev
+# Only what the product is built of: a change of docs, tests or deploy/ does not build it again.
+COPY tsconfig.json build.js ./
+COPY migrations migrations
+COPY plugins plugins
+COPY routes routes
+COPY src src
+COPY web web
+# What only a build or a debugger reads stays out of the image; better-sqlite3's sources and object files are 45 MB.
+RUN npm run build && npm prune --omit=dev \
+ && cd node_modules/better-sqlite3 && rm -rf deps src && mv build/Release/better_sqlite3.node /tmp/ && rm -rf build \
+ && mkdir -p build/Release && mv /tmp/better_sqlite3.node build/Release/ && cd /app \
+ && find dist node_modules -type f \( -name '*.map' -o -name '*.ts' -o -name '*.mts' -o -name '*.cts' -o -name '.tsbuildinfo' \) -delete \
+ && chmod 755 dist/src/cli.js
 
 # Same distribution as above: native modules are linked against its libc.
-FROM node:20-bookworm-slim
+FROM node:24-bookworm-slim
 # Off by default: the server probes and packages without ffmpeg, which would more than double the image.
 ARG WITH_FFMPEG=0
 RUN if [ "$WITH_FFMPEG" = 1 ]; then \
@@ -20,6 +31,7 @@ WORKDIR /app
 COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
+RUN ln -s /app/dist/src/cli.js /usr/local/bin/playgate
 # Before VOLUME: a new named volume takes this owner, and Docker drops changes made after the declaration.
 RUN mkdir -p /data/uploads && chown -R node:node /data
 VOLUME /data

@@ -11,6 +11,8 @@ export type Gauges = Record<string, { help: string, read: () => number, aggregat
 
 interface Options {
   token: string | undefined
+  /** Whether requests from this machine need no token where none is set: never behind a proxy, which may say nothing of itself. */
+  loopbackAllowed: boolean
   gauges: Gauges
   metrics: Metrics
   /** Of several processes behind one port, which the one that is asked has to speak for all of. */
@@ -32,8 +34,8 @@ export function createMetrics () {
   }
 }
 
-/** `/metrics` for Prometheus: by METRICS_TOKEN, or, where none is set, from this machine only. */
-export default fp<Options>(async (app, { token, gauges, metrics, gather }) => {
+/** `/metrics` for Prometheus. It needs METRICS_TOKEN; outside production, where none is set, requests from this machine may read it too. */
+export default fp<Options>(async (app, { token, loopbackAllowed, gauges, metrics, gather }) => {
   const { registry, requests, seconds } = metrics
   // By its default the delay of the event loop is looked at 100 times a second, which wakes a machine that has nothing to do.
   collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 100 })
@@ -55,15 +57,16 @@ export default fp<Options>(async (app, { token, gauges, metrics, gather }) => {
     config: { limit: 'none' },
     schema: { hide: true }
   }, async (request, reply) => {
-    if (!mayRead(request, token)) throw new ApiError('metrics_forbidden')
+    if (!mayRead(request, token, loopbackAllowed)) throw new ApiError('metrics_forbidden')
     const all = ofAll === undefined ? registry : AggregatorRegistry.aggregate(await ofAll() as Array<Array<MetricObjectWithValues<MetricValue<string>>>>)
     return reply.type(registry.contentType).send(await all.metrics())
   })
 }, { name: 'metrics', dependencies: ['errors'] })
 
-/** Loopback is told by the socket: a forwarded address can be anything. A proxy on this machine therefore needs the token. */
-function mayRead ({ headers, socket }: FastifyRequest, token: string | undefined): boolean {
-  if (token === undefined) return headers['x-forwarded-for'] === undefined && /^(127\.|::1$|::ffff:127\.)/.test(socket.remoteAddress ?? '')
+/** The socket tells what loopback is: a forwarded address can be anything. */
+function mayRead ({ headers, socket }: FastifyRequest, token: string | undefined, loopbackAllowed: boolean): boolean {
+  const isLoopback = /^(127\.|::1$|::ffff:127\.)/.test(socket.remoteAddress ?? '')
+  if (token === undefined) return loopbackAllowed && isLoopback && headers['x-forwarded-for'] === undefined
   const digest = (text: string) => createHash('sha256').update(text).digest()
   return timingSafeEqual(digest(headers.authorization ?? ''), digest(`Bearer ${token}`))
 }

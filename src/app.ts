@@ -256,6 +256,7 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
   await app.register(metricsPlugin, {
     metrics,
     token: config.metricsToken,
+    loopbackAllowed: config.environment !== 'production',
     gather: overrides.gatherFigures,
     gauges: {
       playgate_database_connections: { help: 'Postgres connections of this process', read: () => poolFigures(db).connections },

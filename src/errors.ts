@@ -20,7 +20,7 @@ export const problems = {
   stream_link_invalid: [403, 'Stream link invalid', 'This link is not valid: it was altered, or not copied whole (in a shell, put it in quotes).'],
   stream_link_expired: [403, 'Stream link expired', 'This link has expired. Ask for a new one.'],
   stream_link_revoked: [403, 'Stream link revoked', 'This link has been revoked.'],
-  metrics_forbidden: [403, 'Metrics forbidden', 'Metrics need the METRICS_TOKEN, or a request from this machine where none is set.'],
+  metrics_forbidden: [403, 'Metrics forbidden', 'Metrics need the METRICS_TOKEN. Outside production, where none is set, requests from this machine need none.'],
   route_not_found: [404, 'No such route', 'There is nothing at this address.'],
   not_found: [404, 'Not found', 'There is no such thing, or you may not see it.'],
   method_not_allowed: [405, 'Method not allowed', 'This address does not answer this method.'],

@@ -1,10 +1,11 @@
 import { spawn } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { parseArgs } from 'node:util'
 import { findPostgres, findRedis, type Service } from './services.js'
 
 // Runs the compiled suite: every file on SQLite, and what touches a database on Postgres as well. Arguments are parts of
-// test file names to run alone. What cannot run, or was not asked for, is said loudly; with CI set, what cannot run fails.
+// test file names to run; `--fast` leaves out slow files, `--sqlite` leaves out Postgres. What cannot run, or was not asked for, is said loudly; with CI set, what cannot run fails.
 
 /** Nothing in these reads a database, or the engine is nothing to them: once is enough. */
 const ENGINE_FREE = /^run\.|^(playback|config|jobs|storage|demo|browser|docs|bench)\/|^protection\/(content-keys|mux-parts|packager|playlists|transport-stream)|^media\/(describe-file|picture-free|probe)|^limits\/(at-once|contract|sliding-window)|^service\/(clients|reset|start)|^faults\/(disk|redis|sqlite|stop)|^commands\/(commands|doctor|prune)|^security\/(forgery|input|wire|timing)/
@@ -22,18 +23,21 @@ interface Job { file: string, engine: 'sqlite' | 'postgres' }
 interface Count { passed: number, failed: number, skipped: number }
 
 async function main (): Promise<number> {
-  const wanted = process.argv.slice(2)
+  const { values: options, positionals: wanted } = parseArgs({
+    allowPositionals: true,
+    options: { fast: { type: 'boolean' }, sqlite: { type: 'boolean' } }
+  })
   const all = readdirSync('test', { recursive: true, encoding: 'utf8' })
     .filter((file) => file.endsWith('.test.ts') && (wanted.length === 0 || wanted.some((part) => file.includes(part)))).sort()
   if (all.length === 0) {
     console.log(`0 passed, 1 failed: no test file is named ${wanted.join(' or ')}`)
     return 1
   }
-  const left = process.env.CI || process.env.TEST_LONG || wanted.length > 0 ? [] : all.filter((file) => SLOW.test(file))
+  const left = !options.fast && (process.env.CI || process.env.TEST_LONG || wanted.length > 0) ? [] : all.filter((file) => SLOW.test(file))
   const files = all.filter((file) => !left.includes(file))
-  const [postgres, redis] = await Promise.all([findPostgres(), findRedis()])
+  const [postgres, redis] = await Promise.all([options.sqlite ? 'not asked for' : findPostgres(), findRedis()])
   const services = [postgres, redis].filter((service): service is Service => typeof service !== 'string')
-  const missing = [postgres, redis].filter((service) => typeof service === 'string')
+  const missing = [...(options.sqlite ? [] : [postgres]), redis].filter((service) => typeof service === 'string')
   try {
     const env = {
       ...process.env,

@@ -141,6 +141,11 @@ t.test('clients that leave', async (t) => {
   })
 })
 
+t.test('in production nobody reads the metrics without METRICS_TOKEN (bug: a proxy on this machine opened them to the world)', async (t) => {
+  const { inject } = await buildTestApp(t, { ENVIRONMENT: 'production' })
+  expectProblem(t, await inject({ url: '/metrics', remoteAddress: '127.0.0.1' }), 403, 'metrics_forbidden')
+})
+
 t.test('with METRICS_TOKEN the token opens the metrics from anywhere, and this machine needs it too', async (t) => {
   const { inject } = await buildTestApp(t, { METRICS_TOKEN: 'a metrics token' })
   for (const [authorization, status] of [['Bearer a metrics token', 200], ['Bearer a metrics toke', 403], ['Bearer ', 403], ['a metrics token', 403], ['', 403]] as const) {

