@@ -3,7 +3,8 @@ import fp from 'fastify-plugin'
 import type { Socket } from 'node:net'
 
 /**
- * Keeps what is known of a connection: its address, after a client reset it, and whether a response is due, when it is silent.
+ * Remembers the address of each connection, which the system forgets at a reset. Keeps a silent connection open while its
+ * client waits for a response.
  */
 export default fp(async (app) => {
   const newest = new WeakMap<Socket, FastifyReply>()

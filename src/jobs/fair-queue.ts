@@ -12,8 +12,9 @@ export interface FairQueueOptions {
 interface Waiting { key: string, start (release: () => void): void, refuse (error: Error): void }
 
 /**
- * Shares a few slots fairly between keys (accounts, address prefixes): keys take turns (round robin), and tasks of one key run
- * in order. When the queue is full, the newest task of the key with the most waiting tasks is refused ("longest queue drop").
+ * Shares a few slots fairly between keys (accounts, address prefixes): keys take turns (round robin), and tasks of one
+ * key run in order. When the queue is full, the newest task of the key with the most waiting tasks is refused ("longest
+ * queue drop").
  */
 export class FairQueue {
   readonly #options: FairQueueOptions
@@ -32,7 +33,10 @@ export class FairQueue {
 
   get waiting (): number { return this.#waiting }
 
-  /** Runs `task` in the turn of `key`. **Throws** `overloaded`, the reason of `signal` while the task waits, or what `task` throws. */
+  /**
+   * Runs `task` in the turn of `key`. **Throws** `overloaded`, the reason of `signal` while the task waits, or what
+   * `task` throws.
+   */
   async run<T> (key: string, task: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     const release = await this.acquire(key, signal)
     try {

@@ -6,8 +6,8 @@ import { isWave, withoutPictures } from './picture-free-view.js'
 import type { Probed } from './probe.js'
 
 /**
- * How far the parser may read into a WAV file in a row: to its sound, past the text and pictures before it. It would read the
- * sound itself to its end, at 5 s of CPU a GB, and learn nothing more.
+ * How far the parser may read into a WAV file in a row: to its sound, past the text and pictures before it. It would
+ * read the sound itself to its end, at 5 s of CPU a GB, and learn nothing more.
  */
 const MAX_WAVE_BYTES = 4 * 1024 * 1024
 
@@ -15,8 +15,8 @@ const MAX_WAVE_BYTES = 4 * 1024 * 1024
 type Fields = Record<string, string | number | undefined>
 
 /**
- * Describes a file by its content. Returns null for a format that is not accepted. Each file has a parser of its own, because
- * a hostile file may leave it broken.
+ * Describes a file by its content. Returns null for a format that is not accepted. Each file has a parser of its own,
+ * because a hostile file may leave it broken.
  */
 export async function describe (path: string): Promise<Probed | null> {
   const parser = await mediaInfoFactory({ format: 'object' })

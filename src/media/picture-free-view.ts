@@ -8,8 +8,8 @@ interface Box { type: string, position: number, start: number, end: number }
 const MAX_HEADERS = 2000
 
 /**
- * The same file for a parser that would read all of a cover picture (MediaInfo: 14 s for 8 MB in an MP3). ID3v2 tags in front
- * are left out; pictures of FLAC, MP4 and WAV are renamed to padding, so that no offset moves.
+ * The same file for a parser that would read all of a cover picture (MediaInfo: 14 s for 8 MB in an MP3). ID3v2 tags in
+ * front are left out. Pictures of FLAC, MP4 and WAV are renamed to padding, so that no offset moves.
  */
 export function withoutPictures (file: FileView): FileView {
   const offset = id3Bytes(file)
@@ -39,12 +39,13 @@ function bytesAt (view: FileView, position: number, count: number): Buffer {
   return bytes.subarray(0, view.read(bytes, position))
 }
 
-/** The length of the ID3v2 tags at the start (https://id3.org/id3v2.4.0-structure, 3.1): 28-bit sizes, and a footer by flag. */
+/** The length of the ID3v2 tags at the start: 28-bit sizes, a footer by flag (https://id3.org/id3v2.4.0-structure). */
 function id3Bytes (file: FileView): number {
   let length = 0
   for (let i = 0; i < MAX_HEADERS; i++) {
     const head = bytesAt(file, length, 10)
-    if (head.length < 10 || head.toString('latin1', 0, 3) !== 'ID3' || head.subarray(6).some((byte) => byte > 0x7f)) break
+    if (head.length < 10 || head.toString('latin1', 0, 3) !== 'ID3') break
+    if (head.subarray(6).some((byte) => byte > 0x7f)) break
     const size = (head[6]! << 21) | (head[7]! << 14) | (head[8]! << 7) | head[9]!
     const next = length + 10 + size + ((head[5]! & 0x10) === 0 ? 0 : 10)
     if (next >= file.size) break
@@ -73,7 +74,9 @@ function flacPatches (view: FileView): Patch[] {
 function mp4Patches (view: FileView): Patch[] {
   let headers = 0
   const patches: Patch[] = []
-  const parents: Record<string, string[]> = { file: ['moov'], moov: ['udta', 'meta'], udta: ['meta'], meta: ['ilst'], ilst: ['covr'] }
+  const parents: Record<string, string[]> = {
+    file: ['moov'], moov: ['udta', 'meta'], udta: ['meta'], meta: ['ilst'], ilst: ['covr']
+  }
   const first = bytesAt(view, 4, 4).toString('latin1')
   if (!['ftyp', 'moov', 'mdat', 'free', 'skip', 'wide', 'pnot'].includes(first)) return patches
   walk('file', 0, view.size)

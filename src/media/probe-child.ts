@@ -2,8 +2,8 @@ import { Worker } from 'node:worker_threads'
 import type { ProbeOutcome, ProbeTask } from './probe-process.js'
 
 /**
- * The main thread of a probe process. A worker thread describes the file; this thread watches the CPU and the resident memory
- * of the whole process, and kills the process when one of them passes its limit.
+ * The main thread of a probe process. A worker thread describes the file. This thread watches the CPU and the resident
+ * memory of the whole process, and kills the process when one of them passes its limit.
  */
 const WATCH_EVERY_MS = 10
 /** Memory of JavaScript in the worker. The parser's own memory is WebAssembly, bounded by a flag of the process. */

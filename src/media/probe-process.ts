@@ -30,8 +30,8 @@ const IDLE_MS = 60_000
 const CRASHES: ReadonlyArray<NodeJS.Signals | null> = ['SIGSEGV', 'SIGABRT', 'SIGBUS', 'SIGILL', 'SIGFPE', 'SIGTRAP']
 
 /**
- * A process that describes one file at a time, within limits. It starts with the first file and ends after a minute without
- * one. It gets no environment: a parser needs no secrets.
+ * A process that describes one file at a time, within limits. It starts with the first file and ends after an idle
+ * minute. It gets no environment: a parser needs no secrets.
  */
 export class ProbeProcess {
   readonly #limits: ProbeLimits
@@ -48,7 +48,7 @@ export class ProbeProcess {
   /** The id of the process while one runs. */
   get pid (): number | undefined { return this.#child?.pid }
 
-  /** **Throws** `media_too_complex`, `overloaded`, what {@link close} was called with, or the error of a system call. */
+  /** **Throws** `media_too_complex`, `overloaded`, the reason of {@link close}, or the error of a system call. */
   async describe (path: string): Promise<Probed | null> {
     const outcome = await this.#run(path)
     if ('probed' in outcome) return outcome.probed
@@ -99,7 +99,7 @@ export class ProbeProcess {
       env: {},
       execArgv: [
         `--wasm-max-mem-pages=${MAX_WASM_BYTES / WASM_PAGE_BYTES}`,
-        // V8 optimizes the parser's 2.6 MB of WebAssembly in 35 MB that it never frees; a probe ends before that would pay.
+        // V8 would optimize the parser in 35 MB that it never frees. A probe is too short for that to pay.
         '--wasm-tiering-budget=2000000000'
       ],
       stdio: ['ignore', 'ignore', 'ignore', 'ipc']

@@ -2,7 +2,7 @@ import { parentPort } from 'node:worker_threads'
 import { describe } from './describe-file.js'
 import type { ProbeOutcome } from './probe-process.js'
 
-/** The thread of a probe process that describes files, one at a time. Whatever describes them stays behind this line. */
+/** The thread of a probe process that describes files, one at a time. */
 async function outcomeOf (path: string): Promise<ProbeOutcome> {
   try {
     return { probed: await describe(path) }

@@ -19,8 +19,8 @@ export interface ProberOptions extends ProbeLimits {
 }
 
 /**
- * 1.5 s of CPU: a usual file takes 25 ms and the index of a film of ten hours 150 ms; while one file takes all of it, the files
- * of all others wait. 224 MiB of memory: Node takes 64, the parser at most 128. 45 s of waiting: proxies give up after 60.
+ * 1.5 s of CPU: a usual file takes 25 ms, the index of a film of ten hours 150 ms, and all other files wait meanwhile.
+ * 224 MiB of memory: Node takes 64, the parser at most 128. 45 s of waiting: proxies give up after 60.
  */
 const DEFAULTS: ProberOptions = {
   cpuMs: 1500,
@@ -33,8 +33,9 @@ const DEFAULTS: ProberOptions = {
 /** Describes files in a process of their own, one at a time: all of it together grows by less than 300 MB. */
 export interface Prober {
   /**
-   * Describes a file in the turn of its account. Returns null for a format that is not accepted. **Throws** `media_too_complex`
-   * for a file that takes too much CPU or memory, `overloaded` when the queue is full or the wait too long, `shutting_down`.
+   * Describes a file in the turn of its account. Returns null for a format that is not accepted. **Throws**
+   * `media_too_complex` for a file that takes too much CPU or memory, `overloaded` when the queue is full or the wait
+   * too long, `shutting_down`.
    */
   probe (path: string, accountId: string): Promise<Probed | null>
   /** Files waiting or being described. */
@@ -63,7 +64,8 @@ export function createProber (options: Partial<ProberOptions> = {}): Prober {
   return {
     async probe (path, accountId) {
       const waited = new AbortController()
-      const late = setTimeout(() => waited.abort(new ApiError('overloaded', { headers: { 'retry-after': '30' } })), maxWaitMs)
+      const tooLate = new ApiError('overloaded', { headers: { 'retry-after': '30' } })
+      const late = setTimeout(() => waited.abort(tooLate), maxWaitMs)
       try {
         return await queue.run(accountId, async () => {
           clearTimeout(late)

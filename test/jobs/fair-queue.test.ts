@@ -3,7 +3,7 @@ import t from 'tap'
 import { ApiError } from '../../src/errors.js'
 import { FairQueue } from '../../src/jobs/fair-queue.js'
 
-/** Holds the only slot while tasks queue up, as `account` + `number`; resolves with what ran, in order, and what was refused. */
+/** Holds the only slot while tasks (account and number) queue up; resolves with what ran and what was refused. */
 async function orderOf (names: string[], maxWaiting = 100) {
   const queue = new FairQueue({ slots: 1, maxWaiting })
   const release = await queue.acquire('someone before')
@@ -41,7 +41,8 @@ t.test('no more tasks run at once than there are slots, whatever they throw', as
     running--
     if (fails) throw new Error('failed')
   }
-  const all = await Promise.allSettled(Array.from({ length: 20 }, (_, i) => queue.run(`account ${i % 3}`, () => task(i % 2 === 0))))
+  const run = (i: number) => queue.run(`account ${i % 3}`, () => task(i % 2 === 0))
+  const all = await Promise.allSettled(Array.from({ length: 20 }, (_, i) => run(i)))
   t.equal(all.filter(({ status }) => status === 'rejected').length, 10)
   t.same([most, queue.pending], [2, 0])
 })

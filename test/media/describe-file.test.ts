@@ -8,7 +8,7 @@ import * as hostile from './hostile-files.js'
 
 const MiB = 1024 * 1024
 
-t.test('a large WAV is described without its sound being read (bug: all of it was looked through, at 5 s of CPU a GB, and what took 20 s was refused)', async (t) => {
+t.test('a large WAV is described without its sound being read (bug: 5 s of CPU a GB)', async (t) => {
   let bytes = 0
   const { readSync } = fs
   fs.readSync = ((...args: Parameters<typeof readSync>) => {
@@ -26,11 +26,12 @@ t.test('a large WAV is described without its sound being read (bug: all of it wa
   const sound = 1024 * MiB
   fs.writeFileSync(path, wavHead(sound))
   fs.truncateSync(path, 44 + sound)
-  t.match(await describe(path), { type: 'audio', contentType: 'audio/wav', durationMs: Math.round(sound / 176_400 * 1000), codecs: ['pcm'] })
+  const durationMs = Math.round(sound / 176_400 * 1000)
+  t.match(await describe(path), { type: 'audio', contentType: 'audio/wav', durationMs, codecs: ['pcm'] })
   t.ok(bytes < 16 * MiB, `${bytes} bytes were read`)
 })
 
-t.test('cover pictures are skipped: a description is the same, and little is read of it (bug: 14 s of CPU for 8 MB)', async (t) => {
+t.test('a cover picture makes no difference to a description (bug: 14 s of CPU for 8 MB)', async (t) => {
   const { describe } = await import('../../src/media/describe-file.js')
   const folder = t.testdir()
   const art = 3 * MiB
@@ -67,7 +68,8 @@ t.test('what the parser is shown of a file with pictures', async (t) => {
   }
   const sound = Buffer.from('sound')
   t.same(shown(hostile.id3Picture(sound, 100)), sound, 'an ID3 tag is left out')
-  t.same(shown(Buffer.from('ID3\x03\0\0\0\0\x7f\x7f')), Buffer.from('ID3\x03\0\0\0\0\x7f\x7f'), 'unless nothing would be left')
+  const onlyTag = Buffer.from('ID3\x03\0\0\0\0\x7f\x7f')
+  t.same(shown(onlyTag), onlyTag, 'unless nothing would be left')
   t.same(shown(Buffer.from('ID3')), Buffer.from('ID3'))
   t.same(shown(Buffer.alloc(0)), Buffer.alloc(0))
   const list = (type: string) => {
@@ -77,6 +79,6 @@ t.test('what the parser is shown of a file with pictures', async (t) => {
   t.same(shown(list('covr')), list('free'), 'a cover is free space')
   const cut = list('covr').subarray(0, -1)
   t.same(shown(cut), cut, 'a box that reaches beyond the end is left to the parser')
-  const flac = Buffer.concat([Buffer.from('fLaC\0\0\0\0\x86\0\0\x01'), Buffer.from('x')])
+  const flac = Buffer.concat([Buffer.from('fLaC\0\0\0\0\x86\0\0\x01', 'latin1'), Buffer.from('x')])
   t.equal(shown(flac)[8], 0x81, 'a picture is padding, and the last block stays the last')
 })

@@ -25,7 +25,8 @@ const QUICKTIME = box('ftyp', Buffer.from('qt  '), u32(0x200), Buffer.from('qt  
 /** A compressed header (cmov) of 1.04 MB that claims and holds 1 GiB. */
 export function compressedHeader (bytes = 1024 * MiB): Buffer {
   const content = deflateSync(Buffer.alloc(bytes), { level: 9 })
-  return Buffer.concat([QUICKTIME, box('moov', box('cmov', box('dcom', Buffer.from('zlib')), box('cmvd', u32(bytes), content)))])
+  const compressed = box('cmov', box('dcom', Buffer.from('zlib')), box('cmvd', u32(bytes), content))
+  return Buffer.concat([QUICKTIME, box('moov', compressed)])
 }
 
 /** As many tracks as fit; each is the smallest that the parser makes a stream of. */
@@ -51,7 +52,8 @@ export function sampleTables (entries: number): Buffer {
   const header = box('mdhd', u32(0), u32(0), u32(0), u32(1000), u32(1_000_000), u32(0))
   const filled = (type: string, size: number, ...head: Buffer[]) =>
     box(type, u32(0), ...head, u32(0xffffffff), Buffer.alloc(size * entries, 1))
-  const table = box('stbl', filled('stts', 8), filled('stsz', 4, u32(0)), filled('stsc', 12), filled('stco', 4), filled('ctts', 8))
+  const times = Buffer.concat([filled('stts', 8), filled('ctts', 8)])
+  const table = box('stbl', times, filled('stsz', 4, u32(0)), filled('stsc', 12), filled('stco', 4))
   return Buffer.concat([QUICKTIME, box('moov', box('trak', box('mdia', header, handler, box('minf', table))))])
 }
 
@@ -84,8 +86,9 @@ function id3Tag (sound: Buffer, frames: Buffer[]): Buffer {
 /** A FLAC file with pictures of `bytes` bytes each. */
 export function flacPictures (flac: Buffer, bytes: number, count = 1): Buffer {
   const content = jpeg(bytes)
-  const fields = [u32(3), u32(10), Buffer.from('image/jpeg'), u32(0), u32(600), u32(600), u32(24), u32(0), u32(bytes), content]
-  const body = Buffer.concat(fields)
+  const [type, mediaType, noText] = [u32(3), Buffer.from('image/jpeg'), u32(0)]
+  const size = [u32(600), u32(600), u32(24), u32(0), u32(bytes)]
+  const body = Buffer.concat([type, u32(10), mediaType, noText, ...size, content])
   const head = Buffer.from([6, body.length >> 16, (body.length >> 8) & 255, body.length & 255])
   const picture = Buffer.concat([head, body])
   // After STREAMINFO, which is 34 bytes and stands first (RFC 9639, 8.1).
@@ -126,7 +129,8 @@ export function manyElements (parent: string, child: Buffer, bytes: number): Buf
 }
 
 export const matroskaTrack = element('ae', element('d7', Buffer.from([1])), element('83', Buffer.from([1])))
-export const matroskaTag = element('7373', element('67c8', element('45a3', Buffer.from('A')), element('4487', Buffer.from('B'))))
+const simpleTag = element('67c8', element('45a3', Buffer.from('A')), element('4487', Buffer.from('B')))
+export const matroskaTag = element('7373', simpleTag)
 
 /** Tags in tags, 50,000 deep. */
 export function deepElements (depth = 50_000): Buffer {
@@ -140,12 +144,16 @@ export function deepElements (depth = 50_000): Buffer {
 
 /** An element that claims 2^56 - 2 bytes. */
 export function endlessElement (): Buffer {
-  return Buffer.concat([EBML, Buffer.from('1853806701fffffffffffffe1654ae6b01fffffffffffffeae01fffffffffffffe', 'hex'), Buffer.alloc(MiB, 0xae)])
+  const endless = '01fffffffffffffe'
+  const heads = Buffer.from(`18538067${endless}1654ae6b${endless}ae${endless}`, 'hex')
+  return Buffer.concat([EBML, heads, Buffer.alloc(MiB, 0xae)])
 }
 
 /** A Matroska file with a picture attached. */
 export function matroskaPicture (matroska: Buffer, bytes: number): Buffer {
-  const fields = [element('466e', Buffer.from('cover.jpg')), element('4660', Buffer.from('image/jpeg')), element('46ae', Buffer.from([1])), element('465c', jpeg(bytes))]
+  const name = element('466e', Buffer.from('cover.jpg'))
+  const mediaType = element('4660', Buffer.from('image/jpeg'))
+  const fields = [name, mediaType, element('46ae', Buffer.from([1])), element('465c', jpeg(bytes))]
   const attachments = element('1941a469', element('61a7', ...fields))
   return Buffer.concat([matroska, attachments])
 }
