@@ -3,8 +3,8 @@ import fp from 'fastify-plugin'
 import type { Socket } from 'node:net'
 
 /**
- * Remembers the address of each connection, which the system forgets at a reset. Keeps a silent connection open while its
- * client waits for a response.
+ * Remembers the address of each connection, which the system forgets at a reset. Keeps a silent connection open while
+ * its client waits for a response.
  */
 export default fp(async (app) => {
   const newest = new WeakMap<Socket, FastifyReply>()
