@@ -8,6 +8,7 @@ import * as sessions from './006-sessions.js'
 import * as deletions from './007-deletions.js'
 import * as counts from './008-counts.js'
 import * as tallies from './009-tallies.js'
+import * as packageIndexes from './012-package-indexes.js'
 
 /** All migrations by name, in order. A released one is never edited. */
 export const migrations: Record<string, Migration> = {
@@ -19,5 +20,6 @@ export const migrations: Record<string, Migration> = {
   '006-sessions': sessions,
   '007-deletions': deletions,
   '008-counts': counts,
-  '009-tallies': tallies
+  '009-tallies': tallies,
+  '012-package-indexes': packageIndexes
 }

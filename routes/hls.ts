@@ -5,19 +5,20 @@ import { ApiError } from '../src/errors.js'
 import { problemResponses } from '../src/problem-schema.js'
 import { openContentKey } from '../src/protection/content-keys.js'
 import { isPackaged, type PackagedMedia } from '../src/protection/protection.js'
-import { masterPlaylist, mediaPlaylist, segmentPlace, segmentsOf } from '../src/protection/playlists.js'
+import type { PackageIndexes } from '../src/protection/package-indexes.js'
+import { masterPlaylist, mediaPlaylist } from '../src/protection/playlists.js'
 import type { Playback } from '../src/protection/video-provider.js'
 import type { Keyring } from '../src/secrets.js'
 import { SECOND, type Clock } from '../src/time.js'
 import type { Views } from '../src/views/views.js'
 
-interface Options { gate: StreamGate, views: Views, keys: Keyring, now: Clock }
+interface Options { gate: StreamGate, indexes: PackageIndexes, views: Views, keys: Keyring, now: Clock }
 type PackagedAdmission = Admission & { media: PackagedMedia }
 
 const PLAYLIST = 'application/vnd.apple.mpegurl'
 const SEGMENT = /^segment-(0|[1-9]\d{0,5})\.ts$/
 
-const routes: FastifyPluginAsync<Options> = async (app, { gate, views, keys, now }) => {
+const routes: FastifyPluginAsync<Options> = async (app, { gate, indexes, views, keys, now }) => {
   const options = {
     config: { limit: 'none' as const },
     exposeHeadRoute: false,
@@ -48,11 +49,11 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, keys, now
     if (hosted !== undefined) return await sendElsewhere(request, reply, admitted, file, hosted)
     if (!isPackaged(admitted.media)) throw new ApiError('not_found')
     const admission = { ...admitted, media: admitted.media }
-    const { packaged } = admission.media
-    if (file === 'master.m3u8') return reply.type(PLAYLIST).send(masterPlaylist(segmentsOf(packaged), admission.media))
-    if (file === 'media.m3u8') return reply.type(PLAYLIST).send(mediaPlaylist(segmentsOf(packaged)))
-    if (file === 'poster.jpg' && admission.media.posterBlob !== null) return await reply.type('image/jpeg').sendBlob(admission.media.posterBlob, admission.accountId)
-    if (file === 'content.key') return reply.type('application/octet-stream').send(openContentKey(packaged.contentKey, id, keys))
+    const { media } = admission
+    if (file === 'master.m3u8') return reply.type(PLAYLIST).send(masterPlaylist(await indexes.of(media.id, media.packaged), media))
+    if (file === 'media.m3u8') return reply.type(PLAYLIST).send(mediaPlaylist(await indexes.of(media.id, media.packaged)))
+    if (file === 'poster.jpg' && media.posterBlob !== null) return await reply.type('image/jpeg').sendBlob(media.posterBlob, admission.accountId)
+    if (file === 'content.key') return reply.type('application/octet-stream').send(openContentKey(media.packaged.contentKey, media.id, keys))
     return await sendSegment(request, reply, admission, SEGMENT.exec(file)?.[1])
   }
 
@@ -71,7 +72,7 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, keys, now
 
   async function sendSegment (request: FastifyRequest, reply: FastifyReply, admission: PackagedAdmission, number: string | undefined): Promise<FastifyReply> {
     const { media, link, accountId } = admission
-    const place = number === undefined ? undefined : segmentPlace(segmentsOf(media.packaged), Number(number))
+    const place = number === undefined ? undefined : (await indexes.of(media.id, media.packaged)).placeOf(Number(number))
     if (place === undefined) throw new ApiError('not_found')
     const secondsLeft = Math.max(0, link!.expiresAt - Math.floor(now() / SECOND))
     const send = request.method === 'HEAD' ? undefined : await reply.openBlob(media.packaged.blobName, accountId)

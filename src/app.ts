@@ -65,6 +65,7 @@ import type { Figures } from './process-figures.js'
 import { createFfmpeg, type Ffmpeg } from './protection/ffmpeg.js'
 import { createLocalProvider } from './protection/local-provider.js'
 import type { MuxTimes } from './protection/mux/mux-provider.js'
+import { createPackageIndexes } from './protection/package-indexes.js'
 import { PackageRunner } from './protection/package-runner.js'
 import { insertJob } from './protection/job-store.js'
 import { createProtection, releaseMux } from './protection/protection.js'
@@ -280,7 +281,7 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
   await app.register(mediaRoutes, { access, gate, intake, lectures, library, maxLinkSeconds: config.streamTokenMaxSeconds })
   await app.register(uploadRoutes, { intake, places: uploads })
   await app.register(streamRoutes, { gate, views, now })
-  await app.register(hlsRoutes, { gate, views, keys: secrets.keyring('media'), now })
+  await app.register(hlsRoutes, { gate, indexes: createPackageIndexes({ db }), views, keys: secrets.keyring('media'), now })
   await app.register(embedRoutes, { assets: await loadEmbedAssets(), embedOrigins: config.embedOrigins, gate, hosted: mux !== undefined })
   await app.register(viewRoutes, { access, gate, views })
   await app.register(courseRoutes, { courses, lectures, lectureUrls, progress })

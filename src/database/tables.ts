@@ -6,6 +6,7 @@ import type { Generated } from 'kysely'
 export interface Database {
   accounts: AccountsTable
   media: MediaTable
+  package_indexes: PackageIndexesTable
   views: ViewsTable
   view_totals: ViewTotalsTable
   view_days: ViewDaysTable
@@ -68,8 +69,6 @@ export interface MediaTable {
   error_message: string | null
   /** The blob that holds the encrypted segments one after another. */
   package_blob: string | null
-  /** A JSON array of [bytes, milliseconds], one pair a segment. */
-  package_index: string | null
   /** The content key, encrypted; see src/protection/content-keys.ts. */
   content_key: string | null
   /** A picture of it, JPEG. */
@@ -83,6 +82,15 @@ export interface MediaTable {
   mux_policy: 'signed' | 'drm' | null
   /** Set when it was deleted: no one sees the row any more, and a job removes it. */
   deleted_at: number | null
+}
+
+/** The segments of a package. They lie apart from their media, which is read far more often. */
+export interface PackageIndexesTable {
+  media_id: string
+  /** The package that they are in: its media's `package_blob`. */
+  blob_name: string
+  /** JSON: an array of {@link SegmentFacts} (src/protection/packager.ts). */
+  segments: string
 }
 
 export interface ViewsTable {

@@ -51,7 +51,6 @@ export async function updateProtection (trx: Transaction<Database>, id: string, 
     error_code: null,
     error_message: null,
     package_blob: null,
-    package_index: null,
     content_key: null,
     provider: protection === 'encrypted' ? provider : 'local',
     mux_upload_id: null,
@@ -69,7 +68,7 @@ export async function updatePackaging (db: Kysely<Database>, id: string, outcome
     ? { progress: outcome.progress }
     : 'error' in outcome
       ? { status: 'failed' as const, error_code: outcome.error.code, error_message: outcome.error.message }
-      : { status: 'ready' as const, progress: 100, package_blob: outcome.packaged.blobName, package_index: outcome.packaged.index, content_key: outcome.packaged.contentKey }
+      : { status: 'ready' as const, progress: 100, package_blob: outcome.packaged.blobName, content_key: outcome.packaged.contentKey }
   const { numUpdatedRows } = await db.updateTable('media').set(change).where('id', '=', id).where('status', '=', 'processing')
     .where('deleted_at', 'is', null)
     // Protected anew since, by another provider: what was made here is nothing to it.
@@ -202,7 +201,6 @@ function rowOf (media: Media): MediaTable {
     error_code: media.error?.code ?? null,
     error_message: media.error?.message ?? null,
     package_blob: media.packaged?.blobName ?? null,
-    package_index: media.packaged?.index ?? null,
     content_key: media.packaged?.contentKey ?? null,
     poster_blob: media.posterBlob,
     provider: media.provider,
@@ -237,7 +235,7 @@ export function mediaOf (row: Selectable<MediaTable>): Media {
     protection: row.protection,
     progress: row.progress,
     error: row.error_code === null ? null : { code: row.error_code, message: row.error_message ?? '' },
-    packaged: row.package_blob === null ? null : { blobName: row.package_blob, index: row.package_index!, contentKey: row.content_key! },
+    packaged: row.package_blob === null ? null : { blobName: row.package_blob, contentKey: row.content_key! },
     posterBlob: row.poster_blob,
     provider: row.provider,
     mux: row.mux_policy === null ? null : { uploadId: row.mux_upload_id, assetId: row.mux_asset_id, playbackId: row.mux_playback_id, policy: row.mux_policy },

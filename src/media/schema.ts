@@ -10,6 +10,9 @@ export type ProviderName = 'local' | 'mux'
 /** What Mux calls a media, as far as it is known: the upload, then the asset, then, once it can be played, the playback id. */
 export interface MuxNames { uploadId: string | null, assetId: string | null, playbackId: string | null, policy: 'signed' | 'drm' }
 
+/** The blob of an encrypted stream's segments, and their key, sealed. */
+export interface Package { blobName: string, contentKey: string }
+
 /** A media as the rules see it. */
 export interface Media {
   id: string
@@ -38,7 +41,7 @@ export interface Media {
   /** The blob of a JPEG picture of it. */
   posterBlob: string | null
   /** The encrypted segments, in one blob; null while there are none. */
-  packaged: { blobName: string, index: string, contentKey: string } | null
+  packaged: Package | null
   /** Who makes and serves its encrypted stream, for as long as it has one. */
   provider: ProviderName
   /** Null until something of it is at Mux. */

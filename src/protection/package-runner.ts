@@ -10,6 +10,7 @@ import { MINUTE, SECOND, type Clock } from '../time.js'
 import { newContentKey, sealContentKey } from './content-keys.js'
 import { MAX_PIXELS, type Ffmpeg } from './ffmpeg.js'
 import { claimJob, deleteJobById, updateAllJobs, updateAttempts, updateJob, type Job } from './job-store.js'
+import { insertPackageIndex } from './package-index-store.js'
 import { packageFile } from './packager.js'
 import { copyable, ofFile, problemOf, Unpackageable } from './unpackageable.js'
 
@@ -146,7 +147,12 @@ export class PackageRunner {
         .catch((error: unknown) => { throw ofFile(error) }).finally(() => source.discard())
       if (segments.length === 0) throw new Unpackageable('source_has_no_media')
       const blobName = await draft.publish()
-      const kept = await updatePackaging(db, media.id, { packaged: { blobName, index: JSON.stringify(segments), contentKey: sealContentKey(contentKey, media.id, keys) } })
+      const packaged = { blobName, contentKey: sealContentKey(contentKey, media.id, keys) }
+      const kept = await db.transaction().execute(async (trx) => {
+        if (!await updatePackaging(trx, media.id, { packaged })) return false
+        await insertPackageIndex(trx, media.id, blobName, segments)
+        return true
+      })
       if (!kept) await blobs.remove(blobName)
     } finally {
       await draft.discard()

@@ -7,6 +7,7 @@ import type { Media, Protection as ProtectionKind, ProviderName } from '../media
 import type { BlobStore } from '../storage/blob-store.js'
 import type { Clock } from '../time.js'
 import { deleteJob, insertJob, insertRemoval } from './job-store.js'
+import { deletePackageIndex } from './package-index-store.js'
 
 export type Protection = ReturnType<typeof createProtection>
 
@@ -23,6 +24,7 @@ export function createProtection ({ db, blobs, library, provider, now }: Protect
     if (update === undefined) throw new ApiError('not_found')
     const { before, changed } = update
     if (!changed) return null
+    await deletePackageIndex(trx, id)
     await releaseMux(trx, before, now())
     // One whose picture was Mux's needs one of ours.
     const todo = protection === 'encrypted' ? jobKind(provider) : before.provider === 'mux' && before.type === 'video' ? 'package' : undefined
