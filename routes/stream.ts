@@ -3,7 +3,7 @@ import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { Admission, StreamGate } from '../src/access/stream-gate.js'
 import { ApiError } from '../src/errors.js'
 import type { Media } from '../src/media/schema.js'
-import { answerFor } from '../src/playback/answer.js'
+import { answerFor, type StreamRequest } from '../src/playback/answer.js'
 import { entityTag, type Validators } from '../src/playback/conditional.js'
 import { inlineDisposition } from '../src/playback/content-disposition.js'
 import { isLinkQuery } from '../src/playback/link.js'
@@ -27,7 +27,7 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, now }) =>
       206: { description: 'One range of it.', content: bytes },
       302: Type.Null({ description: 'The media lives elsewhere.' }),
       304: Type.Null({ description: 'Not modified.' }),
-      ...problemResponses('not_authenticated', 'invalid_token', 'stream_link_invalid', 'stream_link_expired', 'stream_link_revoked', 'media_protected', 'not_found', 'media_not_ready', 'range_not_satisfiable', 'too_many_streams', 'overloaded')
+      ...problemResponses('not_authenticated', 'invalid_token', 'stream_link_invalid', 'stream_link_expired', 'stream_link_revoked', 'media_protected', 'not_found', 'media_not_ready', 'precondition_failed', 'range_not_satisfiable', 'too_many_streams', 'overloaded')
     }
   }
   const options = { config: { limit: 'none' as const }, exposeHeadRoute: false }
@@ -79,9 +79,9 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, now }) =>
 
   async function sendFile (request: FastifyRequest, reply: FastifyReply, admission: Admission): Promise<FastifyReply> {
     const { media } = admission
-    const { range, 'if-none-match': ifNoneMatch, 'if-modified-since': ifModifiedSince, 'if-range': ifRange } = request.headers
     const { validators, disposition } = representationOf(media)
-    const { status, headers, body } = answerFor({ method: request.method, range, ifNoneMatch, ifModifiedSince, ifRange: ifRange as string }, media.sizeBytes!, validators, now())
+    const { status, headers, body } = answerFor(streamRequestOf(request), media.sizeBytes!, validators, now())
+    if (status === 412) throw new ApiError('precondition_failed', { headers })
     if (status === 416) throw new ApiError('range_not_satisfiable', { headers })
     const send = body && await reply.code(status).openFile(media.blobName!, admission.accountId)
     reply.code(status).headers(headers).header('content-disposition', disposition)
@@ -95,6 +95,19 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, now }) =>
   async function countView (request: FastifyRequest, { media, link, accountId }: Admission): Promise<void> {
     const onlooker = { address: request.ip, accountId, userAgent: request.headers['user-agent'] }
     await views.countStream(media.id, link?.linkId ?? null, onlooker, (error) => request.log.warn({ err: error }, 'a view was not counted'))
+  }
+}
+
+/** The method and the headers that decide how a file is sent. */
+function streamRequestOf ({ method, headers }: FastifyRequest): StreamRequest {
+  return {
+    method,
+    range: headers.range,
+    ifMatch: headers['if-match'],
+    ifUnmodifiedSince: headers['if-unmodified-since'],
+    ifNoneMatch: headers['if-none-match'],
+    ifModifiedSince: headers['if-modified-since'],
+    ifRange: headers['if-range'] as string | undefined
   }
 }
 

@@ -36,6 +36,7 @@ export const problems = {
   protection_required: [409, 'Protection required', 'A lecture uses this media, and lectures of its course are protected. Change the course instead.'],
   already_subscribed: [409, 'Already subscribed', 'You are subscribed to this course already.'],
   length_required: [411, 'Length required', 'The body must come with a Content-Length.'],
+  precondition_failed: [412, 'Precondition failed', 'The file is not the one that If-Match or If-Unmodified-Since names.'],
   payload_too_large: [413, 'Payload too large', 'The body is larger than this address takes.'],
   upload_too_large: [413, 'Upload too large', 'The file is larger than this server takes.'],
   quota_exceeded: [413, 'Quota exceeded', 'The file does not fit into what is left of your quota.'],

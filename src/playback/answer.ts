@@ -1,18 +1,20 @@
 import { parseRange, type ByteRange } from './byte-range.js'
-import { formatHttpDate, isNotModified, isRangeCurrent, type Validators } from './conditional.js'
+import { formatHttpDate, isNotModified, isPreconditionFailed, isRangeCurrent, type Validators } from './conditional.js'
 
 /** The parts of a request that decide how a representation is answered. */
 export interface StreamRequest {
   method: string
   range?: string
+  ifMatch?: string
+  ifUnmodifiedSince?: string
   ifNoneMatch?: string
   ifModifiedSince?: string
   ifRange?: string
 }
 
-/** Status and headers of an answer, and the bytes that are its body; no `body` for HEAD, 304 and 416. */
+/** Status and headers of an answer, and the bytes that are its body; no `body` for HEAD, 304, 412 and 416. */
 export interface StreamAnswer {
-  status: 200 | 206 | 304 | 416
+  status: 200 | 206 | 304 | 412 | 416
   headers: Record<string, string>
   body: ByteRange | undefined
 }
@@ -26,6 +28,9 @@ export function answerFor (request: StreamRequest, size: number, validators: Val
     'accept-ranges': 'bytes',
     etag: validators.etag,
     'last-modified': formatHttpDate(validators.lastModified)
+  }
+  if (isPreconditionFailed(request.ifMatch, request.ifUnmodifiedSince, validators)) {
+    return { status: 412, headers, body: undefined }
   }
   if (isNotModified(request.ifNoneMatch, request.ifModifiedSince, validators)) return { status: 304, headers, body: undefined }
   const isGet = request.method === 'GET'

@@ -7,6 +7,20 @@ export function entityTag (sha256: string): string {
 }
 
 /**
+ * Whether a request is refused with 412 (RFC 9110, 13.1.1, 13.1.4 and 13.2.2): `If-Match` by strong comparison, and only without it
+ * `If-Unmodified-Since`, to the second. An invalid date is ignored.
+ */
+export function isPreconditionFailed (
+  ifMatch: string | undefined,
+  ifUnmodifiedSince: string | undefined,
+  validators: Validators
+): boolean {
+  if (ifMatch !== undefined) return ifMatch.trim() !== '*' && !entityTagsOf(ifMatch).includes(validators.etag)
+  const since = httpDate(ifUnmodifiedSince)
+  return since !== undefined && wholeSeconds(validators.lastModified) > since
+}
+
+/**
  * Whether a GET or HEAD is answered 304 (RFC 9110, 13.1.2, 13.1.3 and 13.2.2): `If-None-Match` by weak comparison, and only
  * without it `If-Modified-Since`, to the second. A date that cannot be read is as none.
  */

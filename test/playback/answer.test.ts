@@ -15,6 +15,7 @@ type Expected = [status: StreamAnswer['status'], body: StreamAnswer['body'], con
 const whole: Expected = [200, all, '1000']
 const some: Expected = [206, part, '10', 'bytes 10-19/1000']
 const none: Expected = [304, undefined]
+const refused: Expected = [412, undefined]
 const never: Expected = [416, undefined, undefined, 'bytes */1000']
 
 const cases: Array<[name: string, request: Partial<StreamRequest>, expected: Expected]> = [
@@ -33,6 +34,16 @@ const cases: Array<[name: string, request: Partial<StreamRequest>, expected: Exp
   ['HEAD, not modified', { method: 'HEAD', ifNoneMatch: ETAG }, none],
   ['not modified by tag', { ifNoneMatch: ETAG }, none],
   ['not modified by date', { ifModifiedSince: DATE }, none],
+  ['If-Match: same tag', { ifMatch: ETAG }, whole],
+  ['If-Match: same tag, a range', { range, ifMatch: ETAG }, some],
+  ['If-Match: another tag', { ifMatch: '"other"' }, refused],
+  ['If-Match: another tag, HEAD', { method: 'HEAD', ifMatch: '"other"' }, refused],
+  ['412 before 304', { ifMatch: '"other"', ifNoneMatch: ETAG }, refused],
+  ['412 before 416', { range: past, ifMatch: '"other"' }, refused],
+  ['If-Match holds, then If-None-Match', { ifMatch: ETAG, ifNoneMatch: ETAG }, none],
+  ['If-Match holds, an old If-Unmodified-Since beside it', { ifMatch: ETAG, ifUnmodifiedSince: 'Thu, 01 Jan 2026 00:00:00 GMT' }, whole],
+  ['changed since', { range, ifUnmodifiedSince: 'Fri, 02 Jan 2026 03:04:04 GMT' }, refused],
+  ['unmodified since', { range, ifUnmodifiedSince: DATE }, some],
   ['304 before a range', { range, ifNoneMatch: ETAG }, none],
   ['304 before 416', { range: past, ifNoneMatch: 'W/"tag"' }, none],
   ['304 before a failing If-Range', { range, ifNoneMatch: ETAG, ifRange: '"other"' }, none],

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import t from 'tap'
-import { entityTag, formatHttpDate, isNotModified, isRangeCurrent, type Validators } from '../../src/playback/conditional.js'
+import { entityTag, formatHttpDate, isNotModified, isPreconditionFailed, isRangeCurrent, type Validators } from '../../src/playback/conditional.js'
 
 const MADE = Date.UTC(1994, 10, 6, 8, 49, 37, 500)
 const v: Validators = { etag: '"abc"', lastModified: MADE }
@@ -17,6 +17,33 @@ t.test('an entity tag is strong, quoted and of the content', async (t) => {
 })
 
 t.test('dates are written as IMF-fixdate', async (t) => t.equal(formatHttpDate(MADE), DATE))
+
+t.test('If-Match is compared strongly and takes precedence over If-Unmodified-Since (RFC 9110, 13.1.1, 13.1.4)', async (t) => {
+  const cases: Array<[ifMatch: string | undefined, ifUnmodifiedSince: string | undefined, failed: boolean]> = [
+    [undefined, undefined, false],
+    ['"abc"', undefined, false],
+    ['*', undefined, false],
+    [' * ', undefined, false],
+    ['"x", "abc"', undefined, false],
+    ['"x","y" , "abc"', undefined, false],
+    ['W/"abc"', undefined, true],
+    ['"x"', undefined, true],
+    ['"ABC"', undefined, true],
+    ['abc', undefined, true],
+    ['', undefined, true],
+    ['"x*"', undefined, true],
+    ['"abc"', EARLIER, false],
+    ['"x"', AFTER, true],
+    ['garbage', AFTER, true],
+    [undefined, DATE, false],
+    [undefined, AFTER, false],
+    [undefined, EARLIER, true],
+    [undefined, 'Sunday, 06-Nov-94 08:49:36 GMT', true],
+    [undefined, 'Sun Nov  6 08:49:36 1994', true]
+  ]
+  for (const [match, since, failed] of cases) t.equal(isPreconditionFailed(match, since, v), failed, `${match} / ${since}`)
+  for (const since of NO_DATES) t.equal(isPreconditionFailed(undefined, since, v), false, since)
+})
 
 t.test('If-None-Match is compared weakly and takes precedence (RFC 9110, 13.1.2)', async (t) => {
   const cases: Array<[ifNoneMatch: string | undefined, ifModifiedSince: string | undefined, expected: boolean]> = [

@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto'
 import t, { type Test } from 'tap'
-import { buildTestApp, fixture, mintLink, signUp, signUpEverybody, upload, type Person } from '../helper.js'
+import { buildTestApp, expectProblem, fixture, mintLink, signUp, signUpEverybody, upload, type Person } from '../helper.js'
 import { ask, type Ask, type WireReply } from './wire.js'
 
 const server = await buildTestApp(t)
@@ -63,6 +63,26 @@ const cases: Array<[name: string, options: Ask, expected: Expected]> = [
   ['If-Range of another content', { headers: { range: 'bytes=5-14', 'if-range': '"x"' } }, whole],
   ['If-Range by a date too fresh to be strong', { headers: { range: 'bytes=5-14', 'if-range': modified } }, whole]
 ]
+
+t.test('If-Match and If-Unmodified-Since that do not hold are 412, before 304 and 416', async (t) => {
+  const link = await mintLink(server, video, instructor)
+  const yesterday = new Date(Date.parse(createdAt) - 86_400_000).toUTCString()
+  const failing: Array<Record<string, string>> = [
+    { 'if-match': '"x"' },
+    { 'if-match': `W/${etag}` },
+    { 'if-match': '"x"', 'if-none-match': etag },
+    { 'if-match': '"x"', range: `bytes=${content.length}-` },
+    { 'if-unmodified-since': yesterday, range: 'bytes=5-14' }
+  ]
+  for (const headers of failing) {
+    const reply = await server.inject({ url: link, headers })
+    expectProblem(t, reply, 412, 'precondition_failed')
+    t.equal(reply.headers.etag, etag)
+    t.equal((await server.inject({ method: 'HEAD', url: link, headers })).statusCode, 412)
+  }
+  const holding = { 'if-match': `"x", ${etag}`, 'if-unmodified-since': yesterday }
+  t.equal((await server.inject({ url: link, headers: holding })).statusCode, 200, 'If-Match takes precedence')
+})
 
 t.test('a stream is answered header by header as the contract says', async (t) => {
   const link = await mintLink(server, video, instructor)
