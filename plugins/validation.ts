@@ -12,14 +12,12 @@ const UUID = /^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/i
 
 /**
  * How what comes in and goes out is held against its schema, which is compiled when it is first met. Bodies are taken at their word: `5` is no
- * title. Query strings and paths are text, so numbers in them are read.
+ * title. Query strings and paths are text: integers in them are read, if they are decimal digits.
  */
 export default fp(async (app) => {
-  const [strict, coercing] = [false, true].map((coerceTypes) => {
-    const ajv = new Ajv({ coerceTypes, useDefaults: true, removeAdditional: false, allErrors: true, verbose: true, strict: false })
-    addFormats.default(ajv, ['email', 'date', 'date-time', 'uuid', 'uri', 'uri-reference'])
-    return ajv.addFormat('web-address', isWebAddress).addFormat('uuid', UUID)
-  }) as [Ajv, Ajv]
+  const ajv = new Ajv({ useDefaults: true, removeAdditional: false, allErrors: true, verbose: true, strict: false })
+  addFormats.default(ajv, ['email', 'date', 'date-time', 'uuid', 'uri', 'uri-reference'])
+  ajv.addFormat('web-address', isWebAddress).addFormat('uuid', UUID)
   const parseJson = app.getDefaultJsonParser('error', 'error')
   app.removeContentTypeParser('application/json')
   app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, text, done) => {
@@ -32,12 +30,14 @@ export default fp(async (app) => {
     if (route.schema?.body !== undefined) route.preValidation = [requireContentType(route), ...[route.preValidation ?? []].flat()]
   })
   app.decorateRequest('checkInput', (schema: TSchema, value: unknown) => {
-    const validate = strict.compile(schema)
+    const validate = ajv.compile(schema)
     if (!validate(value)) throw apiErrorOf({ validation: validate.errors ?? [], validationContext: 'body' })
   })
   app.setValidatorCompiler<TSchema>(({ schema, httpPart }) => {
-    const validatorOf = once(() => (httpPart === 'body' ? strict : coercing).compile(schema))
+    const validatorOf = once(() => ajv.compile(schema))
+    const readNumbers = httpPart === 'body' ? undefined : integerReader(schema)
     return (value: unknown) => {
+      readNumbers?.(value as Record<string, unknown>)
       const validate = validatorOf()
       return validate(value) ? true : { error: validate.errors as FastifySchemaValidationError[] }
     }
@@ -47,6 +47,20 @@ export default fp(async (app) => {
     return (value) => serializerOf()(value)
   })
 }, { name: 'validation' })
+
+const DECIMAL = /^-?\d+$/
+
+/** Reads the integers of a query string in place. Only decimal digits are one: `1e3`, `0x10` and ` 10` stay text, which the schema refuses. */
+function integerReader ({ properties = {} }: TSchema): (values: Record<string, unknown>) => void {
+  const isInteger = ({ type, anyOf }: TSchema) => type === 'integer' || anyOf?.some((one: TSchema) => one.type === 'integer')
+  const names = Object.entries(properties as Record<string, TSchema>).filter(([, schema]) => isInteger(schema)).map(([name]) => name)
+  return (values) => {
+    for (const name of names) {
+      const value = values[name]
+      if (typeof value === 'string' && DECIMAL.test(value)) values[name] = Number(value)
+    }
+  }
+}
 
 /** What `make` makes, the first time that it is needed: to compile the schemas of all routes, and of all their answers, is a third of a start. */
 function once<T extends object> (make: () => T): () => T {
