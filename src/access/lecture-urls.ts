@@ -2,9 +2,12 @@ import type { Static } from '@sinclair/typebox'
 import type { Viewer } from '../accounts/schema.js'
 import type { LectureWithMedia } from '../courses/lectures.js'
 import type { LectureReply } from '../courses/schema.js'
+import { isPlayable } from '../protection/protection.js'
 import { drmReply } from '../protection/schema.js'
 import { SECOND, isoTime } from '../time.js'
 import type { StreamGate } from './stream-gate.js'
+
+const UNPLAYABLE = { url: null, posterUrl: null, drm: null }
 
 export type LectureUrls = ReturnType<typeof createLectureUrls>
 
@@ -13,7 +16,9 @@ export function createLectureUrls (gate: StreamGate) {
   return {
     /** For someone who may watch; the media must have been read just now. `origin` is where this server is reached. */
     async reply ({ lecture, media }: LectureWithMedia, viewer: Viewer, origin: string): Promise<Static<typeof LectureReply>> {
-      const { url, posterUrl, drm } = await gate.sign(viewer, media, gate.lifetime('auto', media), origin)
+      const { url, posterUrl, drm } = isPlayable(media)
+        ? await gate.sign(viewer, media, gate.lifetime('auto', media), origin)
+        : UNPLAYABLE
       const atMux = media.provider === 'mux'
       return {
         id: lecture.id,

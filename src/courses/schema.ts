@@ -79,7 +79,7 @@ export const LectureReply = Type.Object({
   media_id: uuid({ description: 'The media that it shows: for views, figures and the player.' }),
   asset_id: Type.Union([Type.String(), Type.Null()], { description: "At home the media's id; at Mux that of the asset, null until there is one." }),
   playback_id: Type.Union([Type.String(), Type.Null()], { description: "At home the media's id; at Mux what it is played by, null until it is ready." }),
-  url: Type.String({ description: 'Minted for you when it is read; it expires.' }),
+  url: nullable(Type.String({ description: 'Minted for you when it is read; it expires. Null while the lecture cannot be played.' })),
   poster_url: Type.Union([Type.String(), Type.Null()], { description: 'A picture of it, as the `url` is; null where there is none.' }),
   drm: Type.Optional(DrmReply),
   duration: Type.Number({ description: 'Seconds.' }),

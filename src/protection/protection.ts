@@ -63,9 +63,15 @@ export async function releaseMux (trx: Transaction<Database>, { mux }: Media, no
 }
 
 /** Throws what keeps a protected media from being played: `media_not_ready` until it is packaged, and for one that failed. */
-export function requireReady ({ protection, status, error }: Media): void {
-  if (protection === 'none' || status === 'ready') return
+export function requireReady (media: Media): void {
+  if (isPlayable(media)) return
+  const { error } = media
   throw new ApiError('media_not_ready', error === null ? {} : { detail: error.message, extra: { error } })
+}
+
+/** Whether a media can be played now: a protected one only once it is packaged. */
+export function isPlayable ({ protection, status }: Media): boolean {
+  return protection === 'none' || status === 'ready'
 }
 
 /** A protected media that can be played. */

@@ -1,6 +1,8 @@
 import t from 'tap'
 import { openDatabase } from '../../src/database/open.js'
+import { newLinkId, signToken } from '../../src/playback/link.js'
 import { claimJob, deleteJobById, insertJob } from '../../src/protection/job-store.js'
+import { loadSecrets } from '../../src/secrets.js'
 import { readToken } from '../doubles/mux.js'
 import { expectProblem, fixture, signUp, upload } from '../helper.js'
 import { addMuxLecture, buildMuxApp, impatient, lecturesOf, settledLecture, until, type MuxServer } from './mux-server.js'
@@ -13,9 +15,9 @@ t.test('a lecture goes to Mux in the background, and is ready by webhook; its ad
   const { mux } = server
   mux.instant = false
   const added = await addMuxLecture(server)
-  t.match(added, { status: 'processing', asset_id: null, playback_id: null, poster_url: null })
-  const own = new URL(added.url)
-  t.match(own.pathname, `/${added.media_id}/master.m3u8`)
+  t.match(added, { status: 'processing', asset_id: null, playback_id: null, url: null, poster_url: null })
+  const facts = { mediaId: added.media_id, expiresAt: Math.floor(server.clock.now / 1000) + 600, generation: 1, linkId: newLinkId(), subject: server.student.id }
+  const own = { pathname: `/hls/${signToken(facts, 'hls', loadSecrets(server.config).keyring('link'))}/${added.media_id}/master.m3u8` }
   expectProblem(t, await server.inject({ url: own.pathname }), 409, 'media_not_ready')
   expectProblem(t, await server.inject({ url: `/media/${added.media_id}/stream-url`, headers: server.student.headers }), 409, 'media_not_ready')
 

@@ -120,6 +120,25 @@ t.test('a lecture of a premium course is protected, and closed a second after un
   for (const file of ['master.m3u8', 'media.m3u8', 'content.key', 'segment-0.ts']) t.equal(codeOf(await stream.get(file)), '403 stream_link_revoked', file)
 })
 
+t.test('a lecture that cannot be played yet has no url, as stream-url refuses it', async (t) => {
+  const server = await buildTestApp(t)
+  const { instructor, student, courseId, mediaId } = await courseWithLecture(t, server, true)
+  const mine = async () => {
+    const reply = await server.inject({ url: `/subscribe/my-courses/${courseId}/lectures`, headers: student.headers })
+    return reply.json<Array<{ url: string | null, poster_url: string | null, status: string }>>()[0]!
+  }
+  const streamUrl = async () => await server.inject({ url: `/media/${mediaId}/stream-url`, headers: student.headers })
+  await server.query(`update media set status = 'processing' where id = '${mediaId}'`)
+  t.match(await mine(), { status: 'processing', url: null, poster_url: null })
+  expectProblem(t, await streamUrl(), 409, 'media_not_ready')
+  await server.query(`update media set status = 'failed', error_code = 'source_damaged' where id = '${mediaId}'`)
+  t.match(await mine(), { status: 'failed', url: null, poster_url: null })
+  await server.query(`update media set status = 'ready' where id = '${mediaId}'`)
+  t.equal((await streamUrl()).statusCode, 200)
+  t.match(await mine(), { status: 'ready', url: String })
+  t.match(await settled(server, mediaId, instructor), { status: 'ready' })
+})
+
 t.test('lectures follow `premium` on and off', async (t) => {
   const server = await buildTestApp(t)
   const { instructor, courseId, mediaId } = await courseWithLecture(t, server, false)
