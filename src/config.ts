@@ -5,7 +5,12 @@ import { join } from 'node:path'
 import type { PlaceLimits } from './limits/places.js'
 import { muxConfig, type MuxConfig } from './mux-config.js'
 
-const count = (initial: number, minimum = 0, maximum = Number.MAX_SAFE_INTEGER) => Type.Integer({ default: initial, minimum, maximum })
+/** Above it a number counts nothing that fits into memory, or into a timer's 2^31 milliseconds. */
+const MANY = 1_000_000
+/** Longest life of a token or a link: ten years. */
+const TEN_YEARS_SECONDS = 315_360_000
+const DAY_SECONDS = 86_400
+const count = (initial: number, minimum = 0, maximum = MANY) => Type.Integer({ default: initial, minimum, maximum })
 const text = (initial?: string) => initial === undefined ? Type.Optional(Type.String()) : Type.String({ default: initial })
 const oneOf = <const T extends string[]>(values: [...T], initial: T[number]) =>
   Type.Unsafe<T[number]>(Type.String({ enum: values, default: initial }))
@@ -24,11 +29,11 @@ const environmentSchema = Type.Object({
   SECRET_KEY: text(),
   ACCESS_TOKEN_SECRET_KEY: text(),
   SECRET_KEYS_PREVIOUS: text(''),
-  ACCESS_TOKEN_EXPIRE_MINUTES: count(30, 1),
+  ACCESS_TOKEN_EXPIRE_MINUTES: count(30, 1, TEN_YEARS_SECONDS / 60),
   ACCESS_TOKEN_ALGORITHM: oneOf(['HS256'], 'HS256'),
   REFRESH_TOKEN_EXPIRE_DAYS: count(30, 1, 3650),
-  STREAM_TOKEN_EXPIRE_SECONDS: count(600, 1),
-  STREAM_TOKEN_MAX_SECONDS: count(86_400, 1),
+  STREAM_TOKEN_EXPIRE_SECONDS: count(600, 1, TEN_YEARS_SECONDS),
+  STREAM_TOKEN_MAX_SECONDS: count(86_400, 1, TEN_YEARS_SECONDS),
   ANALYTICS_CACHE_TTL_SECONDS: count(300),
   VIEW_ADDRESSES: oneOf(['full', 'truncated', 'hashed'], 'full'),
   VIEW_RETENTION_DAYS: count(0, 0, 100_000),
@@ -37,8 +42,8 @@ const environmentSchema = Type.Object({
   RATE_LIMIT_SIGNUP_PER_MINUTE: count(5),
   RATE_LIMIT_COURSE_PER_MINUTE: count(50),
   RATE_LIMIT_API_PER_MINUTE: count(300),
-  MAX_UPLOAD_BYTES: count(2_147_483_648, 1),
-  QUOTA_BYTES: count(21_474_836_480),
+  MAX_UPLOAD_BYTES: count(2_147_483_648, 1, Number.MAX_SAFE_INTEGER),
+  QUOTA_BYTES: count(21_474_836_480, 0, Number.MAX_SAFE_INTEGER),
   MAX_UPLOADS: count(200),
   MAX_UPLOADS_PER_ACCOUNT: count(64),
   MAX_UPLOADS_PER_ADDRESS: count(128),
@@ -62,9 +67,9 @@ const environmentSchema = Type.Object({
   METRICS_TOKEN: text(),
   LOG_LEVEL: oneOf(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], 'info'),
   DATABASE_POOL_SIZE: count(10, 1, 1000),
-  DATABASE_STATEMENT_TIMEOUT_SECONDS: count(30, 1),
-  SHUTDOWN_GRACE_SECONDS: count(30),
-  SHUTDOWN_DELAY_SECONDS: count(0)
+  DATABASE_STATEMENT_TIMEOUT_SECONDS: count(30, 1, DAY_SECONDS),
+  SHUTDOWN_GRACE_SECONDS: count(30, 0, DAY_SECONDS),
+  SHUTDOWN_DELAY_SECONDS: count(0, 0, DAY_SECONDS)
 })
 
 /** The names of all variables that are read. */

@@ -2,7 +2,7 @@ import { generateKeyPairSync } from 'node:crypto'
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { ConfigError, loadConfig, type Config } from '../../src/config.js'
+import { ConfigError, VARIABLES, loadConfig, type Config } from '../../src/config.js'
 import { loadSecrets } from '../../src/secrets.js'
 
 const secret = 'x'.repeat(32)
@@ -83,7 +83,7 @@ const bad: Record<string, string[]> = {
   ACCESS_TOKEN_EXPIRE_MINUTES: ['0', '0.5', 'x'],
   ACCESS_TOKEN_ALGORITHM: ['none', 'HS512', 'RS256', 'hs256'],
   STREAM_TOKEN_EXPIRE_SECONDS: ['0', '86401'],
-  STREAM_TOKEN_MAX_SECONDS: ['0', '599'],
+  STREAM_TOKEN_MAX_SECONDS: ['0', '599', '315360001', '9007199254740991'],
   REFRESH_TOKEN_EXPIRE_DAYS: ['0', '1.5', '3651'],
   VIEW_ADDRESSES: ['none', 'Full'],
   VIEW_RETENTION_DAYS: ['-1', '1', 'x'],
@@ -105,6 +105,15 @@ t.test('bad values are refused by name; bug: 1e9 and true were read as 1, 10.9 a
   for (const [name, values] of Object.entries(bad)) for (const value of values) t.match(complaint({ [name]: value }), name, `${name}=${value}`)
   t.match(complaint({ DATABASE_URL: 'postgres://h/d' }), /SECRET_KEY is required/)
   t.match(complaint({ ACCESS_TOKEN_SECRET_KEY: 'short' }), 'SECRET_KEY')
+})
+
+t.test('every number has an upper bound, and the message names the variable and the bound', async (t) => {
+  const numbers = VARIABLES.filter((name) => complaint({ [name]: '9007199254740993' })?.includes(`${name}: expected integer`))
+  t.ok(numbers.length >= 20, `${numbers.length} variables are numbers`)
+  for (const name of numbers) t.match(complaint({ [name]: '9007199254740993' }), /expected integer to be less or equal to \d+/, name)
+  const longest = { STREAM_TOKEN_MAX_SECONDS: '315360000', SHUTDOWN_GRACE_SECONDS: '86400', ACCESS_TOKEN_EXPIRE_MINUTES: '5256000' }
+  t.equal(complaint(longest), undefined, 'the bound itself is taken')
+  for (const [name, value] of Object.entries(longest)) t.match(complaint({ [name]: String(Number(value) + 1) }), name)
 })
 
 t.test('one message names every bad variable, and tells no secret', async (t) => {
