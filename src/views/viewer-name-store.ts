@@ -1,5 +1,5 @@
 import { sql, type Kysely, type Transaction } from 'kysely'
-import { randomBytes } from 'node:crypto'
+import { createHmac, randomBytes } from 'node:crypto'
 import { engineOf, lockName } from '../database/dialect.js'
 import type { Database } from '../database/tables.js'
 import { seal, unseal } from '../sealed.js'
@@ -12,6 +12,10 @@ const SECRET = 'views.address_secret'
 /** The mode that all rows are in. */
 const MODE = 'views.addresses'
 const SECRET_BYTES = 32
+/** What an erasure that is under way makes its names from. */
+const ERASURE = 'views.erasure'
+/** Some 10 ms of SQLite's one writer. */
+const ERASE_BATCH = 1000
 /** Below SQLite's 32,766 parameters at three a row. */
 const BATCH = 5000
 /** Before all ids there are. */
@@ -52,24 +56,67 @@ export async function findViewerNames (db: Kysely<Database>, keys: () => Keyring
 
 /**
  * Makes a viewer nobody: their log rows lose address, account and user agent, and what counted them once goes on counting them once, under a
- * name that is made from nothing. Counts stay, also in a recount. Safe beside a running server. Answers how many media and log rows it was.
+ * name that is made from nothing. Counts stay, also in a recount. Safe beside a running server, which waits for a batch at most. A run that is
+ * cut off is repeated: it goes on with the names that it had begun to give. Returns how many media and log rows it was.
  */
 export async function eraseViewer (db: Kysely<Database>, addressKeys: string[], onProgress: OnProgress = () => {}): Promise<{ media: number, rows: number }> {
+  const secret = await openErasure(db)
+  const { newest } = await db.selectFrom('views').select((select) => select.fn.max<number | null>('id').as('newest')).executeTakeFirstOrThrow()
   const seen = await db.selectFrom('view_viewers').selectAll().where('address_key', 'in', addressKeys).orderBy('media_id').execute()
   let rows = 0
   for (const [index, { media_id: mediaId, address_key: key }] of seen.entries()) {
-    rows += await db.transaction().execute(async (trx) => {
-      // The order of every writer of views: the totals first.
-      await trx.selectFrom('view_totals').select('media_id').where('media_id', '=', mediaId).$if(engineOf(trx) === 'postgres', (query) => query.forUpdate()).execute()
-      const nobody = anonymousKey(randomBytes(SECRET_BYTES))
-      await trx.updateTable('view_viewers').set({ address_key: nobody }).where('media_id', '=', mediaId).where('address_key', '=', key).execute()
-      const { numUpdatedRows } = await trx.updateTable('views').set({ address: ERASED, address_key: nobody, account_id: null, user_agent: null })
-        .where('media_id', '=', mediaId).where('address_key', '=', key).executeTakeFirst()
-      return Number(numUpdatedRows)
-    })
+    const nobody = anonymousKey(createHmac('sha256', secret).update(`${mediaId} ${key}`).digest())
+    const one = { mediaId, key, nobody }
+    rows += await eraseFromLog(db, one) + await finishErasure(db, one, (newest ?? 0) - ERASE_BATCH)
     onProgress(index + 1, seen.length)
   }
+  await db.deleteFrom('server_facts').where('name', '=', ERASURE).execute()
   return { media: new Set(seen.map((row) => row.media_id)).size, rows }
+}
+
+/** A viewer of one media, and the name that they are given. */
+interface Erased { mediaId: string, key: string, nobody: string }
+
+/** Names are derived from it while a run lasts, so that the next one goes on after a crash. Nothing can be derived when it is gone. */
+async function openErasure (db: Kysely<Database>): Promise<string> {
+  await db.insertInto('server_facts').values({ name: ERASURE, value: randomBytes(SECRET_BYTES).toString('base64url') })
+    .onConflict((conflict) => conflict.doNothing()).execute()
+  return (await findFact(db, ERASURE))!
+}
+
+/** Walks the log of the media by its index, and writes only where there is a row to be changed. */
+async function eraseFromLog (db: Kysely<Database>, one: Erased): Promise<number> {
+  let rows = 0
+  let last: { viewed_at: number, id: number } | undefined = { viewed_at: -1, id: 0 }
+  while (last !== undefined) {
+    const { viewed_at: viewedAt, id }: { viewed_at: number, id: number } = last
+    const some: Array<{ id: number, viewed_at: number, address_key: string }> = await db.selectFrom('views').select(['id', 'viewed_at', 'address_key'])
+      .where('media_id', '=', one.mediaId).where(({ eb, refTuple, tuple }) => eb(refTuple('viewed_at', 'id'), '>', tuple(viewedAt, id)))
+      .orderBy('viewed_at').orderBy('id').limit(ERASE_BATCH).execute()
+    rows += await renameRows(db, some.filter((row) => row.address_key === one.key).map((row) => row.id), one)
+    last = some.length === ERASE_BATCH ? some.at(-1) : undefined
+    await new Promise((resolve) => { setImmediate(resolve) })
+  }
+  return rows
+}
+
+/** What came in meanwhile, and the set of viewers, with all writers of the media held off. */
+async function finishErasure (db: Kysely<Database>, one: Erased, afterId: number): Promise<number> {
+  return await db.transaction().execute(async (trx) => {
+    // The order of every writer of views: the totals first.
+    await trx.selectFrom('view_totals').select('media_id').where('media_id', '=', one.mediaId).$if(engineOf(trx) === 'postgres', (query) => query.forUpdate()).execute()
+    const late = await trx.selectFrom('views').select(['id', 'media_id']).where('id', '>', afterId).where('address_key', '=', one.key).execute()
+    const rows = await renameRows(trx, late.filter((row) => row.media_id === one.mediaId).map((row) => row.id), one)
+    await trx.deleteFrom('view_viewers').where('media_id', '=', one.mediaId).where('address_key', '=', one.key).execute()
+    await trx.insertInto('view_viewers').values({ media_id: one.mediaId, address_key: one.nobody }).onConflict((conflict) => conflict.doNothing()).execute()
+    return rows
+  })
+}
+
+async function renameRows (db: Kysely<Database>, ids: number[], { nobody }: Erased): Promise<number> {
+  if (ids.length === 0) return 0
+  await db.updateTable('views').set({ address: ERASED, address_key: nobody, account_id: null, user_agent: null }).where('id', 'in', ids).execute()
+  return ids.length
 }
 
 async function openSecret (db: Kysely<Database>, keys: () => Keyring, wanted: boolean, onLost: () => void): Promise<Buffer | undefined> {
