@@ -1,14 +1,12 @@
 import SQLite from 'better-sqlite3'
-import {
-  CompiledQuery, Kysely, PostgresDialect, SqliteAdapter, SqliteDialect, SqliteDriver, SqliteQueryCompiler,
-  type DatabaseConnection, type Driver, type LimitNode, type SqliteDialectConfig
-} from 'kysely'
+import { Kysely, PostgresDialect, SqliteAdapter, SqliteIntrospector, SqliteQueryCompiler, type Dialect, type LimitNode } from 'kysely'
 import { LRUCache } from 'lru-cache'
 import { closeSync, existsSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type pg from 'pg'
 import type { DatabaseConfig } from '../config.js'
 import { makeFolder } from '../durable-folder.js'
+import { SqliteDriver, type SqliteConnections } from './sqlite-driver.js'
 import type { Database } from './tables.js'
 
 /** Called when a connection fails outside of a query; without a listener that would end the process. */
@@ -21,12 +19,12 @@ const MAX_KEPT_TEXT = 4096
 const pools = new WeakMap<Kysely<Database>, pg.Pool>()
 
 /**
- * The database as a Kysely. On SQLite one connection, in WAL mode, durable on every commit (synchronous=FULL), write
- * transactions begun as IMMEDIATE; opened by the first query, and its folder made if it is missing.
+ * The database as a Kysely. SQLite is in WAL mode, durable on every commit (synchronous=FULL); it is opened by the first query, and its
+ * folder is made if it is missing.
  */
 export function openDatabase (config: DatabaseConfig, onConnectionError: OnConnectionError = () => {}): Kysely<Database> {
   if (config.engine === 'sqlite') {
-    return new Kysely<Database>({ dialect: new ImmediateSqliteDialect({ database: async () => openSqlite(config.path) }) })
+    return new Kysely<Database>({ dialect: sqliteDialect(config.path) })
   }
   const db: Kysely<Database> = new Kysely<Database>({
     dialect: new PostgresDialect({
@@ -48,19 +46,27 @@ export function poolFigures (db: Kysely<Database>): { connections: number, waiti
   return { connections: pool?.totalCount ?? 0, waiting: pool?.waitingCount ?? 0 }
 }
 
-function openSqlite (path: string): SQLite.Database {
+/** A start may wait for a lock; afterwards the driver waits, without the event loop. */
+const OPEN_TIMEOUT_MS = 10_000
+
+function openSqlite (path: string): SqliteConnections {
   makeFolder(dirname(path))
   // It holds hashes of passwords, and addresses of viewers. Its log is made with the mode that it has.
   if (!existsSync(path)) closeSync(openSync(path, 'a', 0o600))
-  const file = new SQLite(path, { timeout: 10_000 })
-  file.pragma('journal_mode = WAL')
-  file.pragma('synchronous = FULL')
-  file.pragma('foreign_keys = ON')
-  keepStatements(file)
-  return file
+  const writer = new SQLite(path, { timeout: OPEN_TIMEOUT_MS })
+  writer.pragma('journal_mode = WAL')
+  writer.pragma('synchronous = FULL')
+  writer.pragma('foreign_keys = ON')
+  const reader = new SQLite(path, { timeout: OPEN_TIMEOUT_MS })
+  reader.pragma('query_only = ON')
+  for (const file of [writer, reader]) {
+    file.pragma('busy_timeout = 0')
+    keepStatements(file)
+  }
+  return { writer, reader }
 }
 
-/** Kysely prepares each query anew, which costs more than most of ours take to run. SQLite itself prepares a kept one again after a change of schema. */
+/** To prepare a query costs more than to run most of them. SQLite itself prepares a kept one again after a change of schema. */
 function keepStatements (file: SQLite.Database): void {
   const kept = new LRUCache<string, SQLite.Statement>({ max: MAX_KEPT_STATEMENTS })
   const prepare = file.prepare.bind(file)
@@ -72,20 +78,6 @@ function keepStatements (file: SQLite.Database): void {
     if (text.length <= MAX_KEPT_TEXT && !text.startsWith('pragma')) kept.set(text, statement)
     return statement
   }) as typeof file.prepare
-}
-
-/** Kysely begins deferred; a transaction that reads and then writes would meet SQLITE_BUSY at once, whatever the timeout. */
-class ImmediateSqliteDriver extends SqliteDriver {
-  override async beginTransaction (connection: DatabaseConnection): Promise<void> {
-    await connection.executeQuery(CompiledQuery.raw('begin immediate'))
-  }
-
-  /** After some errors, a full disk among them, SQLite has rolled back by itself; that there is nothing left to do must not hide the error. */
-  override async rollbackTransaction (connection: DatabaseConnection): Promise<void> {
-    await super.rollbackTransaction(connection).catch((error: Error) => {
-      if (!error.message.includes('no transaction is active')) throw error
-    })
-  }
 }
 
 /** SQLite's DDL is transactional; Kysely leaves that off, and a kill in the middle of a migration would leave half of it. */
@@ -102,15 +94,11 @@ class StableLimitCompiler extends SqliteQueryCompiler {
   }
 }
 
-class ImmediateSqliteDialect extends SqliteDialect {
-  readonly #config: SqliteDialectConfig
-
-  constructor (config: SqliteDialectConfig) {
-    super(config)
-    this.#config = config
+function sqliteDialect (path: string): Dialect {
+  return {
+    createDriver: () => new SqliteDriver(async () => openSqlite(path)),
+    createQueryCompiler: () => new StableLimitCompiler(),
+    createAdapter: () => new TransactionalSqliteAdapter(),
+    createIntrospector: (db) => new SqliteIntrospector(db)
   }
-
-  override createDriver (): Driver { return new ImmediateSqliteDriver(this.#config) }
-  override createQueryCompiler (): SqliteQueryCompiler { return new StableLimitCompiler() }
-  override createAdapter (): SqliteAdapter { return new TransactionalSqliteAdapter() }
 }
