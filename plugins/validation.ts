@@ -4,6 +4,7 @@ import addFormats from 'ajv-formats'
 import fastJsonStringify from 'fast-json-stringify'
 import type { FastifySchemaValidationError, RouteOptions, preValidationHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
+import { setImmediate } from 'node:timers/promises'
 import { ApiError, invalidField } from '../src/errors.js'
 import { apiErrorOf } from './errors.js'
 
@@ -26,7 +27,15 @@ export default fp(async (app) => {
     if (text === '' && (body === undefined || TypeGuard.IsOptional(body))) done(null)
     else parseJson(request, text, done)
   })
+  const toCompile = new Set<() => object>()
+  app.decorate('compileSchemas', async () => {
+    for (const compile of toCompile) {
+      compile()
+      await setImmediate()
+    }
+  })
   app.addHook('onRoute', (route) => {
+    for (const schema of route.config?.checks ?? []) toCompile.add(() => ajv.compile(schema))
     if (route.schema?.body !== undefined) route.preValidation = [requireContentType(route), ...[route.preValidation ?? []].flat()]
   })
   app.decorateRequest('checkInput', (schema: TSchema, value: unknown) => {
@@ -35,6 +44,7 @@ export default fp(async (app) => {
   })
   app.setValidatorCompiler<TSchema>(({ schema, httpPart }) => {
     const validatorOf = once(() => ajv.compile(schema))
+    toCompile.add(validatorOf)
     const readNumbers = httpPart === 'body' ? undefined : integerReader(schema)
     return (value: unknown) => {
       readNumbers?.(value as Record<string, unknown>)
@@ -42,8 +52,10 @@ export default fp(async (app) => {
       return validate(value) ? true : { error: validate.errors as FastifySchemaValidationError[] }
     }
   })
-  app.setSerializerCompiler<TSchema>(({ schema }) => {
+  app.setSerializerCompiler<TSchema>(({ schema, httpStatus }) => {
     const serializerOf = once(() => fastJsonStringify(schema))
+    // Problems are sent as text: see errors.ts.
+    if (httpStatus?.startsWith('2')) toCompile.add(serializerOf)
     return (value) => serializerOf()(value)
   })
 }, { name: 'validation' })
@@ -87,6 +99,14 @@ function requireContentType ({ schema, config }: RouteOptions): preValidationHoo
 }
 
 declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The schemas that the handler passes to `checkInput`. */
+    checks?: TSchema[]
+  }
+  interface FastifyInstance {
+    /** Compiles what the first request of each route would compile: a schema at a time, so that requests are served between. */
+    compileSchemas (): Promise<void>
+  }
   interface FastifyRequest {
     /** Holds what came in another way than as a body against a schema; throws `validation_failed`, which names the fields. */
     checkInput (schema: TSchema, value: unknown): void

@@ -50,7 +50,7 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { batch, courses,
 
   app.post('/course/add-lecture', {
     ...teachers,
-    config: { ...config, form: LectureForm },
+    config: { ...config, checks: [LectureFields], form: LectureForm },
     schema: {
       operationId: 'addLecture',
       summary: 'Upload a lecture to the end of your course',
@@ -69,7 +69,7 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { batch, courses,
 
   app.post('/course/add-lectures-batch', {
     ...teachers,
-    config: { ...config, form: BatchForm },
+    config: { ...config, checks: [BatchFields, LectureFields], form: BatchForm },
     schema: {
       operationId: 'addLectures',
       summary: 'Upload one or two lectures, each on its own fate',

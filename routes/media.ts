@@ -99,7 +99,14 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { access, gate, i
 
     signedIn.post('/media', {
       preParsing: app.requireRole('admin', 'instructor'),
-      config: { form: { ...UploadFields, properties: { ...UploadFields.properties, file: Type.String({ format: 'binary' }) }, required: ['title', 'type', 'file'] } },
+      config: {
+        checks: [UploadFields],
+        form: {
+          ...UploadFields,
+          properties: { ...UploadFields.properties, file: Type.String({ format: 'binary' }) },
+          required: ['title', 'type', 'file']
+        }
+      },
       schema: {
         operationId: 'createMedia',
         summary: 'Upload a file, or name one that lives elsewhere',

@@ -44,9 +44,10 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { health, version
 
   app.get('/readyz', {
     ...open,
-    schema: { operationId: 'getReadiness', summary: 'Whether it should be sent requests', tags, security: [], response: { 200: Type.Object({ status: Type.String() }), ...problemResponses('bad_request', 'shutting_down', 'database_unavailable', 'storage_unavailable') } }
+    schema: { operationId: 'getReadiness', summary: 'Whether it should be sent requests', tags, security: [], response: { 200: Type.Object({ status: Type.String() }), ...problemResponses('bad_request', 'starting', 'shutting_down', 'database_unavailable', 'storage_unavailable') } }
   }, async () => {
     if (health.stopping) throw new ApiError('shutting_down')
+    if (health.starting) throw new ApiError('starting', { headers: { 'retry-after': '1' } })
     const { status, database } = await health.check()
     if (status === 'down') throw new ApiError(database === 'down' ? 'database_unavailable' : 'storage_unavailable')
     return { status: 'ready' }

@@ -18,6 +18,7 @@ import requestUrl, { originOf } from '../plugins/request-url.js'
 import securityHeaders from '../plugins/security-headers.js'
 import sockets from '../plugins/sockets.js'
 import validation from '../plugins/validation.js'
+import warmUp from '../plugins/warm-up.js'
 import accountRoutes from '../routes/accounts.js'
 import courseRoutes from '../routes/courses.js'
 import embedRoutes from '../routes/embed.js'
@@ -99,6 +100,8 @@ export interface Overrides {
   /** False: as on a machine without it. */
   ffmpeg?: Ffmpeg | false
   keepHouseEveryMs?: number
+  /** False: the first requests compile schemas and start workers themselves. */
+  warmUp?: boolean
   /** Where this is one of several processes: how it gives its figures, and asks for those of all. */
   gatherFigures?: (own: () => Promise<Figures>) => () => Promise<Figures[]>
   /** How long Mux may take, and how often is looked for what waits for it, in milliseconds. */
@@ -290,6 +293,17 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
   await app.register(webhookRoutes, { events: mux?.events })
 
   // What it does by itself.
+  if (overrides.warmUp !== false) {
+    await app.register(warmUp, {
+      health,
+      tasks: {
+        schemas: () => app.compileSchemas(),
+        passwords: () => passwords.warmUp(),
+        probe: () => prober.warmUp(),
+        views: async () => await sqliteCommit?.warmUp()
+      }
+    })
+  }
   const { atStart, nowAndThen } = choresOf({
     db,
     blobs,
@@ -306,7 +320,6 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
   const house = new Housekeeping(nowAndThen, overrides.keepHouseEveryMs ?? KEEP_HOUSE_EVERY_MS, (error, complaint) => app.log.error({ err: error }, complaint))
   const providers = mux === undefined ? [local] : [local, mux]
   app.addHook('onListen', async () => {
-    sqliteCommit?.warmUp()
     await house.do(atStart)
     for (const provider of providers) await provider.start(alone)
     await courseRunner.start(alone)

@@ -58,6 +58,7 @@ export const problems = {
   overloaded: [503, 'Overloaded', 'The server is busy. Try again shortly.'],
   database_unavailable: [503, 'Database unavailable', 'The database does not answer right now. Try again shortly.'],
   video_provider_missing: [503, 'Video provider missing', 'This media is played by a provider that this server is not set up for at the moment.'],
+  starting: [503, 'Starting', 'The server is warming up. Requests are served, but the first ones are slow. Try again shortly.'],
   shutting_down: [503, 'Shutting down', 'The server is stopping. Try again shortly.'],
   storage_unavailable: [503, 'Storage unavailable', 'The server cannot store files right now. What it has can still be read.'],
   storage_full: [507, 'Storage full', 'The server has no room left for this file.']

@@ -10,6 +10,8 @@ export interface HealthState { status: 'ok' | 'degraded' | 'down', database: Par
 const CHECK_LIMIT_MS = 2000
 
 export interface Health {
+  /** Set while the server warms up. */
+  starting: boolean
   /** Set while the server drains. */
   stopping: boolean
   check (): Promise<HealthState>
@@ -18,6 +20,7 @@ export interface Health {
 /** Asks each part that a request may need. */
 export function createHealth ({ db, blobs, redis }: { db: Kysely<Database>, blobs: BlobStore, redis: RedisLink | undefined }): Health {
   return {
+    starting: false,
     stopping: false,
     async check () {
       const [database, storage] = await Promise.all([state(sql`select 1`.execute(db)), state(blobs.check())])

@@ -77,7 +77,7 @@ export async function openTestApp (t: Test, env: Record<string, string>, folder:
   const config = loadConfig(env)
   const start = Date.now()
   const clock = { now: start, advance (milliseconds: number) { this.now += milliseconds } }
-  const app = await buildApp(config, { bcryptCost: 4, ffmpeg: false, now: () => clock.now, monotonicNow: () => performance.now() + clock.now - start, ...overrides })
+  const app = await buildApp(config, { bcryptCost: 4, ffmpeg: false, warmUp: false, now: () => clock.now, monotonicNow: () => performance.now() + clock.now - start, ...overrides })
   // As the server itself stops: a connection that a browser opened ahead of need would hold app.close() up for a minute and a half (bug: browser/embed-mux ran into its timeout).
   const sockets = trackSockets(app.server)
   t.teardown(() => drain(app, sockets, 10_000))

@@ -26,6 +26,8 @@ export interface PasswordHasher {
   matches (password: string, hash: string | undefined): Promise<boolean>
   /** Tasks waiting or running. */
   pending (): number
+  /** Starts a thread, and makes the hash that unknown accounts are compared with. */
+  warmUp (): Promise<unknown>
   close (): Promise<void>
 }
 
@@ -39,22 +41,36 @@ export function createPasswordHasher (cost = BCRYPT_COST, maxWaiting = MAX_WAITI
     stricterFIFO: true,
     idleTimeout: 60_000
   })
-  let stranger: Promise<string> | undefined
+  let dummy: Promise<string> | undefined
+  let pending = 0
 
   async function run<T> (task: object): Promise<T> {
     if (pool.queueSize >= maxWaiting) throw new ApiError('overloaded', { headers: { 'retry-after': '5' } })
-    return await pool.run(task) as T
+    pending++
+    try {
+      return await pool.run(task) as T
+    } finally {
+      pending--
+    }
+  }
+
+  function dummyHash (): Promise<string> {
+    dummy ??= run<string>({ password: 'no account has this one', cost }).catch((error: unknown) => {
+      dummy = undefined
+      throw error
+    })
+    return dummy
   }
 
   return {
     hash: (password) => run<string>({ password, cost }),
     async matches (password, hash) {
-      stranger ??= run<string>({ password: 'no account has this one', cost }).catch((error) => { stranger = undefined; throw error })
-      const strangerHash = await stranger
-      const matched = await run<boolean>({ password, hash: hash ?? strangerHash })
+      const fallback = await dummyHash()
+      const matched = await run<boolean>({ password, hash: hash ?? fallback })
       return matched && hash !== undefined && Buffer.byteLength(password) <= MAX_PASSWORD_BYTES
     },
-    pending: () => pool.queueSize + pool.threads.length,
+    pending: () => pending,
+    warmUp: dummyHash,
     close: () => pool.close({ force: true })
   }
 }

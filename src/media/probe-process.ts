@@ -56,11 +56,6 @@ export class ProbeProcess {
     throw new ApiError('media_too_complex', { extra: { exceeded: outcome.tooComplex } })
   }
 
-  /** Starts the process, for a server that is about to get its first file. */
-  warmUp (): void {
-    if (this.#child === undefined && this.#closed === undefined) this.#stayIdle(this.#start())
-  }
-
   /** Kills the process; a probe that runs, and every later one, throws `reason`. */
   close (reason: Error): void {
     this.#closed ??= reason

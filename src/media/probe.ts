@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url'
 import { ApiError } from '../errors.js'
 import { FairQueue } from '../jobs/fair-queue.js'
 import type { MediaFormat } from './media-formats.js'
@@ -42,7 +43,8 @@ export interface Prober {
   pending (): number
   /** The process that describes files, while there is one. */
   pid (): number | undefined
-  warmUp (): void
+  /** Starts the process and loads the parser. */
+  warmUp (): Promise<unknown>
   /** Ends every probe within a time: later ones throw `shutting_down`. */
   endWithin (milliseconds: number): void
   close (): void
@@ -77,7 +79,8 @@ export function createProber (options: Partial<ProberOptions> = {}): Prober {
     },
     pending: () => queue.pending,
     pid: () => process.pid,
-    warmUp: () => process.warmUp(),
+    // This file is no media, but only the parser can tell.
+    warmUp: () => queue.run('warm-up', () => process.describe(fileURLToPath(import.meta.url))),
     endWithin: (milliseconds) => { ending = setTimeout(close, milliseconds) },
     close
   }

@@ -9,7 +9,7 @@ export interface CommitReply { id: number, outcomes?: ViewOutcome[], error?: { m
  * Commits in a worker thread with a connection of its own: on SQLite every durable commit blocks its thread for an fsync,
  * and the event loop must not stand still for it. A worker that dies fails what it had, and the next batch gets a new one.
  */
-export function createSqliteCommit (path: string): { warmUp (): void, commit: CommitViews, close (): Promise<void> } {
+export function createSqliteCommit (path: string): { warmUp (): Promise<unknown>, commit: CommitViews, close (): Promise<void> } {
   const pending = new Map<number, { resolve (outcomes: ViewOutcome[]): void, reject (error: Error): void }>()
   let sequence = 0
   let worker: Worker | undefined
@@ -33,15 +33,17 @@ export function createSqliteCommit (path: string): { warmUp (): void, commit: Co
     }
   }
 
+  const commit: CommitViews = (batch) => new Promise((resolve, reject) => {
+    worker ??= start()
+    const id = ++sequence
+    pending.set(id, { resolve, reject })
+    worker.postMessage({ id, batch } satisfies CommitRequest)
+  })
+
   return {
     /** Starts the thread before there is a view: loading its code takes as long as many commits. */
-    warmUp () { worker ??= start() },
-    commit: (batch) => new Promise((resolve, reject) => {
-      worker ??= start()
-      const id = ++sequence
-      pending.set(id, { resolve, reject })
-      worker.postMessage({ id, batch } satisfies CommitRequest)
-    }),
+    warmUp: () => commit([]),
+    commit,
     async close () {
       await worker?.terminate()
     }

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import t from 'tap'
 import { openTestApp, testEnvironment } from '../helper.js'
-import { call, load, newLinkedMedia, newToken, startServer } from '../server-process.js'
+import { call, eventually, load, newLinkedMedia, newToken, startServer } from '../server-process.js'
 
 t.test('SQLite: a server with 50 writers beside recount and prune-views never shows a busy error', async (t) => {
   const { env, folder } = await testEnvironment(t)
@@ -34,7 +34,7 @@ t.test('SQLite: a server with 50 writers beside recount and prune-views never sh
 t.test('SQLite: servers that start on one empty file at once all come up', async (t) => {
   const { env } = await testEnvironment(t)
   const servers = await Promise.all(Array.from({ length: 4 }, () => startServer(t, env)))
-  for (const { origin } of servers) t.equal((await call(origin, '/readyz')).status, 200)
+  for (const { origin } of servers) await eventually('it is ready', async () => (await call(origin, '/readyz')).status === 200)
 })
 
 /** Runs a maintenance command and answers its exit code. */

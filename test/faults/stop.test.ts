@@ -63,9 +63,12 @@ t.test('the server is not ready first, and takes connections until the delay is 
   const [live] = await once(request(`${server.origin}/livez`, { agent }).end(), 'response') as [IncomingMessage]
   const idle = new Promise<void>((resolve) => live.socket.once('close', () => resolve()))
   live.resume()
-  t.equal((await call(server.origin, '/readyz')).status, 200)
+  await eventually('it is ready', async () => (await call(server.origin, '/readyz')).status === 200)
   server.child.kill('SIGTERM')
-  await eventually('it is not ready', async () => (await call(server.origin, '/readyz', { headers: { connection: 'close' } })).status === 503)
+  await eventually('it is not ready', async () => {
+    const { body } = await call(server.origin, '/readyz', { headers: { connection: 'close' } })
+    return body.code === 'shutting_down'
+  })
   t.equal((await call(server.origin, '/livez', { headers: { connection: 'close' } })).status, 200, 'but answers new connections')
   await idle
   await eventually('then it takes none', async () => (await call(server.origin, '/livez', { headers: { connection: 'close' } })).status === 0)
