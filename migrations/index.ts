@@ -9,6 +9,7 @@ import * as deletions from './007-deletions.js'
 import * as counts from './008-counts.js'
 import * as tallies from './009-tallies.js'
 import * as packageIndexes from './012-package-indexes.js'
+import * as refreshFamilies from './014-refresh-families.js'
 
 /** All migrations by name, in order. A released one is never edited. */
 export const migrations: Record<string, Migration> = {
@@ -21,5 +22,6 @@ export const migrations: Record<string, Migration> = {
   '007-deletions': deletions,
   '008-counts': counts,
   '009-tallies': tallies,
-  '012-package-indexes': packageIndexes
+  '012-package-indexes': packageIndexes,
+  '014-refresh-families': refreshFamilies
 }

@@ -6,6 +6,7 @@ import type { FastifySchemaValidationError, RouteOptions, preValidationHookHandl
 import fp from 'fastify-plugin'
 import { setImmediate } from 'node:timers/promises'
 import { ApiError, invalidField } from '../src/errors.js'
+import { isLinkQuery } from '../src/playback/link.js'
 import { apiErrorOf } from './errors.js'
 
 /** As databases take it: the one of ajv-formats lets a `urn:uuid:` stand in front. */
@@ -33,6 +34,13 @@ export default fp(async (app) => {
       compile()
       await setImmediate()
     }
+  })
+  // An id is one text on both engines and in every cache, however a client writes it. What a link signs is taken as it is.
+  app.addHook('onRequest', (request, _reply, done) => {
+    const params = request.params as Record<string, string>
+    const isSigned = request.routeOptions.config.byLink === true && ('token' in params || isLinkQuery(request.rawQuery))
+    for (const name in isSigned ? {} : params) if (UUID.test(params[name]!)) params[name] = params[name]!.toLowerCase()
+    done()
   })
   app.addHook('onRoute', (route) => {
     for (const schema of route.config?.checks ?? []) toCompile.add(() => ajv.compile(schema))
@@ -102,6 +110,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** The schemas that the handler passes to `checkInput`. */
     checks?: TSchema[]
+    /** A link may open it: then the id in the path is part of what is signed. */
+    byLink?: true
   }
   interface FastifyInstance {
     /** Compiles what the first request of each route would compile: a schema at a time, so that requests are served between. */

@@ -20,7 +20,7 @@ const SEGMENT = /^segment-(0|[1-9]\d{0,5})\.ts$/
 
 const routes: FastifyPluginAsync<Options> = async (app, { gate, indexes, views, keys, now }) => {
   const options = {
-    config: { limit: 'none' as const },
+    config: { limit: 'none' as const, byLink: true as const },
     exposeHeadRoute: false,
     schema: {
       operationId: 'streamProtected',

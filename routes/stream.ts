@@ -30,7 +30,7 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, now }) =>
       ...problemResponses('not_authenticated', 'invalid_token', 'stream_link_invalid', 'stream_link_expired', 'stream_link_revoked', 'media_protected', 'not_found', 'media_not_ready', 'precondition_failed', 'range_not_satisfiable', 'too_many_streams', 'overloaded')
     }
   }
-  const options = { config: { limit: 'none' as const }, exposeHeadRoute: false }
+  const options = { config: { limit: 'none' as const, byLink: true as const }, exposeHeadRoute: false }
   app.get('/media/stream/:id', { ...options, schema: { ...schema, operationId: 'stream' } }, handler)
   app.head('/media/stream/:id', { ...options, schema: { ...schema, operationId: 'streamHead', summary: 'What the stream would answer' } }, handler)
 

@@ -42,7 +42,7 @@ const AnalyticsReply = Type.Object({
 
 const routes: FastifyPluginAsyncTypebox<Options> = async (app, { access, gate, views }) => {
   app.post('/media/:id/view', {
-    config: { limit: 'view' },
+    config: { limit: 'view', byLink: true },
     schema: {
       operationId: 'logView',
       summary: 'Count a view',

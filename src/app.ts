@@ -233,7 +233,7 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
   })
   if (mux === undefined && await countMuxMedia(db) > 0) app.log.warn('media are played by Mux, but MUX_TOKEN_ID and the other variables of its account are not set: they cannot be played')
   const gate = createStreamGate({
-    access, library, now, providers: { local, mux }, keys: secrets.keyring('link'), defaultSeconds: config.streamTokenSeconds, maxSeconds: config.streamTokenMaxSeconds
+    access, library, now, providers: { local, mux }, keys: secrets.keyring('link'), viewRetentionDays: config.viewRetentionDays, defaultSeconds: config.streamTokenSeconds, maxSeconds: config.streamTokenMaxSeconds
   })
   const lectureUrls = createLectureUrls(gate)
   const uploads = new Places(config.uploadsAtOnce, 'too_many_uploads', now)

@@ -3,11 +3,11 @@ import type { Viewer } from '../accounts/schema.js'
 import { ApiError } from '../errors.js'
 import type { Library } from '../media/library.js'
 import type { Media } from '../media/schema.js'
-import { ANONYMOUS, linkIdOf, newLinkId, signLink, verifyLink, verifyToken, type LinkFacts, type LinkVerdict } from '../playback/link.js'
+import { ANONYMOUS, linkBornAt, linkIdOf, newLinkId, signLink, verifyLink, verifyToken, type LinkFacts, type LinkVerdict } from '../playback/link.js'
 import { requireReady } from '../protection/protection.js'
 import type { DrmLicences, Playback, VideoProviders } from '../protection/video-provider.js'
 import type { Keyring } from '../secrets.js'
-import { SECOND, type Clock } from '../time.js'
+import { DAY, SECOND, type Clock } from '../time.js'
 import type { Access } from './may-watch.js'
 
 interface StreamGateOptions {
@@ -16,6 +16,8 @@ interface StreamGateOptions {
   keys: Keyring
   providers: VideoProviders
   now: Clock
+  /** 0: the log of views is kept. */
+  viewRetentionDays: number
   defaultSeconds: number
   maxSeconds: number
 }
@@ -32,7 +34,7 @@ const MAX_GENUINE_LINKS = 10_000
 export type StreamGate = ReturnType<typeof createStreamGate>
 
 /** Hands out links to streams, and lets in who has one. */
-export function createStreamGate ({ access, library, keys, providers, now, defaultSeconds, maxSeconds }: StreamGateOptions) {
+export function createStreamGate ({ access, library, keys, providers, now, viewRetentionDays, defaultSeconds, maxSeconds }: StreamGateOptions) {
   const genuine = new LRUCache<string, LinkFacts>({ max: MAX_GENUINE_LINKS })
 
   async function admit (mediaId: string, verdict: LinkVerdict): Promise<Admission> {
@@ -59,11 +61,21 @@ export function createStreamGate ({ access, library, keys, providers, now, defau
     return verdict
   }
 
+  /**
+   * The id of the link that a new one goes on for. The log holds the view that was counted under it for `viewRetentionDays`; a link that
+   * outlived the row would be counted again, so it gets an id of its own.
+   */
+  function continuedId (continues: string | undefined, mediaId: string, subject: string, expiresAt: number): string | undefined {
+    const id = linkIdOf(continues, mediaId, subject, keys)
+    const isKept = id !== undefined && (viewRetentionDays === 0 || expiresAt * SECOND <= linkBornAt(id) + viewRetentionDays * DAY)
+    return isKept ? id : undefined
+  }
+
   /** Mints a link from a media that was read just now: to its stream, or to its playlist if it is protected. `origin` is where this server is reached. */
   async function sign (viewer: Viewer | undefined, media: Media, expiresInSeconds: number, origin: string, continues?: string): Promise<MintedLink> {
     const expiresAt = Math.floor(now() / SECOND) + expiresInSeconds
     const subject = viewer?.id ?? ANONYMOUS
-    const facts = { mediaId: media.id, expiresAt, generation: media.generation, linkId: linkIdOf(continues, media.id, subject, keys) ?? newLinkId(), subject }
+    const facts = { mediaId: media.id, expiresAt, generation: media.generation, linkId: continuedId(continues, media.id, subject, expiresAt) ?? newLinkId(now()), subject }
     // A media whose provider is missing gets an address of ours, which says so.
     const provider = providers[media.provider] ?? providers.local
     const playback = media.protection === 'encrypted' ? await provider.playback(media, facts, origin) : plainPlayback(media, signLink(facts, 'stream', keys), origin)

@@ -5,8 +5,11 @@ import type { Account, Viewer } from './schema.js'
 
 // Rows are locked in one order everywhere: account, session, tokens.
 
+/** How a refresh token is known: by itself, and by its family, which all tokens of its session share. */
+export interface TokenHashes { tokenHash: string, familyHash: string | null }
+
 /** A session with its first refresh token, and when each of them ends. */
-export interface NewSession { id: string, accountId: string, tokenHash: string, createdAt: number, tokenExpiresAt: number, expiresAt: number }
+export interface NewSession extends TokenHashes { id: string, accountId: string, createdAt: number, tokenExpiresAt: number, expiresAt: number }
 
 /** What became of a refresh token that was shown: exchanged, for the account it is of; `reused`, and so its session is gone; or of no use. */
 export type Rotation = { outcome: 'rotated', sessionId: string, viewer: Viewer } | { outcome: 'reused', sessionId: string } | { outcome: 'unknown' }
@@ -19,7 +22,7 @@ export async function insertSession (trx: Transaction<Database>, session: NewSes
   const account = await trx.selectFrom('accounts').select(['password_hash', 'disabled']).where('id', '=', session.accountId).$if(engineOf(trx) === 'postgres', (query) => query.forUpdate()).executeTakeFirst()
   if (account === undefined || account.disabled === 1 || account.password_hash !== passwordHash) return false
   await trx.insertInto('sessions').values({ id: session.id, account_id: session.accountId, created_at: session.createdAt, expires_at: session.expiresAt }).execute()
-  await trx.insertInto('refresh_tokens').values({ token_hash: session.tokenHash, session_id: session.id, rotated: 0, expires_at: session.tokenExpiresAt }).execute()
+  await trx.insertInto('refresh_tokens').values({ token_hash: session.tokenHash, family_hash: session.familyHash, session_id: session.id, rotated: 0, expires_at: session.tokenExpiresAt }).execute()
   const last = await trx.selectFrom('sessions').select(['created_at', 'id']).where('account_id', '=', session.accountId)
     .orderBy('created_at', 'desc').orderBy('id', 'desc').limit(1).offset(max - 1).executeTakeFirst()
   if (last !== undefined) {
@@ -29,24 +32,29 @@ export async function insertSession (trx: Transaction<Database>, session: NewSes
   return true
 }
 
-/** Exchanges a refresh token for another. One that was exchanged before ends its session: its thief and its owner can't be told apart (RFC 9700, 4.14.2). */
-export async function rotateToken (db: Kysely<Database>, tokenHash: string, fresh: { tokenHash: string, tokenExpiresAt: number, expiresAt: number }, now: number): Promise<Rotation> {
+/**
+ * Exchanges a refresh token for another of its family. One that was exchanged before ends its session: its thief and its owner can't be
+ * told apart (RFC 9700, 4.14.2). A session keeps one row, however often it is refreshed.
+ */
+export async function rotateToken (db: Kysely<Database>, shown: TokenHashes, fresh: TokenHashes & { tokenExpiresAt: number, expiresAt: number }, now: number): Promise<Rotation> {
+  const { tokenHash } = shown
   return await db.transaction().execute(async (trx): Promise<Rotation> => {
-    const found = await trx.selectFrom('refresh_tokens').select('session_id').where('token_hash', '=', tokenHash).executeTakeFirst()
-    if (found === undefined) return { outcome: 'unknown' }
-    const sessionId = found.session_id
+    const sessionId = await findSessionOfToken(trx, shown)
+    if (sessionId === undefined) return { outcome: 'unknown' }
     const session = await trx.selectFrom('sessions').select('id').where('id', '=', sessionId).$if(engineOf(trx) === 'postgres', (query) => query.forUpdate()).executeTakeFirst()
     // Read again beneath the lock: of parallel ones the first is through now.
-    const token = await trx.selectFrom('refresh_tokens').select(['rotated', 'expires_at']).where('token_hash', '=', tokenHash).executeTakeFirst()
-    if (session === undefined || token === undefined || token.expires_at <= now) return { outcome: 'unknown' }
-    if (token.rotated === 1) {
+    const token = await trx.selectFrom('refresh_tokens').select(['rotated', 'expires_at', 'family_hash']).where('token_hash', '=', tokenHash).executeTakeFirst()
+    if (session === undefined || (token !== undefined && token.expires_at <= now)) return { outcome: 'unknown' }
+    if (token === undefined || token.rotated === 1) {
       await trx.deleteFrom('sessions').where('id', '=', sessionId).execute()
       return { outcome: 'reused', sessionId }
     }
     const viewer = await findSessionViewer(trx, sessionId, now)
     if (viewer === undefined) return { outcome: 'unknown' }
-    await trx.updateTable('refresh_tokens').set({ rotated: 1 }).where('token_hash', '=', tokenHash).execute()
-    await trx.insertInto('refresh_tokens').values({ token_hash: fresh.tokenHash, session_id: sessionId, rotated: 0, expires_at: fresh.tokenExpiresAt }).execute()
+    if (token.family_hash === null) await trx.updateTable('refresh_tokens').set({ rotated: 1 }).where('token_hash', '=', tokenHash).execute()
+    else await trx.deleteFrom('refresh_tokens').where('token_hash', '=', tokenHash).execute()
+    await trx.insertInto('refresh_tokens')
+      .values({ token_hash: fresh.tokenHash, family_hash: fresh.familyHash, session_id: sessionId, rotated: 0, expires_at: fresh.tokenExpiresAt }).execute()
     await trx.updateTable('sessions').set({ expires_at: fresh.expiresAt }).where('id', '=', sessionId).execute()
     return { outcome: 'rotated', sessionId, viewer }
   })
@@ -59,8 +67,10 @@ export async function findSessionViewer (db: Kysely<Database>, sessionId: string
 }
 
 /** The session of a refresh token, exchanged or not. */
-export async function findSessionOfToken (db: Kysely<Database>, tokenHash: string): Promise<string | undefined> {
-  const row = await db.selectFrom('refresh_tokens').select('session_id').where('token_hash', '=', tokenHash).executeTakeFirst()
+export async function findSessionOfToken (db: Kysely<Database>, { tokenHash, familyHash }: TokenHashes): Promise<string | undefined> {
+  const known = db.selectFrom('refresh_tokens').select('session_id')
+  const row = await known.where('token_hash', '=', tokenHash).executeTakeFirst() ??
+    (familyHash === null ? undefined : await known.where('family_hash', '=', familyHash).executeTakeFirst())
   return row?.session_id
 }
 

@@ -10,7 +10,7 @@ import { findAccount, findCredentials, lockCredentials, updatePassword, type Cre
 import type { Accounts, NewAccount } from './accounts.js'
 import { checkPassword, type PasswordHasher } from './passwords.js'
 import type { Account, Role, Viewer } from './schema.js'
-import { deleteEnded, deleteSession, deleteSessionsOf, findSessionOfToken, findSessionViewer, insertSession, rotateToken } from './session-store.js'
+import { deleteEnded, deleteSession, deleteSessionsOf, findSessionOfToken, findSessionViewer, insertSession, rotateToken, type TokenHashes } from './session-store.js'
 
 /** RFC 9700 asks for tokens that can't be guessed: 256 random bits. */
 const TOKEN_BYTES = 32
@@ -46,10 +46,11 @@ export type Sessions = ReturnType<typeof createSessions>
 export function createSessions ({ db, accounts, passwords, failedLogins, now, monotonicNow, accessSeconds, refreshSeconds, onReuse }: SessionsOptions) {
   const facts = createFactsCache<Viewer>((sessionId) => findSessionViewer(db, sessionId, now()), monotonicNow)
 
-  function freshToken () {
-    const token = randomBytes(TOKEN_BYTES).toString('base64url')
+  /** `<family>.<random>`: all tokens of a session begin with the same random text. */
+  function freshToken (family = randomBytes(TOKEN_BYTES).toString('base64url')) {
+    const token = `${family}.${randomBytes(TOKEN_BYTES).toString('base64url')}`
     const tokenExpiresAt = now() + refreshSeconds * SECOND
-    return { token, tokenHash: hashOf(token), tokenExpiresAt, expiresAt: Math.max(tokenExpiresAt, now() + accessSeconds * SECOND) }
+    return { token, ...hashesOf(token), tokenExpiresAt, expiresAt: Math.max(tokenExpiresAt, now() + accessSeconds * SECOND) }
   }
 
   async function begin (trx: Transaction<Database>, { account, passwordHash }: Credentials): Promise<Grant | undefined> {
@@ -98,8 +99,8 @@ export function createSessions ({ db, accounts, passwords, failedLogins, now, mo
      * are that. Throws `invalid_refresh_token`.
      */
     async refresh (token: string): Promise<{ viewer: Viewer, grant: Grant }> {
-      const { token: refreshToken, ...fresh } = freshToken()
-      const rotation = await rotateToken(db, hashOf(token), fresh, now())
+      const { token: refreshToken, ...fresh } = freshToken(familyOf(token))
+      const rotation = await rotateToken(db, hashesOf(token), fresh, now())
       if (rotation.outcome === 'rotated') return { viewer: rotation.viewer, grant: { sessionId: rotation.sessionId, refreshToken } }
       if (rotation.outcome === 'reused') {
         facts.forget(rotation.sessionId)
@@ -110,7 +111,7 @@ export function createSessions ({ db, accounts, passwords, failedLogins, now, mo
 
     /** Ends a session, or that of a refresh token; nothing happens where there is none (RFC 7009, 2.2). */
     async logOut (session: { id: string | undefined } | { refreshToken: string }): Promise<void> {
-      const id = 'id' in session ? session.id : await findSessionOfToken(db, hashOf(session.refreshToken))
+      const id = 'id' in session ? session.id : await findSessionOfToken(db, hashesOf(session.refreshToken))
       if (id === undefined) return
       await deleteSession(db, id)
       facts.forget(id)
@@ -151,6 +152,17 @@ export function createSessions ({ db, accounts, passwords, failedLogins, now, mo
       while (await deleteEnded(db, now(), SWEEP_BATCH)) await new Promise((resolve) => { setImmediate(resolve) })
     }
   }
+}
+
+/** Undefined for a token that is older than families. */
+function familyOf (token: string): string | undefined {
+  const end = token.indexOf('.')
+  return end === -1 ? undefined : token.slice(0, end)
+}
+
+function hashesOf (token: string): TokenHashes {
+  const family = familyOf(token)
+  return { tokenHash: hashOf(token), familyHash: family === undefined ? null : hashOf(family) }
 }
 
 function hashOf (token: string): string {

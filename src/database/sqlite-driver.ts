@@ -80,7 +80,6 @@ class Lease implements DatabaseConnection {
     return await run<R>(this.#connections.writer, query)
   }
 
-  // eslint-disable-next-line require-yield
   async * streamQuery<R> (): AsyncIterableIterator<QueryResult<R>> {
     throw new Error('streamed queries are not supported on SQLite')
   }

@@ -229,7 +229,9 @@ export interface RefreshTokensTable {
   /** SHA-256, base64url: 256 random bits need no slow hash. */
   token_hash: string
   session_id: string
-  /** 1 once it was exchanged: who shows it again ends the session. */
+  /** SHA-256 of what all tokens of a session begin with; null for a token that is older than families. */
+  family_hash: string | null
+  /** 1 once it was exchanged, of those without a family: who shows it again ends the session. */
   rotated: number
   expires_at: number
 }

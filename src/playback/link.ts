@@ -1,4 +1,5 @@
-import { createHmac, randomUUID, timingSafeEqual } from 'node:crypto'
+import { createHmac, timingSafeEqual } from 'node:crypto'
+import { v7 as uuidv7 } from 'uuid'
 import type { Keyring } from '../secrets.js'
 
 /** What a link grants is never more than what it says: this media, until then, for whom it was minted. */
@@ -25,9 +26,14 @@ const VERSION = 'playgate-link-1'
 const PARAMETERS = ['exp', 'gen', 'kid', 'lid', 'sub', 'sig'] as const
 const QUERY = /^exp=([1-9][0-9]{0,11})&gen=([1-9][0-9]{0,9})&kid=([A-Za-z0-9_-]{8})&lid=([0-9a-f-]{36})&sub=(anon|[0-9a-f-]{36})&sig=([A-Za-z0-9_-]{43})$/
 
-/** A fresh link id. */
-export function newLinkId (): string {
-  return randomUUID()
+/** A fresh link id, which says when it was made (UUIDv7, RFC 9562). */
+export function newLinkId (now: number): string {
+  return uuidv7({ msecs: now })
+}
+
+/** When a link id was made, in milliseconds; 0 for one that does not say. */
+export function linkBornAt (linkId: string): number {
+  return linkId[14] === '7' ? Number.parseInt(linkId.slice(0, 8) + linkId.slice(9, 13), 16) : 0
 }
 
 /** The query string of a signed link (CONTRACT §4), without `?`. */

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { randomBytes, randomUUID } from 'node:crypto'
 import t from 'tap'
-import { isLinkQuery, newLinkId, signLink, verifyLink, type LinkFacts, type LinkPurpose } from '../../src/playback/link.js'
+import { isLinkQuery, linkBornAt, newLinkId, signLink, verifyLink, type LinkFacts, type LinkPurpose } from '../../src/playback/link.js'
 import type { Keyring, RingKey } from '../../src/secrets.js'
 
 const ringKey = (id: string): RingKey => ({ id, key: randomBytes(32) })
@@ -21,8 +21,10 @@ const invalid = { ok: false, reason: 'invalid' }
 t.test('a link says what was signed, in one canonical order', async (t) => {
   t.match(query, /^exp=1764000000&gen=3&kid=newer-_2&lid=b0b1b2b3-0000-4000-8000-000000000001&sub=019377a4-3f00-7000-8000-00000000000a&sig=[A-Za-z0-9_-]{43}$/)
   t.same(verifyLink(MEDIA, query, 'stream', keys, NOW), { ok: true, facts })
-  t.match(newLinkId(), /^[0-9a-f-]{36}$/)
-  t.not(newLinkId(), newLinkId())
+  t.match(newLinkId(0), /^[0-9a-f-]{36}$/)
+  t.not(newLinkId(0), newLinkId(0))
+  t.equal(linkBornAt(newLinkId(1_796_000_000_123)), 1_796_000_000_123)
+  t.equal(linkBornAt('4bf1e2a0-0000-4000-8000-000000000000'), 0, 'one that was made before ids said it')
 })
 
 t.test('any link signed is verified', async () => {

@@ -16,7 +16,7 @@ t.test('a lecture goes to Mux in the background, and is ready by webhook; its ad
   mux.instant = false
   const added = await addMuxLecture(server)
   t.match(added, { status: 'processing', asset_id: null, playback_id: null, url: null, poster_url: null })
-  const facts = { mediaId: added.media_id, expiresAt: Math.floor(server.clock.now / 1000) + 600, generation: 1, linkId: newLinkId(), subject: server.student.id }
+  const facts = { mediaId: added.media_id, expiresAt: Math.floor(server.clock.now / 1000) + 600, generation: 1, linkId: newLinkId(server.clock.now), subject: server.student.id }
   const own = { pathname: `/hls/${signToken(facts, 'hls', loadSecrets(server.config).keyring('link'))}/${added.media_id}/master.m3u8` }
   expectProblem(t, await server.inject({ url: own.pathname }), 409, 'media_not_ready')
   expectProblem(t, await server.inject({ url: `/media/${added.media_id}/stream-url`, headers: server.student.headers }), 409, 'media_not_ready')
