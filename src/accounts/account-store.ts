@@ -73,9 +73,9 @@ export async function listAccounts (db: Kysely<Database>, part: string | undefin
 }
 
 export function accountPage (db: Kysely<Database>, size: number, offset: number) {
-  const ids = db.selectFrom('accounts').select('id').orderBy('created_at', 'desc').orderBy('id', 'desc').limit(size).offset(offset)
+  const ids = db.selectFrom('accounts').select(['id', 'created_at']).orderBy('created_at', 'desc').orderBy('id', 'desc').limit(size).offset(offset)
   return db.selectFrom(ids.as('page')).innerJoin('accounts', 'accounts.id', 'page.id').selectAll('accounts')
-    .orderBy('accounts.created_at', 'desc').orderBy('accounts.id', 'desc')
+    .orderBy('page.created_at', 'desc').orderBy('page.id', 'desc')
 }
 
 export function accountSearchStep (db: Kysely<Database>, part: string, after: Place | undefined, limit: number) {

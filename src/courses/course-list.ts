@@ -12,7 +12,7 @@ export interface CourseWithInstructor { course: Course, firstName: string | null
 export interface CourseFilter { ownerId?: string, studentId?: string }
 
 export type CoursePageArgs = { size: number, offset: number, accountId: string, counter: string }
-type Ids = SelectQueryBuilder<Database, 'courses', { id: string }>
+type Ids = SelectQueryBuilder<Database, 'courses', { id: string, created_at: number }>
 
 /** Pages of courses, each row with the total, and the total by itself for a page behind the last one. The ids come from an index. */
 function pagesOf (ids: (db: Kysely<Database>, args: CoursePageArgs) => Ids, hidden?: (db: Kysely<Database>, accountId: string) => HiddenCount) {
@@ -23,7 +23,7 @@ function pagesOf (ids: (db: Kysely<Database>, args: CoursePageArgs) => Ids, hidd
     .selectFrom(ids(db, args).limit(args.size).offset(args.offset).as('page'))
     .innerJoin('courses', 'courses.id', 'page.id').innerJoin('accounts', 'accounts.id', 'courses.owner_id')
     .selectAll('courses').select(['first_name', 'last_name'])
-    .orderBy('courses.created_at', 'desc').orderBy('courses.id', 'desc')
+    .orderBy('page.created_at', 'desc').orderBy('page.id', 'desc')
   return { query: page, page: compileOnce(page), total: compileOnce(total) }
 }
 
@@ -36,15 +36,15 @@ function hiddenOfStudent (db: Kysely<Database>, studentId: string) {
     .select(({ fn }) => fn.countAll<number>().as('hidden'))
 }
 
-const newestFirst = (db: Kysely<Database>) => db.selectFrom('courses').select('id').where('deleted_at', 'is', null)
+const newestFirst = (db: Kysely<Database>) => db.selectFrom('courses').select(['id', 'created_at']).where('deleted_at', 'is', null)
   .orderBy('created_at', 'desc').orderBy('id', 'desc')
 
 export const coursePages = {
   all: pagesOf(newestFirst),
   ofOwner: pagesOf((db, { accountId }) => newestFirst(db).where('owner_id', '=', accountId)),
   ofStudent: pagesOf((db, { accountId }) => db.selectFrom('subscriptions').innerJoin('courses', 'courses.id', 'subscriptions.course_id')
-    .where('student_id', '=', accountId).where('deleted_at', 'is', null).select('courses.id')
-    .orderBy('course_created_at', 'desc').orderBy('course_id', 'desc') as unknown as Ids, hiddenOfStudent)
+    .where('student_id', '=', accountId).where('deleted_at', 'is', null).select(['course_id as id', 'course_created_at as created_at'])
+    .orderBy('course_created_at', 'desc').orderBy('course_id', 'desc'), hiddenOfStudent)
 }
 
 /** A page, newest first, and how many there are in all; of an owner, or of those a student is subscribed to. */

@@ -29,9 +29,9 @@ export async function listMedia (db: Kysely<Database>, filter: MediaFilter, page
 
 /** The ids of the page come from an index by itself; only its own rows are read. */
 export function mediaPage (db: Kysely<Database>, filter: MediaFilter, size: number, offset: number) {
-  const ids = narrowed(db.selectFrom('media'), filter).select('id').orderBy('created_at', 'desc').orderBy('id', 'desc').limit(size).offset(offset)
+  const ids = narrowed(db.selectFrom('media'), filter).select(['id', 'created_at']).orderBy('created_at', 'desc').orderBy('id', 'desc').limit(size).offset(offset)
   return db.selectFrom(ids.as('page')).innerJoin('media', 'media.id', 'page.id').selectAll('media')
-    .orderBy('media.created_at', 'desc').orderBy('media.id', 'desc')
+    .orderBy('page.created_at', 'desc').orderBy('page.id', 'desc')
 }
 
 export function mediaSearchStep (db: Kysely<Database>, filter: MediaFilter, after: Place | undefined, limit: number) {
