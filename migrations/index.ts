@@ -8,6 +8,7 @@ import * as sessions from './006-sessions.js'
 import * as deletions from './007-deletions.js'
 import * as counts from './008-counts.js'
 import * as tallies from './009-tallies.js'
+import * as serverProcesses from './010-server-processes.js'
 import * as packageIndexes from './012-package-indexes.js'
 import * as refreshFamilies from './014-refresh-families.js'
 
@@ -22,6 +23,7 @@ export const migrations: Record<string, Migration> = {
   '007-deletions': deletions,
   '008-counts': counts,
   '009-tallies': tallies,
+  '010-server-processes': serverProcesses,
   '012-package-indexes': packageIndexes,
   '014-refresh-families': refreshFamilies
 }

@@ -47,6 +47,7 @@ import { createLectures } from './courses/lectures.js'
 import { createProgress } from './courses/progress.js'
 import { createSubscriptions } from './courses/subscriptions.js'
 import { migrate } from './database/migrate.js'
+import { checkDatabaseFile, markIntact } from './database/file-check.js'
 import { openDatabase, poolFigures } from './database/open.js'
 import { becomeSoleUser } from './database/sole-user.js'
 import { loadEmbedAssets } from './embed/assets.js'
@@ -72,6 +73,7 @@ import { insertJob } from './protection/job-store.js'
 import { createProtection, releaseMux } from './protection/protection.js'
 import { openRedis } from './redis-link.js'
 import { rewriteUrl } from './rewrite-url.js'
+import { agreeOnKeys } from './secrets/key-agreement.js'
 import { loadSecrets } from './secrets.js'
 import { openDiskStore } from './storage/disk-store.js'
 import { Sweeper } from './storage/sweep.js'
@@ -110,7 +112,6 @@ export interface Overrides {
 
 /** The whole server, composed and migrated, ready to listen or be injected into. `close()` ends all that it opened. */
 export async function buildApp (config: Config, overrides: Overrides = {}): Promise<FastifyInstance> {
-  const { now = Date.now, monotonicNow = () => performance.now() } = overrides
   const app = fastify({
     // At `trace` the multipart parser logs the headers it is given, and with them the token.
     logger: overrides.logger ?? { level: config.logLevel, redact: { paths: ['busboyOptions.headers'], remove: true } },
@@ -126,16 +127,34 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
     clientErrorHandler: answerUnreadable,
     return503OnClosing: false
   }).withTypeProvider<TypeBoxTypeProvider>()
+  try {
+    await compose(app as unknown as FastifyInstance, config, overrides)
+  } catch (error) {
+    // What was opened and announced before the failure is closed and taken back.
+    await app.close()
+    throw error
+  }
+  return app as unknown as FastifyInstance
+}
 
+async function compose (app: FastifyInstance, config: Config, overrides: Overrides): Promise<void> {
+  const { now = Date.now, monotonicNow = () => performance.now() } = overrides
   // What it stands on.
   const secrets = loadSecrets(config)
+  const sqlitePath = config.database.engine === 'sqlite' ? config.database.path : undefined
+  if (sqlitePath !== undefined) await checkDatabaseFile(sqlitePath)
   const db = openDatabase(config.database, ({ message }) => app.log.warn({ reason: message }, 'a database connection failed'))
-  app.addHook('onClose', () => db.destroy())
+  app.addHook('onClose', async () => {
+    await db.destroy()
+    if (sqlitePath !== undefined) await markIntact(sqlitePath)
+  })
   await migrate(db, migrations)
   // Whoever is alone may take up at once what another process left. After a restart that did not wait, the other one is still there.
-  const letGo = config.database.engine === 'sqlite' ? becomeSoleUser(config.database.path) : undefined
+  const letGo = sqlitePath === undefined ? undefined : becomeSoleUser(sqlitePath)
   const alone = letGo !== undefined
   app.addHook('onClose', async () => letGo?.())
+  const withdrawKeys = await agreeOnKeys({ db, keys: secrets.keyring('media'), now, isOnlyInstance: alone })
+  app.addHook('onClose', withdrawKeys)
   const blobs = await openDiskStore(config.uploadDir)
   app.addHook('onClose', () => blobs.close())
   const metrics = createMetrics()
@@ -195,7 +214,6 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
     db,
     mode: config.viewAddresses,
     keys: () => secrets.keyring('viewer-address'),
-    onLost: () => app.log.warn('the secret that viewers are told apart by was sealed with a SECRET_KEY that is not known any more: who comes back counts as a new viewer'),
     onProgress: (done, total) => app.log.info({ done, total }, 'rewriting the addresses of the view log')
   })
   const views = createViews({ db, writer, names, cache, cacheSeconds: config.analyticsCacheSeconds, now })
@@ -333,6 +351,4 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
     prober.endWithin(config.shutdownGraceSeconds * SECOND / 2)
     await sleep(config.shutdownDelaySeconds * SECOND)
   })
-
-  return app as unknown as FastifyInstance
 }

@@ -6,6 +6,7 @@ import { UsageError, type Command } from './commands/command.js'
 import { createAdmin } from './commands/create-admin.js'
 import { doctor } from './commands/doctor.js'
 import { erase } from './commands/erase-viewer.js'
+import { giveUpViewers } from './commands/give-up-viewers.js'
 import { migrate } from './commands/migrate.js'
 import { prune } from './commands/prune-views.js'
 import { recount } from './commands/recount.js'
@@ -19,7 +20,16 @@ import { ApiError } from './errors.js'
 import { startFailure } from './start-failure.js'
 import { VERSION } from './version.js'
 
-const commands: Record<string, Command> = { migrate, doctor, recount, 'prune-views': prune, 'erase-viewer': erase, 'create-admin': createAdmin, sweep }
+const commands: Record<string, Command> = {
+  migrate,
+  doctor,
+  recount,
+  'prune-views': prune,
+  'erase-viewer': erase,
+  'give-up-viewers': giveUpViewers,
+  'create-admin': createAdmin,
+  sweep
+}
 /** These look at a database as it is. */
 const asItIs = new Set(['migrate', 'doctor'])
 /** What a statement of a command may take. */

@@ -100,6 +100,9 @@ export class ApiError extends Error {
   }
 }
 
+/** Why a server does not start, in one sentence for its operator. */
+export class StartupError extends Error {}
+
 /** A 422 about one field. */
 export function invalidField (path: string, message: string): ApiError {
   return new ApiError('validation_failed', { errors: [{ path, message }] })

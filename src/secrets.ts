@@ -10,6 +10,8 @@ export interface RingKey { id: string, key: Buffer }
 /** The keys of one purpose: `current` signs, all of them verify. */
 export interface Keyring {
   current: RingKey
+  /** The ids of all keys, the current one first. */
+  ids: string[]
   find (id: string): RingKey | undefined
 }
 
@@ -34,7 +36,7 @@ function deriveKeyring (masters: string[], purpose: KeyPurpose): Keyring {
     key: derive(master, purpose)
   }))
   const byId = new Map(ring.map((entry) => [entry.id, entry]))
-  return { current: ring[0]!, find: (id) => byId.get(id) }
+  return { current: ring[0]!, ids: ring.map(({ id }) => id), find: (id) => byId.get(id) }
 }
 
 function derive (master: string, purpose: string): Buffer {

@@ -1,9 +1,11 @@
 import { isUnavailable } from './database/dialect.js'
+import { StartupError } from './errors.js'
 
 type SystemError = Error & { code?: string, syscall?: string, path?: string, address?: string, port?: number }
 
 /** One sentence for what whoever starts a program can mend, with the variable to look at; undefined for what is no fault of theirs. */
 export function startFailure (error: unknown): string | undefined {
+  if (error instanceof StartupError) return error.message
   const { code = '', message, syscall = '', path, address, port } = error as SystemError
   if (syscall === 'listen' && code === 'EADDRINUSE') return `something listens on port ${port} of ${address} already: stop it, or set PORT`
   if (syscall === 'listen') return `cannot listen on ${address} (${code}): check HOST and PORT`

@@ -10,6 +10,7 @@ import { bindStore } from '../media/store-binding.js'
 import { resealContentKeys } from '../protection/content-keys.js'
 import { createFfmpeg } from '../protection/ffmpeg.js'
 import { openRedis } from '../redis-link.js'
+import { canOpenViewerSecret } from '../views/viewer-name-store.js'
 import { openDiskStore } from '../storage/disk-store.js'
 import { loadSecrets } from '../secrets.js'
 import type { Command, CommandContext } from './command.js'
@@ -143,7 +144,11 @@ async function secret ({ config }: CommandContext): Promise<Finding> {
 async function keys ({ config, db }: CommandContext): Promise<Finding> {
   if ((await pendingMigrations(db, migrations)).length > 0) return ok('keys', 'known once the schema is there')
   if (config.secretKey === undefined && !existsSync(join(config.dataDir, 'secret.key'))) return ok('keys', 'none yet')
-  const { lost } = await resealContentKeys(db, loadSecrets(config).keyring('media'), { dryRun: true })
+  const secrets = loadSecrets(config)
+  if (!await canOpenViewerSecret(db, secrets.keyring('viewer-address'))) {
+    return fail('keys', 'the secret that tells viewers apart is sealed with another SECRET_KEY: the server does not start', 'put that one into SECRET_KEYS_PREVIOUS, or run playgate give-up-viewers')
+  }
+  const { lost } = await resealContentKeys(db, secrets.keyring('media'), { dryRun: true })
   return lost === 0 ? ok('keys', 'all content keys can be opened') : fail('keys', `${lost} protected media cannot be played: their keys were sealed with another SECRET_KEY`, 'put that one into SECRET_KEYS_PREVIOUS')
 }
 

@@ -8,9 +8,7 @@ export const erase: Command = {
   usage: 'erase-viewer <address>',
   async run ({ config, db, operands: [address, ...more], onProgress }) {
     if (address === undefined || more.length > 0 || isIP(address) === 0) throw new UsageError('erase-viewer needs one IPv4 or IPv6 address')
-    const names = await findViewerNames(db, () => loadSecrets(config).keyring('viewer-address'), () => {
-      throw new UsageError('the secret that viewers are told apart by was sealed with a SECRET_KEY that is not known here: put it into SECRET_KEYS_PREVIOUS')
-    })
+    const names = await findViewerNames(db, () => loadSecrets(config).keyring('viewer-address'))
     const { media, rows } = await eraseViewer(db, names.keysOf(address), onProgress)
     return { ok: true, report: { media, rows }, lines: [media === 0 ? 'No view came from there.' : `Erased in ${rows} log rows of ${media} media.`] }
   }

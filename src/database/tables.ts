@@ -22,6 +22,7 @@ export interface Database {
   sessions: SessionsTable
   refresh_tokens: RefreshTokensTable
   mux_events: MuxEventsTable
+  server_processes: ServerProcessesTable
 }
 
 export interface AccountsTable {
@@ -240,4 +241,13 @@ export interface RefreshTokensTable {
 export interface MuxEventsTable {
   id: string
   received_at: number
+}
+
+export interface ServerProcessesTable {
+  id: string
+  /** The public id of the secret that the process signs with. */
+  current_key: string
+  /** The public ids of all secrets that it knows, separated by spaces. */
+  known_keys: string
+  seen_at: number
 }

@@ -2,6 +2,7 @@ import { sql, type Kysely, type Transaction } from 'kysely'
 import { createHmac, randomBytes } from 'node:crypto'
 import { engineOf, lockName } from '../database/dialect.js'
 import type { Database } from '../database/tables.js'
+import { StartupError } from '../errors.js'
 import { seal, unseal } from '../sealed.js'
 import type { Keyring } from '../secrets.js'
 import { anonymousKey, createViewerNames, ERASED, type AddressMode, type ViewerNames } from './viewer-names.js'
@@ -26,8 +27,6 @@ interface NamesOptions {
   db: Kysely<Database>
   mode: AddressMode
   keys (): Keyring
-  /** Told when the secret can't be opened any more, and a new one is made: who was seen before is a new viewer then. */
-  onLost (): void
   /** Told while rows that a less strict mode has written are rewritten. */
   onProgress?: OnProgress
 }
@@ -37,8 +36,8 @@ interface NamesOptions {
  * exactly; a less strict one changes nothing that is written. From the first mode that is not `full` on, viewers are told apart by keyed hashes, for
  * ever, so that no later change counts anyone twice. No other process may write views in another mode meanwhile.
  */
-export async function openViewerNames ({ db, mode, keys, onLost, onProgress = () => {} }: NamesOptions): Promise<ViewerNames> {
-  const names = createViewerNames(mode, await openSecret(db, keys, mode !== 'full', onLost))
+export async function openViewerNames ({ db, mode, keys, onProgress = () => {} }: NamesOptions): Promise<ViewerNames> {
+  const names = createViewerNames(mode, await openSecret(db, keys, mode !== 'full'))
   const before = await findFact(db, MODE) as AddressMode | undefined ?? 'full'
   if (before === mode) return names
   if (strictness[mode] > strictness[before]) {
@@ -49,9 +48,30 @@ export async function openViewerNames ({ db, mode, keys, onLost, onProgress = ()
   return names
 }
 
-/** The names that a database's viewers have, for one who looks for an address and writes none. `onLost` throws. */
-export async function findViewerNames (db: Kysely<Database>, keys: () => Keyring, onLost: () => never): Promise<ViewerNames> {
-  return createViewerNames('full', await openSecret(db, keys, false, onLost))
+/** The names that a database's viewers have, to look for an address; writes none. Throws {@link StartupError} as {@link openViewerNames}. */
+export async function findViewerNames (db: Kysely<Database>, keys: () => Keyring): Promise<ViewerNames> {
+  return createViewerNames('full', await openSecret(db, keys, false))
+}
+
+/** Whether the secret that viewers are told apart by can be opened with these keys, where there is one. */
+export async function canOpenViewerSecret (db: Kysely<Database>, keys: Keyring): Promise<boolean> {
+  const stored = await findFact(db, SECRET)
+  return stored === undefined || unsealed(stored, keys) !== undefined
+}
+
+/**
+ * Gives up a secret that cannot be opened: it is kept under the id of its key, and the next start makes another one. Every viewer who comes
+ * back counts as new then. Returns false, and changes nothing, where the secret can be opened or there is none.
+ */
+export async function giveUpViewerSecret (db: Kysely<Database>, keys: Keyring): Promise<boolean> {
+  return await db.transaction().execute(async (trx) => {
+    await lockName(trx, SECRET)
+    const stored = await findFact(trx, SECRET)
+    if (stored === undefined || unsealed(stored, keys) !== undefined) return false
+    await writeFact(trx, `${SECRET}.${keyIdOf(stored)}`, stored)
+    await trx.deleteFrom('server_facts').where('name', '=', SECRET).execute()
+    return true
+  })
 }
 
 /**
@@ -119,26 +139,33 @@ async function renameRows (db: Kysely<Database>, ids: number[], { nobody }: Eras
   return ids.length
 }
 
-async function openSecret (db: Kysely<Database>, keys: () => Keyring, wanted: boolean, onLost: () => void): Promise<Buffer | undefined> {
+async function openSecret (db: Kysely<Database>, keys: () => Keyring, wanted: boolean): Promise<Buffer | undefined> {
   const found = await findFact(db, SECRET)
   if (found === undefined && !wanted) return undefined
   const ring = keys()
   return await db.transaction().execute(async (trx) => {
     await lockName(trx, SECRET)
     const stored = await findFact(trx, SECRET)
-    let secret: Buffer | undefined
-    if (stored !== undefined) {
-      try {
-        secret = unseal(stored, SECRET, ring)
-      } catch {
-        onLost()
-      }
-    }
-    if (secret !== undefined && stored!.startsWith(`${ring.current.id}.`)) return secret
-    secret ??= randomBytes(SECRET_BYTES)
-    await writeFact(trx, SECRET, seal(secret, SECRET, ring))
+    const secret = stored === undefined ? randomBytes(SECRET_BYTES) : unsealed(stored, ring)
+    if (secret === undefined) throw new StartupError(lostSecret(keyIdOf(stored!)))
+    if (stored === undefined || keyIdOf(stored) !== ring.current.id) await writeFact(trx, SECRET, seal(secret, SECRET, ring))
     return secret
   })
+}
+
+const keyIdOf = (stored: string) => stored.split('.')[0]!
+
+function unsealed (stored: string, keys: Keyring): Buffer | undefined {
+  try {
+    return unseal(stored, SECRET, keys)
+  } catch {
+    return undefined
+  }
+}
+
+function lostSecret (keyId: string): string {
+  return `the secret that tells viewers apart is sealed with another SECRET_KEY (key id ${keyId}): set that one, or add it to ` +
+    'SECRET_KEYS_PREVIOUS. If it is lost for good, run "playgate give-up-viewers": every viewer who comes back then counts as new'
 }
 
 /** Two names of one viewer become one: then they are counted once. */

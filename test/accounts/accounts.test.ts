@@ -61,9 +61,11 @@ t.test('a closed signup takes nobody, but an admin makes accounts', async (t) =>
 t.test('a token signed by a previous secret is still good, and one of an unknown secret is not', async (t) => {
   const old = await buildTestApp(t)
   const { token } = await signUp(old)
+  await old.app.close()
   const SECRET_KEY = 'another secret of at least thirty-two characters'
   const server = await openTestApp(t, { ...old.env, SECRET_KEY, SECRET_KEYS_PREVIOUS: old.env.SECRET_KEY! }, old.folder)
   t.equal((await me(server, token)).statusCode, 200)
+  await server.app.close()
   const forgetful = await openTestApp(t, { ...old.env, SECRET_KEY }, old.folder)
   expectProblem(t, await me(forgetful, token), 401, 'invalid_token')
 })

@@ -5,7 +5,11 @@ import { isLinkQuery, linkBornAt, newLinkId, signLink, verifyLink, type LinkFact
 import type { Keyring, RingKey } from '../../src/secrets.js'
 
 const ringKey = (id: string): RingKey => ({ id, key: randomBytes(32) })
-const ring = (...keys: [RingKey, ...RingKey[]]): Keyring => ({ current: keys[0], find: (id) => keys.find((key) => key.id === id) })
+const ring = (...keys: [RingKey, ...RingKey[]]): Keyring => ({
+  current: keys[0],
+  ids: keys.map(({ id }) => id),
+  find: (id) => keys.find((key) => key.id === id)
+})
 
 const older = ringKey('older-_1')
 const newer = ringKey('newer-_2')

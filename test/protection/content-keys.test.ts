@@ -6,7 +6,11 @@ import { newContentKey, openContentKey, sealContentKey } from '../../src/protect
 import { loadSecrets, type Keyring, type RingKey } from '../../src/secrets.js'
 
 const ringKey = (id: string): RingKey => ({ id, key: randomBytes(32) })
-const ring = (...keys: [RingKey, ...RingKey[]]): Keyring => ({ current: keys[0], find: (id) => keys.find((key) => key.id === id) })
+const ring = (...keys: [RingKey, ...RingKey[]]): Keyring => ({
+  current: keys[0],
+  ids: keys.map(({ id }) => id),
+  find: (id) => keys.find((key) => key.id === id)
+})
 const older = ringKey('older-_1')
 const keys = ring(ringKey('newer-_2'), older)
 const MEDIA = '019377a4-3f00-7000-8000-000000000000'

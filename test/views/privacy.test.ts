@@ -40,7 +40,10 @@ const differences = async ({ server }: Watched) => {
 /** Everything the database says of viewers. */
 const written = async ({ server }: Watched) => JSON.stringify(await Promise.all(['views', 'view_viewers', 'server_facts'].map((table) => server.query(`select * from ${table}`))), (_, value: unknown) => typeof value === 'bigint' ? String(value) : value)
 /** The same database under another environment, as after a restart. */
-const restarted = async (t: Test, watched: Watched, env: Record<string, string>): Promise<Watched> => ({ ...watched, server: await openTestApp(t, { ...watched.server.env, ...env }, watched.server.folder) })
+async function restarted (t: Test, watched: Watched, env: Record<string, string>): Promise<Watched> {
+  await watched.server.app.close()
+  return { ...watched, server: await openTestApp(t, { ...watched.server.env, ...env }, watched.server.folder) }
+}
 
 t.test('every mode counts the same, shows what it says, and but for full keeps no address; erase-viewer forgets who it was, and counts stay', async (t) => {
   const modes = {
@@ -103,7 +106,7 @@ t.test('a change of mode rewrites what is there, and no change counts anyone twi
   }
 })
 
-t.test('the key of the hashes outlives a rotation of SECRET_KEY; without the secret it was sealed by it is lost, and said so', async (t) => {
+t.test('the key of the hashes outlives a rotation of SECRET_KEY; without it the server refuses to start', async (t) => {
   let watched = await setUp(t, { VIEW_ADDRESSES: 'hashed' })
   await view(watched, addresses[0]!)
   const [first, second] = ['a second secret of more than thirty-two', 'a third secret of more than thirty-two ch']
@@ -113,12 +116,25 @@ t.test('the key of the hashes outlives a rotation of SECRET_KEY; without the sec
   await view(watched, addresses[0]!)
   const found = await watched.server.query<{ n: unknown }>('select count(*) as n from view_viewers')
   t.equal(Number(found[0]!.n), 1)
-  t.match(await playgate({ ...watched.server.env, SECRET_KEY: second }, ['erase-viewer', addresses[0]!]), { code: 2, err: /SECRET_KEYS_PREVIOUS/ })
-  const lines: string[] = []
-  const server = await openTestApp(t, { ...watched.server.env, SECRET_KEY: second }, watched.server.folder, { logger: { level: 'warn', stream: { write: (line: string) => { lines.push(line) } } } })
-  t.match(lines.join(''), /counts as a new viewer/)
+  t.match(await playgate({ ...watched.server.env, SECRET_KEY: second }, ['erase-viewer', addresses[0]!]), { code: 1, err: /SECRET_KEYS_PREVIOUS/ })
+  await watched.server.app.close()
+  const wrong = { ...watched.server.env, SECRET_KEY: second }
+  for (let start = 0; start < 2; start++) {
+    await t.rejects(openTestApp(t, wrong, watched.server.folder), { message: /sealed with another SECRET_KEY.*playgate give-up-viewers/s },
+      'bug: one start with a wrong SECRET_KEY overwrote the secret, and every returning viewer was new for good')
+  }
+  watched = await restarted(t, watched, {})
+  await view(watched, addresses[0]!)
+  t.equal(Number((await watched.server.query<{ n: unknown }>('select count(*) as n from view_viewers'))[0]!.n), 1, 'nothing was lost')
+  t.match(await playgate(watched.server.env, ['give-up-viewers']), { code: 1, out: /Nothing to give up/ })
+  await watched.server.app.close()
+
+  t.match(await playgate(wrong, ['give-up-viewers']), { code: 0, out: /The old secret is kept/ })
+  const server = await openTestApp(t, wrong, watched.server.folder)
   await view({ ...watched, server }, addresses[0]!)
-  t.equal(Number((await watched.server.query<{ n: unknown }>('select count(*) as n from view_viewers'))[0]!.n), 2)
+  t.equal(Number((await server.query<{ n: unknown }>('select count(*) as n from view_viewers'))[0]!.n), 2)
+  const kept = await server.query<{ name: string }>("select name from server_facts where name like 'views.address_secret.%'")
+  t.equal(kept.length, 1, 'the old one is kept under the id of its key')
 })
 
 t.test('the log is kept for VIEW_RETENTION_DAYS and its figures for ever; its pages are exact over days', async (t) => {

@@ -1,0 +1,19 @@
+import SQLite from 'better-sqlite3'
+import { parentPort, workerData } from 'node:worker_threads'
+
+/** Posts the first fault of the database file at `workerData`, or undefined. Faults of the disk are thrown. */
+function firstFault (): string | undefined {
+  const file = new SQLite(workerData as string, { timeout: 10_000 })
+  try {
+    const result = file.pragma('quick_check(1)', { simple: true }) as string
+    return result === 'ok' ? undefined : result
+  } catch (error) {
+    const { code = '', message } = error as { code?: string, message: string }
+    if (!/^SQLITE_(CORRUPT|NOTADB)/.test(code)) throw error
+    return message
+  } finally {
+    file.close()
+  }
+}
+
+parentPort!.postMessage(firstFault())
