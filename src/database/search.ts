@@ -1,7 +1,7 @@
 import { sql, type RawBuilder } from 'kysely'
 
 /** Rows that one step of a search looks at: a few milliseconds of SQLite's event loop, and a short use of a Postgres connection. */
-const STEP = 5000
+const STEP = 2000
 /** A search counts no further: the pages behind are refused anyway. */
 export const MAX_MATCHES = 10_000
 
@@ -17,6 +17,15 @@ export interface Place { createdAt: number, id: string }
 /** One step of a search: `matches` among the `limit` rows after a place, and the last of those rows; undefined if there are no more. */
 export type SearchStep = (after: Place | undefined, limit: number) => Promise<{ matches: string[], last: Place | undefined }>
 
+let lastStep: Promise<unknown> = Promise.resolve()
+
+/** Of all searches of this process, one step runs in a turn of the event loop. */
+function inTurn<T> (step: () => Promise<T>): Promise<T> {
+  const next = lastStep.then(() => new Promise((resolve) => { setImmediate(resolve) })).then(step)
+  lastStep = next.catch(() => {})
+  return next
+}
+
 /**
  * The ids of all matches, newest first, at most {@link MAX_MATCHES}. Looks through the list in steps, so that however long the list is,
  * a search holds neither the event loop nor a connection.
@@ -25,10 +34,9 @@ export async function search (step: SearchStep): Promise<string[]> {
   const found: string[] = []
   let after: Place | undefined
   do {
-    const { matches, last } = await step(after, STEP)
+    const { matches, last } = await inTurn(() => step(after, STEP))
     found.push(...matches)
     after = last
-    await new Promise((resolve) => { setImmediate(resolve) })
   } while (after !== undefined && found.length < MAX_MATCHES)
   return found.slice(0, MAX_MATCHES)
 }
