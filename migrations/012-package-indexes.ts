@@ -7,6 +7,8 @@ export async function up (db: Kysely<unknown>): Promise<void> {
     .addColumn('media_id', id, (column) => column.primaryKey().references('media.id').onDelete('cascade'))
     .addColumn('blob_name', 'text', (column) => column.notNull())
     .addColumn('segments', 'text', (column) => column.notNull())
+    .addColumn('codecs', 'text')
+    .addColumn('frame_rate_thousandths', 'integer')
     .execute()
   await sql`
     insert into package_indexes (media_id, blob_name, segments)

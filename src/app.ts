@@ -250,6 +250,12 @@ async function compose (app: FastifyInstance, config: Config, overrides: Overrid
     onFault: (fault, about) => app.log.warn({ ...about, reason: fault.message }, 'Mux did not do what it was asked to')
   })
   if (mux === undefined && await countMuxMedia(db) > 0) app.log.warn('media are played by Mux, but MUX_TOKEN_ID and the other variables of its account are not set: they cannot be played')
+  const indexes = createPackageIndexes({
+    db,
+    blobs,
+    keys: secrets.keyring('media'),
+    onFault: (error, mediaId) => app.log.warn({ err: error, media_id: mediaId }, 'failed to read what a package holds')
+  })
   const gate = createStreamGate({
     access, library, now, providers: { local, mux }, keys: secrets.keyring('link'), viewRetentionDays: config.viewRetentionDays, defaultSeconds: config.streamTokenSeconds, maxSeconds: config.streamTokenMaxSeconds
   })
@@ -302,7 +308,7 @@ async function compose (app: FastifyInstance, config: Config, overrides: Overrid
   await app.register(mediaRoutes, { access, gate, intake, lectures, library, maxLinkSeconds: config.streamTokenMaxSeconds })
   await app.register(uploadRoutes, { intake, places: uploads })
   await app.register(streamRoutes, { gate, views, now })
-  await app.register(hlsRoutes, { gate, indexes: createPackageIndexes({ db }), views, keys: secrets.keyring('media'), now })
+  await app.register(hlsRoutes, { gate, indexes, views, keys: secrets.keyring('media'), now })
   await app.register(embedRoutes, { assets: await loadEmbedAssets(), embedOrigins: config.embedOrigins, gate, hosted: mux !== undefined })
   await app.register(viewRoutes, { access, gate, views })
   await app.register(courseRoutes, { courses, lectures, lectureUrls, progress })

@@ -92,6 +92,10 @@ export interface PackageIndexesTable {
   blob_name: string
   /** JSON: an array of {@link SegmentFacts} (src/protection/packager.ts). */
   segments: string
+  /** By RFC 6381; empty where they cannot be named, null until the package is described. */
+  codecs: string | null
+  /** Thousandths of a picture per second; null without pictures. */
+  frame_rate_thousandths: number | null
 }
 
 export interface ViewsTable {

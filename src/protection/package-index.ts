@@ -1,4 +1,5 @@
-import type { SegmentFacts } from './packager.js'
+import type { PackageFacts } from './packager.js'
+import type { StreamDescription } from './stream-description.js'
 
 /** A segment's place in the blob of its package, first and last byte included. */
 export interface SegmentPlace { start: number, end: number }
@@ -8,14 +9,16 @@ const BYTES_PER_SEGMENT = 12
 /** The object and its two arrays. */
 const OBJECT_BYTES = 512
 
-/** The segments of a package: 12 bytes of memory each, a tenth of what they take as parsed JSON. */
+/** The segments of a package: 12 bytes of memory each, far less than as parsed JSON. */
 export class PackageIndex {
   readonly #offsets: Float64Array
   readonly #milliseconds: Uint32Array
   /** Whether each segment can be decoded without the one before. */
   readonly independent: boolean
+  readonly description: StreamDescription
 
-  constructor (segments: SegmentFacts[]) {
+  constructor ({ segments, description }: PackageFacts) {
+    this.description = description
     this.#offsets = new Float64Array(segments.length + 1)
     this.#milliseconds = new Uint32Array(segments.length)
     for (const [number, [bytes, milliseconds]] of segments.entries()) {

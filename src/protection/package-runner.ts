@@ -143,14 +143,14 @@ export class PackageRunner {
         contentKey,
         durationMs: media.durationMs
       }
-      const segments = await packageFile(order, this.#stopping.signal, reportTo((progress) => updatePackaging(db, media.id, { progress })))
+      const made = await packageFile(order, this.#stopping.signal, reportTo((progress) => updatePackaging(db, media.id, { progress })))
         .catch((error: unknown) => { throw ofFile(error) }).finally(() => source.discard())
-      if (segments.length === 0) throw new Unpackageable('source_has_no_media')
+      if (made.segments.length === 0) throw new Unpackageable('source_has_no_media')
       const blobName = await draft.publish()
       const packaged = { blobName, contentKey: sealContentKey(contentKey, media.id, keys) }
       const kept = await db.transaction().execute(async (trx) => {
         if (!await updatePackaging(trx, media.id, { packaged })) return false
-        await insertPackageIndex(trx, media.id, blobName, segments)
+        await insertPackageIndex(trx, media.id, blobName, made)
         return true
       })
       if (!kept) await blobs.remove(blobName)

@@ -6,7 +6,8 @@ import { withDecodeTimes } from './decode-times.js'
 import { asTheyAre, toAdts, toAnnexB, type Framing } from './elementary-stream.js'
 import type { FileFaultKind } from './file-fault.js'
 import type { PackageMessage, PackageOrder, SegmentFacts } from './packager.js'
-import { TransportStream, type Frame, type Program } from './transport-stream.js'
+import { StreamDescriber, type StreamDescription } from './stream-description.js'
+import { TICKS_PER_SECOND, TransportStream, type Frame, type Program } from './transport-stream.js'
 
 /** A little less than the six seconds that are meant (RFC 8216 leaves it open): key frames every 1.999 s must not make eight of them. */
 const SEGMENT_SECONDS = 5.5
@@ -14,7 +15,6 @@ const SEGMENT_SECONDS = 5.5
 const MAX_SEGMENT_SECONDS = 60
 /** Times in a stream begin at 10 s, as usual: there is room before for sound and decoding that come early. */
 const FIRST_TIME = 900_000
-const TICKS = 90_000
 /** A quarter of a megabyte at a time. */
 const CHUNK_PACKETS = 1392
 /** Half of mediabunny's default: a file is read once, from its start to its end. */
@@ -35,6 +35,7 @@ const say = (message: PackageMessage) => parentPort!.postMessage(message)
 class SegmentWriter {
   readonly facts: SegmentFacts[] = []
   readonly #stream: TransportStream
+  readonly #describer = new StreamDescriber()
   readonly #file: number
   #written = 0
   #cipher: Cipher | undefined
@@ -44,8 +45,13 @@ class SegmentWriter {
 
   constructor (program: Program, file: number) {
     this.#file = file
-    this.#stream = new TransportStream(program, CHUNK_PACKETS, (chunk) => this.#put(this.#cipher!.update(chunk)))
+    this.#stream = new TransportStream(program, CHUNK_PACKETS, (chunk) => {
+      this.#describer.write(chunk)
+      this.#put(this.#cipher!.update(chunk))
+    })
   }
+
+  get description (): StreamDescription { return this.#describer.describe() }
 
   /** Undefined before the first. */
   get startedAt (): number | undefined { return this.#cipher === undefined ? undefined : this.#startedAt }
@@ -96,7 +102,7 @@ async function main (): Promise<void> {
   try {
     const segments = new SegmentWriter({ video: video === null ? undefined : 'h264', audio: audioCodec }, file)
     await cut(pictures, sounds, segments)
-    say({ segments: segments.facts })
+    say({ made: { segments: segments.facts, description: segments.description } })
   } finally {
     closeSync(file)
   }
@@ -138,7 +144,7 @@ async function * framesOf (track: InputVideoTrack | InputAudioTrack, kind: Frame
     if (packet.byteLength > MAX_FRAME_BYTES) throw new Error(`a frame of ${packet.byteLength} bytes`)
     const pieces = framing(Buffer.from(packet.data.buffer, packet.data.byteOffset, packet.byteLength), key)
     if (pieces.length === 0) continue
-    const pts = FIRST_TIME + Math.round((packet.timestamp - beginsAt) * TICKS)
+    const pts = FIRST_TIME + Math.round((packet.timestamp - beginsAt) * TICKS_PER_SECOND)
     yield { kind, pieces, pts, dts: undefined, key, at: packet.timestamp, endsAt: packet.timestamp + packet.duration }
   }
 }

@@ -1,12 +1,16 @@
 import { Worker } from 'node:worker_threads'
 import { FileFault, type FileFaultKind } from './file-fault.js'
+import type { StreamDescription } from './stream-description.js'
 
 /** What is to be packaged, and where to: the segments are written to `target`, one after the other. */
 export interface PackageOrder { path: string, target: string, maxBytes: number, maxSegments: number, contentKey: Uint8Array, durationMs: number | null }
-export type PackageMessage = { percent: number } | { segments: SegmentFacts[] } | { failed: string, fault: FileFaultKind | 'system' }
+export type PackageMessage = { percent: number } | { made: PackageFacts } | { failed: string, fault: FileFaultKind | 'system' }
 
 /** Bytes and milliseconds of a segment, and whether it can't be decoded without the one before; in their order, as stored. */
 export type SegmentFacts = [bytes: number, milliseconds: number, dependent?: 'dependent']
+
+/** What a package is: its segments, and what they hold. */
+export interface PackageFacts { segments: SegmentFacts[], description: StreamDescription }
 
 /** A thread that gets no further for so long is stuck: on a hostile file, or on a disk that does not answer. */
 const STUCK_AFTER_MS = 60_000
@@ -20,14 +24,14 @@ const MEMORY = { maxOldGenerationSizeMb: 200, maxYoungGenerationSizeMb: 2 }
  * frame: memory grows neither with the file nor with its segments. Answers what the segments are; none for a file without tracks. Throws a
  * {@link FileFault} for what is the file's fault. `signal` ends it.
  */
-export async function packageFile (order: PackageOrder, signal: AbortSignal, onProgress: (percent: number) => void): Promise<SegmentFacts[]> {
+export async function packageFile (order: PackageOrder, signal: AbortSignal, onProgress: (percent: number) => void): Promise<PackageFacts> {
   signal.throwIfAborted()
   const worker = new Worker(new URL('./package-worker.js', import.meta.url), { workerData: order, resourceLimits: MEMORY })
   let stuck: NodeJS.Timeout | undefined
   let late: NodeJS.Timeout | undefined
   let onAbort: (() => void) | undefined
   try {
-    return await new Promise<SegmentFacts[]>((resolve, reject) => {
+    return await new Promise<PackageFacts>((resolve, reject) => {
       stuck = setTimeout(() => reject(new Error('the packager got stuck')), STUCK_AFTER_MS)
       late = setTimeout(() => reject(new FileFault('damaged', 'the packager came to no end')), LIMIT_MS)
       onAbort = () => reject(new Error('packaging was cancelled'))
@@ -35,7 +39,7 @@ export async function packageFile (order: PackageOrder, signal: AbortSignal, onP
       worker.on('message', (message: PackageMessage) => {
         stuck?.refresh()
         if ('percent' in message) onProgress(message.percent)
-        else if ('segments' in message) resolve(message.segments)
+        else if ('made' in message) resolve(message.made)
         else reject(message.fault === 'system' ? new Error(message.failed) : new FileFault(message.fault, message.failed))
       })
       worker.on('error', reject)

@@ -5,8 +5,11 @@ interface Size { width: number | null, height: number | null }
 /** The multivariant playlist (RFC 8216, 4.3.4): one rendition. */
 export function masterPlaylist (index: PackageIndex, { width, height }: Size): string {
   const { peak, average } = index.bandwidth()
+  const { codecs, frameRate } = index.description
   const attributes = [`BANDWIDTH=${peak}`, `AVERAGE-BANDWIDTH=${average}`]
+  if (codecs !== '') attributes.push(`CODECS="${codecs}"`)
   if (width !== null && height !== null) attributes.push(`RESOLUTION=${width}x${height}`)
+  if (frameRate !== null) attributes.push(`FRAME-RATE=${frameRate.toFixed(3)}`)
   return ['#EXTM3U', '#EXT-X-VERSION:3', `#EXT-X-STREAM-INF:${attributes.join(',')}`, 'media.m3u8', ''].join('\n')
 }
 

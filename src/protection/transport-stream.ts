@@ -1,9 +1,11 @@
 /** ISO/IEC 13818-1, 2.4.3.2: the size of a transport packet. */
-const PACKET_BYTES = 188
+export const PACKET_BYTES = 188
 const PAYLOAD_BYTES = PACKET_BYTES - 4
 const PAT_PID = 0
-const PMT_PID = 0x1000
-const PIDS = { video: 0x100, audio: 0x101 }
+/** Of PTS and DTS. */
+export const TICKS_PER_SECOND = 90_000
+export const PMT_PID = 0x1000
+export const PIDS = { video: 0x100, audio: 0x101 }
 /** Table 2-22. */
 const STREAM_IDS = { video: 0xe0, audio: 0xc0 }
 /** Table 2-34. */

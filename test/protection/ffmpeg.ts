@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Test } from 'tap'
 import { packageFile, type SegmentFacts } from '../../src/protection/packager.js'
+import type { StreamDescription } from '../../src/protection/stream-description.js'
 
 const run = promisify(execFile)
 
@@ -53,7 +54,7 @@ export async function durationOf (path: string): Promise<number> {
   return parseFloat(stdout)
 }
 
-export interface Packaged { key: Buffer, sealed: Buffer[], facts: SegmentFacts[] }
+export interface Packaged { key: Buffer, sealed: Buffer[], facts: SegmentFacts[], description: StreamDescription }
 
 /** Packages a file as the server does, and reads what was made. */
 export async function packageWhole (path: string, durationMs: number | null = null): Promise<Packaged> {
@@ -61,7 +62,7 @@ export async function packageWhole (path: string, durationMs: number | null = nu
   const folder = await mkdtemp(join(tmpdir(), 'playgate-package-'))
   try {
     const target = join(folder, 'package')
-    const facts = await packageFile({ path, target, maxBytes: 1e9, maxSegments: 1e6, contentKey: key, durationMs }, new AbortController().signal, () => {})
+    const { segments: facts, description } = await packageFile({ path, target, maxBytes: 1e9, maxSegments: 1e6, contentKey: key, durationMs }, new AbortController().signal, () => {})
     const all = await readFile(target)
     let start = 0
     const sealed = facts.map(([size]) => {
@@ -69,7 +70,7 @@ export async function packageWhole (path: string, durationMs: number | null = nu
       return all.subarray(start - size, start)
     })
     if (start !== all.length) throw new Error(`${all.length} bytes, but the index speaks of ${start}`)
-    return { key, sealed, facts }
+    return { key, sealed, facts, description }
   } finally {
     await rm(folder, { recursive: true, force: true })
   }

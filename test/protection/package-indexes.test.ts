@@ -1,17 +1,20 @@
 import { randomUUID } from 'node:crypto'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { migrations } from '../../migrations/index.js'
-import { loadConfig } from '../../src/config.js'
+import { loadConfig, type Config } from '../../src/config.js'
 import { migrate } from '../../src/database/migrate.js'
 import { openDatabase } from '../../src/database/open.js'
 import type { SegmentFacts } from '../../src/protection/packager.js'
 import { createPackageIndexes } from '../../src/protection/package-indexes.js'
+import { loadSecrets } from '../../src/secrets.js'
+import { openDiskStore } from '../../src/storage/disk-store.js'
 import {
-  buildTestApp, engine, fixture, form, queryDatabase, signUpEverybody, testEnvironment
+  buildTestApp, engine, fixture, form, openTestApp, queryDatabase, signUpEverybody, testEnvironment
 } from '../helper.js'
 import { call, eventually, newToken, startServer } from '../server-process.js'
 import { codeOf, mintStream, protectedMedia } from './protected-server.js'
 
+type Parts = Parameters<typeof createPackageIndexes>[0] & { faults: unknown[] }
 type Query = <T>(sql: string) => Promise<T[]>
 
 const asId = engine === 'postgres' ? 'cast(new_id as uuid)' : 'new_id'
@@ -35,9 +38,18 @@ async function copies (query: Query, id: string, count: number): Promise<string[
   const values = columns.map((column) => changed[column] ?? column)
   await query(`${withIds} insert into media (${columns.join(', ')})
     select ${values.join(', ')} from media, ids where id = '${id}'`)
-  await query(`${withIds} insert into package_indexes (media_id, blob_name, segments)
-    select ${asId}, 'copy-' || new_id, '${LONGEST}' from ids`)
+  await query(`${withIds} insert into package_indexes (media_id, blob_name, segments, codecs)
+    select ${asId}, 'copy-' || new_id, '${LONGEST}', '' from ids`)
   return ids
+}
+
+/** What indexes are read from, and the faults that they report. */
+async function partsOf (t: Test, config: Config): Promise<Parts> {
+  const db = openDatabase(config.database)
+  const blobs = await openDiskStore(config.uploadDir)
+  t.teardown(() => Promise.all([db.destroy(), blobs.close()]))
+  const faults: unknown[] = []
+  return { db, blobs, keys: loadSecrets(config).keyring('media'), onFault: (error) => faults.push(error), faults }
 }
 
 t.test('a heap of 96 MB plays 150 packages of 20,000 segments (bug: each media record held its index)', async (t) => {
@@ -61,7 +73,8 @@ t.test('a heap of 96 MB plays 150 packages of 20,000 segments (bug: each media r
     const address = new URL(minted.body.stream_url as string)
     for (const file of ['master.m3u8', 'media.m3u8']) {
       const { status, body } = await call(server.origin, address.pathname.replace('master.m3u8', file))
-      if (status !== 200) return t.fail(`${file} of media ${ids.indexOf(copy)}: ${status} ${JSON.stringify(body)}\n${server.output()}`)
+      if (status === 200) continue
+      return t.fail(`${file} of media ${ids.indexOf(copy)}: ${status} ${JSON.stringify(body)}\n${server.output()}`)
     }
   }
   t.equal((await call(server.origin, '/readyz')).status, 200)
@@ -71,9 +84,7 @@ t.test('indexes are cached in as many bytes as are given, and read again where t
   const server = await buildTestApp(t)
   const { instructor } = await signUpEverybody(server)
   const ids = await copies(server.query, await protectedMedia(server, instructor), 6)
-  const db = openDatabase(server.config.database)
-  t.teardown(() => db.destroy())
-  const indexes = createPackageIndexes({ db, maxBytes: 600_000 })
+  const indexes = createPackageIndexes({ ...await partsOf(t, server.config), maxBytes: 600_000 })
   for (let round = 0; round < 2; round++) {
     for (const id of ids) {
       const index = await indexes.of(id, { blobName: `copy-${id}`, contentKey: '' })
@@ -109,10 +120,9 @@ t.test('an index goes with its package, and with its media', async (t) => {
 t.test('packages of the version before keep their indexes', async (t) => {
   const { env } = await testEnvironment(t)
   const config = loadConfig(env)
-  const db = openDatabase(config.database)
-  t.teardown(() => db.destroy())
+  const parts = await partsOf(t, config)
   const before = Object.entries(migrations).filter(([name]) => name < '012')
-  await migrate(db, Object.fromEntries(before))
+  await migrate(parts.db, Object.fromEntries(before))
   const id = randomUUID()
   await queryDatabase(config, `insert into accounts (id, email, email_key, password_hash, role, created_at)
     values ('${id}', 'a@example.org', 'a@example.org', 'x', 'instructor', 0)`)
@@ -121,7 +131,23 @@ t.test('packages of the version before keep their indexes', async (t) => {
       package_blob, package_index)
     values ('${id}', '${id}', 'A title', 'video', 'private', 'ready', 'source', '[]', 0, 0,
       'package', '[[1600,6000],[800,3000]]')`)
-  await migrate(db, migrations)
-  const index = await createPackageIndexes({ db }).of(id, { blobName: 'package', contentKey: '' })
+  await migrate(parts.db, migrations)
+  const index = await createPackageIndexes(parts).of(id, { blobName: 'package', contentKey: '' })
   t.same([index.placeOf(1), index.placeOf(2)], [{ start: 1600, end: 2399 }, undefined])
+  t.equal(parts.faults.length, 1, 'a package that cannot be described plays all the same')
+})
+
+t.test('the master playlist has CODECS and FRAME-RATE, also for a package of the version before', async (t) => {
+  const server = await buildTestApp(t)
+  const { instructor } = await signUpEverybody(server)
+  const id = await protectedMedia(server, instructor)
+  const fresh = (await (await mintStream(server, id, instructor)).get('master.m3u8')).body.toString()
+  t.match(fresh, /,CODECS="avc1\.[0-9a-f]{6},mp4a\.40\.2",RESOLUTION=\d+x\d+,FRAME-RATE=\d+\.\d{3}\n/)
+  await server.query('update package_indexes set codecs = null, frame_rate_thousandths = null')
+  const restarted = await openTestApp(t, server.env, server.folder)
+  const stream = await mintStream(restarted, id, instructor)
+  const replies = await Promise.all([1, 2, 3].map(() => stream.get('master.m3u8')))
+  for (const { body } of replies) t.equal(body.toString(), fresh)
+  const [row] = await server.query<{ codecs: string }>('select codecs from package_indexes')
+  t.ok(fresh.includes(`"${row!.codecs}"`), 'it is read once')
 })

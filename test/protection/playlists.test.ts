@@ -2,9 +2,12 @@ import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import type { SegmentFacts } from '../../src/protection/packager.js'
 import { PackageIndex } from '../../src/protection/package-index.js'
+import type { StreamDescription } from '../../src/protection/stream-description.js'
 import { masterPlaylist, mediaPlaylist } from '../../src/protection/playlists.js'
 
 const index = fc.array(fc.tuple(fc.integer({ min: 16, max: 1e8 }), fc.integer({ min: 1, max: 90_000 })), { minLength: 1, maxLength: 50 }) as fc.Arbitrary<SegmentFacts[]>
+const indexOf = (segments: SegmentFacts[], description: StreamDescription = { codecs: '', frameRate: null }) =>
+  new PackageIndex({ segments, description })
 const sample: SegmentFacts[] = [[1600, 6000], [3200, 6499], [800, 6500], [16, 40]]
 
 /** What RFC 8216 asks of every playlist (4.1): UTF-8 without a BOM, `#EXTM3U` first, lines that end, no control characters. */
@@ -15,7 +18,7 @@ function checkForm (t: Test, text: string): string[] {
 }
 
 t.test('a media playlist has the tags that RFC 8216 requires, each in its place', async (t) => {
-  const lines = checkForm(t, mediaPlaylist(new PackageIndex(sample)))
+  const lines = checkForm(t, mediaPlaylist(indexOf(sample)))
   for (const tag of ['VERSION', 'TARGETDURATION', 'MEDIA-SEQUENCE', 'PLAYLIST-TYPE', 'ENDLIST', 'KEY', 'INDEPENDENT-SEGMENTS']) {
     t.equal(lines.filter((line) => line.startsWith(`#EXT-X-${tag}`)).length, 1, tag)
   }
@@ -30,12 +33,12 @@ t.test('a media playlist has the tags that RFC 8216 requires, each in its place'
 })
 
 t.test('segments that need the one before are not called independent', async (t) => {
-  t.notMatch(mediaPlaylist(new PackageIndex([[1600, 6000], [1600, 60_000, 'dependent']])), /INDEPENDENT/)
+  t.notMatch(mediaPlaylist(indexOf([[1600, 6000], [1600, 60_000, 'dependent']])), /INDEPENDENT/)
 })
 
 t.test('no length, rounded, is above the target duration; each has its address; nothing is absolute', async () => {
   fc.assert(fc.property(index, (segments) => {
-    const lines = mediaPlaylist(new PackageIndex(segments)).trimEnd().split('\n')
+    const lines = mediaPlaylist(indexOf(segments)).trimEnd().split('\n')
     const target = Number(lines.find((line) => line.startsWith('#EXT-X-TARGETDURATION:'))!.split(':')[1])
     const lengths = lines.filter((line) => line.startsWith('#EXTINF:')).map((line) => parseFloat(line.slice(8)))
     const addresses = lines.filter((line) => !line.startsWith('#'))
@@ -45,17 +48,24 @@ t.test('no length, rounded, is above the target duration; each has its address; 
 })
 
 t.test('the multivariant playlist names one stream, its peak and its size', async (t) => {
-  const lines = checkForm(t, masterPlaylist(new PackageIndex(sample), { width: 1280, height: 720 }))
+  const lines = checkForm(t, masterPlaylist(indexOf(sample), { width: 1280, height: 720 }))
   t.same(lines.slice(1), ['#EXT-X-VERSION:3', '#EXT-X-STREAM-INF:BANDWIDTH=3940,AVERAGE-BANDWIDTH=2360,RESOLUTION=1280x720', 'media.m3u8'])
-  t.notMatch(masterPlaylist(new PackageIndex(sample), { width: null, height: null }), /RESOLUTION/, 'sound has no size')
+  t.notMatch(masterPlaylist(indexOf(sample), { width: null, height: null }), /RESOLUTION/, 'sound has no size')
   fc.assert(fc.property(index, (segments) => {
-    const [, peak, average] = /BANDWIDTH=(\d+),AVERAGE-BANDWIDTH=(\d+)/.exec(masterPlaylist(new PackageIndex(segments), { width: null, height: null })) ?? []
+    const [, peak, average] = /BANDWIDTH=(\d+),AVERAGE-BANDWIDTH=(\d+)/.exec(masterPlaylist(indexOf(segments), { width: null, height: null })) ?? []
     return Number(peak) >= Number(average) && segments.every(([bytes, milliseconds]) => bytes * 8000 / milliseconds <= Number(peak))
   }))
 })
 
+t.test('the multivariant playlist has CODECS and FRAME-RATE where they are known', async (t) => {
+  const size = { width: 1280, height: 720 }
+  const film = indexOf(sample, { codecs: 'avc1.64001f,mp4a.40.2', frameRate: 29.97 })
+  t.match(masterPlaylist(film, size), ',CODECS="avc1.64001f,mp4a.40.2",RESOLUTION=1280x720,FRAME-RATE=29.970\n')
+  t.notMatch(masterPlaylist(indexOf(sample), size), /CODECS|FRAME-RATE/)
+})
+
 t.test('a day of segments makes playlists', async (t) => {
-  const long = new PackageIndex(Array.from({ length: 14_400 }, (): SegmentFacts => [1600, 6000]))
+  const long = indexOf(Array.from({ length: 14_400 }, (): SegmentFacts => [1600, 6000]))
   t.match(masterPlaylist(long, { width: null, height: null }), /BANDWIDTH=2134/)
   t.equal(mediaPlaylist(long).match(/segment-/g)!.length, 14_400)
 })
@@ -63,7 +73,7 @@ t.test('a day of segments makes playlists', async (t) => {
 t.test('segments lie one after the other, without a gap, and there are no others', async () => {
   fc.assert(fc.property(index, (segments) => {
     let next = 0
-    const index = new PackageIndex(segments)
+    const index = indexOf(segments)
     for (const [number, [bytes]] of segments.entries()) {
       const place = index.placeOf(number)
       if (place === undefined || place.start !== next || place.end !== next + bytes - 1) return false
