@@ -8,6 +8,7 @@ import type { Accounts } from '../src/accounts/accounts.js'
 import type { Role, Viewer } from '../src/accounts/schema.js'
 import type { Grant, Sessions } from '../src/accounts/sessions.js'
 import { ApiError } from '../src/errors.js'
+import { confirmRefusal } from '../src/facts-cache.js'
 import type { Keyring } from '../src/secrets.js'
 import { MINUTE, SECOND } from '../src/time.js'
 
@@ -62,7 +63,7 @@ export default fp<Options>(async (app, { accounts, sessions, keys, tokenSeconds 
     return { sub: sub as string, sid: sid as string | undefined, expiresAt: exp * SECOND }
   }
 
-  async function identify (request: FastifyRequest): Promise<Viewer | undefined> {
+  async function identify (request: FastifyRequest, roles?: Role[]): Promise<Viewer | undefined> {
     const bearer = BEARER.exec(request.headers.authorization ?? '')
     if (bearer === null) return undefined
     let named
@@ -72,10 +73,15 @@ export default fp<Options>(async (app, { accounts, sessions, keys, tokenSeconds 
       throw new ApiError('invalid_token', { cause: error })
     }
     const { sub, sid } = named
-    const viewer = await (sid === undefined ? accounts.viewer(sub) : sessions.viewer(sid))
-    if (viewer?.id !== sub) throw new ApiError('invalid_token')
     request.sessionId = sid
-    return viewer
+    return await confirmRefusal(async (since) => {
+      const viewer = await (sid === undefined ? accounts.viewer(sub, since) : sessions.viewer(sid, since))
+      if (viewer?.id !== sub) throw new ApiError('invalid_token')
+      if (roles !== undefined && !roles.includes(viewer.role)) {
+        throw new ApiError('role_required', { detail: `This is for ${roles.join(' and ')} accounts.` })
+      }
+      return viewer
+    })
   }
 
   app.decorateRequest('viewer', undefined)
@@ -84,14 +90,14 @@ export default fp<Options>(async (app, { accounts, sessions, keys, tokenSeconds 
     if (this.viewer === undefined) throw new ApiError('not_authenticated')
     return this.viewer
   })
-  app.decorate('identify', identify)
+  app.decorate('identify', (request: FastifyRequest) => identify(request))
   app.decorate('identifyAnyone', async (request: FastifyRequest) => { request.viewer = await identify(request) })
   app.decorate('requireAccount', async (request: FastifyRequest) => {
     request.viewer = await identify(request)
     request.signedIn()
   })
   app.decorate('requireRole', (...roles: Role[]): preParsingAsyncHookHandler => async (request) => {
-    if (!roles.includes(request.signedIn().role)) throw new ApiError('role_required', { detail: `This is for ${roles.join(' and ')} accounts.` })
+    if (!roles.includes(request.signedIn().role)) request.viewer = await identify(request, roles)
   })
   app.decorateReply('grant', function (this: FastifyReply, { id, role }: Viewer, { sessionId, refreshToken }: Grant) {
     // RFC 6749, 5.1.

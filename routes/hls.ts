@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
-import type { Admission, StreamGate } from '../src/access/stream-gate.js'
+import type { Admission, Demand, StreamGate } from '../src/access/stream-gate.js'
 import { ApiError } from '../src/errors.js'
 import { problemResponses } from '../src/problem-schema.js'
 import { openContentKey } from '../src/protection/content-keys.js'
@@ -44,7 +44,7 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, indexes, views, 
     // The token is the right: a page on any site may play what it was given the address of.
     // Safari shows a playlist as a page of its own, and the policy of that page would be this one.
     reply.removeHeader('content-security-policy').headers({ 'access-control-allow-origin': '*', 'cache-control': 'no-store' })
-    const admitted = await gate.admitToken(id, token)
+    const admitted = await gate.admitToken(id, token, demandOf(file))
     const hosted = await gate.hostedPlayback(admitted, request.origin)
     if (hosted !== undefined) return await sendElsewhere(request, reply, admitted, file, hosted)
     if (!isPackaged(admitted.media)) throw new ApiError('not_found')
@@ -55,6 +55,11 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, indexes, views, 
     if (file === 'poster.jpg' && media.posterBlob !== null) return await reply.type('image/jpeg').sendBlob(media.posterBlob, admission.accountId)
     if (file === 'content.key') return reply.type('application/octet-stream').send(openContentKey(media.packaged.contentKey, media.id, keys))
     return await sendSegment(request, reply, admission, SEGMENT.exec(file)?.[1])
+  }
+
+  /** A picture of Mux has no blob here. */
+  function demandOf (file: string): Demand | undefined {
+    return file === 'poster.jpg' ? (admission) => { if (admission.media.provider === 'local') gate.requirePoster(admission) } : undefined
   }
 
   /** What another provider serves is never seen here: being sent there is the view. */

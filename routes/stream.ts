@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
-import type { Admission, StreamGate } from '../src/access/stream-gate.js'
+import type { Admission, Demand, StreamGate } from '../src/access/stream-gate.js'
 import { ApiError } from '../src/errors.js'
 import type { Media } from '../src/media/schema.js'
 import { answerFor, type StreamRequest } from '../src/playback/answer.js'
@@ -47,24 +47,22 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, now }) =>
       response: { 200: { description: 'The picture.', content: { 'image/jpeg': { schema: Type.String({ format: 'binary' }) } } }, ...problemResponses('not_authenticated', 'invalid_token', 'stream_link_invalid', 'stream_link_expired', 'stream_link_revoked', 'not_found', 'too_many_streams', 'overloaded') }
     }
   }, async (request, reply) => {
-    const admission = await admit(request)
-    if (admission.media.posterBlob === null) throw new ApiError('not_found')
+    const admission = await admit(request, gate.requirePoster)
     setMediaHeaders(reply, admission)
-    return await reply.type('image/jpeg').sendBlob(admission.media.posterBlob, admission.accountId)
+    return await reply.type('image/jpeg').sendBlob(admission.media.posterBlob!, admission.accountId)
   })
 
   async function handler (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-    const admission = await admit(request)
-    await gate.requirePlain(admission)
+    const admission = await admit(request, gate.requirePlain)
     setMediaHeaders(reply, admission)
     return admission.media.blobName === null ? await sendElsewhere(request, reply, admission) : await sendFile(request, reply, admission)
   }
 
-  async function admit (request: FastifyRequest): Promise<Admission> {
+  async function admit (request: FastifyRequest, demand: Demand): Promise<Admission> {
     const { id } = request.params as { id: string }
-    if (isLinkQuery(request.rawQuery)) return await gate.admitLink(id, request.rawQuery)
+    if (isLinkQuery(request.rawQuery)) return await gate.admitLink(id, request.rawQuery, demand)
     request.viewer = await app.identify(request)
-    return await gate.admitViewer(request.signedIn(), id)
+    return await gate.admitViewer(request.signedIn(), id, demand)
   }
 
   function setMediaHeaders (reply: FastifyReply, { link }: Admission): void {

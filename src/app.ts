@@ -218,7 +218,7 @@ async function compose (app: FastifyInstance, config: Config, overrides: Overrid
   })
   const views = createViews({ db, writer, names, cache, cacheSeconds: config.analyticsCacheSeconds, now })
   const subscriptions = createSubscriptions({ db, now, monotonicNow })
-  const courses = createCourses({ db, library, now })
+  const courses = createCourses({ db, accounts, library, now })
   const lectures = createLectures({
     db, intake, library, protections, protectAll: config.protectAllLectures, now, onReordered: () => courseRunner.wake()
   })

@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import type { Viewer } from '../accounts/schema.js'
 import { ApiError } from '../errors.js'
+import { confirmRefusal } from '../facts-cache.js'
 import type { Library } from '../media/library.js'
 import type { Media } from '../media/schema.js'
 import { ANONYMOUS, linkBornAt, linkIdOf, newLinkId, signLink, verifyLink, verifyToken, type LinkFacts, type LinkVerdict } from '../playback/link.js'
@@ -25,6 +26,12 @@ interface StreamGateOptions {
 /** A media that may be watched now: by a link, or else by whoever asked; `accountId` is the link's or theirs. */
 export interface Admission { media: Media, link: LinkFacts | undefined, accountId: string | null }
 
+export type LinkAdmission = Admission & { link: LinkFacts }
+
+/** What a request needs beside the right to watch; throws if it is not so. `since` is of {@link confirmRefusal}. */
+export type Demand = (admission: Admission, since: number) => void | Promise<void>
+const NOTHING: Demand = () => {}
+
 /** Where a media is played, and until when (`expiresAt` in milliseconds). */
 export interface MintedLink extends Playback { expiresInSeconds: number, expiresAt: number }
 
@@ -37,15 +44,30 @@ export type StreamGate = ReturnType<typeof createStreamGate>
 export function createStreamGate ({ access, library, keys, providers, now, viewRetentionDays, defaultSeconds, maxSeconds }: StreamGateOptions) {
   const genuine = new LRUCache<string, LinkFacts>({ max: MAX_GENUINE_LINKS })
 
-  async function admit (mediaId: string, verdict: LinkVerdict): Promise<Admission> {
+  /** Links that were minted before the last revocation: generations only rise, so that this refusal needs no newer record. */
+  const isOutdated = ({ generation }: LinkFacts, media: Media): boolean => generation < media.generation
+
+  /** Lets in a link, and what `demand` asks for beside it. A refusal comes from records that are read after this call. */
+  async function admit (mediaId: string, verdict: LinkVerdict, demand: Demand): Promise<LinkAdmission> {
     if (!verdict.ok) throw new ApiError(verdict.reason === 'expired' ? 'stream_link_expired' : 'stream_link_invalid')
     const { facts } = verdict
-    const media = await library.find(mediaId)
-    if (media === undefined) throw new ApiError('not_found')
-    const allowed = facts.generation === media.generation &&
-      (facts.subject === ANONYMOUS ? await access.mayWatch(undefined, media) : await access.subjectMayWatch(facts.subject, media))
-    if (!allowed) throw new ApiError('stream_link_revoked')
-    return { media, link: facts, accountId: facts.subject === ANONYMOUS ? null : facts.subject }
+    const known = await library.find(mediaId)
+    if (known !== undefined && isOutdated(facts, known)) throw new ApiError('stream_link_revoked')
+    return await confirmRefusal(async (since) => {
+      const media = await library.find(mediaId, since)
+      if (media === undefined) throw new ApiError('not_found')
+      if (!await isGood(facts, media, since)) throw new ApiError('stream_link_revoked')
+      const admission = { media, link: facts, accountId: facts.subject === ANONYMOUS ? null : facts.subject }
+      await demand(admission, since)
+      return admission
+    })
+  }
+
+  async function isGood (facts: LinkFacts, media: Media, since: number): Promise<boolean> {
+    if (facts.generation !== media.generation) return false
+    return facts.subject === ANONYMOUS
+      ? await access.mayWatch(undefined, media, since)
+      : await access.subjectMayWatch(facts.subject, media, since)
   }
 
   /**
@@ -103,21 +125,21 @@ export function createStreamGate ({ access, library, keys, providers, now, viewR
     sign,
 
     /**
-     * Judges a link (CONTRACT §4): `stream_link_invalid` and `stream_link_expired` before any look at the media, then
+     * Judges a link : `stream_link_invalid` and `stream_link_expired` before any look at the media, then
      * `not_found`, then `stream_link_revoked`.
      */
-    admitLink: (mediaId: string, query: string): Promise<Admission> => admit(mediaId, judge(mediaId, query)),
+    admitLink: (mediaId: string, query: string, demand: Demand = NOTHING): Promise<LinkAdmission> =>
+      admit(mediaId, judge(mediaId, query), demand),
 
     /** Judges the token of an HLS path as {@link admitLink} judges a link; the media is ready then. Throws `media_not_ready` too. */
-    async admitToken (mediaId: string, token: string): Promise<Admission & { link: LinkFacts }> {
-      const verdict = verifyToken(mediaId, token, 'hls', keys, now())
-      const admission = await admit(mediaId, verdict)
-      requireReady(admission.media)
-      return { ...admission, link: admission.link! }
-    },
+    admitToken: (mediaId: string, token: string, demand: Demand = NOTHING): Promise<LinkAdmission> =>
+      admit(mediaId, verifyToken(mediaId, token, 'hls', keys, now()), (admission, since) => {
+        requireReady(admission.media)
+        return demand(admission, since)
+      }),
 
     /** Where an admitted media is played that this server does not serve itself; undefined if it does. Throws `video_provider_missing`. */
-    async hostedPlayback ({ media, link }: Admission & { link: LinkFacts }, origin: string): Promise<Playback | undefined> {
+    async hostedPlayback ({ media, link }: LinkAdmission, origin: string): Promise<Playback | undefined> {
       if (media.protection === 'none' || media.provider === 'local') return undefined
       const provider = providers[media.provider]
       if (provider === undefined) throw new ApiError('video_provider_missing')
@@ -128,24 +150,35 @@ export function createStreamGate ({ access, library, keys, providers, now, viewR
      * What goes with the address of a media at another provider, for a player that was handed it: see `licencesFor` of a hosted provider. Whether the media
      * exists is not told.
      */
-    async licencesFor (mediaId: string, token: string): Promise<DrmLicences | null> {
-      const media = await library.find(mediaId)
+    licencesFor: (mediaId: string, token: string): Promise<DrmLicences | null> => confirmRefusal(async (since) => {
+      const media = await library.find(mediaId, since)
       const provider = media === undefined || media.provider === 'local' ? undefined : providers[media.provider]
       if (provider === undefined) throw new ApiError('stream_link_invalid')
       return await provider.licencesFor(media!, token)
-    },
+    }),
 
-    /** The plain stream of a protected media is closed: `media_not_ready` for all until it is packaged, then `media_protected` but for owner and admin. */
-    async requirePlain ({ media, accountId }: Admission): Promise<void> {
+    /**
+     * A demand: the plain stream of a protected media is closed. `media_not_ready` for all until it is packaged, then `media_protected` but for
+     * owner and admin.
+     */
+    async requirePlain ({ media, accountId }: Admission, since: number): Promise<void> {
       if (media.protection === 'none') return
       requireReady(media)
-      if (!await access.accountMayChange(accountId, media)) throw new ApiError('media_protected')
+      if (!await access.accountMayChange(accountId, media, since)) throw new ApiError('media_protected')
+    },
+
+    /** A demand: a picture is there. Throws `not_found`. */
+    requirePoster ({ media }: Admission): void {
+      if (media.posterBlob === null) throw new ApiError('not_found')
     },
 
     /** Lets in whoever may watch: `not_found` if they may not, `not_authenticated` if a token might help. */
-    async admitViewer (viewer: Viewer | undefined, mediaId: string): Promise<Admission> {
-      return { media: await access.visible(viewer, mediaId), link: undefined, accountId: viewer?.id ?? null }
-    }
+    admitViewer: (viewer: Viewer | undefined, mediaId: string, demand: Demand = NOTHING): Promise<Admission> => confirmRefusal(async (since) => {
+      const { media } = await access.visibleSince(viewer, mediaId, since)
+      const admission = { media, link: undefined, accountId: viewer?.id ?? null }
+      await demand(admission, since)
+      return admission
+    })
   }
 }
 

@@ -111,7 +111,7 @@ export function createAccounts ({ db, passwords, now, monotonicNow, signupOpen, 
     },
 
     /** Id and role of an account that may act, at most a second old; undefined if it is gone or disabled. */
-    viewer: (id: string): Promise<Viewer | undefined> => facts.get(id)
+    viewer: (id: string, since?: number): Promise<Viewer | undefined> => facts.get(id, since)
   }
 }
 

@@ -138,7 +138,7 @@ export function createSessions ({ db, accounts, passwords, failedLogins, now, mo
     },
 
     /** Id and role of the account of a session, at most a second old; undefined if it ended, or the account may not act. */
-    viewer: (sessionId: string): Promise<Viewer | undefined> => facts.get(sessionId),
+    viewer: (sessionId: string, since?: number): Promise<Viewer | undefined> => facts.get(sessionId, since),
 
     /** As {@link Accounts.change}; the sessions of this process see it at the next look. */
     async changeAccount (id: string, change: { role?: Role, disabled?: boolean }): Promise<Account> {

@@ -1,9 +1,11 @@
 import type { Kysely } from 'kysely'
 import { v7 as uuidv7 } from 'uuid'
+import type { Accounts } from '../accounts/accounts.js'
 import type { Viewer } from '../accounts/schema.js'
 import { addTo, addToCounters, courseCounters } from '../database/counters.js'
 import type { Database } from '../database/tables.js'
 import { ApiError } from '../errors.js'
+import { ANY_AGE, confirmRefusal } from '../facts-cache.js'
 import type { Library } from '../media/library.js'
 import { pageOf, type Page, type PageQuery } from '../page.js'
 import { countMedia } from '../media/media-store.js'
@@ -16,10 +18,12 @@ import type { Course } from './schema.js'
 
 export interface CourseText { title: string, description: string, premium: boolean }
 
+interface CoursesOptions { db: Kysely<Database>, accounts: Accounts, library: Library, now: Clock }
+
 export type Courses = ReturnType<typeof createCourses>
 
 /** The courses there are. They are public; only their owner and administrators change them. */
-export function createCourses ({ db, library, now }: { db: Kysely<Database>, library: Library, now: Clock }) {
+export function createCourses ({ db, accounts, library, now }: CoursesOptions) {
   async function find (id: string): Promise<Course> {
     const course = await findCourse(db, id)
     if (course === undefined) throw new ApiError('not_found')
@@ -33,8 +37,12 @@ export function createCourses ({ db, library, now }: { db: Kysely<Database>, lib
     /** A course that the viewer may change: `not_found`, or `not_owner`. */
     async changeable (viewer: Viewer, id: string): Promise<Course> {
       const course = await find(id)
-      if (viewer.role !== 'admin' && course.ownerId !== viewer.id) throw new ApiError('not_owner')
-      return course
+      if (course.ownerId === viewer.id) return course
+      return await confirmRefusal(async (since) => {
+        const { role } = since === ANY_AGE ? viewer : await accounts.viewer(viewer.id, since) ?? viewer
+        if (role !== 'admin') throw new ApiError('not_owner')
+        return course
+      })
     },
 
     async create (ownerId: string, { title, description, premium }: CourseText): Promise<Course> {

@@ -57,6 +57,8 @@ export function createSubscriptions ({ db, now, monotonicNow }: { db: Kysely<Dat
     },
 
     /** Whether a student is subscribed to a course that holds a media, at most a second ago. */
-    coversMedia: async (studentId: string, mediaId: string): Promise<boolean> => await toMedia.get(`${studentId} ${mediaId}`) === true
+    coversMedia: async (studentId: string, mediaId: string, since?: number): Promise<boolean> => {
+      return await toMedia.get(`${studentId} ${mediaId}`, since) === true
+    }
   }
 }

@@ -50,7 +50,9 @@ export function createLibrary ({ db, now, monotonicNow, release, onReleased }: L
     released,
 
     /** A media, at most a second old; undefined if there is none, also for an id that is not well formed. */
-    find: async (id: string): Promise<Media | undefined> => isUuid(id) ? await facts.get(id.toLowerCase()) : undefined,
+    find: async (id: string, since?: number): Promise<Media | undefined> => {
+      return isUuid(id) ? await facts.get(id.toLowerCase(), since) : undefined
+    },
 
     /** To be called when a media was changed in another way: this process sees the change at its next look. */
     forget: (id: string): void => facts.forget(id),
