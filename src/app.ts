@@ -339,6 +339,7 @@ async function compose (app: FastifyInstance, config: Config, overrides: Overrid
     viewRetentionDays: config.viewRetentionDays,
     forgetOldEvents: async () => await mux?.events.forgetOld(),
     now,
+    monotonicNow,
     log: app.log
   })
   const house = new Housekeeping(nowAndThen, overrides.keepHouseEveryMs ?? KEEP_HOUSE_EVERY_MS, (error, complaint) => app.log.error({ err: error }, complaint))

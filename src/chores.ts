@@ -8,7 +8,7 @@ import { resealContentKeys } from './protection/content-keys.js'
 import type { Keyring } from './secrets.js'
 import type { BlobStore } from './storage/blob-store.js'
 import type { Sweeper } from './storage/sweep.js'
-import type { Clock } from './time.js'
+import { DAY, type Clock } from './time.js'
 import { pruneViews } from './views/view-maintenance.js'
 
 interface Options {
@@ -24,11 +24,12 @@ interface Options {
   viewRetentionDays: number
   forgetOldEvents: () => Promise<unknown>
   now: Clock
-  log: { info (about: object, text: string): void, error (about: object, text: string): void }
+  monotonicNow: Clock
+  log: Record<'info' | 'warn' | 'error', (about: object, text: string) => void>
 }
 
 /** What a server does by itself: once it listens, and now and then. */
-export function choresOf ({ db, blobs, sweeper, alone, keys, lectures, sessions, viewRetentionDays, forgetOldEvents, now, log }: Options): { atStart: Chore[], nowAndThen: Chore[] } {
+export function choresOf ({ db, blobs, sweeper, alone, keys, lectures, sessions, viewRetentionDays, forgetOldEvents, now, monotonicNow, log }: Options): { atStart: Chore[], nowAndThen: Chore[] } {
   const sweep = (alone: boolean): Chore => ({
     complaint: 'the sweep failed',
     async run () {
@@ -53,11 +54,30 @@ export function choresOf ({ db, blobs, sweeper, alone, keys, lectures, sessions,
       if (missed > 0) log.info({ missed }, 'lectures are protected now, as their courses want it')
     }
   }
-  const prune: Chore = { complaint: 'old views could not be pruned', run: (signal) => pruneViews(db, viewRetentionDays, now(), undefined, signal) }
+  const clock = watchClock(now, monotonicNow)
+  const prune: Chore = {
+    complaint: 'old views could not be pruned',
+    async run (signal) {
+      if (clock.jumped()) return log.warn({}, 'old views are not pruned this time: the clock jumped by more than a day')
+      await pruneViews(db, viewRetentionDays, now(), undefined, signal)
+    }
+  }
   const endSessions: Chore = { complaint: 'ended sessions could not be removed', run: () => sessions.sweep() }
   const forgetEvents: Chore = { complaint: 'old events of Mux are still there', run: forgetOldEvents }
   return {
     atStart: [forgetEvents, sweep(alone), reseal, protect],
     nowAndThen: [forgetEvents, sweep(false), ...(viewRetentionDays > 0 ? [prune] : []), endSessions, protect]
+  }
+}
+
+/** Tells whether the wall clock jumped by more than a day, compared with the monotonic one, since it was asked last. */
+function watchClock (now: Clock, monotonicNow: Clock): { jumped (): boolean } {
+  let offset = now() - monotonicNow()
+  return {
+    jumped () {
+      const before = offset
+      offset = now() - monotonicNow()
+      return Math.abs(offset - before) > DAY
+    }
   }
 }

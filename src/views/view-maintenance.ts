@@ -2,7 +2,7 @@ import { sql, type Kysely, type Transaction } from 'kysely'
 import { engineOf, lockName } from '../database/dialect.js'
 import type { Database } from '../database/tables.js'
 import { DAY, isoDay, utcDay } from '../time.js'
-import { findLogStart, LOG_STARTS } from './view-store.js'
+import { findLogStart, findNewestView, LOG_STARTS } from './view-store.js'
 
 /** On SQLite a deletion stops the event loop: a thousand rows are some 7 ms. */
 const DELETE_BATCH = 1000
@@ -14,12 +14,15 @@ export interface Difference { media_id: string, what: string, rolled_up: number,
 export type OnProgress = (done: number, total: number) => void
 
 /**
- * Deletes log rows older than `days` whole UTC days, in batches; totals, uniques and days stay as they are. Safe beside a running
- * server, and ended by `signal` after a batch. Answers how many rows went.
+ * Deletes log rows older than `days` whole UTC days, in batches; totals, uniques and days stay as they are. A clock that is more than a day
+ * ahead of the newest row is not trusted: days are then counted from that row. Safe beside a running server, and ended by `signal` after a
+ * batch. Returns how many rows were deleted.
  */
 export async function pruneViews (db: Kysely<Database>, days: number, now: number, onProgress: OnProgress = () => {}, signal?: AbortSignal): Promise<number> {
-  const firstDay = utcDay(now) - days
-  await raiseLogStart(db, firstDay)
+  const newest = await findNewestView(db)
+  if (newest === undefined) return 0
+  const firstDay = utcDay(now - newest > DAY ? newest : now) - days
+  await raiseLogStart(db, firstDay, utcDay(now))
   const { total } = await db.selectFrom('views').select((select) => select.fn.countAll<number>().as('total')).where('viewed_at', '<', firstDay * DAY).executeTakeFirstOrThrow()
   let deleted = 0
   while (true) {
@@ -79,11 +82,15 @@ async function inBatches (signal: AbortSignal, deleteSome: () => Promise<{ numDe
   }
 }
 
-/** Written before the first row goes: a prune that is cut leaves a day half deleted, and no recount may take it for whole. */
-async function raiseLogStart (db: Kysely<Database>, day: number): Promise<void> {
+/**
+ * Written before the first row is deleted: a prune that is cut leaves a day half deleted, and no recount may take it for whole. A start
+ * after today was written by a clock that was ahead, and is replaced.
+ */
+async function raiseLogStart (db: Kysely<Database>, day: number, today: number): Promise<void> {
   await db.transaction().execute(async (trx) => {
     await lockName(trx, LOG_STARTS)
-    const value = String(Math.max(day, await findLogStart(trx)))
+    const stored = await findLogStart(trx)
+    const value = String(stored > today ? day : Math.max(day, stored))
     await trx.insertInto('server_facts').values({ name: LOG_STARTS, value })
       .onConflict((conflict) => conflict.column('name').doUpdateSet({ value })).execute()
   })

@@ -77,6 +77,12 @@ export async function findViewStamp (db: Kysely<Database>, mediaId: string): Pro
   return row && { totalViews: row.total_views, revision: row.revision }
 }
 
+/** When the newest row of the log was written, in milliseconds since the Unix epoch; undefined for an empty log. */
+export async function findNewestView (db: Kysely<Database>): Promise<number | undefined> {
+  const row = await db.selectFrom('views').select('viewed_at').orderBy('viewed_at', 'desc').limit(1).executeTakeFirst()
+  return row === undefined ? undefined : Number(row.viewed_at)
+}
+
 /** The first day that the log still holds whole. */
 export async function findLogStart (db: Kysely<Database>): Promise<number> {
   const row = await db.selectFrom('server_facts').select('value').where('name', '=', LOG_STARTS).executeTakeFirst()

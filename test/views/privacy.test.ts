@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { openDatabase } from '../../src/database/open.js'
-import { recountViews } from '../../src/views/view-maintenance.js'
+import { pruneViews, recountViews } from '../../src/views/view-maintenance.js'
 import { createViewerNames } from '../../src/views/viewer-names.js'
 import { playgate } from '../commands/playgate.js'
 import { buildTestApp, engine, mintLink, openTestApp, signUp, upload, type Person, type TestApp } from '../helper.js'
@@ -174,4 +174,36 @@ t.test('names are made by rule', async (t) => {
   t.not(createViewerNames('hashed', Buffer.alloc(32, 2)).of('1.2.3.4').addressKey, hashed.of('1.2.3.4').addressKey, 'the key makes it')
   for (const names of [truncated, hashed]) t.same(names.rename(names.of('2001:db8::1')), names.of('2001:db8::1'), 'renaming twice is renaming once')
   t.same(createViewerNames('full', undefined).keysOf('1.2.3.4'), ['1.2.3.4'])
+})
+
+t.test('a clock that is ten years ahead for a moment prunes nothing, and the log goes on (bug: it read empty for good)', async (t) => {
+  const lines: string[] = []
+  const stream = { write: (line: string) => { lines.push(line) } }
+  const server = await buildTestApp(t, { VIEW_RETENTION_DAYS: '3', ...longLived }, {
+    keepHouseEveryMs: 20,
+    monotonicNow: () => performance.now(),
+    logger: { level: 'warn', stream }
+  })
+  const owner = await signUp(server)
+  const id = (await upload(server, owner, 'tiny.mp4', { visibility: 'public' })).json<{ id: string }>().id
+  const watched = { server, owner, id }
+  for (const address of addresses) await view(watched, address)
+  const { total } = await shown(watched)
+  const right = server.clock.now
+
+  await server.listen()
+  server.clock.now = right + 3650 * DAY
+  await eventually('the jump is noticed', () => lines.some((line) => line.includes('the clock jumped')))
+  server.clock.now = right
+  const rounds = lines.length
+  await eventually('and noticed when it comes back', () => lines.length > rounds)
+  t.equal((await shown(watched)).total, total, 'the log is whole')
+
+  const db = openDatabase(server.config.database)
+  t.teardown(() => db.destroy())
+  t.equal(await pruneViews(db, 3, right + 3650 * DAY), 0, 'nor does a command with such a clock prune')
+  await db.updateTable('server_facts').set({ value: '99999' }).where('name', '=', 'views.log_starts_on_day').execute()
+  t.equal((await shown(watched)).total, 0)
+  t.equal(await pruneViews(db, 3, right), 0)
+  t.equal((await shown(watched)).total, total, 'a start in the future is put right')
 })
