@@ -11,6 +11,7 @@ import * as tallies from './009-tallies.js'
 import * as serverProcesses from './010-server-processes.js'
 import * as packageIndexes from './012-package-indexes.js'
 import * as refreshFamilies from './014-refresh-families.js'
+import * as fairJobs from './016-fair-jobs.js'
 
 /** All migrations by name, in order. A released one is never edited. */
 export const migrations: Record<string, Migration> = {
@@ -25,5 +26,6 @@ export const migrations: Record<string, Migration> = {
   '009-tallies': tallies,
   '010-server-processes': serverProcesses,
   '012-package-indexes': packageIndexes,
-  '014-refresh-families': refreshFamilies
+  '014-refresh-families': refreshFamilies,
+  '016-fair-jobs': fairJobs
 }

@@ -209,6 +209,9 @@ export interface JobsTable {
   kind: 'package' | 'mux-ingest' | 'mux-removal' | 'delete-media' | 'delete-course' | 'tally-course'
   /** Null where the media may be gone. */
   media_id: string | null
+  /** Whose media it is for: accounts take turns. */
+  owner_id: Generated<string | null>
+  turn: Generated<number>
   /** The course that a job of a course is for. */
   course_id: Generated<string | null>
   /** JSON: what is to be deleted at Mux. */

@@ -12,11 +12,23 @@ export interface MuxRemoval { uploadId: string | null, assetId: string | null }
 /** `failures` since it last got further; `mediaId`, `courseId` and `removal` by its kind. */
 export interface Job { id: string, kind: JobKind, mediaId: string, courseId: string, removal: MuxRemoval | null, failures: number, createdAt: number }
 
-/** Queues a media, once: a job that is there already starts anew, as another one, so that whoever works on it does not end it. */
+/** Queues a media, once: a job that is there already starts again, as another one, so that whoever works on it does not end it. */
 export async function insertJob (trx: Transaction<Database>, kind: JobKind, mediaId: string, now: number): Promise<void> {
-  const id = uuidv7()
-  await trx.insertInto('jobs').values({ id, kind, media_id: mediaId, removal: null, run_after: now, failures: 0, created_at: now })
-    .onConflict((conflict) => conflict.column('media_id').doUpdateSet({ id, kind, run_after: now, failures: 0, attempts: 0, created_at: now })).execute()
+  const ownerId = (await trx.selectFrom('media').select('owner_id').where('id', '=', mediaId).executeTakeFirst())?.owner_id ?? null
+  const fresh = { id: uuidv7(), kind, owner_id: ownerId, turn: await nextTurn(trx, kind, ownerId), run_after: now, failures: 0, created_at: now }
+  await trx.insertInto('jobs').values({ ...fresh, media_id: mediaId, removal: null })
+    .onConflict((conflict) => conflict.column('media_id').doUpdateSet({ ...fresh, attempts: 0 })).execute()
+}
+
+/**
+ * The turn of an owner's next job: after the owner's other jobs, and never before the turn that is served now (start-time fair queuing,
+ * Goyal, Vin and Cheng, 1996). Two at once may get the same turn, which is harmless.
+ */
+async function nextTurn (trx: Transaction<Database>, kind: JobKind, ownerId: string | null): Promise<number> {
+  const first = await trx.selectFrom('jobs').select('turn').where('kind', '=', kind).orderBy('turn').limit(1).executeTakeFirst()
+  const own = await trx.selectFrom('jobs').select('turn').where('kind', '=', kind).where('owner_id', '=', ownerId)
+    .orderBy('turn', 'desc').limit(1).executeTakeFirst()
+  return Math.max(first?.turn ?? 0, own === undefined ? 0 : own.turn + 1)
 }
 
 /** Queues work on a course. A job that it has already starts again, as {@link insertJob} does it. */
@@ -33,7 +45,8 @@ export async function insertRemoval (trx: Transaction<Database>, removal: MuxRem
 }
 
 /**
- * Takes a due job of the first kind that has one: of those cut off least often, the longest due. It is put off by a lease, so that
+ * Takes a due job of the first kind that has one: of those cut off least often the next turn, so that accounts take turns, and of one
+ * turn the longest due. It is put off by a lease, so that
  * nobody else takes it until its process fails to renew the lease.
  */
 export async function claimJob (db: Kysely<Database>, kinds: JobKind[], now: number, leaseMs: number): Promise<Job | undefined> {
@@ -50,7 +63,7 @@ export async function claimJob (db: Kysely<Database>, kinds: JobKind[], now: num
 
 export function dueJob (db: Kysely<Database>, kind: JobKind, now: number) {
   return db.selectFrom('jobs').select('id').where('kind', '=', kind).where('run_after', '<=', now)
-    .orderBy('attempts').orderBy('run_after').limit(1)
+    .orderBy('attempts').orderBy('turn').orderBy('run_after').limit(1)
 }
 
 /** Puts a job off until a moment: to renew a lease, or to try again later. False if it is gone. */
