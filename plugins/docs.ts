@@ -3,7 +3,9 @@ import swaggerUi from '@fastify/swagger-ui'
 import { Type, type TObject } from '@sinclair/typebox'
 import fp from 'fastify-plugin'
 import { readFile } from 'node:fs/promises'
+import { completeDescription, type ApiDescription } from '../src/http/api-description.js'
 import { problemResponses } from '../src/problem-schema.js'
+import { NegotiatedText } from './negotiated-text.js'
 
 interface Options { publicUrl: string | undefined, version: string }
 
@@ -64,6 +66,7 @@ export default fp<Options>(async (app, { publicUrl, version }) => {
       },
       security: [{ bearer: [] }, { login: [] }]
     },
+    transformObject: (document) => completeDescription('openapiObject' in document ? document.openapiObject as ApiDescription : {}) as object,
     transform: ({ schema, url, route }) => ({
       url,
       schema: {
@@ -81,7 +84,11 @@ export default fp<Options>(async (app, { publicUrl, version }) => {
     logo: { type: 'image/svg+xml', content: Buffer.from(LOGO), href: '/' },
     staticCSP: PAGE_CSP
   })
-  app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger())
+  let description: NegotiatedText | undefined
+  app.get('/openapi.json', { schema: { hide: true } }, (request, reply) => {
+    description ??= new NegotiatedText(JSON.stringify(app.swagger()), 'application/json; charset=utf-8')
+    return description.send(request, reply)
+  })
   app.get('/redoc', { schema: { hide: true } }, (_request, reply) =>
     reply.header('content-security-policy', PAGE_CSP).type('text/html; charset=utf-8').send(REDOC_PAGE))
   app.get('/redoc/redoc.standalone.js', { schema: { hide: true } }, async (_request, reply) =>

@@ -1,8 +1,10 @@
 import type { FastifyRequest } from 'fastify'
+import { Type } from '@sinclair/typebox'
 import fp from 'fastify-plugin'
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { AggregatorRegistry, Counter, Gauge, Histogram, Registry, collectDefaultMetrics, type MetricObjectWithValues, type MetricValue } from 'prom-client'
 import { ApiError } from '../src/errors.js'
+import { problemResponses } from '../src/problem-schema.js'
 import type { Figures } from '../src/process-figures.js'
 import { whenOver } from './request-log.js'
 
@@ -55,7 +57,17 @@ export default fp<Options>(async (app, { token, loopbackAllowed, gauges, metrics
 
   app.get('/metrics', {
     config: { limit: 'none' },
-    schema: { hide: true }
+    schema: {
+      operationId: 'getMetrics',
+      summary: 'Get the metrics of the server',
+      description: 'In the text format of Prometheus. Needs METRICS_TOKEN as a Bearer token; outside production, where none is set, this machine needs none.',
+      tags: ['Service'],
+      security: [{}, { bearer: [] }],
+      response: {
+        200: { description: 'The metrics.', content: { 'text/plain': { schema: Type.String() } } },
+        ...problemResponses('metrics_forbidden')
+      }
+    }
   }, async (request, reply) => {
     if (!mayRead(request, token, loopbackAllowed)) throw new ApiError('metrics_forbidden')
     const all = ofAll === undefined ? registry : AggregatorRegistry.aggregate(await ofAll() as Array<Array<MetricObjectWithValues<MetricValue<string>>>>)

@@ -40,7 +40,9 @@ interface Options {
 
 /** Reads multipart forms as they stream in: files to drafts, fields checked by a schema, all of it arrived, or nothing kept. */
 export default fp<Options>(async (app, { places, maxUploadBytes }) => {
-  await app.register(multipart, { throwFileSizeLimit: false, fileHwm: PART_BUFFER_BYTES } as object)
+  // Typed parts arrive as streams: the plugin would parse JSON, and fail on a title that is none. The field's name decides what a part is.
+  const isPartAFile = (_name: string, type: string, fileName: string | undefined) => fileName !== undefined || type !== 'text/plain'
+  await app.register(multipart, { throwFileSizeLimit: false, fileHwm: PART_BUFFER_BYTES, isPartAFile } as object)
   app.decorateRequest('receiveForm', async function <T extends TObject, F> (this: FastifyRequest, options: FormOptions<T, F>) {
     const leave = places.take(this.viewer?.id ?? null, this.ip)
     try {
@@ -66,19 +68,23 @@ async function receiveForm<T extends TObject, F> (request: FastifyRequest, { fie
   const fields: Record<string, unknown> = {}
   const isClosed = watchClosingBoundary(request)
   try {
-    const limits = { fileSize: Infinity, files: maxFiles, fields: MAX_FIELDS, fieldSize: MAX_FIELD_BYTES, parts: MAX_FIELDS + maxFiles }
+    const parts = MAX_FIELDS + maxFiles
+    const limits = { fileSize: Infinity, files: parts, fields: MAX_FIELDS, fieldSize: MAX_FIELD_BYTES, parts }
     for await (const part of request.parts({ limits })) {
       if (part.fieldname === undefined) throw new ApiError('malformed_multipart')
-      const known = part.type === 'file' ? fileFields : Object.keys(schema.properties)
-      if (!known.includes(part.fieldname)) throw invalidField(part.fieldname, part.type === 'file' ? `is not a file field: expected ${fileFields.join(' or ')}` : fileFields.includes(part.fieldname) ? 'must be a file, with a file name (curl: -F name=@path)' : 'is not a known field')
-      if (part.type === 'file') {
-        // A part is also a file by its content type alone: then it has no name, whatever its type says.
+      if (part.type === 'file' && !Object.hasOwn(schema.properties, part.fieldname)) {
+        if (!fileFields.includes(part.fieldname)) throw invalidField(part.fieldname, `is not a file field: expected ${fileFields.join(' or ')}`)
+        if (files.length === maxFiles) throw invalidField(fileFields[0]!, `at most ${maxFiles} may be sent`)
+        // A part is also a file by its content type: then it has no name, whatever its type says.
         files.push({ received: await receive(part.file), fileName: (part.filename as string | undefined) ?? '' })
         continue
       }
-      if (part.valueTruncated) throw invalidField(part.fieldname, `must not be longer than ${MAX_FIELD_BYTES} bytes`)
+      if (fileFields.includes(part.fieldname)) throw invalidField(part.fieldname, 'must be a file, with a file name (curl: -F name=@path)')
+      if (!Object.hasOwn(schema.properties, part.fieldname)) throw invalidField(part.fieldname, 'is not a known field')
+      const value = part.type === 'file' ? await textOf(part.file) : part.valueTruncated ? undefined : part.value
+      if (value === undefined) throw invalidField(part.fieldname, `must not be longer than ${MAX_FIELD_BYTES} bytes`)
       if (part.fieldname in fields) throw invalidField(part.fieldname, 'is given twice')
-      fields[part.fieldname] = part.value
+      fields[part.fieldname] = value
     }
     if (request.raw.complete === false) throw new ApiError('upload_incomplete')
     if (!isClosed()) throw new ApiError('malformed_multipart')
@@ -90,6 +96,17 @@ async function receiveForm<T extends TObject, F> (request: FastifyRequest, { fie
     request.raw.resume()
     throw formError(request, error, fileFields, maxFiles)
   }
+}
+
+/** A text field that came with a content type or a file name; undefined where it is too long. */
+async function textOf (source: Readable): Promise<string | undefined> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  for await (const chunk of source as AsyncIterable<Buffer>) {
+    bytes += chunk.length
+    if (bytes <= MAX_FIELD_BYTES) chunks.push(chunk)
+  }
+  return bytes <= MAX_FIELD_BYTES ? Buffer.concat(chunks).toString('utf8') : undefined
 }
 
 /** The parser takes a body without its closing boundary for complete, so the end of the body is looked at here. */

@@ -92,7 +92,8 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { batch, courses,
     const successful = results.filter(({ success }) => success).length
     const summary = { total_videos: results.length, successful_uploads: successful, failed_uploads: results.length - successful, results }
     if (successful === 0) throw new ApiError('batch_failed', { extra: summary })
-    return reply.code(201).send(summary)
+    const courseId = outcomes.find(({ added }) => added !== undefined)!.added!.lecture.courseId
+    return reply.code(201).header('location', `/course/${courseId}/lectures`).send(summary)
   })
 
   app.patch('/lecture/:id', {

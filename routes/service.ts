@@ -20,7 +20,7 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { health, version
       security: [],
       response: { 200: Type.Object({ message: Type.String(), service: Type.String(), version: Type.String(), status: Type.String(), docs: Type.String() }), ...problemResponses('rate_limit_exceeded') }
     }
-  }, async () => ({ message: 'Media Platform API', service: 'playgate', version, status: 'running', docs: '/docs' }))
+  }, async () => ({ message: 'Media Platform Backend API', service: 'playgate', version, status: 'running', docs: '/docs' }))
 
   app.get('/health', {
     ...open,

@@ -15,7 +15,7 @@ interface Options { access: Access, gate: StreamGate, views: Views }
 const tags = ['Views and analytics']
 const Params = Type.Object({ id: uuid() })
 const ViewReply = Type.Object({
-  message: Type.String({ examples: ['View logged'] }),
+  message: Type.String({ examples: ['View logged successfully'] }),
   media_id: uuid(),
   viewer_ip: Type.String({ examples: ['203.0.113.7'] }),
   timestamp: moment()
@@ -62,7 +62,7 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { access, gate, v
       ? await gate.admitLink(id, request.rawQuery)
       : await gate.admitViewer(await app.identify(request), id)
     const { viewedAt } = await views.count(media.id, link?.linkId ?? null, { address: request.ip, accountId, userAgent: request.headers['user-agent'] })
-    return { message: 'View logged', media_id: media.id, viewer_ip: request.ip, timestamp: isoTime(viewedAt) }
+    return { message: 'View logged successfully', media_id: media.id, viewer_ip: request.ip, timestamp: isoTime(viewedAt) }
   })
 
   await app.register(async (signedIn: typeof app) => {

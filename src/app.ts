@@ -1,4 +1,3 @@
-import cors from '@fastify/cors'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import fastify, { LogController, type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import { randomUUID } from 'node:crypto'
@@ -7,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { migrations } from '../migrations/index.js'
 import auth from '../plugins/auth.js'
 import blobReply from '../plugins/blob-reply.js'
+import corsPolicy from '../plugins/cors-policy.js'
 import docs from '../plugins/docs.js'
 import errors, { answerUnreadable, apiErrorOf, sendProblem } from '../plugins/errors.js'
 import limits from '../plugins/limits.js'
@@ -275,9 +275,7 @@ async function compose (app: FastifyInstance, config: Config, overrides: Overrid
   await app.register(validation)
   await app.register(requestLog)
   await app.register(requestBodies)
-  if (config.corsOrigins.length > 0 || config.environment !== 'production') {
-    await app.register(cors, { origin: config.corsOrigins.length > 0 ? config.corsOrigins : /^https?:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/, methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'], exposedHeaders: ['location', 'retry-after', 'x-request-id', 'content-range'] })
-  }
+  await app.register(corsPolicy, { origins: config.corsOrigins, isProduction: config.environment === 'production' })
   await app.register(securityHeaders)
   await app.register(limits, { windows, perMinute: config.limitsPerMinute, now })
   await app.register(docs, { publicUrl: config.publicUrl, version: VERSION })

@@ -103,6 +103,11 @@ export class ApiError extends Error {
 /** Why a server does not start, in one sentence for its operator. */
 export class StartupError extends Error {}
 
+/** A media that does not exist, or that the caller may not see. Older clients read this `detail`. */
+export function mediaNotFound (): ApiError {
+  return new ApiError('not_found', { detail: 'Media not found' })
+}
+
 /** A 422 about one field. */
 export function invalidField (path: string, message: string): ApiError {
   return new ApiError('validation_failed', { errors: [{ path, message }] })

@@ -1,7 +1,8 @@
 import { Type, type TSchema } from '@sinclair/typebox'
 import { problems, type ProblemCode } from './errors.js'
 
-const ProblemSchema = Type.Object({
+/** The problem document of RFC 9457, with a stable `code` and, for invalid fields, `errors`. */
+export const ProblemSchema = Type.Object({
   type: Type.String({ format: 'uri-reference' }),
   title: Type.String(),
   status: Type.Integer(),

@@ -1,7 +1,7 @@
 import type { Accounts } from '../accounts/accounts.js'
 import type { Viewer } from '../accounts/schema.js'
 import type { Subscriptions } from '../courses/subscriptions.js'
-import { ApiError } from '../errors.js'
+import { ApiError, mediaNotFound } from '../errors.js'
 import { ANY_AGE, confirmRefusal } from '../facts-cache.js'
 import type { Library } from '../media/library.js'
 import type { Media } from '../media/schema.js'
@@ -24,7 +24,7 @@ export function createAccess ({ accounts, library, subscriptions }: { accounts: 
     const current = viewer === undefined || since === ANY_AGE ? viewer : await accounts.viewer(viewer.id, since)
     const media = await library.find(id, since)
     if (media !== undefined && await mayWatch(current, media, since)) return { viewer: current, media }
-    throw new ApiError(viewer === undefined ? 'not_authenticated' : 'not_found')
+    throw viewer === undefined ? new ApiError('not_authenticated') : mediaNotFound()
   }
 
   return {

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import type { Viewer } from '../accounts/schema.js'
-import { ApiError } from '../errors.js'
+import { ApiError, mediaNotFound } from '../errors.js'
 import { confirmRefusal } from '../facts-cache.js'
 import type { Library } from '../media/library.js'
 import type { Media } from '../media/schema.js'
@@ -55,7 +55,7 @@ export function createStreamGate ({ access, library, keys, providers, now, viewR
     if (known !== undefined && isOutdated(facts, known)) throw new ApiError('stream_link_revoked')
     return await confirmRefusal(async (since) => {
       const media = await library.find(mediaId, since)
-      if (media === undefined) throw new ApiError('not_found')
+      if (media === undefined) throw mediaNotFound()
       if (!await isGood(facts, media, since)) throw new ApiError('stream_link_revoked')
       const admission = { media, link: facts, accountId: facts.subject === ANONYMOUS ? null : facts.subject }
       await demand(admission, since)
@@ -117,7 +117,7 @@ export function createStreamGate ({ access, library, keys, providers, now, viewR
      */
     async mint (viewer: Viewer | undefined, { id }: Media, expiresInSeconds: number, origin: string, continues?: string): Promise<MintedLink> {
       const media = await library.findNow(id)
-      if (media === undefined) throw new ApiError('not_found')
+      if (media === undefined) throw mediaNotFound()
       requireReady(media)
       return await sign(viewer, media, expiresInSeconds, origin, continues)
     },

@@ -2,7 +2,7 @@ import type { Kysely, Transaction } from 'kysely'
 import { validate as isUuid } from 'uuid'
 import { addToCounters } from '../database/counters.js'
 import type { Database } from '../database/tables.js'
-import { ApiError } from '../errors.js'
+import { ApiError, mediaNotFound } from '../errors.js'
 import { createFactsCache } from '../facts-cache.js'
 import { pageOf, type Page, type PageQuery } from '../page.js'
 import type { Clock } from '../time.js'
@@ -71,7 +71,7 @@ export function createLibrary ({ db, now, monotonicNow, release, onReleased }: L
     async change (id: string, { title, visibility }: { title?: string, visibility?: Visibility }): Promise<Media> {
       const changed = await updateMedia(db, id, { ...(title !== undefined && { title: title.trim() }), ...(visibility !== undefined && { visibility }) }, now())
       facts.forget(id)
-      if (changed === undefined) throw new ApiError('not_found')
+      if (changed === undefined) throw mediaNotFound()
       return changed
     },
 
@@ -79,7 +79,7 @@ export function createLibrary ({ db, now, monotonicNow, release, onReleased }: L
     async revokeLinks (id: string): Promise<void> {
       const found = await updateGeneration(db, id)
       facts.forget(id)
-      if (!found) throw new ApiError('not_found')
+      if (!found) throw mediaNotFound()
     },
 
     /** Deletes a media. Nobody sees it any more, and its bytes are off the quota; its views and files follow. **Throws** `media_in_use`, `not_found`. */
@@ -87,7 +87,7 @@ export function createLibrary ({ db, now, monotonicNow, release, onReleased }: L
       const marked = await db.transaction().execute(async (trx) => {
         if (await findLectureOf(trx, id)) throw new ApiError('media_in_use')
         const marked = await markDeleted(trx, [id])
-        if (marked.length === 0) throw new ApiError('not_found')
+        if (marked.length === 0) throw mediaNotFound()
         await addToCounters(trx, countMedia(new Map(), marked, -1))
         return marked
       })

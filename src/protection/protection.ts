@@ -1,6 +1,6 @@
 import type { Kysely, Transaction } from 'kysely'
 import type { Database } from '../database/tables.js'
-import { ApiError } from '../errors.js'
+import { ApiError, mediaNotFound } from '../errors.js'
 import type { Library } from '../media/library.js'
 import { updateProtection } from '../media/media-store.js'
 import type { Media, Protection as ProtectionKind, ProviderName } from '../media/schema.js'
@@ -21,7 +21,7 @@ export function createProtection ({ db, blobs, library, provider, now }: Protect
   /** Answers the blob of a package that is of no use any more. Throws `not_found`. */
   async function changeWithin (trx: Transaction<Database>, { id }: Media, protection: ProtectionKind): Promise<string | null> {
     const update = await updateProtection(trx, id, protection, provider, now())
-    if (update === undefined) throw new ApiError('not_found')
+    if (update === undefined) throw mediaNotFound()
     const { before, changed } = update
     if (!changed) return null
     await deletePackageIndex(trx, id)

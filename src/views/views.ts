@@ -3,7 +3,7 @@ import { LRUCache } from 'lru-cache'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { addressKey } from '../address-key.js'
 import type { Database } from '../database/tables.js'
-import { ApiError } from '../errors.js'
+import { mediaNotFound } from '../errors.js'
 import { pageOf, type Page, type PageQuery } from '../page.js'
 import { isoDay, utcDay, type Clock } from '../time.js'
 import type { AnswerCache } from './answer-cache.js'
@@ -31,7 +31,7 @@ export type Views = ReturnType<typeof createViews>
 export function createViews ({ db, writer, names, cache, cacheSeconds, now }: { db: Kysely<Database>, writer: ViewWriter, names: ViewerNames, cache: AnswerCache, cacheSeconds: number, now: Clock }) {
   async function compute (mediaId: string, days: number, today: number): Promise<{ answer: Analytics, figures: ViewFigures }> {
     const figures = await findViewFigures(db, mediaId, Math.min(today - days + 1, today - RECENT_DAYS + 1))
-    if (figures === undefined) throw new ApiError('not_found')
+    if (figures === undefined) throw mediaNotFound()
     const sum = (count: number) => figures.days.filter(({ day }) => day > today - count && day <= today)
     const answer = {
       totalViews: figures.totalViews,
@@ -57,7 +57,7 @@ export function createViews ({ db, writer, names, cache, cacheSeconds, now }: { 
       viewedAt
     }
     const outcome = await writer.write(view)
-    if (outcome === 'gone') throw new ApiError('not_found')
+    if (outcome === 'gone') throw mediaNotFound()
     return { outcome, viewedAt }
   }
 
@@ -92,7 +92,7 @@ export function createViews ({ db, writer, names, cache, cacheSeconds, now }: { 
       const today = utcDay(now())
       const key = (total: number, revision: number) => `analytics:${mediaId}:${days}:${today}:${revision}:${total}`
       const stamp = await findViewStamp(db, mediaId)
-      if (stamp === undefined) throw new ApiError('not_found')
+      if (stamp === undefined) throw mediaNotFound()
       const kept = cacheSeconds > 0 ? await cache.get(key(stamp.totalViews, stamp.revision)) : undefined
       if (kept !== undefined) return Object.assign(JSON.parse(kept) as Analytics, { cached: true })
       const { answer, figures } = await compute(mediaId, days, today)

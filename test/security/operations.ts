@@ -75,6 +75,8 @@ export const operations: Record<string, Case[]> = {
   'GET /health': [{ cells: forAll(200) }],
   'GET /livez': [{ cells: forAll(200) }],
   'GET /readyz': [{ cells: forAll(200) }],
+  // By the METRICS_TOKEN, or from this machine: no account matters.
+  'GET /metrics': [{ cells: forAll(200) }],
   'GET /problems/{code}': [{ send: () => ({ url: '/problems/not_found' }), cells: forAll(200) }],
 
   'POST /auth/signup': [{ send: () => ({ payload: { email: email(), password } }), cells: forAll(201) }],

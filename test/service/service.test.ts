@@ -21,7 +21,7 @@ t.test('service', async (t) => {
 
   t.test('says what it is, in the version of package.json', async (t) => {
     const { version } = JSON.parse(await readFile('package.json', 'utf8')) as { version: string }
-    t.match((await get('/')).json(), { message: 'Media Platform API', service: 'playgate', version, status: String, docs: '/docs' })
+    t.match((await get('/')).json(), { message: 'Media Platform Backend API', service: 'playgate', version, status: String, docs: '/docs' })
     t.equal((await get('/openapi.json')).json<{ info: { version: string } }>().info.version, version)
   })
 

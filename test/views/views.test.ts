@@ -92,7 +92,7 @@ t.test('the log says who, when and from where, newest first', async (t) => {
   server.clock.advance(1000)
   const reply = await view(server, id, '192.0.2.2', { ...student.headers, 'user-agent': 'player/1' })
   const timestamp = new Date(server.clock.now).toISOString()
-  t.same(reply.json(), { message: 'View logged', media_id: id, viewer_ip: '192.0.2.2', timestamp })
+  t.same(reply.json(), { message: 'View logged successfully', media_id: id, viewer_ip: '192.0.2.2', timestamp })
   await view(server, id, '192.0.2.3', { 'user-agent': `a\tb\u007f${'x'.repeat(10_000)}` })
   const list = async (query = '') => (await server.inject({ url: `/media/${id}/views${query}`, headers: instructor.headers })).json<{ items: Array<{ viewed_by_ip: string, user_agent: string }>, total: number }>()
   const { items, total } = await list()

@@ -1,0 +1,40 @@
+import cors from '@fastify/cors'
+import type { FastifyReply } from 'fastify'
+import fp from 'fastify-plugin'
+
+interface Options {
+  /** Origins whose pages may call the API; empty: any localhost outside production, none in production. */
+  origins: string[]
+  isProduction: boolean
+}
+
+const LOCALHOST = /^https?:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/
+const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']
+const EXPOSED_HEADERS = ['location', 'retry-after', 'x-request-id', 'content-range', 'etag']
+/** A player on any page reads these: the token in the path is what admits. */
+const OPEN_PATH = /^\/hls\//
+const PREFLIGHT_SECONDS = 600
+
+/**
+ * Cross-origin requests (the Fetch standard, 3.3): a preflight is as open as the request that it is for. An OPTIONS request that is no preflight is
+ * 405 with `Allow`.
+ */
+export default fp<Options>(async (app, { origins, isProduction }) => {
+  app.addHook('onRequest', async (request, reply) => {
+    if (request.method !== 'OPTIONS') return
+    const { origin, 'access-control-request-method': method } = request.headers
+    if (origin === undefined || method === undefined) return app.answerUnknownRoute(request, reply)
+    if (OPEN_PATH.test(request.url)) return openPreflight(reply)
+  })
+  if (origins.length === 0 && isProduction) return
+  await app.register(cors, { origin: origins.length > 0 ? origins : LOCALHOST, methods: METHODS, exposedHeaders: EXPOSED_HEADERS })
+}, { name: 'cors-policy', dependencies: ['errors'] })
+
+function openPreflight (reply: FastifyReply): FastifyReply {
+  return reply.code(204).headers({
+    'access-control-allow-origin': '*',
+    'access-control-allow-methods': 'GET, HEAD',
+    'access-control-allow-headers': 'range, if-range, if-none-match, if-modified-since',
+    'access-control-max-age': String(PREFLIGHT_SECONDS)
+  }).send()
+}
