@@ -112,6 +112,8 @@ t.test('no secret is in a log, a metric, an error or the database', async (t) =>
 
   await t.test('after every operation, by who may and by who may not', async (t) => {
     for (const [name, cases] of Object.entries(operations)) {
+      // Here it has a token of its own, which is tried below.
+      if (name === 'GET /metrics') continue
       for (const one of cases) {
         const able = everyone.find((who) => one.cells[who] < 300) ?? 'admin'
         for (const who of new Set(['nobody', 'disabled', able] as const)) {
