@@ -37,11 +37,13 @@ export async function listLectures (db: Kysely<Database>, courseId: string): Pro
   return rows.map(lectureOf)
 }
 
-/** Lectures of premium courses, or of all, whose media are not protected. */
-export async function listUnprotected (db: Kysely<Database>, ofAllCourses: boolean): Promise<Lecture[]> {
-  const rows = await db.selectFrom('lectures').innerJoin('media', 'media.id', 'lectures.media_id').innerJoin('courses', 'courses.id', 'lectures.course_id')
-    .where('media.protection', '=', 'none').where('lectures.deleted_at', 'is', null).$if(!ofAllCourses, (query) => query.where('courses.premium', '=', 1)).selectAll('lectures').execute()
-  return rows.map(lectureOf)
+/** Of the next `limit` lectures behind an id, those of premium courses, or of all, whose media are not protected; and the last id looked at. */
+export async function listUnprotected (db: Kysely<Database>, ofAllCourses: boolean, afterId: string, limit: number): Promise<{ lectures: Lecture[], lastId: string | undefined }> {
+  const rows = await db.selectFrom(db.selectFrom('lectures').selectAll().where('id', '>', afterId).orderBy('id').limit(limit).as('lectures'))
+    .innerJoin('media', 'media.id', 'lectures.media_id').innerJoin('courses', 'courses.id', 'lectures.course_id')
+    .selectAll('lectures').select(['media.protection', 'courses.premium']).orderBy('lectures.id').execute()
+  const unprotected = rows.filter((row) => row.deleted_at === null && row.protection === 'none' && (ofAllCourses || row.premium === 1))
+  return { lectures: unprotected.map(lectureOf), lastId: rows.length === limit ? rows.at(-1)!.id : undefined }
 }
 
 export async function updateLecture (db: Kysely<Database>, id: string, change: Partial<Pick<Lecture, 'title' | 'description' | 'category' | 'subcategory'>>, now: number): Promise<Lecture | undefined> {

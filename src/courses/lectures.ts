@@ -22,6 +22,11 @@ export interface LectureText { title: string, description: string, category: str
 /** A lecture and the media it shows. */
 export interface LectureWithMedia { lecture: Lecture, media: Media }
 
+/** Before all ids there are. */
+const FIRST_ID = '00000000-0000-0000-0000-000000000000'
+/** A few milliseconds of SQLite's event loop. */
+const LOOK_BATCH = 1000
+
 interface LecturesOptions {
   db: Kysely<Database>
   intake: Intake
@@ -120,9 +125,15 @@ export function createLectures ({ db, intake, library, protections, protectAll, 
      * premium. Answers how many it were.
      */
     async protectMissed (): Promise<number> {
-      const missed = await listUnprotected(db, protectAll)
-      await follow(missed)
-      return missed.length
+      let missed = 0
+      for (let after: string | undefined = FIRST_ID; after !== undefined;) {
+        const { lectures, lastId } = await listUnprotected(db, protectAll, after, LOOK_BATCH)
+        await follow(lectures)
+        missed += lectures.length
+        after = lastId
+        await new Promise((resolve) => { setImmediate(resolve) })
+      }
+      return missed
     },
 
     /**
