@@ -9,6 +9,7 @@ import * as deletions from './007-deletions.js'
 import * as counts from './008-counts.js'
 import * as tallies from './009-tallies.js'
 import * as serverProcesses from './010-server-processes.js'
+import * as searchText from './011-search-text.js'
 import * as packageIndexes from './012-package-indexes.js'
 import * as refreshFamilies from './014-refresh-families.js'
 import * as fairJobs from './016-fair-jobs.js'
@@ -25,6 +26,7 @@ export const migrations: Record<string, Migration> = {
   '008-counts': counts,
   '009-tallies': tallies,
   '010-server-processes': serverProcesses,
+  '011-search-text': searchText,
   '012-package-indexes': packageIndexes,
   '014-refresh-families': refreshFamilies,
   '016-fair-jobs': fairJobs

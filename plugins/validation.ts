@@ -7,6 +7,7 @@ import fp from 'fastify-plugin'
 import { setImmediate } from 'node:timers/promises'
 import { ApiError, invalidField } from '../src/errors.js'
 import { isLinkQuery } from '../src/playback/link.js'
+import { TIDIED } from '../src/text-fields.js'
 import { apiErrorOf } from './errors.js'
 
 /** As databases take it: the one of ajv-formats lets a `urn:uuid:` stand in front. */
@@ -48,14 +49,17 @@ export default fp(async (app) => {
   })
   app.decorateRequest('checkInput', (schema: TSchema, value: unknown) => {
     const validate = ajv.compile(schema)
+    textTidier(schema)(value)
     if (!validate(value)) throw apiErrorOf({ validation: validate.errors ?? [], validationContext: 'body' })
   })
   app.setValidatorCompiler<TSchema>(({ schema, httpPart }) => {
     const validatorOf = once(() => ajv.compile(schema))
     toCompile.add(validatorOf)
     const readNumbers = httpPart === 'body' ? undefined : integerReader(schema)
+    const tidy = textTidier(schema)
     return (value: unknown) => {
       readNumbers?.(value as Record<string, unknown>)
+      tidy(value)
       const validate = validatorOf()
       return validate(value) ? true : { error: validate.errors as FastifySchemaValidationError[] }
     }
@@ -67,6 +71,19 @@ export default fp(async (app) => {
     return (value) => serializerOf()(value)
   })
 }, { name: 'validation' })
+
+/** Tidies the texts of a body, a form or a query string in place; see {@link TIDIED}. */
+function textTidier ({ properties = {} }: TSchema): (values: unknown) => void {
+  const names = Object.entries(properties as Record<string, TSchema>).filter(([, schema]) => schema[TIDIED]).map(([name]) => name)
+  return (values) => {
+    if (typeof values !== 'object' || values === null) return
+    const fields = values as Record<string, unknown>
+    for (const name of names) {
+      const value = fields[name]
+      if (typeof value === 'string') fields[name] = value.normalize('NFC').trim()
+    }
+  }
+}
 
 const DECIMAL = /^-?\d+$/
 

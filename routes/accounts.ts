@@ -9,11 +9,11 @@ import type { Sessions } from '../src/accounts/sessions.js'
 import { ApiError } from '../src/errors.js'
 import { PageOf, PageQuery } from '../src/page.js'
 import { problemResponses } from '../src/problem-schema.js'
-import { line, uuid } from '../src/text-fields.js'
+import { line, secretText, uuid } from '../src/text-fields.js'
 
 interface Options { accounts: Accounts, sessions: Sessions }
 
-const secret = line(1024, { examples: ['secure_password123'] })
+const secret = secretText(1024, { examples: ['secure_password123'] })
 const LoginBody = Type.Object({
   email: line(256, { examples: ['ada@example.org'] }),
   password: secret

@@ -3,20 +3,29 @@ import { Type, type Static, type TSchema } from '@sinclair/typebox'
 /** A pattern's meaning for people, shown instead of the regular expression. */
 const said = (meaning: string) => ({ 'x-message': meaning })
 
-/** One line of text with something to read in it: no control characters, no lone surrogates. */
-export const line = (maxLength: number, options: object = {}) => Type.String({
+/** Marks a field whose text is trimmed and put into NFC (Unicode normal form C) before it is checked. */
+export const TIDIED = 'x-tidied'
+
+const NO_CONTROLS = '^(?=[^]*\\S)[^\\p{Cc}\\p{Cs}]*$'
+
+/** A secret: one line of text, taken as it is. */
+export const secretText = (maxLength: number, options: object = {}) => Type.String({
   minLength: 1,
   maxLength,
-  pattern: '^(?=[^]*\\S)[^\\p{Cc}\\p{Cs}]*$',
+  pattern: NO_CONTROLS,
   ...said('must not be blank, nor contain control characters'),
   ...options
 })
+
+/** One line of text with something to read in it: no control characters, no lone surrogates. */
+export const line = (maxLength: number, options: object = {}) => secretText(maxLength, { [TIDIED]: true, ...options })
 
 /** Text of several lines: tabs and line breaks are allowed beside what {@link line} allows. */
 export const paragraph = (maxLength: number, options: object = {}) => Type.String({
   minLength: 1,
   maxLength,
   pattern: '^(?=[^]*\\S)(?:[^\\p{Cc}\\p{Cs}]|[\\t\\n\\r])*$',
+  [TIDIED]: true,
   ...said('must not be blank, nor contain control characters'),
   ...options
 })
@@ -25,6 +34,7 @@ export const paragraph = (maxLength: number, options: object = {}) => Type.Strin
 export const webAddress = (options: object = {}) => Type.String({
   maxLength: 2048,
   format: 'web-address',
+  [TIDIED]: true,
   ...options
 })
 

@@ -1,6 +1,7 @@
 import { sql, type Kysely, type Selectable, type Transaction } from 'kysely'
 import { addToCounters, findCounter } from '../database/counters.js'
 import { engineOf, uniqueViolation } from '../database/dialect.js'
+import { fold } from '../database/fold.js'
 import { contains, search, type Place } from '../database/search.js'
 import type { AccountsTable, Database } from '../database/tables.js'
 import { ApiError } from '../errors.js'
@@ -28,6 +29,7 @@ export async function insertAccount (trx: Transaction<Database>, account: Accoun
       last_name: account.lastName,
       date_of_birth: account.dateOfBirth,
       mobile_number: account.mobileNumber,
+      search_text: fold(`${account.email} ${account.firstName ?? ''} ${account.lastName ?? ''}`),
       disabled: account.disabled ? 1 : 0,
       created_at: account.createdAt
     }).execute()
@@ -79,7 +81,7 @@ export function accountPage (db: Kysely<Database>, size: number, offset: number)
 }
 
 export function accountSearchStep (db: Kysely<Database>, part: string, after: Place | undefined, limit: number) {
-  const text = sql<string>`email || ' ' || coalesce(first_name, '') || ' ' || coalesce(last_name, '')`
+  const text = sql<string>`coalesce(search_text, lower(email || ' ' || coalesce(first_name, '') || ' ' || coalesce(last_name, '')))`
   return db.selectFrom('accounts').select(['id', 'created_at', contains(text, part).as('matches')])
     .$if(after !== undefined, (query) => query.where(({ eb, refTuple, tuple }) => eb(refTuple('created_at', 'id'), '<', tuple(after!.createdAt, after!.id))))
     .orderBy('created_at', 'desc').orderBy('id', 'desc').limit(limit)

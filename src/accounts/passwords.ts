@@ -14,15 +14,19 @@ const MAX_WAITING_HASHES = 32
 const commonest = new Set(readFileSync(new URL('../../assets/common-passwords.txt', import.meta.url), 'utf8').split('\n'))
 
 /** Refuses (422 on `path`) a password that bcrypt would cut, or that is among the 1,000 commonest of allowed length. */
-export function checkPassword (password: string, path = 'password'): void {
+export function checkPassword (given: string, path = 'password'): void {
+  const password = given.normalize('NFC')
   if (Buffer.byteLength(password) > MAX_PASSWORD_BYTES) throw invalidField(path, `must not be longer than ${MAX_PASSWORD_BYTES} bytes`)
   if (commonest.has(password.toLowerCase())) throw invalidField(path, 'is one of the most common passwords')
 }
 
-/** Bcrypt in worker threads, with a bounded queue: both throw `overloaded` (503) when it is full. */
+/**
+ * Bcrypt in worker threads, with a bounded queue: both throw `overloaded` (503) when it is full. Keyboards differ in how they compose letters, so
+ * passwords are hashed in NFC (RFC 8265, 4.2).
+ */
 export interface PasswordHasher {
   hash (password: string): Promise<string>
-  /** Compares with the stored hash, or, where there is none, with one of the same cost: equal time, always false. So is one that bcrypt would cut. */
+  /** Compares with the stored hash, which may be of the password as it was typed; or, where there is none, with one of the same cost: equal time, always false. So is one that bcrypt would cut. */
   matches (password: string, hash: string | undefined): Promise<boolean>
   /** Tasks waiting or running. */
   pending (): number
@@ -63,11 +67,14 @@ export function createPasswordHasher (cost = BCRYPT_COST, maxWaiting = MAX_WAITI
   }
 
   return {
-    hash: (password) => run<string>({ password, cost }),
-    async matches (password, hash) {
-      const fallback = await dummyHash()
-      const matched = await run<boolean>({ password, hash: hash ?? fallback })
-      return matched && hash !== undefined && Buffer.byteLength(password) <= MAX_PASSWORD_BYTES
+    hash: (password) => run<string>({ password: password.normalize('NFC'), cost }),
+    async matches (typed, hash) {
+      const compared = hash ?? await dummyHash()
+      for (const password of new Set([typed.normalize('NFC'), typed])) {
+        const matched = await run<boolean>({ password, hash: compared })
+        if (matched && hash !== undefined && Buffer.byteLength(password) <= MAX_PASSWORD_BYTES) return true
+      }
+      return false
     },
     pending: () => pending,
     warmUp: dummyHash,

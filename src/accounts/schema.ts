@@ -1,5 +1,5 @@
 import { Type, type Static } from '@sinclair/typebox'
-import { line, moment, nullable, uuid } from '../text-fields.js'
+import { TIDIED, line, moment, nullable, uuid } from '../text-fields.js'
 import { isoTime } from '../time.js'
 
 export const roles = ['admin', 'instructor', 'student'] as const
@@ -22,7 +22,7 @@ export interface Account {
 export type Viewer = Pick<Account, 'id' | 'role'>
 
 export const Email = Type.String({
-  format: 'email', 'x-message': 'must be an email address', maxLength: 256, description: 'Compared case-insensitively.', examples: ['ada@example.org']
+  [TIDIED]: true, format: 'email', 'x-message': 'must be an email address', maxLength: 256, description: 'Compared case-insensitively.', examples: ['ada@example.org']
 })
 export const Password = Type.String({
   minLength: 8,

@@ -1,14 +1,15 @@
 import { sql, type RawBuilder } from 'kysely'
+import { fold } from './fold.js'
 
 /** Rows that one step of a search looks at: a few milliseconds of SQLite's event loop, and a short use of a Postgres connection. */
 const STEP = 2000
 /** A search counts no further: the pages behind are refused anyway. */
 export const MAX_MATCHES = 10_000
 
-/** Whether a text has a part, in any case. */
-export function contains (text: RawBuilder<string>, part: string): RawBuilder<boolean> {
-  const pattern = `%${part.replaceAll(/[\\%_]/g, '\\$&')}%`
-  return sql<boolean>`lower(${text}) like lower(${pattern}) escape '\\'`
+/** Whether a folded text has a part, in any case and normal form. */
+export function contains (folded: RawBuilder<string>, part: string): RawBuilder<boolean> {
+  const pattern = `%${fold(part).replaceAll(/[\\%_]/g, '\\$&')}%`
+  return sql<boolean>`${folded} like ${pattern} escape '\\'`
 }
 
 /** A place in a list that is ordered by age, newest first. */

@@ -36,6 +36,8 @@ export interface AccountsTable {
   last_name: string | null
   date_of_birth: string | null
   mobile_number: string | null
+  /** Email and names, folded for searches; null in a row of an older process. */
+  search_text: string | null
   disabled: number
   created_at: number
 }
@@ -44,6 +46,8 @@ export interface MediaTable {
   id: string
   owner_id: string
   title: string
+  /** The title, folded for searches; null in a row of an older process. */
+  title_search: string | null
   type: 'video' | 'audio'
   visibility: 'private' | 'public'
   status: 'ready' | 'processing' | 'failed'

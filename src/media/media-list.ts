@@ -36,7 +36,7 @@ export function mediaPage (db: Kysely<Database>, filter: MediaFilter, size: numb
 
 export function mediaSearchStep (db: Kysely<Database>, filter: MediaFilter, after: Place | undefined, limit: number) {
   return narrowed(db.selectFrom('media'), filter)
-    .select(['id', 'created_at', contains(sql<string>`title`, filter.titlePart!).as('matches')])
+    .select(['id', 'created_at', contains(sql<string>`coalesce(title_search, lower(title))`, filter.titlePart!).as('matches')])
     .$if(after !== undefined, (query) => query.where(({ eb, refTuple, tuple }) => eb(refTuple('created_at', 'id'), '<', tuple(after!.createdAt, after!.id))))
     .orderBy('created_at', 'desc').orderBy('id', 'desc').limit(limit)
 }

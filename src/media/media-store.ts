@@ -2,6 +2,7 @@ import type { Kysely, Selectable, Transaction } from 'kysely'
 import { randomUUID } from 'node:crypto'
 import { addTo, bytesCounter, findCounter, mediaCounters } from '../database/counters.js'
 import { engineOf } from '../database/dialect.js'
+import { fold } from '../database/fold.js'
 import type { Database, MediaTable } from '../database/tables.js'
 import type { Media, MuxNames, Protection, ProviderName, Visibility } from './schema.js'
 
@@ -31,7 +32,7 @@ export function countMedia (changes: Map<string, number>, media: Array<Pick<Medi
 export const findStoredBytes = (db: Kysely<Database>, ownerId: string): Promise<number> => findCounter(db, bytesCounter(ownerId))
 
 export async function updateMedia (db: Kysely<Database>, id: string, change: { title?: string, visibility?: Visibility }, now: number): Promise<Media | undefined> {
-  const row = await db.updateTable('media').set({ ...change, updated_at: now })
+  const row = await db.updateTable('media').set({ ...change, ...(change.title !== undefined && { title_search: fold(change.title) }), updated_at: now })
     .where('id', '=', id).where('deleted_at', 'is', null).returningAll().executeTakeFirst()
   return row && mediaOf(row)
 }
@@ -183,6 +184,7 @@ function rowOf (media: Media): MediaTable {
     id: media.id,
     owner_id: media.ownerId,
     title: media.title,
+    title_search: fold(media.title),
     type: media.type,
     visibility: media.visibility,
     status: media.status,

@@ -150,7 +150,7 @@ t.test('accounts', async (t) => {
       ['first_name', ['', '   ', '\u00a0', 'x'.repeat(101), 'a\nb', 'a\u0007', '\udc00', 7, null, ['a'], {}]],
       ['last_name', ['', 'x'.repeat(101), '\t', 'a\u0085b', false]],
       ['role', ['admin', 'ADMIN', '', 'teacher', ' student', 1, null]],
-      ['email', ['', 'a', 'a@', '@b.org', 'a b@c.org', 'a@b.org\n', `${'x'.repeat(252)}@b.org`, 'a\0@b.org', '\ud800@b.org', 5, null]]
+      ['email', ['', 'a', 'a@', '@b.org', 'a b@c.org', 'a@b\n.org', `${'x'.repeat(252)}@b.org`, 'a\0@b.org', '\ud800@b.org', 5, null]]
     ]
     for (const [field, values] of bad) {
       for (const value of values) expectProblem(t, await post(server, '/auth/register', registration('fine@example.org', { [field]: value })), 422, 'validation_failed', [field])
