@@ -5,12 +5,10 @@ import { closeSync, existsSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type pg from 'pg'
 import type { DatabaseConfig } from '../config.js'
+import type { OnConnectionError } from './postgres-pool.js'
 import { makeFolder } from '../durable-folder.js'
 import { SqliteDriver, type SqliteConnections } from './sqlite-driver.js'
 import type { Database } from './tables.js'
-
-/** Called when a connection fails outside of a query; without a listener that would end the process. */
-export type OnConnectionError = (error: Error) => void
 
 const MAX_KEPT_STATEMENTS = 500
 /** Longer ones are batches, each of another size. */

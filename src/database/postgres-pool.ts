@@ -1,6 +1,8 @@
 import pg from 'pg'
 import type { DatabaseConfig } from '../config.js'
-import type { OnConnectionError } from './open.js'
+
+/** Called when a connection fails outside of a query; without a listener that would end the process. */
+export type OnConnectionError = (error: Error) => void
 
 const INT8 = 20
 const NUMERIC = 1700

@@ -3,7 +3,7 @@ import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import { adtsDurationMs } from './adts-duration.js'
 import { formatOf, type Container, type Track } from './media-formats.js'
 import { isWave, withoutPictures } from './picture-free-view.js'
-import type { Probed } from './probe.js'
+import type { Probed } from './media-formats.js'
 
 /**
  * How far the parser may read into a WAV file in a row: to its sound, past the text and pictures before it. It would

@@ -71,3 +71,10 @@ function codecOf (track: Track): string {
   }
   return codecNames[track.format] ?? track.format.toLowerCase().replaceAll(/[^a-z0-9]+/g, '_')
 }
+
+/** What a file is, by its content. */
+export interface Probed extends MediaFormat {
+  durationMs: number | null
+  width: number | null
+  height: number | null
+}

@@ -1,7 +1,7 @@
 import { fork, type ChildProcess } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { ApiError } from '../errors.js'
-import type { Probed } from './probe.js'
+import type { Probed } from './media-formats.js'
 
 export interface ProbeTask { path: string, cpuMs: number, maxRssBytes: number }
 

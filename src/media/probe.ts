@@ -1,15 +1,8 @@
 import { fileURLToPath } from 'node:url'
 import { ApiError } from '../errors.js'
 import { FairQueue } from '../jobs/fair-queue.js'
-import type { MediaFormat } from './media-formats.js'
+import type { Probed } from './media-formats.js'
 import { ProbeProcess, type ProbeLimits } from './probe-process.js'
-
-/** What a file is, by its content. */
-export interface Probed extends MediaFormat {
-  durationMs: number | null
-  width: number | null
-  height: number | null
-}
 
 const MiB = 1024 * 1024
 
