@@ -50,7 +50,7 @@ async function main (args: string[]): Promise<number> {
     return asked ? 0 : WRONG_CALL
   }
   if (args.includes('--help')) {
-    process.stdout.write(`playgate ${command.usage}\n${command.summary}\n`)
+    process.stdout.write(`playgate ${command.usage}\n${command.summary}\n--json: print the result as JSON, for scripts\n`)
     return 0
   }
   const names = { json: 'boolean', ...command.options } as const

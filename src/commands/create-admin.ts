@@ -7,9 +7,12 @@ import { SignupBody } from '../accounts/schema.js'
 import { invalidField } from '../errors.js'
 import { UsageError, type Command } from './command.js'
 
+const PASSWORD_RULE = 'at least 8 characters, at most 72 bytes, not a common password'
+
 export const createAdmin: Command = {
   summary: 'make an administrator',
-  usage: 'create-admin [--promote] <email>   (the password is asked for, or read from standard input; --promote: an account that is there already, with its own)',
+  usage: 'create-admin [--promote] <email>   (the password is asked for, or read from standard input: ' +
+    `${PASSWORD_RULE}; --promote: an existing account keeps its password)`,
   options: { promote: 'boolean' },
   async run ({ db, operands: [email], options, readSecret }) {
     if (email === undefined) throw new UsageError('create-admin needs an email')
@@ -20,7 +23,7 @@ export const createAdmin: Command = {
       return { ok: true, report: { id: found.account.id, email, role: 'admin' }, lines: [`${email} is an administrator now.`] }
     }
     if (found !== undefined) throw invalidField('email', 'has an account already: with --promote it becomes an administrator, with the password that it has')
-    const password = await readSecret(`Password for ${email}: `)
+    const password = await readSecret(`Password for ${email} (${PASSWORD_RULE}): `)
     checkAsSignup(email, password)
     const passwords = createPasswordHasher()
     try {

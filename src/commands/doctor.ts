@@ -105,7 +105,7 @@ async function pairing ({ config, db }: CommandContext): Promise<Finding> {
   const binding = await bindStore(db, await openDiskStore(config.uploadDir))
   if (binding === 'bound') return ok('pairing', 'database and uploads belong together')
   return binding === 'strangers'
-    ? fail('pairing', 'this database and this UPLOAD_DIR do not belong together, so nothing is swept', `check both settings; if they are right (one was restored), remove ${join(config.uploadDir, '.store-id')} and the row storage.id of server_facts`)
+    ? fail('pairing', 'this database and this UPLOAD_DIR do not belong together, so nothing is swept', `if DATABASE_URL was changed (SQLite to Postgres), copy the rows first (docs/postgres.md); check both settings; if they are right (one was restored), remove ${join(config.uploadDir, '.store-id')} and the row storage.id of server_facts`)
     : fail('pairing', 'the database is older than this UPLOAD_DIR (a restored backup?): files that came since have no row, so nothing is swept', `put back the newer database; or, to have those files swept, remove ${join(config.uploadDir, '.store-age')}`)
 }
 

@@ -17,6 +17,8 @@ t.test('help names every command; a wrong call is told from a failure by its exi
   for (const args of [['explode'], ['toString'], ['--json']]) t.match(await playgate(env, args), { code: 2, out: new RegExp(`^There is no command ${args[0]}\\.\\n\\nplaygate <command>`) }, args.join())
   t.match(await playgate(env, ['--version']), { code: 0, out: /^\d+\.\d+\.\d+\n$/ })
   t.match(await playgate(env, ['sweep', '--help']), { code: 0, out: /^playgate sweep \[--dry-run/ })
+  t.match(await playgate(env, ['doctor', '--help']), { code: 0, out: /--json/ })
+  t.match(await playgate(env, ['create-admin', '--help']), { code: 0, out: /at least 8 characters, at most 72 bytes/ })
   t.match(await playgate(env, ['recount', '--wrong']), { code: 2, err: /^playgate: Unknown option '--wrong'/ })
   t.match(await playgate({ ...env, PORT: 'x' }, ['doctor']), { code: 1, err: /^playgate: The configuration is not valid:\n {2}PORT/ })
 })
