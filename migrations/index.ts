@@ -11,6 +11,7 @@ import * as tallies from './009-tallies.js'
 import * as serverProcesses from './010-server-processes.js'
 import * as searchText from './011-search-text.js'
 import * as packageIndexes from './012-package-indexes.js'
+import * as tokenViews from './013-token-views.js'
 import * as refreshFamilies from './014-refresh-families.js'
 import * as fairJobs from './016-fair-jobs.js'
 
@@ -28,6 +29,7 @@ export const migrations: Record<string, Migration> = {
   '010-server-processes': serverProcesses,
   '011-search-text': searchText,
   '012-package-indexes': packageIndexes,
+  '013-token-views': tokenViews,
   '014-refresh-families': refreshFamilies,
   '016-fair-jobs': fairJobs
 }

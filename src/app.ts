@@ -57,6 +57,7 @@ import { createLoginGuard } from './limits/login-guard.js'
 import { FailoverSlidingWindow, RedisSlidingWindow } from './limits/redis-sliding-window.js'
 import { Places } from './limits/places.js'
 import { LocalSlidingWindow } from './limits/sliding-window.js'
+import { createViewLimit } from './limits/view-limit.js'
 import { createIntake } from './media/intake.js'
 import { createLibrary } from './media/library.js'
 import { countMuxMedia, listOwnedBlobs } from './media/media-store.js'
@@ -216,7 +217,9 @@ async function compose (app: FastifyInstance, config: Config, overrides: Overrid
     keys: () => secrets.keyring('viewer-address'),
     onProgress: (done, total) => app.log.info({ done, total }, 'rewriting the addresses of the view log')
   })
-  const views = createViews({ db, writer, names, cache, cacheSeconds: config.analyticsCacheSeconds, now })
+  const views = createViews({
+    db, writer, names, cache, cacheSeconds: config.analyticsCacheSeconds, now, limit: createViewLimit(windows, config.limitsPerMinute.view)
+  })
   const subscriptions = createSubscriptions({ db, now, monotonicNow })
   const courses = createCourses({ db, accounts, library, now })
   const lectures = createLectures({

@@ -9,7 +9,7 @@ import type { Keyring } from './secrets.js'
 import type { BlobStore } from './storage/blob-store.js'
 import type { Sweeper } from './storage/sweep.js'
 import { DAY, type Clock } from './time.js'
-import { pruneViews } from './views/view-maintenance.js'
+import { pruneTokenViews, pruneViews } from './views/view-maintenance.js'
 
 interface Options {
   db: Kysely<Database>
@@ -62,11 +62,15 @@ export function choresOf ({ db, blobs, sweeper, alone, keys, lectures, sessions,
       await pruneViews(db, viewRetentionDays, now(), undefined, signal)
     }
   }
+  const pruneTokens: Chore = {
+    complaint: 'ended views by tokens could not be removed',
+    run: (signal) => pruneTokenViews(db, now(), signal)
+  }
   const endSessions: Chore = { complaint: 'ended sessions could not be removed', run: () => sessions.sweep() }
   const forgetEvents: Chore = { complaint: 'old events of Mux are still there', run: forgetOldEvents }
   return {
     atStart: [forgetEvents, sweep(alone), reseal, protect],
-    nowAndThen: [forgetEvents, sweep(false), ...(viewRetentionDays > 0 ? [prune] : []), endSessions, protect]
+    nowAndThen: [forgetEvents, sweep(false), ...(viewRetentionDays > 0 ? [prune] : []), pruneTokens, endSessions, protect]
   }
 }
 

@@ -11,6 +11,7 @@ export interface Database {
   view_totals: ViewTotalsTable
   view_days: ViewDaysTable
   view_viewers: ViewViewersTable
+  token_views: TokenViewsTable
   server_facts: ServerFactsTable
   counters: CountersTable
   courses: CoursesTable
@@ -112,6 +113,14 @@ export interface ViewsTable {
   address_key: string
   account_id: string | null
   user_agent: string | null
+  viewed_at: number
+}
+
+/** The last counted view of each account, address and media by a token. */
+export interface TokenViewsTable {
+  media_id: string
+  account_id: string
+  address_key: string
   viewed_at: number
 }
 

@@ -38,11 +38,12 @@ local function hit(moments, state, limit, window, blockAfter)
     redis.call('PEXPIRE', moments, window)
     return answer(1, 0)
   end
+  if blockAfter == 0 then return answer(0, 0) end
   local since = tonumber(redis.call('HGET', state, 'since') or now - window)
   if since <= now - window then redis.call('HSET', state, 'refused', 0, 'since', now) end
   local refused = redis.call('HINCRBY', state, 'refused', 1)
   blockedUntil = 0
-  if blockAfter > 0 and limit + refused > blockAfter then
+  if limit + refused > blockAfter then
     blockedUntil = now + blockFor
     redis.call('HSET', state, 'until', blockedUntil, 'refused', 0)
   end

@@ -71,12 +71,13 @@ export class LocalSlidingWindow implements SlidingWindow {
       entry.moments.push(now)
       return verdict(entry, now, windowMs, limit, true)
     }
+    if (blockAfter === 0) return verdict(entry, now, windowMs, limit, false)
     if (entry.refusedSince <= now - windowMs) {
       entry.refused = 0
       entry.refusedSince = now
     }
     entry.refused++
-    if (blockAfter > 0 && limit + entry.refused > blockAfter) {
+    if (limit + entry.refused > blockAfter) {
       entry.blockedUntil = now + BLOCK_MS
       entry.refused = 0
     }

@@ -2,6 +2,7 @@ import { sql, type Kysely, type Transaction } from 'kysely'
 import { engineOf, lockName } from '../database/dialect.js'
 import type { Database } from '../database/tables.js'
 import { DAY, isoDay, utcDay } from '../time.js'
+import { TOKEN_VIEW_MS } from './token-view-store.js'
 import { findLogStart, findNewestView, LOG_STARTS } from './view-store.js'
 
 /** On SQLite a deletion stops the event loop: a thousand rows are some 7 ms. */
@@ -59,6 +60,20 @@ export async function recountViews (db: Kysely<Database>, { dryRun = false, onPr
     onProgress(index + 1, media.length)
   }
   return found
+}
+
+/** Deletes what no longer keeps a view by a token from being counted, in batches, and what a clock ahead has left. */
+export async function pruneTokenViews (db: Kysely<Database>, now: number, signal: AbortSignal): Promise<void> {
+  const stale = [['<=', now - TOKEN_VIEW_MS], ['>=', now + TOKEN_VIEW_MS]] as const
+  for (const [operator, moment] of stale) {
+    await inBatches(signal, async () => {
+      const some = db.selectFrom('token_views').select(['media_id', 'account_id', 'address_key'])
+        .where('viewed_at', operator, moment).limit(DELETE_BATCH)
+      return await db.deleteFrom('token_views')
+        .where(({ eb, refTuple }) => eb(refTuple('media_id', 'account_id', 'address_key'), 'in', some.$asTuple('media_id', 'account_id', 'address_key')))
+        .where('viewed_at', operator, moment).executeTakeFirst()
+    })
+  }
 }
 
 /** Deletes the log, the set of viewers and the days of a deleted media, in batches: in one, a long log would stop everything else. */

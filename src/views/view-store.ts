@@ -4,6 +4,7 @@ import { engineOf } from '../database/dialect.js'
 import type { Database } from '../database/tables.js'
 import { offsetOf, type PageQuery } from '../page.js'
 import { DAY, utcDay } from '../time.js'
+import { claimTokenViews } from './token-view-store.js'
 
 /** The fact that says which is the first day that the log still holds whole. */
 export const LOG_STARTS = 'views.log_starts_on_day'
@@ -19,9 +20,11 @@ export interface View {
   accountId: string | null
   userAgent: string | null
   viewedAt: number
+  /** A stream by a token: counted once in 30 minutes for each account, address and media. */
+  byToken?: boolean
 }
 
-/** What became of a view: `repeated`, it was counted before for this link and address; `gone`, there is no such media. */
+/** What became of a view: `repeated`, it was counted before for this link (or token) and address; `gone`, there is no such media. */
 export type ViewOutcome = 'counted' | 'repeated' | 'gone'
 
 /** The figures of a media, all of one moment; `days` only those with views, oldest first. */
@@ -42,7 +45,9 @@ export async function insertViews (db: Kysely<Database>, batch: View[]): Promise
   return await db.transaction().execute(async (trx) => {
     const existing = await lockTotals(trx, [...new Set(batch.map((view) => view.mediaId))].sort())
     const possible = batch.filter((view) => existing.has(view.mediaId))
-    const counted = await insertLogRows(trx, withoutRepeats(possible))
+    const claimed = await claimTokenViews(trx, possible.filter((view) => view.byToken))
+    const fresh = possible.filter((view) => !view.byToken || claimed.has(view))
+    const counted = await insertLogRows(trx, withoutRepeats(fresh))
     if (counted.size > 0) await addToRollUps(trx, [...counted])
     return batch.map((view) => counted.has(view) ? 'counted' : existing.has(view.mediaId) ? 'repeated' : 'gone')
   })

@@ -41,6 +41,7 @@ export async function openViewerNames ({ db, mode, keys, onProgress = () => {} }
   const before = await findFact(db, MODE) as AddressMode | undefined ?? 'full'
   if (before === mode) return names
   if (strictness[mode] > strictness[before]) {
+    await db.deleteFrom('token_views').execute()
     await renameViewers(db, names)
     await renameInLog(db, names, onProgress)
   }
@@ -128,6 +129,7 @@ async function finishErasure (db: Kysely<Database>, one: Erased, afterId: number
     const late = await trx.selectFrom('views').select(['id', 'media_id']).where('id', '>', afterId).where('address_key', '=', one.key).execute()
     const rows = await renameRows(trx, late.filter((row) => row.media_id === one.mediaId).map((row) => row.id), one)
     await trx.deleteFrom('view_viewers').where('media_id', '=', one.mediaId).where('address_key', '=', one.key).execute()
+    await trx.deleteFrom('token_views').where('media_id', '=', one.mediaId).where('address_key', '=', one.key).execute()
     await trx.insertInto('view_viewers').values({ media_id: one.mediaId, address_key: one.nobody }).onConflict((conflict) => conflict.doNothing()).execute()
     return rows
   })

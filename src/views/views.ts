@@ -7,6 +7,7 @@ import { mediaNotFound } from '../errors.js'
 import { pageOf, type Page, type PageQuery } from '../page.js'
 import { isoDay, utcDay, type Clock } from '../time.js'
 import type { AnswerCache } from './answer-cache.js'
+import { TOKEN_VIEW_MS } from './token-view-store.js'
 import { findViewCounts, findViewFigures, findViewStamp, listViews, type View, type ViewCounts, type ViewFigures, type ViewOutcome } from './view-store.js'
 import type { ViewWriter } from './view-writer.js'
 import type { ViewerNames } from './viewer-names.js'
@@ -25,10 +26,23 @@ const MAX_COUNTED_STREAMS = 20_000
 /** A stream waits for its view's commit, but not for a database that is busy with something else. */
 const STREAM_WAITS_MS = 500
 
+/** The window that views of an address pass: resolves with how to give the place back, or undefined at the limit. */
+export interface ViewLimit { reserve (address: string): Promise<(() => void) | undefined> }
+
+interface ViewsOptions {
+  db: Kysely<Database>
+  writer: ViewWriter
+  names: ViewerNames
+  cache: AnswerCache
+  cacheSeconds: number
+  now: Clock
+  limit: ViewLimit
+}
+
 export type Views = ReturnType<typeof createViews>
 
 /** Who watched what, and how often. */
-export function createViews ({ db, writer, names, cache, cacheSeconds, now }: { db: Kysely<Database>, writer: ViewWriter, names: ViewerNames, cache: AnswerCache, cacheSeconds: number, now: Clock }) {
+export function createViews ({ db, writer, names, cache, cacheSeconds, now, limit }: ViewsOptions) {
   async function compute (mediaId: string, days: number, today: number): Promise<{ answer: Analytics, figures: ViewFigures }> {
     const figures = await findViewFigures(db, mediaId, Math.min(today - days + 1, today - RECENT_DAYS + 1))
     if (figures === undefined) throw mediaNotFound()
@@ -43,37 +57,68 @@ export function createViews ({ db, writer, names, cache, cacheSeconds, now }: { 
     return { answer, figures }
   }
 
-  /** Streams by a link that this process has seen counted: players ask for the start again and again. */
-  const countedStreams = new LRUCache<string, true>({ max: MAX_COUNTED_STREAMS })
+  /** Moments of streams' views that are counted: players ask for the start again and again. */
+  const countedStreams = new LRUCache<string, number>({ max: MAX_COUNTED_STREAMS })
+  const countingStreams = new Map<string, Promise<void>>()
 
-  async function count (mediaId: string, linkId: string | null, onlooker: Onlooker): Promise<{ outcome: ViewOutcome, viewedAt: number }> {
+  type Request = Pick<View, 'mediaId' | 'linkId' | 'byToken'>
+
+  async function write (view: Request, onlooker: Onlooker): Promise<{ outcome: ViewOutcome, viewedAt: number }> {
     const viewedAt = now()
-    const view: View = {
-      mediaId,
-      linkId,
+    const outcome = await writer.write({
+      ...view,
       ...names.of(onlooker.address),
       accountId: onlooker.accountId,
       userAgent: onlooker.userAgent === undefined ? null : cleanText(onlooker.userAgent),
       viewedAt
-    }
-    const outcome = await writer.write(view)
+    })
     if (outcome === 'gone') throw mediaNotFound()
     return { outcome, viewedAt }
   }
 
+  function isCounted (key: string, byToken: boolean): boolean {
+    const countedAt = countedStreams.get(key)
+    return countedAt !== undefined && (!byToken || Math.abs(now() - countedAt) < TOKEN_VIEW_MS)
+  }
+
+  /** A view that the database has counted before takes no place in the window. */
+  async function countOnce (mediaId: string, linkId: string | null, onlooker: Onlooker, key: string | undefined): Promise<void> {
+    const giveBack = await limit.reserve(onlooker.address)
+    if (giveBack === undefined) return
+    const byToken = linkId === null && onlooker.accountId !== null
+    let isNew = false
+    try {
+      const { outcome, viewedAt } = await write({ mediaId, linkId, byToken }, onlooker)
+      isNew = outcome === 'counted'
+      // A repeated view by a token was counted at another moment, which only the database knows.
+      if (key !== undefined && (isNew || !byToken)) countedStreams.set(key, viewedAt)
+    } finally {
+      if (!isNew) giveBack()
+    }
+  }
+
   return {
     /** Counts a view; durable when this resolves. With a link, one for each link and address. Throws `not_found`, `overloaded`. */
-    count,
+    count: (mediaId: string, linkId: string | null, onlooker: Onlooker) => write({ mediaId, linkId }, onlooker),
 
     /**
-     * Counts the view of a stream from its start: as {@link count}, without asking the database again for one it has counted. Resolves when that is done, or after a
-     * while; never throws: `onFailure` is told what went wrong, however late.
+     * Counts the view of a stream from its start, within the window of its address: one for each link and address, or one
+     * in 30 minutes for each account and address. Resolves when that is done, or after a while. Never throws: `onFailure`
+     * receives the error, however late.
      */
     async countStream (mediaId: string, linkId: string | null, onlooker: Onlooker, onFailure: (error: unknown) => void): Promise<void> {
-      const key = linkId === null ? undefined : `${linkId} ${addressKey(onlooker.address)}`
-      if (key !== undefined && countedStreams.has(key)) return
-      const counted = count(mediaId, linkId, onlooker).then(() => { if (key !== undefined) countedStreams.set(key, true) }, onFailure)
-      await Promise.race([counted, sleep(STREAM_WAITS_MS, undefined, { ref: false })])
+      const byToken = linkId === null && onlooker.accountId !== null
+      const key = streamKey(mediaId, linkId, onlooker)
+      if (key !== undefined && isCounted(key, byToken)) return
+      let counting = key === undefined ? undefined : countingStreams.get(key)
+      if (counting === undefined) {
+        counting = countOnce(mediaId, linkId, onlooker, key).catch(onFailure)
+        if (key !== undefined) {
+          countingStreams.set(key, counting)
+          void counting.finally(() => countingStreams.delete(key))
+        }
+      }
+      await Promise.race([counting, sleep(STREAM_WAITS_MS, undefined, { ref: false })])
     },
 
     /** Totals and uniques of several media, by id. */
@@ -100,6 +145,12 @@ export function createViews ({ db, writer, names, cache, cacheSeconds, now }: { 
       return answer
     }
   }
+}
+
+/** What a stream's view is counted once for; undefined for one without link and account. */
+function streamKey (mediaId: string, linkId: string | null, { accountId, address }: Onlooker): string | undefined {
+  if (linkId !== null) return `${linkId} ${addressKey(address)}`
+  return accountId === null ? undefined : `${mediaId} ${accountId} ${addressKey(address)}`
 }
 
 /** A user agent is whatever a client sends: cut to a sane length, without what a database refuses. */

@@ -201,7 +201,8 @@ t.test('a stream waits for its view no longer than it must, and what goes wrong 
   let fail: (error: Error) => void = () => {}
   const writer = { write: () => new Promise<never>((_resolve, reject) => { fail = reject }) } as unknown as ViewWriter
   const names = { of: (address: string) => ({ address, addressKey: address }) } as unknown as ViewerNames
-  const views = createViews({ writer, names, now: Date.now, db: undefined as never, cache: undefined as never, cacheSeconds: 0 })
+  const limit = { reserve: async () => () => {} }
+  const views = createViews({ writer, names, limit, now: Date.now, db: undefined as never, cache: undefined as never, cacheSeconds: 0 })
   const told: unknown[] = []
   await views.countStream('a media', 'a link', { address: '192.0.2.1', accountId: null, userAgent: undefined }, (error) => told.push(error))
   t.same(told, [])
