@@ -42,5 +42,6 @@ worker.on('error', (error: NodeJS.ErrnoException) => {
 })
 // A terminal and systemd send their signals to the whole group: the server stops this process when it is done.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
-// The server has ended.
+// The server has ended, perhaps while this process started.
 process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))
+if (!process.connected) process.kill(process.pid, 'SIGKILL')

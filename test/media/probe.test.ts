@@ -1,5 +1,7 @@
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import t from 'tap'
 import { createProber } from '../../src/media/probe.js'
 import { buildTestApp, expectProblem, fixture, fixtures, signUpEverybody, testEnvironment, upload } from '../helper.js'
@@ -153,4 +155,11 @@ t.test('an upload gets its response however long its probe takes (bug: its silen
   t.match(reply, { status: 422, body: { code: 'media_too_complex', exceeded: 'cpu' } })
   expectProblem(t, await upload(server, instructor, hostile.compressedHeader()), 422, 'media_too_complex')
   t.same(await server.storedFiles(), [], 'nothing is left of them')
+})
+
+t.test('a probe process ends with a server that is killed while the process starts (bug: it stayed for good)', async (t) => {
+  const child = fork(resolve('dist/src/media/probe-child.js'), [], { stdio: ['ignore', 'ignore', 'ignore', 'ipc'] })
+  t.teardown(() => child.kill('SIGKILL'))
+  child.disconnect()
+  t.same(await once(child, 'exit'), [null, 'SIGKILL'])
 })
