@@ -1,14 +1,34 @@
 import ipaddr from 'ipaddr.js'
 
+/** IPv6 prefixes whose last 32 bits are the IPv4 address of the client: translators and tunnels. */
+const EMBEDDING_IPV4 = [
+  '::ffff:0:0/96', // IPv4-mapped, RFC 4291
+  '::ffff:0:0:0/96', // IPv4-translated, RFC 2765
+  '64:ff9b::/96', // NAT64, RFC 6052
+  '64:ff9b:1::/48' // local NAT64, RFC 8215, with prefixes of 96 bits
+].map((cidr) => ipaddr.IPv6.parseCIDR(cidr))
+const SIX_TO_FOUR = ipaddr.IPv6.parseCIDR('2002::/16')
+const TEREDO = ipaddr.IPv6.parseCIDR('2001::/32')
+
 /**
- * What counts as one client: an IPv4 address (also when mapped into IPv6), or the /64 of an IPv6 one, since that is what
- * one subscriber line is given (RFC 6177). Something that is no address stands for itself.
+ * Returns what counts as one client: an IPv4 address, also where IPv6 embeds it, or the /64 of an IPv6 address, which one
+ * subscriber line has (RFC 6177). Text that is no address stands for itself.
  */
 export function addressKey (address: string): string {
   if (!address.includes(':')) return address
   const bare = address.split('%')[0]!
   if (!ipaddr.IPv6.isValid(bare)) return address
   const parsed = ipaddr.IPv6.parse(bare)
-  if (parsed.isIPv4MappedAddress()) return parsed.toIPv4Address().toString()
-  return `${parsed.parts.slice(0, 4).map((part) => part.toString(16)).join(':')}::/64`
+  return embeddedIPv4(parsed) ?? `${hex(parsed.parts.slice(0, 4))}::/64`
 }
+
+/** RFC 3056, 2: 6to4 has the address behind its 16 bits. RFC 4380, 4: Teredo inverts the client's in the last 32. */
+function embeddedIPv4 (address: ipaddr.IPv6): string | undefined {
+  const [, second, third, , , , seventh, eighth] = address.parts as [number, number, number, number, number, number, number, number]
+  if (EMBEDDING_IPV4.some((prefix) => address.match(prefix))) return ipv4(seventh, eighth)
+  if (address.match(SIX_TO_FOUR)) return ipv4(second, third)
+  return address.match(TEREDO) ? ipv4(seventh ^ 0xffff, eighth ^ 0xffff) : undefined
+}
+
+const ipv4 = (high: number, low: number): string => [high >> 8, high & 255, low >> 8, low & 255].join('.')
+const hex = (parts: number[]): string => parts.map((part) => part.toString(16)).join(':')

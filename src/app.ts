@@ -9,6 +9,7 @@ import blobReply from '../plugins/blob-reply.js'
 import corsPolicy from '../plugins/cors-policy.js'
 import docs from '../plugins/docs.js'
 import errors, { answerUnreadable, apiErrorOf, sendProblem } from '../plugins/errors.js'
+import forwardedFor from '../plugins/forwarded-for.js'
 import limits from '../plugins/limits.js'
 import metricsPlugin, { createMetrics } from '../plugins/metrics.js'
 import multipart from '../plugins/multipart.js'
@@ -273,6 +274,7 @@ async function compose (app: FastifyInstance, config: Config, overrides: Overrid
   // What every request meets.
   app.removeContentTypeParser('text/plain')
   await app.register(sockets)
+  if (config.trustedProxies.length > 0) await app.register(forwardedFor)
   await app.register(requestUrl, { publicUrl: config.publicUrl })
   await app.register(errors)
   await app.register(validation)

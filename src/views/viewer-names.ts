@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto'
 import ipaddr from 'ipaddr.js'
-import { isIP } from 'node:net'
+import { isIP, isIPv4 } from 'node:net'
 import { addressKey } from '../address-key.js'
 
 /** How much of a viewer's address the log keeps. */
@@ -57,6 +57,9 @@ export function createViewerNames (mode: AddressMode, secret: Buffer | undefined
 /** The network of an address; what is no address stays as it is. */
 function truncated (address: string): string {
   if (isIP(address) === 0) return address
-  const { parts, octets } = ipaddr.process(address.split('%')[0]!) as { parts?: number[], octets?: number[] }
-  return octets === undefined ? `${parts!.slice(0, 3).map((part) => part.toString(16)).join(':')}::/48` : `${octets.slice(0, 3).join('.')}.0/24`
+  // An IPv6 address that embeds an IPv4 one would show it whole.
+  const client = addressKey(address)
+  if (isIPv4(client)) return `${client.split('.').slice(0, 3).join('.')}.0/24`
+  const { parts } = ipaddr.IPv6.parse(address.split('%')[0]!)
+  return `${parts.slice(0, 3).map((part) => part.toString(16)).join(':')}::/48`
 }

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { addressKey } from '../../src/address-key.js'
+import { withoutPorts } from '../../src/forwarded-for.js'
 import { buildTestApp, expectProblem, signUp, type Person, type TestApp } from '../helper.js'
 
 const MINUTE = 60_000
@@ -146,6 +147,32 @@ t.test('each group has its own limit, 0 turns it off, and the rest share one', a
 t.test('what counts as one client', async (t) => {
   for (const [address, key] of [
     ['203.0.113.7', '203.0.113.7'], ['::ffff:203.0.113.7', '203.0.113.7'], ['::ffff:cb00:7107', '203.0.113.7'], ['::1', '0:0:0:0::/64'], ['2001:db8::1', '2001:db8:0:0::/64'],
-    ['2001:DB8:0:0:1:2:3:4', '2001:db8:0:0::/64'], ['fe80::1%eth0', 'fe80:0:0:0::/64'], ['unknown', 'unknown'], ['not:an:address', 'not:an:address'], ['', '']
+    ['2001:DB8:0:0:1:2:3:4', '2001:db8:0:0::/64'], ['fe80::1%eth0', 'fe80:0:0:0::/64'], ['unknown', 'unknown'], ['not:an:address', 'not:an:address'], ['', ''],
+    ['64:ff9b::cb00:7107', '203.0.113.7'], ['64:ff9b::203.0.113.7', '203.0.113.7'], ['64:ff9b:1:fffe::cb00:7107', '203.0.113.7'], ['::ffff:0:203.0.113.7', '203.0.113.7'],
+    ['2002:cb00:7107::1', '203.0.113.7'], ['2002:cb00:7107:5::9', '203.0.113.7'], ['2001:0:4136:e378:8000:63bf:34ff:8ef8', '203.0.113.7'],
+    ['2001:0:4136:e378:8000:63bf:3fff:fdd2', '192.0.2.45'], ['64:ff9b:2::1', '64:ff9b:2:0::/64'], ['2003::1', '2003:0:0:0::/64']
   ] as const) t.equal(addressKey(address), key, address)
+})
+
+t.test('X-Forwarded-For is read with the ports and brackets that proxies write', async (t) => {
+  for (const [header, read] of [
+    ['203.0.113.7', '203.0.113.7'], ['203.0.113.7:40001', '203.0.113.7'], ['[2001:db8::1]:443', '2001:db8::1'], ['[2001:db8::1]', '2001:db8::1'],
+    ['2001:db8::1', '2001:db8::1'], ['2001:db8::1:443', '2001:db8::1:443'], [' 203.0.113.7:1 ,10.0.0.2:65535', '203.0.113.7, 10.0.0.2'],
+    ['[::ffff:203.0.113.7]:80', '::ffff:203.0.113.7'], ['', ''], [',', ', '], ['unknown', 'unknown'], ['203.0.113.7:', '203.0.113.7:'],
+    ['203.0.113.7:999999', '203.0.113.7:999999'], ['203.0.113.999:80', '203.0.113.999:80'], ['[203.0.113.7]:80', '[203.0.113.7]:80'],
+    ['[2001:db8::1', '[2001:db8::1'], ['[]:80', '[]:80'], ['host:80', 'host:80'], ['203.0.113.7:80:90', '203.0.113.7:80:90']
+  ] as const) t.equal(withoutPorts(header), read, header)
+})
+
+t.test('a client behind a proxy that writes ports is one client', async (t) => {
+  const server = await buildTestApp(t, { RATE_LIMIT_VIEW_PER_MINUTE: '2', TRUSTED_PROXIES: '10.0.0.1, 10.0.0.2' })
+  const url = `/media/${await mediaOf(server, await signUp(server))}/view`
+  const view = async (forwarded: string) => {
+    const reply = await server.inject({ method: 'POST', url, remoteAddress: '10.0.0.1', headers: { 'x-forwarded-for': forwarded } })
+    return { status: reply.statusCode, address: reply.json<{ viewer_ip?: string }>().viewer_ip }
+  }
+  t.same(await view('203.0.113.7:40001'), { status: 200, address: '203.0.113.7' })
+  t.same(await view('198.51.100.9, 203.0.113.7:40002, 10.0.0.2:9999'), { status: 200, address: '203.0.113.7' }, 'a trusted proxy is trusted with its port')
+  t.equal((await view('[64:ff9b::cb00:7107]:443')).status, 429, 'bug: each connection had a window of its own')
+  t.same(await view('[2001:db8::1]:443'), { status: 200, address: '2001:db8::1' })
 })

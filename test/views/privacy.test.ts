@@ -169,6 +169,7 @@ t.test('names are made by rule', async (t) => {
   const secret = Buffer.alloc(32, 1)
   const [truncated, hashed] = [createViewerNames('truncated', secret), createViewerNames('hashed', secret)]
   for (const [address, network] of [['1.2.3.4', '1.2.3.0/24'], ['::ffff:1.2.3.4', '1.2.3.0/24'], ['2001:db8::1', '2001:db8:0::/48'], ['fe80::1%eth0', 'fe80:0:0::/48'], ['unknown', 'unknown']] as const) t.equal(truncated.of(address).address, network)
+  for (const embedding of ['2002:102:304::1', '64:ff9b::102:304']) t.equal(truncated.of(embedding).address, '1.2.3.0/24', embedding)
   t.equal(truncated.of('1.2.3.4').addressKey, hashed.of('::ffff:1.2.3.4').addressKey)
   t.not(truncated.of('1.2.3.4').addressKey, truncated.of('1.2.3.5').addressKey)
   t.not(createViewerNames('hashed', Buffer.alloc(32, 2)).of('1.2.3.4').addressKey, hashed.of('1.2.3.4').addressKey, 'the key makes it')
