@@ -74,6 +74,10 @@ export default fp<Options>(async (app, { accounts, sessions, keys, tokenSeconds 
     }
     const { sub, sid } = named
     request.sessionId = sid
+    return await viewerOf(sub, sid, roles)
+  }
+
+  async function viewerOf (sub: string, sid: string | undefined, roles?: Role[]): Promise<Viewer> {
     return await confirmRefusal(async (since) => {
       const viewer = await (sid === undefined ? accounts.viewer(sub, since) : sessions.viewer(sid, since))
       if (viewer?.id !== sub) throw new ApiError('invalid_token')
@@ -91,6 +95,7 @@ export default fp<Options>(async (app, { accounts, sessions, keys, tokenSeconds 
     return this.viewer
   })
   app.decorate('identify', (request: FastifyRequest) => identify(request))
+  app.decorate('identifyAgain', (request: FastifyRequest) => viewerOf(request.signedIn().id, request.sessionId))
   app.decorate('identifyAnyone', async (request: FastifyRequest) => { request.viewer = await identify(request) })
   app.decorate('requireAccount', async (request: FastifyRequest) => {
     request.viewer = await identify(request)
@@ -119,6 +124,8 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** The sender of a request's token, if it has one; throws `invalid_token` for a bad one. */
     identify (request: FastifyRequest): Promise<Viewer | undefined>
+    /** The sender of a request that was identified, if account and session still are good; the token may have expired meanwhile. */
+    identifyAgain (request: FastifyRequest): Promise<Viewer>
     /** A hook: a token is optional, but a bad one is refused. */
     identifyAnyone: preParsingAsyncHookHandler
     /** A hook: only with a valid token. */

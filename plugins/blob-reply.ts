@@ -29,7 +29,11 @@ export default fp<Options>(async (app, { blobs, places, offload, onBytes }) => {
   function send (reply: FastifyReply, file: ReadableFile, range: ByteRange): FastifyReply {
     if (range.end - range.start + 1 > SMALL_RANGE_BYTES) {
       const pump = new FilePump(file, range, reply.raw)
-      pump.once('close', () => onBytes(pump.pumpedBytes))
+      const end = reply.reviewDownload()
+      pump.once('close', () => {
+        end()
+        onBytes(pump.pumpedBytes)
+      })
       return reply.send(pump)
     }
     readRange(file, range, reply.raw).then((part) => {
@@ -63,7 +67,7 @@ export default fp<Options>(async (app, { blobs, places, offload, onBytes }) => {
       return this.removeHeader('content-length').removeHeader('content-range').header('x-accel-redirect', path).send()
     }
   })
-}, { name: 'blob-reply' })
+}, { name: 'blob-reply', dependencies: ['access-review'] })
 
 declare module 'fastify' {
   interface FastifyReply {

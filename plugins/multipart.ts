@@ -45,14 +45,16 @@ export default fp<Options>(async (app, { places, maxUploadBytes }) => {
   await app.register(multipart, { throwFileSizeLimit: false, fileHwm: PART_BUFFER_BYTES, isPartAFile } as object)
   app.decorateRequest('receiveForm', async function <T extends TObject, F> (this: FastifyRequest, options: FormOptions<T, F>) {
     const leave = places.take(this.viewer?.id ?? null, this.ip)
+    const end = this.reviewUpload()
     try {
       boundBody(this, options.maxFiles * maxUploadBytes + OVERHEAD_BYTES, maxUploadBytes)
       return await receiveForm(this, options)
     } finally {
+      end()
       leave()
     }
   })
-}, { name: 'multipart', dependencies: ['errors', 'validation', 'auth'] })
+}, { name: 'multipart', dependencies: ['errors', 'validation', 'auth', 'access-review'] })
 
 /** Refuses a body that can't be good, before or while it comes: what is left of a refused file has to be read where another may follow it. */
 function boundBody ({ raw, headers }: FastifyRequest, maxBytes: number, maxUploadBytes: number): void {

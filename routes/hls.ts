@@ -45,6 +45,7 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, indexes, views, 
     // Safari shows a playlist as a page of its own, and the policy of that page would be this one.
     reply.removeHeader('content-security-policy').headers({ 'access-control-allow-origin': '*', 'cache-control': 'no-store' })
     const admitted = await gate.admitToken(id, token, demandOf(file))
+    reply.stillAllowed = () => gate.admitToken(id, token)
     const hosted = await gate.hostedPlayback(admitted, request.origin)
     if (hosted !== undefined) return await sendElsewhere(request, reply, admitted, file, hosted)
     if (!isPackaged(admitted.media)) throw new ApiError('not_found')

@@ -63,7 +63,7 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { batch, courses,
       fields: LectureFields, fileFields: ['lecture_file'], maxFiles: 1, receive: (source) => intake.receive(source, likelyOwner(viewer)), discard: (draft) => draft.discard()
     })
     if (file === undefined) throw invalidField('lecture_file', 'is required')
-    const added = await lectures.add(file.received, text, () => courses.changeable(viewer, courseId))
+    const added = await lectures.add(file.received, text, { uploaderId: viewer.id, courseFor: () => courses.changeable(viewer, courseId) })
     return reply.code(201).header('location', `/lecture/${added.lecture.id}`).send(await lectureUrls.reply(added, viewer, request.origin))
   })
 

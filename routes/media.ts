@@ -126,11 +126,11 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { access, gate, i
       async function upload () {
         const { fields, files } = await request.receiveForm({ fields: UploadFields, fileFields: ['file', 'media'], maxFiles: 1, receive: (source) => intake.receive(source, ownerId), discard: (draft) => draft.discard() })
         if (files[0] === undefined) throw invalidField('file', 'is required')
-        return await intake.publish(files[0].received, { ...fields, ownerId })
+        return await intake.publish(files[0].received, { ...fields, ownerId, uploaderId: ownerId })
       }
 
       async function link ({ file_url: fileUrl, ...description }: Static<typeof LinkedMediaBody>) {
-        return await intake.link({ ...description, ownerId }, fileUrl)
+        return await intake.link({ ...description, ownerId, uploaderId: ownerId }, fileUrl)
       }
     })
 

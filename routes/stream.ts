@@ -18,7 +18,7 @@ const bytes = { 'video/*': { schema: Type.String({ format: 'binary' }) }, 'audio
 const routes: FastifyPluginAsync<Options> = async (app, { gate, views, now }) => {
   const schema = {
     summary: 'The bytes, by a link or a token',
-    description: 'Opened by the query string that `GET /media/{id}/stream-url` gave, or by the token of someone who may watch. With both, the link is judged. `/media/{id}/stream` is the same route.',
+    description: 'Opened by the query string that `GET /media/{id}/stream-url` gave, or by the token of someone who may watch. With both, the link is judged. `/media/{id}/stream` is the same route. The stream is cut within seconds when the link expires or is revoked, or when its account may not watch any more.',
     tags: ['Streaming'],
     security: [{}, { bearer: [] }, { login: [] }] as Array<Record<string, string[]>>,
     params: Type.Object({ id: Type.String({ examples: ['019377a4-3f00-7000-8000-000000000000'] }) }),
@@ -48,12 +48,14 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, now }) =>
     }
   }, async (request, reply) => {
     const admission = await admit(request, gate.requirePoster)
+    reply.stillAllowed = () => admitAgain(request, gate.requirePoster)
     setMediaHeaders(reply, admission)
     return await reply.type('image/jpeg').sendBlob(admission.media.posterBlob!, admission.accountId)
   })
 
   async function handler (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const admission = await admit(request, gate.requirePlain)
+    reply.stillAllowed = () => admitAgain(request, gate.requirePlain)
     setMediaHeaders(reply, admission)
     return admission.media.blobName === null ? await sendElsewhere(request, reply, admission) : await sendFile(request, reply, admission)
   }
@@ -63,6 +65,13 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, now }) =>
     if (isLinkQuery(request.rawQuery)) return await gate.admitLink(id, request.rawQuery, demand)
     request.viewer = await app.identify(request)
     return await gate.admitViewer(request.signedIn(), id, demand)
+  }
+
+  /** A token may expire while a file is sent, a link may not: it says how long it lets watch. */
+  async function admitAgain (request: FastifyRequest, demand: Demand): Promise<Admission> {
+    const { id } = request.params as { id: string }
+    if (isLinkQuery(request.rawQuery)) return await gate.admitLink(id, request.rawQuery, demand)
+    return await gate.admitViewer(await app.identifyAgain(request), id, demand)
   }
 
   function setMediaHeaders (reply: FastifyReply, { link }: Admission): void {

@@ -39,13 +39,15 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { intake, places 
     const { id: ownerId } = request.signedIn()
     const { title, type, visibility, protection } = request.query
     const leave = places.take(ownerId, request.ip)
+    const end = request.reviewUpload()
     try {
       const draft = await intake.receive(request.raw, ownerId, expectedOf(request)).catch((error: unknown) => {
-        throw request.raw.errored === null ? error : new ApiError('upload_incomplete', { cause: error })
+        throw request.raw.errored === null || error instanceof ApiError ? error : new ApiError('upload_incomplete', { cause: error })
       })
-      const media = await intake.publish(draft, { title, type, visibility, protection, ownerId })
+      const media = await intake.publish(draft, { title, type, visibility, protection, ownerId, uploaderId: ownerId })
       return await reply.code(201).header('location', `/media/${media.id}`).send(mediaReply(media, true))
     } finally {
+      end()
       leave()
     }
   })

@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto'
 import { performance } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { migrations } from '../migrations/index.js'
+import accessReview from '../plugins/access-review.js'
 import auth from '../plugins/auth.js'
 import blobReply from '../plugins/blob-reply.js'
 import corsPolicy from '../plugins/cors-policy.js'
@@ -32,6 +33,7 @@ import subscriptionRoutes from '../routes/subscriptions.js'
 import uploadRoutes from '../routes/uploads.js'
 import viewRoutes from '../routes/views.js'
 import webhookRoutes from '../routes/webhooks.js'
+import { AccessReview } from './access/access-review.js'
 import { createAccess } from './access/may-watch.js'
 import { createLectureUrls } from './access/lecture-urls.js'
 import { createStreamGate } from './access/stream-gate.js'
@@ -90,6 +92,8 @@ import { openViewerNames } from './views/viewer-name-store.js'
 import { createViews } from './views/views.js'
 
 const KiB = 1024
+/** How long a stream or an upload may outlive the right to it. */
+const REVIEW_EVERY_MS = 3 * SECOND
 const KEEP_HOUSE_EVERY_MS = 10 * MINUTE
 /** A socket on which nothing moved for so long is dead, or a paused player that will ask again by range. */
 const IDLE_SOCKET_MS = 2 * MINUTE
@@ -104,6 +108,8 @@ export interface Overrides {
   /** False: as on a machine without it. */
   ffmpeg?: Ffmpeg | false
   keepHouseEveryMs?: number
+  /** How often what is under way is checked again. */
+  reviewEveryMs?: number
   /** False: the first requests compile schemas and start workers themselves. */
   warmUp?: boolean
   /** Where this is one of several processes: how it gives its figures, and asks for those of all. */
@@ -302,6 +308,7 @@ async function compose (app: FastifyInstance, config: Config, overrides: Overrid
     }
   })
   await app.register(auth, { accounts, sessions, keys: secrets.keyring('jwt'), tokenSeconds: config.accessTokenSeconds })
+  await app.register(accessReview, { review: new AccessReview(overrides.reviewEveryMs ?? REVIEW_EVERY_MS), accounts })
   await app.register(multipart, { places: uploads, maxUploadBytes: config.maxUploadBytes })
   await app.register(blobReply, { blobs, places: streams, offload: config.streamOffload, onBytes: (bytes) => metrics.streamedBytes.inc(bytes) })
 

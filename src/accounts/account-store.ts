@@ -6,7 +6,7 @@ import { contains, search, type Place } from '../database/search.js'
 import type { AccountsTable, Database } from '../database/tables.js'
 import { ApiError } from '../errors.js'
 import { offsetOf, type PageQuery } from '../page.js'
-import type { Account, Role } from './schema.js'
+import type { Account, Role, Viewer } from './schema.js'
 
 /** The hash beside its account, for the one who checks passwords. */
 export interface Credentials { account: Account, passwordHash: string }
@@ -43,6 +43,11 @@ export async function insertAccount (trx: Transaction<Database>, account: Accoun
 export async function findAccount (db: Kysely<Database>, id: string): Promise<Account | undefined> {
   const row = await db.selectFrom('accounts').selectAll().where('id', '=', id).executeTakeFirst()
   return row && accountOf(row)
+}
+
+/** Id and role of an account that may act; undefined if it is gone or disabled. */
+export async function findViewer (db: Kysely<Database>, id: string): Promise<Viewer | undefined> {
+  return await db.selectFrom('accounts').select(['id', 'role']).where('id', '=', id).where('disabled', '=', 0).executeTakeFirst()
 }
 
 export async function findCredentials (db: Kysely<Database>, email: string): Promise<Credentials | undefined> {

@@ -3,10 +3,11 @@ import { v7 as uuidv7, validate as isUuid } from 'uuid'
 import { lockName } from '../database/dialect.js'
 import type { Database } from '../database/tables.js'
 import { ApiError, invalidField } from '../errors.js'
-import { createFactsCache } from '../facts-cache.js'
+import { confirmRefusal, createFactsCache } from '../facts-cache.js'
 import { pageOf, type Page, type PageQuery } from '../page.js'
 import type { Clock } from '../time.js'
-import { countAccount, findAccount, findAnyAccount, findOtherAdmin, insertAccount, listAccounts, lockCredentials, updateAccount, type Credentials } from './account-store.js'
+import { countAccount, findAccount, findAnyAccount, findOtherAdmin, findViewer, insertAccount, listAccounts, lockCredentials, updateAccount, type Credentials } from './account-store.js'
+import { checkPublisher } from './publisher.js'
 import { checkPassword, type PasswordHasher } from './passwords.js'
 import type { Account, Role, Viewer } from './schema.js'
 import { deleteSessionsOf } from './session-store.js'
@@ -36,10 +37,7 @@ export type Accounts = ReturnType<typeof createAccounts>
 
 /** Who there is. How they come in is in sessions.ts. */
 export function createAccounts ({ db, passwords, now, monotonicNow, signupOpen, firstIsAdmin }: AccountsOptions) {
-  const facts = createFactsCache<Viewer>(async (id) => {
-    const account = await findAccount(db, id)
-    return account && !account.disabled ? { id: account.id, role: account.role } : undefined
-  }, monotonicNow)
+  const facts = createFactsCache<Viewer>((id) => findViewer(db, id), monotonicNow)
 
   async function insert (fresh: NewAccount, adminIfFirst: boolean, attach?: (trx: Transaction<Database>, made: Credentials) => Promise<void>): Promise<Account> {
     checkPassword(fresh.password)
@@ -109,6 +107,9 @@ export function createAccounts ({ db, passwords, now, monotonicNow, signupOpen, 
       facts.forget(id)
       return changed
     },
+
+    /** Throws `invalid_token` for an account that may not act any more, `role_required` for one that may not publish: asked while its upload comes. */
+    requirePublisher: (id: string): Promise<void> => confirmRefusal(async (since) => checkPublisher(await facts.get(id, since))),
 
     /** Id and role of an account that may act, at most a second old; undefined if it is gone or disabled. */
     viewer: (id: string, since?: number): Promise<Viewer | undefined> => facts.get(id, since)

@@ -26,7 +26,7 @@ export function createLectureBatch ({ courses, intake, lectures }: { courses: Co
       if ('refused' in file) throw file.refused
       check(LectureFields, entry)
       const { course_id: courseId, ...text } = entry as Static<typeof LectureFields>
-      return { added: await lectures.add(file.draft, text, () => courses.changeable(viewer, courseId)) }
+      return { added: await lectures.add(file.draft, text, { uploaderId: viewer.id, courseFor: () => courses.changeable(viewer, courseId) }) }
     } catch (error) {
       // What is not the entry's own fault, a lost database say, ends the request.
       if (!(error instanceof ApiError)) throw error

@@ -22,6 +22,9 @@ export interface LectureText { title: string, description: string, category: str
 /** A lecture and the media it shows. */
 export interface LectureWithMedia { lecture: Lecture, media: Media }
 
+/** Who sends a lecture, and the course that it is for. */
+export interface LectureOrigin { uploaderId: string, courseFor: () => Promise<Course> }
+
 /** Before all ids there are. */
 const FIRST_ID = '00000000-0000-0000-0000-000000000000'
 /** A few milliseconds of SQLite's event loop. */
@@ -83,10 +86,11 @@ export function createLectures ({ db, intake, library, protections, protectAll, 
      * Makes a lecture of a draft, at the end of the course that `courseFor` finds or throws for; its sums follow in the same transaction. Throws
      * what publishing a media throws, or `not_found`; the draft is gone then.
      */
-    async add (draft: Draft, text: LectureText, courseFor: () => Promise<Course>): Promise<LectureWithMedia> {
+    async add (draft: Draft, text: LectureText, { uploaderId, courseFor }: LectureOrigin): Promise<LectureWithMedia> {
       const course = await courseFor().catch(async (error: unknown) => { await draft.discard(); throw error })
       const lecture = { id: uuidv7(), courseId: course.id, mediaId: '', ...trimmed(text), position: 0, createdAt: now(), updatedAt: now() }
-      const media = await intake.publish(draft, { title: lecture.title, ownerId: course.ownerId, protection: protectionOf(course) }, async (trx, media) => {
+      const description = { title: lecture.title, ownerId: course.ownerId, uploaderId, protection: protectionOf(course) }
+      const media = await intake.publish(draft, description, async (trx, media) => {
         lecture.mediaId = media.id
         if (!await updateCourseSums(trx, course.id, 1, media.durationMs ?? 0)) throw new ApiError('not_found')
         // The course is locked now: one that became premium during the upload takes no lecture that is not protected.

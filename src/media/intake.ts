@@ -2,6 +2,8 @@ import type { Kysely, Transaction } from 'kysely'
 import type { Readable } from 'node:stream'
 import { v7 as uuidv7 } from 'uuid'
 import { addToCounters } from '../database/counters.js'
+import { findViewer } from '../accounts/account-store.js'
+import { checkPublisher } from '../accounts/publisher.js'
 import { isInDoubt, lockName } from '../database/dialect.js'
 import type { Database } from '../database/tables.js'
 import { ApiError } from '../errors.js'
@@ -13,7 +15,15 @@ import type { Quota } from './quota.js'
 import type { Media, MediaType, Protection, ProviderName, Visibility } from './schema.js'
 
 /** What a media is to be called and who owns it; `type` undefined takes whatever the file is. */
-export interface Description { title: string, type?: MediaType, visibility?: Visibility, protection?: Protection, ownerId: string }
+export interface Description {
+  title: string
+  type?: MediaType
+  visibility?: Visibility
+  protection?: Protection
+  ownerId: string
+  /** The account that sent it: the owner, or an administrator. */
+  uploaderId: string
+}
 
 /** What a sender said of a file beforehand; `sha256` in hex. */
 export interface Expected { sizeBytes?: number, sha256?: string }
@@ -104,7 +114,8 @@ export function createIntake ({ db, blobs, prober, now, quota, maxUploadBytes, p
 
     /**
      * Makes a media of a draft, durably. `attach` adds to its transaction what belongs with it. Throws `unsupported_media_format`,
-     * `media_too_complex`, `media_type_mismatch`, `quota_exceeded`, `overloaded` or `shutting_down`; draft and file are gone then.
+     * `media_too_complex`, `media_type_mismatch`, `quota_exceeded`, `overloaded` or `shutting_down`, or, for an uploader who may not publish any
+     * more, `invalid_token` or `role_required`; draft and file are gone then.
      */
     async publish (draft: Draft, description: Description, attach?: (trx: Transaction<Database>, media: Media) => Promise<void>): Promise<Media> {
       let blobName: string | undefined
@@ -131,6 +142,7 @@ export function createIntake ({ db, blobs, prober, now, quota, maxUploadBytes, p
         }
         await db.transaction().execute(async (trx) => {
           await lockName(trx, `quota of ${media.ownerId}`)
+          checkPublisher(await findViewer(trx, description.uploaderId))
           await quota.require(trx, media.ownerId, draft.sizeBytes)
           await insertMedia(trx, media)
           await queue(trx, media)
@@ -152,6 +164,7 @@ export function createIntake ({ db, blobs, prober, now, quota, maxUploadBytes, p
     async link (description: Description & { type: MediaType }, fileUrl: string): Promise<Media> {
       const media = { ...describe(description, description.type), fileUrl }
       await db.transaction().execute(async (trx) => {
+        checkPublisher(await findViewer(trx, description.uploaderId))
         await insertMedia(trx, media)
         await addToCounters(trx, countMedia(new Map(), [media], 1))
       })
