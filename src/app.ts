@@ -172,7 +172,7 @@ async function compose (app: FastifyInstance, config: Config, overrides: Overrid
   }
   const redis = config.redisUrl === undefined ? undefined : await openRedis(config.redisUrl, onRedisChange)
   app.addHook('onClose', async () => { redis?.close() })
-  const localWindows = new LocalSlidingWindow(now)
+  const localWindows = new LocalSlidingWindow(monotonicNow)
   const windows = redis === undefined ? localWindows : new FailoverSlidingWindow(localWindows, new RedisSlidingWindow(redis, overrides.now))
   const localCache = createLocalCache()
   const cache = redis === undefined ? localCache : createSharedCache(redis, localCache)

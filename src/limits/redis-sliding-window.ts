@@ -27,12 +27,14 @@ local function hit(moments, state, limit, window, blockAfter)
     return allowed, blocked and 1 or 0, count, retry, reset
   end
   local blockedUntil = tonumber(redis.call('HGET', state, 'until') or 0)
-  if blockedUntil > now then return answer(0, blockedUntil) end
+  if blockedUntil > now and blockedUntil <= now + blockFor then return answer(0, blockedUntil) end
   while true do
     local oldest = redis.call('LINDEX', moments, 0)
     if not oldest or tonumber(oldest) > now - window then break end
     redis.call('LPOP', moments)
   end
+  -- The clock of Redis was set back: what lies ahead of it counts no more.
+  if tonumber(redis.call('LINDEX', moments, -1) or now) > now then redis.call('DEL', moments) end
   if redis.call('LLEN', moments) < limit then
     redis.call('RPUSH', moments, now)
     redis.call('PEXPIRE', moments, window)
@@ -40,7 +42,7 @@ local function hit(moments, state, limit, window, blockAfter)
   end
   if blockAfter == 0 then return answer(0, 0) end
   local since = tonumber(redis.call('HGET', state, 'since') or now - window)
-  if since <= now - window then redis.call('HSET', state, 'refused', 0, 'since', now) end
+  if since <= now - window or since > now then redis.call('HSET', state, 'refused', 0, 'since', now) end
   local refused = redis.call('HINCRBY', state, 'refused', 1)
   blockedUntil = 0
   if limit + refused > blockAfter then

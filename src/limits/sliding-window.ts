@@ -49,6 +49,7 @@ export class LocalSlidingWindow implements SlidingWindow {
   readonly #now: Clock
   readonly #entries: LRUCache<string, Entry>
 
+  /** `now` is monotonic: a clock that is set back would refuse clients until it is where it was. */
   constructor (now: Clock, maxKeys = MAX_KEYS) {
     this.#now = now
     this.#entries = new LRUCache({ max: maxKeys })

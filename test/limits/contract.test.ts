@@ -98,6 +98,18 @@ for (const [name, open] of Object.entries(implementations)) {
   })
 }
 
+t.test('a clock of Redis that is set back an hour refuses nobody for an hour', { skip: process.env.TEST_REDIS_URL === undefined && 'needs Redis: install redis-server, or set TEST_REDIS_URL' }, async (t) => {
+  const time = { now: 1_800_000_000_000 }
+  const windows = new RedisSlidingWindow(await testRedis(t), () => time.now)
+  for (const tries of [11, 60]) {
+    const key = `test:${randomUUID()}`
+    const verdicts = await Promise.all(Array.from({ length: tries }, () => windows.hit(key, rule)))
+    t.match(verdicts.at(-1), { allowed: false, blocked: tries === 60 })
+    time.now -= 60 * MINUTE
+    t.match(await windows.hit(key, rule), { allowed: true, blocked: false, count: 1 })
+  }
+})
+
 t.test('several processes on one Redis share one window exactly', { skip: process.env.TEST_REDIS_URL === undefined && 'needs Redis: install redis-server, or set TEST_REDIS_URL' }, async (t) => {
   const processes = await Promise.all(Array.from({ length: 4 }, async () => new FailoverSlidingWindow(new LocalSlidingWindow(Date.now), new RedisSlidingWindow(await testRedis(t)))))
   const key = `test:${randomUUID()}`

@@ -1,4 +1,4 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { addressKey } from '../../src/address-key.js'
 import { withoutPorts } from '../../src/forwarded-for.js'
 import { buildTestApp, expectProblem, signUp, type Person, type TestApp } from '../helper.js'
@@ -13,10 +13,19 @@ async function mediaOf ({ inject }: TestApp, { headers }: Person): Promise<strin
   return made.json<{ id: string }>().id
 }
 
+/** A server whose windows stand still with its clock. */
+async function buildLimitedApp (t: Test, env: Record<string, string>): Promise<TestApp> {
+  const start = { now: Date.now() }
+  const built: { clock?: TestApp['clock'] } = {}
+  const server = await buildTestApp(t, env, { monotonicNow: () => (built.clock ?? start).now })
+  built.clock = server.clock
+  return server
+}
+
 const figures = ({ headers }: Response) => ['x-ratelimit-limit', 'x-ratelimit-remaining', 'x-ratelimit-reset'].map((name) => Number(headers[name]))
 
 t.test('views', async (t) => {
-  const server = await buildTestApp(t, { RATE_LIMIT_VIEW_PER_MINUTE: '10', TRUSTED_PROXIES: '10.0.0.1, 192.168.0.0/16' })
+  const server = await buildLimitedApp(t, { RATE_LIMIT_VIEW_PER_MINUTE: '10', TRUSTED_PROXIES: '10.0.0.1, 192.168.0.0/16' })
   const url = `/media/${await mediaOf(server, await signUp(server))}/view`
   const view = (remoteAddress: string, forwarded?: string) => server.inject({ method: 'POST', url, remoteAddress, headers: forwarded === undefined ? {} : { 'x-forwarded-for': forwarded } })
   const use = async (address: string, forwarded?: string) => { for (let index = 0; index < 10; index++) t.equal((await view(address, forwarded)).statusCode, 200) }
@@ -85,7 +94,7 @@ t.test('views', async (t) => {
 })
 
 t.test('failed logins', async (t) => {
-  const server = await buildTestApp(t, { RATE_LIMIT_LOGIN_PER_MINUTE: '10' })
+  const server = await buildLimitedApp(t, { RATE_LIMIT_LOGIN_PER_MINUTE: '10' })
   const { email } = await signUp(server)
   let address = 0
   const logIn = (secret: string, name = email) => server.inject({ method: 'POST', url: '/auth/login', payload: { email: name, password: secret }, remoteAddress: `198.51.${(++address >> 8) + 100}.${address % 256}` })
@@ -125,7 +134,7 @@ t.test('failed logins', async (t) => {
 })
 
 t.test('each group has its own limit, 0 turns it off, and the rest share one', async (t) => {
-  const server = await buildTestApp(t, { RATE_LIMIT_LOGIN_PER_MINUTE: '2', RATE_LIMIT_SIGNUP_PER_MINUTE: '3', RATE_LIMIT_API_PER_MINUTE: '4' })
+  const server = await buildLimitedApp(t, { RATE_LIMIT_LOGIN_PER_MINUTE: '2', RATE_LIMIT_SIGNUP_PER_MINUTE: '3', RATE_LIMIT_API_PER_MINUTE: '4' })
   const person = await signUp(server)
   const id = await mediaOf(server, person)
   const statuses = async (times: number, method: 'GET' | 'POST', url: string) => {
@@ -165,7 +174,7 @@ t.test('X-Forwarded-For is read with the ports and brackets that proxies write',
 })
 
 t.test('a client behind a proxy that writes ports is one client', async (t) => {
-  const server = await buildTestApp(t, { RATE_LIMIT_VIEW_PER_MINUTE: '2', TRUSTED_PROXIES: '10.0.0.1, 10.0.0.2' })
+  const server = await buildLimitedApp(t, { RATE_LIMIT_VIEW_PER_MINUTE: '2', TRUSTED_PROXIES: '10.0.0.1, 10.0.0.2' })
   const url = `/media/${await mediaOf(server, await signUp(server))}/view`
   const view = async (forwarded: string) => {
     const reply = await server.inject({ method: 'POST', url, remoteAddress: '10.0.0.1', headers: { 'x-forwarded-for': forwarded } })
@@ -175,4 +184,19 @@ t.test('a client behind a proxy that writes ports is one client', async (t) => {
   t.same(await view('198.51.100.9, 203.0.113.7:40002, 10.0.0.2:9999'), { status: 200, address: '203.0.113.7' }, 'a trusted proxy is trusted with its port')
   t.equal((await view('[64:ff9b::cb00:7107]:443')).status, 429, 'bug: each connection had a window of its own')
   t.same(await view('[2001:db8::1]:443'), { status: 200, address: '2001:db8::1' })
+})
+
+t.test('a clock that is set back an hour refuses nobody longer than the window', async (t) => {
+  const time = { wall: Date.now(), monotonic: 0 }
+  const server = await buildTestApp(t, { RATE_LIMIT_VIEW_PER_MINUTE: '2', ACCESS_TOKEN_EXPIRE_MINUTES: '1000000' }, {
+    now: () => time.wall, monotonicNow: () => time.monotonic
+  })
+  const url = `/media/${await mediaOf(server, await signUp(server))}/view`
+  const view = async () => (await server.inject({ method: 'POST', url, remoteAddress: '203.0.113.1' })).statusCode
+  t.same([await view(), await view(), await view()], [200, 200, 429])
+  time.wall -= 60 * MINUTE
+  time.monotonic += MINUTE - 1
+  t.equal(await view(), 429, 'a millisecond before the window ends')
+  time.monotonic += 1
+  t.equal(await view(), 200, 'bug: it was refused for an hour')
 })
