@@ -95,10 +95,13 @@ export default fp<Options>(async (app, { publicUrl, version }) => {
     reply.type('text/javascript; charset=utf-8').header('cache-control', 'public, max-age=3600').send((await readFile(REDOC_BUNDLE, 'utf8')).replaceAll(REDOC_LOGO, 'data:,')))
 }, { name: 'docs', dependencies: ['errors', 'limits'] })
 
-/** Adds a multipart form to the bodies a route takes: it is checked as it streams in, not by the body's schema. */
+/**
+ * Adds a multipart form to the bodies of a route. The form is validated while it streams in, not by the body's schema.
+ * The form comes first: some client generators support only the first media type, and only a form can carry a file.
+ */
 function withForm (body: unknown, form: TObject): unknown {
   const content = (body as { content?: object } | undefined)?.content
-  return { content: { ...content, 'multipart/form-data': { schema: form } } }
+  return { content: { 'multipart/form-data': { schema: form }, ...content } }
 }
 
 declare module 'fastify' {

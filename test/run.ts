@@ -8,7 +8,7 @@ import { findPostgres, findRedis, type Service } from './services.js'
 // test file names to run; `--fast` leaves out slow files, `--sqlite` leaves out Postgres. What cannot run, or was not asked for, is said loudly; with CI set, what cannot run fails.
 
 /** Nothing in these reads a database, or the engine is nothing to them: once is enough. */
-const ENGINE_FREE = /^run\.|^jobs\/fair|^(playback|config|storage|demo|browser|docs|bench)\/|^protection\/(content-keys|mux-parts|packager|playlists|transport-stream)|^media\/(describe-file|picture-free|probe)|^limits\/(at-once|contract|sliding-window)|^service\/(clients|reset|start)|^database\/sqlite|^faults\/(disk|redis|restore|sqlite|stop)|^commands\/(commands|doctor|prune)|^security\/(forgery|input|wire|timing)/
+const ENGINE_FREE = /^run\.|^jobs\/fair|^(playback|clients|config|storage|demo|browser|docs|bench)\/|^protection\/(content-keys|mux-parts|packager|playlists|transport-stream)|^media\/(describe-file|picture-free|probe)|^limits\/(at-once|contract|sliding-window)|^service\/(clients|reset|start)|^database\/sqlite|^faults\/(disk|redis|restore|sqlite|stop)|^commands\/(commands|doctor|prune)|^security\/(forgery|input|wire|timing)/
 /** These are about Postgres, or about several processes. */
 const POSTGRES_ONLY = /^commands\/sqlite-to-postgres|^faults\/(postgres|rolling-keys|two-processes)/
 /** Minutes of load, kills and long films: with CI set, with TEST_LONG (then at full length), or by name. */
