@@ -167,7 +167,7 @@ t.test('with STREAM_OFFLOAD=x-accel nginx sends what the server decided', { skip
       const [direct, offloaded] = await Promise.all([server.origin, nginx.origin].map((origin) => ask(origin, where, { headers, method })))
       t.equal(offloaded!.status, direct!.status)
       for (const header of compared) t.equal(offloaded!.headers[header], direct!.headers[header], header)
-      t.ok(offloaded!.body.equals(direct!.body) || direct!.status === 416, 'the same bytes')
+      t.ok(offloaded!.body.equals(direct!.body) || direct!.status >= 400, 'the same bytes')
       // The seconds left may differ by one.
       t.equal(offloaded!.headers['cache-control']?.replace(/\d+$/, ''), direct!.headers['cache-control']?.replace(/\d+$/, ''))
       t.ok(offloaded!.headers['x-request-id'])
