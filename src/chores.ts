@@ -55,22 +55,25 @@ export function choresOf ({ db, blobs, sweeper, alone, keys, lectures, sessions,
     }
   }
   const clock = watchClock(now, monotonicNow)
-  const prune: Chore = {
-    complaint: 'old views could not be pruned',
-    async run (signal) {
-      if (clock.jumped()) return log.warn({}, 'old views are not pruned this time: the clock jumped by more than a day')
-      await pruneViews(db, viewRetentionDays, now(), undefined, signal)
+  let isSteady = true
+  const lookAtClock: Chore = {
+    complaint: 'the clock could not be read',
+    async run () {
+      isSteady = !clock.jumped()
+      if (!isSteady) log.warn({}, 'nothing is removed by its age this time: the clock jumped by more than a day')
     }
   }
-  const pruneTokens: Chore = {
-    complaint: 'ended views by tokens could not be removed',
-    run: (signal) => pruneTokenViews(db, now(), signal)
-  }
-  const endSessions: Chore = { complaint: 'ended sessions could not be removed', run: () => sessions.sweep() }
-  const forgetEvents: Chore = { complaint: 'old events of Mux are still there', run: forgetOldEvents }
+  /** Removes what has ended by the clock; a clock that jumped would remove what has not. */
+  const byAge = (complaint: string, run: Chore['run']): Chore => ({ complaint, run: async (signal) => isSteady && await run(signal) })
+  const prune = byAge('old views could not be pruned', (signal) => pruneViews(db, viewRetentionDays, now(), undefined, signal))
+  const pruneTokens = byAge('ended views by tokens could not be removed', (signal) => pruneTokenViews(db, now(), signal))
+  const endSessions = byAge('ended sessions could not be removed', () => sessions.sweep())
+  const forgetEvents = byAge('old events of Mux are still there', forgetOldEvents)
   return {
     atStart: [forgetEvents, sweep(alone), reseal, protect],
-    nowAndThen: [forgetEvents, sweep(false), ...(viewRetentionDays > 0 ? [prune] : []), pruneTokens, endSessions, protect]
+    nowAndThen: [
+      lookAtClock, forgetEvents, sweep(false), ...(viewRetentionDays > 0 ? [prune] : []), pruneTokens, endSessions, protect
+    ]
   }
 }
 

@@ -38,7 +38,7 @@ t.test('an upload is written, synced, renamed, its folder synced and its row com
   const calls = await trace.end()
   t.equal(status, 201)
   expectOrder(t, calls, [
-    ['the last write', /^(write|writev|pwrite64|pwritev)\(.*uploads\/tmp\//],
+    ['the last write', /^(write|writev|pwrite64|pwritev)\(\d+<[^>]*uploads\/tmp\//],
     ['the file\'s fsync', /^fsync\(.*uploads\/tmp\//],
     ['the rename', /^rename\w*\(.*uploads\/tmp\/.*uploads\/blobs\//],
     ['the folder\'s fsync', /^fsync\(.*uploads\/blobs>/],

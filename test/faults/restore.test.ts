@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { testEnvironment } from '../helper.js'
-import { call, newLinkedMedia, newToken, startServer } from '../server-process.js'
+import { call, eventually, newLinkedMedia, newToken, startServer } from '../server-process.js'
 
 // The commands of docs/backup.md, as they stand there, with a real server that is killed.
 
@@ -46,7 +46,7 @@ t.test('a backup beside writes, restored after SIGKILL, is the state of the back
   const restored = await startServer(t, env)
   const found = await titles(restored.origin, token)
   t.ok(found >= started && found <= after, `${found} media: of ${started} when the backup began, and ${after} when it had ended`)
-  t.equal((await call(restored.origin, '/readyz')).status, 200)
+  await eventually('it is ready', async () => (await call(restored.origin, '/readyz')).status === 200)
   t.equal(await restored.end('SIGTERM'), 0)
 })
 
