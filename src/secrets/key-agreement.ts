@@ -39,9 +39,14 @@ export async function agreeOnKeys ({ db, keys, now, isOnlyInstance }: Options): 
     }
     await insertProcessKeys(trx, own, now())
   })
-  const renewal = setInterval(() => { insertProcessKeys(db, own, now()).catch(() => {}) }, RENEW_EVERY_MS).unref()
+  let renewing: Promise<void> | undefined
+  const renewal = setInterval(() => {
+    // One at a time: a slow database is not asked by more and more.
+    renewing ??= insertProcessKeys(db, own, now()).catch(() => {}).finally(() => { renewing = undefined })
+  }, RENEW_EVERY_MS).unref()
   return async () => {
     clearInterval(renewal)
+    await renewing
     await deleteProcessKeys(db, own.id).catch(() => {})
   }
 }
