@@ -1,6 +1,7 @@
 import { Worker } from 'node:worker_threads'
 import type { CommitViews } from './view-writer.js'
-import type { View, ViewOutcome } from './view-store.js'
+import type { View } from './schema.js'
+import type { ViewOutcome } from './view-store.js'
 
 export interface CommitRequest { id: number, batch: View[] }
 export interface CommitReply { id: number, outcomes?: ViewOutcome[], error?: { message: string, code?: string } }

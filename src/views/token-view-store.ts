@@ -1,7 +1,7 @@
 import { sql, type Transaction } from 'kysely'
 import type { Database } from '../database/tables.js'
 import { MINUTE } from '../time.js'
-import type { View } from './view-store.js'
+import type { View } from './schema.js'
 
 /** After a counted view by a token, the next one of the same account, address and media counts this much later. */
 export const TOKEN_VIEW_MS = 30 * MINUTE

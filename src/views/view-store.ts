@@ -4,25 +4,11 @@ import { engineOf } from '../database/dialect.js'
 import type { Database } from '../database/tables.js'
 import { offsetOf, type PageQuery } from '../page.js'
 import { DAY, utcDay } from '../time.js'
+import type { View } from './schema.js'
 import { claimTokenViews } from './token-view-store.js'
 
 /** The fact that says which is the first day that the log still holds whole. */
 export const LOG_STARTS = 'views.log_starts_on_day'
-
-/** A view, as it stands in the log. */
-export interface View {
-  mediaId: string
-  /** The link it came by, if any: one view is counted for each link and address. */
-  linkId: string | null
-  address: string
-  /** What counts as one viewer. */
-  addressKey: string
-  accountId: string | null
-  userAgent: string | null
-  viewedAt: number
-  /** A stream by a token: counted once in 30 minutes for each account, address and media. */
-  byToken?: boolean
-}
 
 /** What became of a view: `repeated`, it was counted before for this link (or token) and address; `gone`, there is no such media. */
 export type ViewOutcome = 'counted' | 'repeated' | 'gone'

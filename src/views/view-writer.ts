@@ -1,5 +1,6 @@
 import { ApiError } from '../errors.js'
-import type { View, ViewOutcome } from './view-store.js'
+import type { View } from './schema.js'
+import type { ViewOutcome } from './view-store.js'
 
 /** What one transaction takes: below SQLite's 32,766 parameters at seven a row. */
 const MAX_BATCH = 1000
