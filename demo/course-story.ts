@@ -12,7 +12,7 @@ interface Lecture { id: string, title: string, position: number, duration: numbe
 interface Batch { total_videos: number, successful_uploads: number, results: Array<{ lecture: Lecture | null, error: { message: string } | null, video_filename: string }> }
 interface Figures { subscribers: number, lectures: Array<{ lecture_id: string, title: string, views: number, started: number, completed: number }>, drop_off_lecture_id: string | null }
 
-/** CONTRACT §1: "at once" is within a second. */
+/** "At once" is within a second. */
 const AT_ONCE_MS = 1000
 /** Three small files, and the asking that begins five seconds after. */
 const MUX_MS = 30_000

@@ -9,7 +9,7 @@ import { MINUTE, type Clock } from '../src/time.js'
 
 interface Options { windows: SlidingWindow, perMinute: Limits, now: Clock }
 
-/** CONTRACT §7: past so many times its limit in a window, a client is blocked. */
+/** A client that asks for this many times its limit in one window is blocked. */
 const BLOCK_FACTOR = 5
 
 /**

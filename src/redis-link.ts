@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis'
 
-/** A command that takes longer counts as lost (DESIGN §3). */
+/** A command that takes longer counts as lost: limits and cache go on in this process meanwhile. */
 const COMMAND_LIMIT_MS = 200
 /** How often a lost Redis is asked whether it is back: well inside the three seconds in which it must be used again. */
 const PROBE_EVERY_MS = 500

@@ -2,7 +2,7 @@ import { ApiError } from '../errors.js'
 import { isoTime } from '../time.js'
 import type { Verdict, WindowRule } from './sliding-window.js'
 
-/** The 429 of a refused request, with the members and headers CONTRACT §1 names. Seconds are rounded up. */
+/** The 429 of a refused request, with its limit and when to come back as members and headers. Seconds are rounded up. */
 export function limitExceeded (verdict: Pick<Verdict, 'blocked' | 'retryAfterMs'>, { limit, windowMs }: Pick<WindowRule, 'limit' | 'windowMs'>, now: number): ApiError {
   const retryAfter = Math.max(1, Math.ceil(verdict.retryAfterMs / 1000))
   return new ApiError(verdict.blocked ? 'client_blocked' : 'rate_limit_exceeded', {

@@ -30,7 +30,7 @@ export interface SlidingWindow {
   undo (key: string): Promise<void>
 }
 
-/** CONTRACT §7: a client that goes on is blocked for 15 minutes. */
+/** A client that goes on past its limit is blocked for 15 minutes. */
 export const BLOCK_MS = 15 * MINUTE
 /** A key holds at most its limit in moments: with 300 of 8 bytes, 50 MB when every client is at its limit. */
 const MAX_KEYS = 20_000

@@ -39,7 +39,7 @@ const codecNames: Record<string, string> = {
   JPEG: 'mjpeg'
 }
 
-/** Which of the formats of CONTRACT §3 a container is; undefined for everything else. What it is called does not matter. */
+/** Which of the accepted formats a container is; undefined for everything else. What it is called does not matter. */
 export function formatOf (container: Container): MediaFormat | undefined {
   const { tracks } = container
   const type = tracks.some((track) => track.kind === 'video') ? 'video' : 'audio'

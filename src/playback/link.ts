@@ -36,7 +36,7 @@ export function linkBornAt (linkId: string): number {
   return linkId[14] === '7' ? Number.parseInt(linkId.slice(0, 8) + linkId.slice(9, 13), 16) : 0
 }
 
-/** The query string of a signed link (CONTRACT §4), without `?`. */
+/** The query string of a signed link, without `?`. */
 export function signLink (facts: LinkFacts, purpose: LinkPurpose, keys: Keyring): string {
   const { id, key } = keys.current
   const { expiresAt, generation, linkId, subject } = facts

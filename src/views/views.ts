@@ -18,7 +18,7 @@ export type { ViewCounts }
 /** Who looks: what a request says of its sender. */
 export interface Onlooker { address: string, accountId: string | null, userAgent: string | undefined }
 
-/** The figures of a media as CONTRACT §5 counts them. */
+/** The figures of a media. */
 export interface Analytics { totalViews: number, uniqueViewers: number, recentViews: number, viewsPerDay: Record<string, number>, cached: boolean }
 
 const RECENT_DAYS = 7

@@ -3,7 +3,7 @@ import { openDatabase } from '../../src/database/open.js'
 import { pruneViews, recountViews } from '../../src/views/view-maintenance.js'
 import { createViewerNames } from '../../src/views/viewer-names.js'
 import { playgate } from '../commands/playgate.js'
-import { buildTestApp, engine, mintLink, openTestApp, signUp, upload, type Person, type TestApp } from '../helper.js'
+import { buildTestApp, engine, mintLink, openTestApp, signUp, testEnvironment, upload, type Person, type TestApp } from '../helper.js'
 import { eventually } from '../server-process.js'
 
 const DAY = 86_400_000
@@ -51,6 +51,7 @@ t.test('every mode counts the same, shows what it says, and but for full keeps n
     truncated: ['203.0.113.0/24', '203.0.113.0/24', '2001:db8:5::/48', '2001:db8:5::/48', '2001:db8:5::/48'],
     hashed: addresses.map(() => /^viewer-[\w-]{10}$/)
   }
+  const { env } = await testEnvironment(t)
   for (const [mode, expected] of Object.entries(modes)) {
     const watched = await setUp(t, { VIEW_ADDRESSES: mode })
     for (const address of addresses) t.match((await view(watched, address)).json(), { viewer_ip: address }, 'a viewer sees their own')
@@ -74,7 +75,10 @@ t.test('every mode counts the same, shows what it says, and but for full keeps n
     await view(watched, mode === 'full' ? addresses[0]! : addresses[4]!)
     t.same(await figures(watched), [7, 5], 'who comes back is new')
   }
-  for (const args of [[], ['203.0.113.0/24']]) t.match(await playgate({}, ['erase-viewer', ...args]), { code: 2, err: /^playgate: erase-viewer needs one/ }, args.join())
+  // An environment of its own: without one, a database would be made in the current folder.
+  for (const args of [[], ['203.0.113.0/24']]) {
+    t.match(await playgate(env, ['erase-viewer', ...args]), { code: 2, err: /^playgate: erase-viewer needs one/ }, args.join())
+  }
 })
 
 t.test('a change of mode rewrites what is there, and no change counts anyone twice', async (t) => {
