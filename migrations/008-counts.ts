@@ -21,7 +21,7 @@ export async function up (db: Kysely<unknown>): Promise<void> {
     .execute()
   for (const query of COUNTED) await sql`insert into counters (name, value) ${sql.raw(query)}`.execute(db)
 
-  // Pages are found by these alone: without the condition each skipped entry would need its row.
+  // Pages are found in these indexes only: without the condition each skipped entry would need its row.
   for (const [table, name, columns] of [
     ['courses', 'courses_by_age', ['created_at', 'id']],
     ['courses', 'courses_by_owner', ['owner_id', 'created_at', 'id']],

@@ -3,7 +3,7 @@ import { ApiError } from '../errors.js'
 
 interface Transfer { check: () => Promise<unknown>, end: (refusal: ApiError) => void }
 
-/** Every so many checks the event loop gets its turn: most of them are answered by the record cache. */
+/** After this many checks the event loop gets its turn. The record cache serves most of them. */
 const BATCH = 50
 
 /** Checks every `everyMs` whether what is under way is still allowed, and ends what is not. One timer a process, none while nothing is under way. */

@@ -3,7 +3,7 @@
  * are composed and decomposed letters. Computed here, since SQLite and Postgres fold differently.
  */
 export function fold (text: string): string {
-  // By code point: a lower-case sigma depends on its place in a word. By way of upper case: it makes `SS` of `ß`.
+  // By code point: a lower-case sigma depends on its place in a word. Upper case comes first: it makes `SS` of `ß`.
   const folded = Array.from(text.normalize('NFKC'), (letter) => letter.toUpperCase().toLowerCase()).join('')
   return folded.normalize('NFKC')
 }

@@ -28,7 +28,7 @@ t.test('the README\'s requests run as written, against a fresh server', async (t
   t.notOk(output.includes('/problems/'), 'nothing was refused')
 })
 
-t.test('the README\'s first block alone ends with a link that plays; without movie.mp4 it says so', async (t) => {
+t.test('the README\'s first block by itself ends with a link that plays; without movie.mp4 it says so', async (t) => {
   const { env, folder } = await testEnvironment(t, { ENVIRONMENT: 'development' })
   const server = await startServer(t, env)
   const [, block] = /```bash\n([^]*?)```/.exec(await readFile('README.md', 'utf8'))!
