@@ -1,5 +1,5 @@
 import { performance } from 'node:perf_hooks'
-import { loadConfig } from '../src/config.js'
+import { loadConfig } from '../src/config/config.js'
 import { openDatabase } from '../src/database/open.js'
 import { recountViews } from '../src/views/view-maintenance.js'
 import { call, newLinkedMedia, newToken } from '../test/server-process.js'

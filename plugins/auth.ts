@@ -8,8 +8,8 @@ import type { Accounts } from '../src/accounts/accounts.js'
 import type { Role, Viewer } from '../src/accounts/schema.js'
 import type { Grant, Sessions } from '../src/accounts/sessions.js'
 import { ApiError } from '../src/errors.js'
-import { confirmRefusal } from '../src/facts-cache.js'
-import type { Keyring } from '../src/secrets.js'
+import { confirmRefusal } from '../src/cache/record-cache.js'
+import type { Keyring } from '../src/secrets/keyring.js'
 import { MINUTE, SECOND } from '../src/time.js'
 
 interface Options { accounts: Accounts, sessions: Sessions, keys: Keyring, tokenSeconds: number }

@@ -5,7 +5,7 @@ import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import { isDatabaseFull, isUnavailable } from '../src/database/dialect.js'
 import { ApiError, problems, type FieldError, type ProblemCode } from '../src/errors.js'
-import { redactUrl } from '../src/redact.js'
+import { redactUrl } from '../src/http/redact-url.js'
 
 /** What is said of one request: a body may have a hundred thousand fields, and names of any length. */
 const MAX_FIELD_ERRORS = 50

@@ -1,5 +1,5 @@
 import fp from 'fastify-plugin'
-import { withoutPorts } from '../src/forwarded-for.js'
+import { withoutPorts } from '../src/http/forwarded-for.js'
 
 /** Removes ports from `X-Forwarded-For`: with them no proxy is trusted, and each connection is a client of its own. */
 export default fp(async (app) => {

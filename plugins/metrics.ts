@@ -4,8 +4,8 @@ import fp from 'fastify-plugin'
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { AggregatorRegistry, Counter, Gauge, Histogram, Registry, collectDefaultMetrics, type MetricObjectWithValues, type MetricValue } from 'prom-client'
 import { ApiError } from '../src/errors.js'
-import { problemResponses } from '../src/problem-schema.js'
-import type { Figures } from '../src/process-figures.js'
+import { problemResponses } from '../src/schemas/problem.js'
+import type { Figures } from '../src/process/cluster-metrics.js'
 import { whenOver } from './request-log.js'
 
 /** Figures that are read when somebody asks, by name; each says what it counts. */

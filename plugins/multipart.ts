@@ -4,7 +4,7 @@ import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Readable } from 'node:stream'
 import { ApiError, invalidField } from '../src/errors.js'
-import type { Places } from '../src/limits/places.js'
+import type { Places } from '../src/limits/concurrency-limiter.js'
 
 export interface FormOptions<T extends TObject, F> {
   /** What the text fields must be; they may come before or after the files. */

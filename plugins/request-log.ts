@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { redactUrl } from '../src/redact.js'
+import { redactUrl } from '../src/http/redact-url.js'
 
 /** nginx's own, for who left before there was an answer. */
 const CLIENT_LEFT = 499

@@ -7,7 +7,7 @@ import fp from 'fastify-plugin'
 import { setImmediate } from 'node:timers/promises'
 import { ApiError, invalidField } from '../src/errors.js'
 import { isLinkQuery } from '../src/playback/link.js'
-import { TIDIED } from '../src/text-fields.js'
+import { TIDIED } from '../src/schemas/fields.js'
 import { apiErrorOf } from './errors.js'
 
 /** As databases take it: the one of ajv-formats lets a `urn:uuid:` stand in front. */

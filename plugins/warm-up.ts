@@ -1,5 +1,5 @@
 import fp from 'fastify-plugin'
-import type { Health } from '../src/health.js'
+import type { Health } from '../src/monitoring/health.js'
 
 interface Options {
   health: Health

@@ -7,9 +7,9 @@ import {
 } from '../src/accounts/schema.js'
 import type { Sessions } from '../src/accounts/sessions.js'
 import { ApiError } from '../src/errors.js'
-import { PageOf, PageQuery } from '../src/page.js'
-import { problemResponses } from '../src/problem-schema.js'
-import { line, secretText, uuid } from '../src/text-fields.js'
+import { PageOf, PageQuery } from '../src/schemas/pagination.js'
+import { problemResponses } from '../src/schemas/problem.js'
+import { line, secretText, uuid } from '../src/schemas/fields.js'
 
 interface Options { accounts: Accounts, sessions: Sessions }
 

@@ -1,13 +1,13 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
-import type { LectureUrls } from '../src/access/lecture-urls.js'
+import type { LectureUrls } from '../src/access/lecture-reply.js'
 import type { Courses } from '../src/courses/courses.js'
 import type { Lectures } from '../src/courses/lectures.js'
 import type { ProgressBook } from '../src/courses/progress.js'
 import { CourseBody, CoursePatch, CourseReply, LectureReply, ListedCourse, courseReply, listedCourse } from '../src/courses/schema.js'
-import { PageOf, PageQuery } from '../src/page.js'
-import { problemResponses } from '../src/problem-schema.js'
-import { nullable, uuid } from '../src/text-fields.js'
+import { PageOf, PageQuery } from '../src/schemas/pagination.js'
+import { problemResponses } from '../src/schemas/problem.js'
+import { nullable, uuid } from '../src/schemas/fields.js'
 
 interface Options { courses: Courses, lectures: Lectures, lectureUrls: LectureUrls, progress: ProgressBook }
 

@@ -1,11 +1,11 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
-import type { StreamGate } from '../src/access/stream-gate.js'
+import type { StreamGate } from '../src/access/playback-links.js'
 import type { EmbedAsset } from '../src/embed/assets.js'
 import { embedPage, embedPolicy } from '../src/embed/page.js'
 import { DrmReply, drmReply } from '../src/protection/schema.js'
-import { problemResponses } from '../src/problem-schema.js'
-import { uuid } from '../src/text-fields.js'
+import { problemResponses } from '../src/schemas/problem.js'
+import { uuid } from '../src/schemas/fields.js'
 
 /** `hosted`: media may be played by another provider. */
 interface Options { assets: EmbedAsset[], embedOrigins: string[], gate: StreamGate, hosted: boolean }

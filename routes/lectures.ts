@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
-import type { LectureUrls } from '../src/access/lecture-urls.js'
+import type { LectureUrls } from '../src/access/lecture-reply.js'
 import type { Viewer } from '../src/accounts/schema.js'
 import type { Courses } from '../src/courses/courses.js'
 import { discardBatchFile, type LectureBatch } from '../src/courses/lecture-batch.js'
@@ -9,9 +9,9 @@ import type { ProgressBook } from '../src/courses/progress.js'
 import { BatchFields, LectureFields, LecturePatch, LectureReply, ProgressBody, ProgressOfLecture, lectureProgressReply } from '../src/courses/schema.js'
 import type { Subscriptions } from '../src/courses/subscriptions.js'
 import { ApiError, invalidField } from '../src/errors.js'
-import type { Intake } from '../src/media/intake.js'
-import { problemResponses } from '../src/problem-schema.js'
-import { uuid } from '../src/text-fields.js'
+import type { Intake } from '../src/media/uploads.js'
+import { problemResponses } from '../src/schemas/problem.js'
+import { uuid } from '../src/schemas/fields.js'
 
 interface Options {
   batch: LectureBatch

@@ -1,8 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import { ApiError, problems, type ProblemCode } from '../src/errors.js'
-import { problemResponses } from '../src/problem-schema.js'
-import type { Health } from '../src/health.js'
+import { problemResponses } from '../src/schemas/problem.js'
+import type { Health } from '../src/monitoring/health.js'
 
 interface Options { health: Health, version: string }
 

@@ -1,14 +1,14 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
-import type { LectureUrls } from '../src/access/lecture-urls.js'
+import type { LectureUrls } from '../src/access/lecture-reply.js'
 import type { Courses } from '../src/courses/courses.js'
 import type { Lectures } from '../src/courses/lectures.js'
 import type { ProgressBook } from '../src/courses/progress.js'
 import { LectureReply, ListedCourse, ProgressOfLecture, SubscribeBody, SubscriptionReply, lectureProgressReply, listedCourse } from '../src/courses/schema.js'
 import type { Subscriptions } from '../src/courses/subscriptions.js'
-import { PageOf, PageQuery } from '../src/page.js'
-import { problemResponses } from '../src/problem-schema.js'
-import { uuid } from '../src/text-fields.js'
+import { PageOf, PageQuery } from '../src/schemas/pagination.js'
+import { problemResponses } from '../src/schemas/problem.js'
+import { uuid } from '../src/schemas/fields.js'
 import { isoTime } from '../src/time.js'
 
 interface Options { courses: Courses, lectures: Lectures, lectureUrls: LectureUrls, progress: ProgressBook, subscriptions: Subscriptions }

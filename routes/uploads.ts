@@ -2,11 +2,11 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import type { FastifyRequest } from 'fastify'
 import { ApiError } from '../src/errors.js'
-import type { Places } from '../src/limits/places.js'
-import type { Expected, Intake } from '../src/media/intake.js'
+import type { Places } from '../src/limits/concurrency-limiter.js'
+import type { Expected, Intake } from '../src/media/uploads.js'
 import { parseReprDigest } from '../src/media/repr-digest.js'
 import { MediaReply, UploadFields, mediaReply } from '../src/media/schema.js'
-import { problemResponses } from '../src/problem-schema.js'
+import { problemResponses } from '../src/schemas/problem.js'
 
 interface Options {
   intake: Intake

@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsync } from 'fastify'
 import { ApiError } from '../src/errors.js'
-import { problemResponses } from '../src/problem-schema.js'
+import { problemResponses } from '../src/schemas/problem.js'
 import type { MuxEvents } from '../src/protection/mux/mux-events.js'
 
 /** `events` is undefined where no Mux account is set up. */

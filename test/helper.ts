@@ -10,8 +10,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import type { Test } from 'tap'
 import { buildApp, type Overrides } from '../src/app.js'
-import { loadConfig, type Config } from '../src/config.js'
-import { drain, trackSockets } from '../src/drain.js'
+import { loadConfig, type Config } from '../src/config/config.js'
+import { drain, trackSockets } from '../src/process/drain.js'
 
 export const fixtures = resolve('test/fixtures')
 export const fixture = (name: string) => readFile(join(fixtures, name))

@@ -5,7 +5,7 @@ import { fold } from '../database/fold.js'
 import { contains, search, type Place } from '../database/search.js'
 import type { AccountsTable, Database } from '../database/tables.js'
 import { ApiError } from '../errors.js'
-import { offsetOf, type PageQuery } from '../page.js'
+import { offsetOf, type PageQuery } from '../schemas/pagination.js'
 import type { Account, Role, Viewer } from './schema.js'
 
 /** The hash beside its account, for the one who checks passwords. */

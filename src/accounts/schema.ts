@@ -1,5 +1,5 @@
 import { Type, type Static } from '@sinclair/typebox'
-import { TIDIED, line, moment, nullable, uuid } from '../text-fields.js'
+import { TIDIED, line, moment, nullable, uuid } from '../schemas/fields.js'
 import { isoTime } from '../time.js'
 
 export const roles = ['admin', 'instructor', 'student'] as const

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
-import { loadSecrets } from '../secrets.js'
-import { eraseViewer, findViewerNames } from '../views/viewer-name-store.js'
+import { loadSecrets } from '../secrets/keyring.js'
+import { eraseViewer, findViewerNames } from '../views/viewer-id-store.js'
 import { UsageError, type Command } from './command.js'
 
 export const erase: Command = {

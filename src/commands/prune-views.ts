@@ -1,5 +1,5 @@
 import { pruneViews } from '../views/view-maintenance.js'
-import { fewestLogDays } from '../config.js'
+import { fewestLogDays } from '../config/config.js'
 import { UsageError, type Command } from './command.js'
 
 export const prune: Command = {

@@ -2,7 +2,7 @@ import type { Kysely, SelectQueryBuilder } from 'kysely'
 import { compileOnce } from '../database/compile-once.js'
 import { courseCounters, subscriptionsCounter } from '../database/counters.js'
 import type { Database } from '../database/tables.js'
-import { offsetOf, type PageQuery } from '../page.js'
+import { offsetOf, type PageQuery } from '../schemas/pagination.js'
 import { courseOf } from './course-store.js'
 import type { Course } from './schema.js'
 

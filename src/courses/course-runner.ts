@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely'
 import type { Database } from '../database/tables.js'
 import { deleteMedia, findDeletedMedia } from '../media/media-store.js'
-import { claimJob, deleteJobById, updateAllJobs, updateJob, type Job, type JobKind } from '../protection/job-store.js'
+import { claimJob, deleteJobById, updateAllJobs, updateJob, type Job, type JobKind } from '../jobs/job-store.js'
 import type { BlobStore } from '../storage/blob-store.js'
 import { MINUTE, SECOND, type Clock } from '../time.js'
 import { deleteViewsOf } from '../views/view-maintenance.js'

@@ -1,6 +1,6 @@
 import type { Transaction } from 'kysely'
 import type { Database } from '../database/tables.js'
-import { insertCourseJob } from '../protection/job-store.js'
+import { insertCourseJob } from '../jobs/job-store.js'
 import type { Clock } from '../time.js'
 import { lockCourse, updateCourseSums } from './course-store.js'
 import { findCourseIdOfMedia } from './lecture-store.js'

@@ -1,6 +1,6 @@
 import { Type, type Static } from '@sinclair/typebox'
 import { DrmReply } from '../protection/schema.js'
-import { line, moment, nullable, paragraph, uuid } from '../text-fields.js'
+import { line, moment, nullable, paragraph, uuid } from '../schemas/fields.js'
 import { SECOND, isoTime } from '../time.js'
 
 export interface Course {

@@ -95,7 +95,7 @@ export interface PackageIndexesTable {
   media_id: string
   /** The package that they are in: its media's `package_blob`. */
   blob_name: string
-  /** JSON: an array of {@link SegmentFacts} (src/protection/packager.ts). */
+  /** JSON: an array of {@link SegmentFacts} (src/protection/hls/packager.ts). */
   segments: string
   /** By RFC 6381; empty where they cannot be named, null until the package is described. */
   codecs: string | null

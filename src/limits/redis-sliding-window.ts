@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis'
-import type { RedisLink } from '../redis-link.js'
+import type { RedisLink } from '../redis/redis.js'
 import type { Clock } from '../time.js'
 import { BLOCK_MS, type LocalSlidingWindow, type SlidingWindow, type Verdict, type WindowRule } from './sliding-window.js'
 

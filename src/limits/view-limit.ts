@@ -1,4 +1,4 @@
-import { addressKey } from '../address-key.js'
+import { addressKey } from '../http/client-address.js'
 import { MINUTE } from '../time.js'
 import type { SlidingWindow } from './sliding-window.js'
 

@@ -2,7 +2,7 @@ import { sql, type Kysely, type SelectQueryBuilder } from 'kysely'
 import { findCounter } from '../database/counters.js'
 import { contains, search, type Place } from '../database/search.js'
 import type { Database } from '../database/tables.js'
-import { offsetOf, type PageQuery } from '../page.js'
+import { offsetOf, type PageQuery } from '../schemas/pagination.js'
 import { mediaOf } from './media-store.js'
 import type { Media, MediaType } from './schema.js'
 

@@ -1,5 +1,5 @@
 import { Type, type Static } from '@sinclair/typebox'
-import { line, moment, nullable, uuid, webAddress } from '../text-fields.js'
+import { line, moment, nullable, uuid, webAddress } from '../schemas/fields.js'
 import { isoTime } from '../time.js'
 
 export type MediaType = 'video' | 'audio'

@@ -1,6 +1,6 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import { v7 as uuidv7 } from 'uuid'
-import type { Keyring } from '../secrets.js'
+import type { Keyring } from '../secrets/keyring.js'
 
 /** What a link grants is never more than what it says: this media, until then, for whom it was minted. */
 export interface LinkFacts {

@@ -1,8 +1,8 @@
 import type { Kysely } from 'kysely'
 import { randomBytes } from 'node:crypto'
 import type { Database } from '../database/tables.js'
-import { seal, unseal } from '../sealed.js'
-import type { Keyring } from '../secrets.js'
+import { seal, unseal } from '../secrets/encryption.js'
+import type { Keyring } from '../secrets/keyring.js'
 import { listContentKeys, updateContentKey } from './content-key-store.js'
 
 const KEY_BYTES = 16

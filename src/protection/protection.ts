@@ -6,8 +6,8 @@ import { updateProtection } from '../media/media-store.js'
 import type { Media, Protection as ProtectionKind, ProviderName } from '../media/schema.js'
 import type { BlobStore } from '../storage/blob-store.js'
 import type { Clock } from '../time.js'
-import { deleteJob, insertJob, insertRemoval } from './job-store.js'
-import { deletePackageIndex } from './package-index-store.js'
+import { deleteJob, insertJob, insertRemoval } from '../jobs/job-store.js'
+import { deletePackageIndex } from './hls/package-index-store.js'
 
 export type Protection = ReturnType<typeof createProtection>
 

@@ -1,5 +1,5 @@
 import { Type, type Static } from '@sinclair/typebox'
-import type { DrmLicences } from './video-provider.js'
+import type { DrmLicences } from './provider.js'
 
 const address = (description: string) => Type.String({ description, examples: ['https://license.mux.com/license/widevine/…?token=…'] })
 

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { lockName } from '../database/dialect.js'
 import type { Database } from '../database/tables.js'
 import { StartupError } from '../errors.js'
-import type { Keyring } from '../secrets.js'
+import type { Keyring } from './keyring.js'
 import { MINUTE, SECOND, type Clock } from '../time.js'
 import { deleteProcessKeys, deleteProcessKeysBefore, insertProcessKeys, listProcessKeys } from './process-key-store.js'
 

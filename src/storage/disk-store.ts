@@ -4,7 +4,7 @@ import { access, open, opendir, readFile, rename, rm, stat, utimes, writeFile, t
 import { constants as osConstants } from 'node:os'
 import { basename, join } from 'node:path'
 import type { Readable } from 'node:stream'
-import { makeFolder } from '../durable-folder.js'
+import { makeFolder } from './durable-folder.js'
 import { ApiError } from '../errors.js'
 import type { BlobStore, Draft, OpenDraft, StoredItem } from './blob-store.js'
 import { OpenFiles } from './open-files.js'

@@ -1,17 +1,17 @@
 import type { Kysely } from 'kysely'
 import { LRUCache } from 'lru-cache'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { addressKey } from '../address-key.js'
+import { addressKey } from '../http/client-address.js'
 import type { Database } from '../database/tables.js'
 import { mediaNotFound } from '../errors.js'
-import { pageOf, type Page, type PageQuery } from '../page.js'
+import { pageOf, type Page, type PageQuery } from '../schemas/pagination.js'
 import { isoDay, utcDay, type Clock } from '../time.js'
-import type { AnswerCache } from './answer-cache.js'
+import type { AnswerCache } from '../cache/shared-cache.js'
 import { TOKEN_VIEW_MS } from './token-view-store.js'
 import type { View } from './schema.js'
 import { findViewCounts, findViewFigures, findViewStamp, listViews, type ViewCounts, type ViewFigures, type ViewOutcome } from './view-store.js'
 import type { ViewWriter } from './view-writer.js'
-import type { ViewerNames } from './viewer-names.js'
+import type { ViewerNames } from './viewer-ids.js'
 
 export type { ViewCounts }
 

@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto'
 import t from 'tap'
-import { loadConfig } from '../../src/config.js'
-import { loadSecrets } from '../../src/secrets.js'
+import { loadConfig } from '../../src/config/config.js'
+import { loadSecrets } from '../../src/secrets/keyring.js'
 import { buildTestApp, expectProblem, openTestApp, signUp, signUpEverybody, type TestApp } from '../helper.js'
 
 const password = 'secure_password123'

@@ -6,7 +6,7 @@ import { createSessions, type Sessions } from '../../src/accounts/sessions.js'
 import { openDatabase } from '../../src/database/open.js'
 import { createLoginGuard } from '../../src/limits/login-guard.js'
 import { LocalSlidingWindow } from '../../src/limits/sliding-window.js'
-import { loadSecrets } from '../../src/secrets.js'
+import { loadSecrets } from '../../src/secrets/keyring.js'
 import { buildTestApp, expectProblem, openTestApp, signUp, type Person, type TestApp } from '../helper.js'
 import { eventually } from '../server-process.js'
 

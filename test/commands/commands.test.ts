@@ -1,7 +1,7 @@
 import { readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { loadConfig } from '../../src/config.js'
+import { loadConfig } from '../../src/config/config.js'
 import { engine, testEnvironment } from '../helper.js'
 import { call, newLinkedMedia, newToken, startServer } from '../server-process.js'
 import { playgate } from './playgate.js'

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { parseEnv } from 'node:util'
 import t from 'tap'
-import { loadConfig, variableNames } from '../../src/config.js'
+import { loadConfig, variableNames } from '../../src/config/config.js'
 
 const VARIABLE = /^#([A-Z_]+)=(.*)$/
 

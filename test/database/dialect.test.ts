@@ -1,7 +1,7 @@
 import { sql, type Kysely } from 'kysely'
 import t from 'tap'
 import { migrations } from '../../migrations/index.js'
-import { loadConfig } from '../../src/config.js'
+import { loadConfig } from '../../src/config/config.js'
 import { relaxedTransaction } from '../../src/database/dialect.js'
 import { migrate } from '../../src/database/migrate.js'
 import { openDatabase } from '../../src/database/open.js'

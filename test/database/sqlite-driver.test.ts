@@ -1,6 +1,6 @@
 import SQLite from 'better-sqlite3'
 import t from 'tap'
-import type { DatabaseConfig } from '../../src/config.js'
+import type { DatabaseConfig } from '../../src/config/config.js'
 import { buildTestApp, signUpEverybody } from '../helper.js'
 import { done, newCourse } from '../courses/classroom.js'
 

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'kysely'
 import t from 'tap'
-import { loadConfig } from '../../src/config.js'
+import { loadConfig } from '../../src/config/config.js'
 import { openDatabase } from '../../src/database/open.js'
 import { DAY } from '../../src/time.js'
 import { playgate } from '../commands/playgate.js'

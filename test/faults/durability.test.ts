@@ -52,7 +52,7 @@ t.test('an upload is written, synced, renamed, its folder synced and its row com
 t.test('what a first start makes is durable: its folders, its secret and the id of its store', { skip: noStrace }, async (t) => {
   const { env } = await testEnvironment(t)
   const calls = await straceModule(t, `
-    import { loadSecrets } from './dist/src/secrets.js'
+    import { loadSecrets } from './dist/src/secrets/keyring.js'
     import { openDiskStore } from './dist/src/storage/disk-store.js'
     loadSecrets({ dataDir: ${JSON.stringify(env.DATA_DIR)}, secretKeysPrevious: [] })
     await (await openDiskStore(${JSON.stringify(env.UPLOAD_DIR)})).identity('an id')

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { loadConfig } from '../../src/config.js'
+import { loadConfig } from '../../src/config/config.js'
 import { openDatabase } from '../../src/database/open.js'
 import { recountViews } from '../../src/views/view-maintenance.js'
 import { testEnvironment } from '../helper.js'

@@ -1,9 +1,9 @@
 import t from 'tap'
 import { migrations } from '../../migrations/index.js'
-import { loadConfig } from '../../src/config.js'
+import { loadConfig } from '../../src/config/config.js'
 import { migrate } from '../../src/database/migrate.js'
 import { openDatabase } from '../../src/database/open.js'
-import { claimJob, deleteJobById, insertJob } from '../../src/protection/job-store.js'
+import { claimJob, deleteJobById, insertJob } from '../../src/jobs/job-store.js'
 import { buildTestApp, signUp, upload } from '../helper.js'
 
 t.test('jobs take turns by account: many of one do not hold up the first of another', async (t) => {

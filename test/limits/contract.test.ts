@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { FailoverSlidingWindow, RedisSlidingWindow } from '../../src/limits/redis-sliding-window.js'
 import { BLOCK_MS, LocalSlidingWindow, type SlidingWindow, type Verdict } from '../../src/limits/sliding-window.js'
-import { openRedis } from '../../src/redis-link.js'
+import { openRedis } from '../../src/redis/redis.js'
 
 // One suite for every implementation: in process, in Redis, and Redis with its twin in process.
 

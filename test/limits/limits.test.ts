@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
-import { addressKey } from '../../src/address-key.js'
-import { withoutPorts } from '../../src/forwarded-for.js'
+import { addressKey } from '../../src/http/client-address.js'
+import { withoutPorts } from '../../src/http/forwarded-for.js'
 import { buildTestApp, expectProblem, signUp, type Person, type TestApp } from '../helper.js'
 
 const MINUTE = 60_000

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { adtsDurationMs } from '../../src/media/adts-duration.js'
+import { adtsDurationMs } from '../../src/media/probe/adts-duration.js'
 
 /** A frame: `rate` is the index of its sampling rate, `blocks` how many raw data blocks of 1024 samples it has. */
 function frame (rate: number, bytes: number, blocks = 1, sync = [0xff, 0xf1]): Buffer {

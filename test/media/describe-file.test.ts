@@ -21,7 +21,7 @@ t.test('a large WAV is described without its sound being read (bug: 5 s of CPU a
     fs.readSync = readSync
     syncBuiltinESMExports()
   })
-  const { describe } = await import('../../src/media/describe-file.js')
+  const { describe } = await import('../../src/media/probe/describe-file.js')
   const path = join(t.testdir(), 'large.wav')
   const sound = 1024 * MiB
   fs.writeFileSync(path, wavHead(sound))
@@ -32,7 +32,7 @@ t.test('a large WAV is described without its sound being read (bug: 5 s of CPU a
 })
 
 t.test('a cover picture makes no difference to a description (bug: 14 s of CPU for 8 MB)', async (t) => {
-  const { describe } = await import('../../src/media/describe-file.js')
+  const { describe } = await import('../../src/media/probe/describe-file.js')
   const folder = t.testdir()
   const art = 3 * MiB
   const cases: Array<[name: string, withArt: (file: Buffer) => Buffer]> = [
@@ -57,7 +57,7 @@ t.test('a cover picture makes no difference to a description (bug: 14 s of CPU f
 })
 
 t.test('what the parser is shown of a file with pictures', async (t) => {
-  const { withoutPictures } = await import('../../src/media/picture-free-view.js')
+  const { withoutPictures } = await import('../../src/media/probe/picture-free-view.js')
   const shown = (content: Buffer): Buffer => {
     const read = (into: Buffer, position: number) => content.subarray(position).copy(into)
     const view = withoutPictures({ size: content.length, read })

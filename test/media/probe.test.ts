@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import t from 'tap'
-import { createProber } from '../../src/media/probe.js'
+import { createProber } from '../../src/media/probe/probe.js'
 import { buildTestApp, expectProblem, fixture, fixtures, signUpEverybody, testEnvironment, upload } from '../helper.js'
 import { call, eventually, newToken, startServer } from '../server-process.js'
 import * as hostile from './hostile-files.js'
@@ -158,7 +158,7 @@ t.test('an upload gets its response however long its probe takes (bug: its silen
 })
 
 t.test('a probe process ends with a server that is killed while the process starts (bug: it stayed for good)', async (t) => {
-  const child = fork(resolve('dist/src/media/probe-child.js'), [], { stdio: ['ignore', 'ignore', 'ignore', 'ipc'] })
+  const child = fork(resolve('dist/src/media/probe/probe-child.js'), [], { stdio: ['ignore', 'ignore', 'ignore', 'ipc'] })
   t.teardown(() => child.kill('SIGKILL'))
   child.disconnect()
   t.same(await once(child, 'exit'), [null, 'SIGKILL'])

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { randomBytes, randomUUID } from 'node:crypto'
 import t from 'tap'
 import { isLinkQuery, linkBornAt, newLinkId, signLink, verifyLink, type LinkFacts, type LinkPurpose } from '../../src/playback/link.js'
-import type { Keyring, RingKey } from '../../src/secrets.js'
+import type { Keyring, RingKey } from '../../src/secrets/keyring.js'
 
 const ringKey = (id: string): RingKey => ({ id, key: randomBytes(32) })
 const ring = (...keys: [RingKey, ...RingKey[]]): Keyring => ({

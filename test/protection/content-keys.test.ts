@@ -3,7 +3,7 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import t from 'tap'
 import { signLink, signToken, verifyLink, verifyToken, type LinkFacts } from '../../src/playback/link.js'
 import { newContentKey, openContentKey, sealContentKey } from '../../src/protection/content-keys.js'
-import { loadSecrets, type Keyring, type RingKey } from '../../src/secrets.js'
+import { loadSecrets, type Keyring, type RingKey } from '../../src/secrets/keyring.js'
 
 const ringKey = (id: string): RingKey => ({ id, key: randomBytes(32) })
 const ring = (...keys: [RingKey, ...RingKey[]]): Keyring => ({

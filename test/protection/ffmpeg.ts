@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Test } from 'tap'
-import { packageFile, type SegmentFacts } from '../../src/protection/packager.js'
-import type { StreamDescription } from '../../src/protection/stream-description.js'
+import { packageFile, type SegmentFacts } from '../../src/protection/hls/packager.js'
+import type { StreamDescription } from '../../src/protection/hls/stream-description.js'
 
 const run = promisify(execFile)
 

@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { migrations } from '../../migrations/index.js'
-import { loadConfig, type Config } from '../../src/config.js'
+import { loadConfig, type Config } from '../../src/config/config.js'
 import { migrate } from '../../src/database/migrate.js'
 import { openDatabase } from '../../src/database/open.js'
-import type { SegmentFacts } from '../../src/protection/packager.js'
-import { createPackageIndexes } from '../../src/protection/package-indexes.js'
-import { loadSecrets } from '../../src/secrets.js'
+import type { SegmentFacts } from '../../src/protection/hls/packager.js'
+import { createPackageIndexes } from '../../src/protection/hls/package-indexes.js'
+import { loadSecrets } from '../../src/secrets/keyring.js'
 import { openDiskStore } from '../../src/storage/disk-store.js'
 import {
   buildTestApp, engine, fixture, form, openTestApp, queryDatabase, signUpEverybody, testEnvironment

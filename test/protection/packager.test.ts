@@ -1,8 +1,8 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { FileFault } from '../../src/protection/file-fault.js'
-import { packageFile } from '../../src/protection/packager.js'
+import { FileFault } from '../../src/protection/hls/file-fault.js'
+import { packageFile } from '../../src/protection/hls/packager.js'
 import { fixtures } from '../helper.js'
 import { damaged, decodingErrors, durationOf, h264, joinedTs, looksLikeTs, make, noFfmpeg, packageWhole, picture, span, temporaryFolder, tone } from './ffmpeg.js'
 

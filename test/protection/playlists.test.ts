@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
-import type { SegmentFacts } from '../../src/protection/packager.js'
-import { PackageIndex } from '../../src/protection/package-index.js'
-import type { StreamDescription } from '../../src/protection/stream-description.js'
-import { masterPlaylist, mediaPlaylist } from '../../src/protection/playlists.js'
+import type { SegmentFacts } from '../../src/protection/hls/packager.js'
+import { PackageIndex } from '../../src/protection/hls/package-index.js'
+import type { StreamDescription } from '../../src/protection/hls/stream-description.js'
+import { masterPlaylist, mediaPlaylist } from '../../src/protection/hls/playlists.js'
 
 const index = fc.array(fc.tuple(fc.integer({ min: 16, max: 1e8 }), fc.integer({ min: 1, max: 90_000 })), { minLength: 1, maxLength: 50 }) as fc.Arbitrary<SegmentFacts[]>
 const indexOf = (segments: SegmentFacts[], description: StreamDescription = { codecs: '', frameRate: null }) =>

@@ -3,9 +3,9 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { describeSegment } from '../../src/protection/describe-segment.js'
-import { StreamDescriber } from '../../src/protection/stream-description.js'
-import { TransportStream, type Frame, type Program } from '../../src/protection/transport-stream.js'
+import { describeSegment } from '../../src/protection/hls/describe-segment.js'
+import { StreamDescriber } from '../../src/protection/hls/stream-description.js'
+import { TransportStream, type Frame, type Program } from '../../src/protection/hls/transport-stream.js'
 import { h264, make, noFfmpeg, packageWhole, picture, temporaryFolder, tone } from './ffmpeg.js'
 
 const run = promisify(execFile)

@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { withDecodeTimes, type Timed } from '../../src/protection/decode-times.js'
-import { toAdts, toAnnexB } from '../../src/protection/elementary-stream.js'
-import { TransportStream, type Frame, type Program } from '../../src/protection/transport-stream.js'
+import { withDecodeTimes, type Timed } from '../../src/protection/hls/decode-times.js'
+import { toAdts, toAnnexB } from '../../src/protection/hls/elementary-stream.js'
+import { TransportStream, type Frame, type Program } from '../../src/protection/hls/transport-stream.js'
 
 interface Packet { pid: number, first: boolean, counter: number, key: boolean, clock: number | undefined, payload: Buffer }
 

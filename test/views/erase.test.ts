@@ -2,7 +2,7 @@ import { sql } from 'kysely'
 import t from 'tap'
 import { openDatabase } from '../../src/database/open.js'
 import { recountViews } from '../../src/views/view-maintenance.js'
-import { eraseViewer } from '../../src/views/viewer-name-store.js'
+import { eraseViewer } from '../../src/views/viewer-id-store.js'
 import { buildTestApp, signUp, upload } from '../helper.js'
 
 t.test('an erasure works in batches, and one that was cut off is finished by the next without another viewer', async (t) => {

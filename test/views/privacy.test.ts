@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { openDatabase } from '../../src/database/open.js'
 import { pruneViews, recountViews } from '../../src/views/view-maintenance.js'
-import { createViewerNames } from '../../src/views/viewer-names.js'
+import { createViewerNames } from '../../src/views/viewer-ids.js'
 import { playgate } from '../commands/playgate.js'
 import { buildTestApp, engine, mintLink, openTestApp, signUp, testEnvironment, upload, type Person, type TestApp } from '../helper.js'
 import { eventually } from '../server-process.js'

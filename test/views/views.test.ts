@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { Agent, request } from 'node:http'
 import t, { type Test } from 'tap'
-import { addressKey } from '../../src/address-key.js'
+import { addressKey } from '../../src/http/client-address.js'
 import { openDatabase } from '../../src/database/open.js'
 import { pruneViews } from '../../src/views/view-maintenance.js'
 import { ViewWriter } from '../../src/views/view-writer.js'
-import type { ViewerNames } from '../../src/views/viewer-names.js'
+import type { ViewerNames } from '../../src/views/viewer-ids.js'
 import { createViews } from '../../src/views/views.js'
 import { buildTestApp, expectProblem, mintLink, openTestApp, signUpEverybody, upload, type Person, type TestApp } from '../helper.js'
 

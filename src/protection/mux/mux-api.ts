@@ -1,5 +1,5 @@
 import Mux from '@mux/mux-node'
-import type { MuxConfig } from '../../mux-config.js'
+import type { MuxConfig } from '../../config/mux.js'
 import type { MuxNames } from '../../media/schema.js'
 import { DAY, SECOND } from '../../time.js'
 import { isNotFound, isTooLate } from './mux-fault.js'

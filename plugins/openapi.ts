@@ -1,0 +1,114 @@
+import swagger from '@fastify/swagger'
+import swaggerUi from '@fastify/swagger-ui'
+import { Type, type TObject } from '@sinclair/typebox'
+import fp from 'fastify-plugin'
+import { readFile } from 'node:fs/promises'
+import { completeDescription, type ApiDescription } from '../src/openapi/api-description.js'
+import { problemResponses } from '../src/schemas/problem.js'
+import { NegotiatedText } from './negotiated-text.js'
+
+interface Options { publicUrl: string | undefined, version: string }
+
+/** Pages of ours alone may be shown; scripts and styles come from here, and nothing leaves this server. */
+const PAGE_CSP = "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; script-src 'self'; worker-src 'self' blob:; frame-ancestors 'none'"
+
+/** Put there by the build, from the development dependency. */
+const REDOC_BUNDLE = new URL('../assets/redoc.standalone.js', import.meta.url)
+
+/** A logo that the bundle would fetch from its maker; the page hides its place. */
+const REDOC_LOGO = 'https://cdn.redoc.ly/redoc/logo-mini.svg'
+
+/** A gate that plays, and the name beside it. */
+const LOGO = `<svg xmlns="http://www.w3.org/2000/svg" width="150" height="40" viewBox="0 0 150 40">
+<rect x="4" y="6" width="28" height="28" rx="6" fill="#3b82f6"/><path d="M14 13v14l11-7z" fill="#fff"/>
+<text x="42" y="27" fill="#fff" font-family="sans-serif" font-size="20" font-weight="600">Playgate</text>
+</svg>`
+
+const REDOC_PAGE = `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Playgate API</title>
+<link rel="icon" href="data:,">
+<style>body { margin: 0 } a[href="https://redocly.com/redoc/"] { display: none }</style>
+<redoc spec-url="/openapi.json" disable-google-font></redoc>
+<script src="/redoc/redoc.standalone.js"></script>
+</html>
+`
+
+/** `/openapi.json`, Swagger UI at `/docs` and ReDoc at `/redoc`. */
+export default fp<Options>(async (app, { publicUrl, version }) => {
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'Playgate',
+        version,
+        description: 'Upload once, hand out links that expire, stream by range, know who watched. Every path also answers under `/api/v1`.',
+        license: { name: 'Apache-2.0', identifier: 'Apache-2.0' }
+      },
+      servers: [{ url: publicUrl ?? '/' }],
+      tags: [
+        { name: 'Accounts', description: 'Who you are: an access token lives 30 minutes, a refresh token gets the next one.' },
+        { name: 'Media', description: 'What you uploaded, and links to it.' },
+        { name: 'Streaming', description: 'The bytes, by range.' },
+        { name: 'Views and analytics', description: 'Who watched, how often.' },
+        { name: 'Courses', description: 'Lectures in their order, made by an instructor.' },
+        { name: 'Lectures', description: 'Each is a media of the course\'s owner.' },
+        { name: 'Subscriptions', description: 'Who may watch a course, and how far they have come.' },
+        { name: 'Service', description: 'Whether it runs.' }
+      ],
+      components: {
+        securitySchemes: {
+          bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
+          login: { type: 'oauth2', description: 'Log in with your email and password.', flows: { password: { tokenUrl: '/auth/login', scopes: {} } } }
+        }
+      },
+      security: [{ bearer: [] }, { login: [] }]
+    },
+    transformObject: (document) => completeDescription('openapiObject' in document ? document.openapiObject as ApiDescription : {}) as object,
+    transform: ({ schema, url, route }) => ({
+      url,
+      schema: {
+        ...schema,
+        ...(route.config?.form && { body: withForm(schema.body, route.config.form) }),
+        ...(route.config?.rawBody && { body: { content: { 'application/octet-stream': { schema: Type.String({ format: 'binary' }) } } } }),
+        response: { ...schema?.response as object, ...(route.config?.limit !== 'none' && problemResponses('rate_limit_exceeded', 'client_blocked')) }
+      }
+    })
+  })
+  await app.register(swaggerUi, {
+    routePrefix: '/docs',
+    uiConfig: { deepLinking: true, displayRequestDuration: true, tryItOutEnabled: true },
+    theme: { title: 'Playgate API', favicon: [{ filename: 'favicon.svg', rel: 'icon', type: 'image/svg+xml', sizes: 'any', content: LOGO }] },
+    logo: { type: 'image/svg+xml', content: Buffer.from(LOGO), href: '/' },
+    staticCSP: PAGE_CSP
+  })
+  let description: NegotiatedText | undefined
+  app.get('/openapi.json', { schema: { hide: true } }, (request, reply) => {
+    description ??= new NegotiatedText(JSON.stringify(app.swagger()), 'application/json; charset=utf-8')
+    return description.send(request, reply)
+  })
+  app.get('/redoc', { schema: { hide: true } }, (_request, reply) =>
+    reply.header('content-security-policy', PAGE_CSP).type('text/html; charset=utf-8').send(REDOC_PAGE))
+  app.get('/redoc/redoc.standalone.js', { schema: { hide: true } }, async (_request, reply) =>
+    reply.type('text/javascript; charset=utf-8').header('cache-control', 'public, max-age=3600').send((await readFile(REDOC_BUNDLE, 'utf8')).replaceAll(REDOC_LOGO, 'data:,')))
+}, { name: 'docs', dependencies: ['errors', 'limits'] })
+
+/**
+ * Adds a multipart form to the bodies of a route. The form is validated while it streams in, not by the body's schema.
+ * The form comes first: some client generators support only the first media type, and only a form can carry a file.
+ */
+function withForm (body: unknown, form: TObject): unknown {
+  const content = (body as { content?: object } | undefined)?.content
+  return { content: { 'multipart/form-data': { schema: form }, ...content } }
+}
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The multipart form a route takes, for the API description. */
+    form?: TObject
+    /** The body is a file, of any type, and read by the route itself. */
+    rawBody?: boolean
+  }
+}

@@ -1,0 +1,45 @@
+import type { Static } from '@sinclair/typebox'
+import type { Viewer } from '../accounts/schema.js'
+import type { LectureWithMedia } from '../courses/lectures.js'
+import type { LectureReply } from '../courses/schema.js'
+import { isPlayable } from '../protection/protection.js'
+import { drmReply } from '../protection/schema.js'
+import { SECOND, isoTime } from '../time.js'
+import type { StreamGate } from './playback-links.js'
+
+const UNPLAYABLE = { url: null, posterUrl: null, drm: null }
+
+export type LectureUrls = ReturnType<typeof createLectureUrls>
+
+/** Lectures as they are shown: with an address that is minted for the reader, who may watch, and lasts for one sitting. */
+export function createLectureUrls (gate: StreamGate) {
+  return {
+    /** For someone who may watch; the media must have been read just now. `origin` is where this server is reached. */
+    async reply ({ lecture, media }: LectureWithMedia, viewer: Viewer, origin: string): Promise<Static<typeof LectureReply>> {
+      const { url, posterUrl, drm } = isPlayable(media)
+        ? await gate.sign(viewer, media, gate.lifetime('auto', media), origin)
+        : UNPLAYABLE
+      const atMux = media.provider === 'mux'
+      return {
+        id: lecture.id,
+        title: lecture.title,
+        description: lecture.description,
+        media_id: media.id,
+        asset_id: atMux ? media.mux?.assetId ?? null : media.id,
+        playback_id: atMux ? media.mux?.playbackId ?? null : media.id,
+        url,
+        poster_url: posterUrl,
+        drm: drm === null ? undefined : drmReply(drm),
+        duration: (media.durationMs ?? 0) / SECOND,
+        category: lecture.category,
+        subcategory: lecture.subcategory,
+        course_id: lecture.courseId,
+        position: lecture.position,
+        status: media.status,
+        error: media.error ?? undefined,
+        created_at: isoTime(lecture.createdAt),
+        updated_at: isoTime(lecture.updatedAt)
+      }
+    }
+  }
+}

@@ -1,0 +1,115 @@
+import { ProblemSchema, problemResponses } from '../schemas/problem.js'
+import type { ProblemCode } from '../errors.js'
+import { exampleOf } from './api-examples.js'
+
+interface Schema {
+  [key: string]: unknown
+  type?: unknown
+  default?: unknown
+  properties?: Record<string, Schema>
+  required?: string[]
+  anyOf?: Schema[]
+}
+interface Content { schema?: Schema, example?: unknown, examples?: Record<string, unknown> }
+interface Response { description: string, content?: Record<string, Content>, headers?: object }
+interface Operation {
+  summary?: string
+  description?: string
+  security?: object[]
+  parameters?: Array<{ name: string, in: string, required?: boolean, schema?: Schema }>
+  requestBody?: { required?: boolean, content: Record<string, Content> }
+  responses: Record<string, Response>
+}
+export interface ApiDescription {
+  components?: { schemas?: Record<string, unknown> }
+  paths?: Record<string, Record<string, Operation>>
+}
+
+const PROBLEM = 'application/problem+json'
+const PROBLEM_REFERENCE = { $ref: '#/components/schemas/Problem' }
+/** What any request may meet before its handler: a URL or a header that cannot be read, and a database that is away. */
+const ANY_REQUEST: ProblemCode[] = ['bad_request', 'database_unavailable']
+const ANY_BODY: ProblemCode[] = ['malformed_json', 'payload_too_large', 'unsupported_content_type', 'request_timeout']
+const DESCRIPTIONS: Record<string, string> = {
+  200: 'The request succeeded.',
+  201: 'Created.',
+  202: 'Accepted: the work goes on in the background.',
+  204: 'Done. The response has no body.'
+}
+/** Says that there is something to see. Any regular expression engine knows it; the strict rule is checked by the server. */
+const PORTABLE_PATTERN = '\\S'
+
+/**
+ * Completes what routes say of themselves, in place: one `Problem` component, the errors that are raised before a handler, portable patterns,
+ * an example for every body, and nothing that has a default among what is required. Returns the same object.
+ */
+export function completeDescription (description: ApiDescription): ApiDescription {
+  for (const operations of Object.values(description.paths ?? {})) {
+    for (const operation of Object.values(operations)) completeOperation(operation)
+  }
+  description.components = { ...description.components, schemas: { ...description.components?.schemas, Problem: ProblemSchema } }
+  return description
+}
+
+function completeOperation (operation: Operation): void {
+  operation.description ??= `${operation.summary ?? ''}.`
+  for (const parameter of operation.parameters ?? []) {
+    if (parameter.schema === undefined) continue
+    simplify(parameter.schema)
+    if (parameter.in !== 'path' && parameter.schema.default !== undefined) parameter.required = false
+  }
+  const { requestBody } = operation
+  if (requestBody !== undefined) completeBody(requestBody)
+  const codes = [...ANY_REQUEST, ...(requestBody === undefined ? [] : ANY_BODY)]
+  for (const [status, response] of Object.entries(problemResponses(...codes))) {
+    operation.responses[status] = merged(operation.responses[status], response as unknown as Response)
+  }
+  for (const [status, response] of Object.entries(operation.responses)) completeResponse(status, response)
+}
+
+/** A body that may be left out is one that may be null. */
+function completeBody (requestBody: NonNullable<Operation['requestBody']>): void {
+  for (const content of Object.values(requestBody.content)) {
+    if (content.schema === undefined) continue
+    const alternatives = content.schema.anyOf?.filter(({ type }) => type !== 'null')
+    if (alternatives !== undefined && alternatives.length < content.schema.anyOf!.length) {
+      requestBody.required = false
+      content.schema = alternatives.length === 1 ? alternatives[0]! : { ...content.schema, anyOf: alternatives }
+    }
+    simplify(content.schema)
+    if (content.examples === undefined) content.example ??= exampleOf(content.schema)
+  }
+}
+
+function completeResponse (status: string, response: Response): void {
+  if (response.description === 'Default Response') response.description = DESCRIPTIONS[status] ?? 'The response.'
+  for (const [type, content] of Object.entries(response.content ?? {})) {
+    if (type === PROBLEM) content.schema = PROBLEM_REFERENCE
+    else if (content.schema !== undefined) simplify(content.schema)
+  }
+}
+
+/** Makes a schema what generators of clients understand: portable patterns, and defaults that need not be sent. */
+function simplify (schema: Schema): void {
+  if (typeof schema.pattern === 'string' && /\\p\{|\[\^\]/.test(schema.pattern)) schema.pattern = PORTABLE_PATTERN
+  if (schema.required !== undefined && schema.properties !== undefined) {
+    schema.required = schema.required.filter((name) => schema.properties![name]?.default === undefined)
+    if (schema.required.length === 0) delete schema.required
+  }
+  for (const value of Object.values(schema)) {
+    for (const part of Array.isArray(value) ? value : [value]) {
+      if (typeof part === 'object' && part !== null) simplify(part as Schema)
+    }
+  }
+}
+
+/** The errors of two responses of one status, as one. */
+function merged (own: Response | undefined, more: Response): Response {
+  const ours = own?.content?.[PROBLEM]
+  if (own === undefined) return more
+  const theirs = more.content![PROBLEM]!
+  const examples = { ...ours?.examples, ...theirs.examples }
+  const titles = Object.values(examples).map((example) => (example as { summary: string }).summary)
+  const description = own.description === 'Default Response' || ours === undefined ? own.description : titles.join('; ')
+  return { ...own, description, content: { ...own.content, [PROBLEM]: { ...theirs, examples } } }
+}

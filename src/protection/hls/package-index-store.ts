@@ -1,0 +1,56 @@
+import type { Kysely, Transaction } from 'kysely'
+import type { Database, PackageIndexesTable } from '../../database/tables.js'
+import type { PackageFacts, SegmentFacts } from './packager.js'
+import type { StreamDescription } from './stream-description.js'
+
+/** `description` is undefined for a package of an earlier version, until it is described. */
+export interface StoredIndex { segments: SegmentFacts[], description: StreamDescription | undefined }
+
+/** Stores the index of a media's package, in place of the index of an earlier one. */
+export async function insertPackageIndex (
+  trx: Transaction<Database>,
+  mediaId: string,
+  blobName: string,
+  { segments, description }: PackageFacts
+): Promise<void> {
+  const row = { blob_name: blobName, segments: JSON.stringify(segments), ...columnsOf(description) }
+  await trx.insertInto('package_indexes').values({ media_id: mediaId, ...row })
+    .onConflict((conflict) => conflict.column('media_id').doUpdateSet(row)).execute()
+}
+
+/** Undefined if the media has no such package. */
+export async function findPackageIndex (
+  db: Kysely<Database>,
+  mediaId: string,
+  blobName: string
+): Promise<StoredIndex | undefined> {
+  const row = await db.selectFrom('package_indexes').select(['segments', 'codecs', 'frame_rate_thousandths'])
+    .where('media_id', '=', mediaId).where('blob_name', '=', blobName).executeTakeFirst()
+  if (row === undefined) return undefined
+  const { codecs, frame_rate_thousandths: thousandths } = row
+  const frameRate = thousandths === null ? null : thousandths / 1000
+  return {
+    segments: JSON.parse(row.segments) as SegmentFacts[],
+    description: codecs === null ? undefined : { codecs, frameRate }
+  }
+}
+
+export async function updateDescription (
+  db: Kysely<Database>,
+  mediaId: string,
+  blobName: string,
+  description: StreamDescription
+): Promise<void> {
+  await db.updateTable('package_indexes').set(columnsOf(description))
+    .where('media_id', '=', mediaId).where('blob_name', '=', blobName).execute()
+}
+
+export async function deletePackageIndex (trx: Transaction<Database>, mediaId: string): Promise<void> {
+  await trx.deleteFrom('package_indexes').where('media_id', '=', mediaId).execute()
+}
+
+type DescriptionColumns = Pick<PackageIndexesTable, 'codecs' | 'frame_rate_thousandths'>
+
+function columnsOf ({ codecs, frameRate }: StreamDescription): DescriptionColumns {
+  return { codecs, frame_rate_thousandths: frameRate === null ? null : Math.round(frameRate * 1000) }
+}

@@ -1,0 +1,74 @@
+import type { Kysely } from 'kysely'
+import { LRUCache } from 'lru-cache'
+import type { Database } from '../../database/tables.js'
+import { ApiError } from '../../errors.js'
+import type { Package } from '../../media/schema.js'
+import type { Keyring } from '../../secrets/keyring.js'
+import type { BlobStore } from '../../storage/blob-store.js'
+import { openContentKey } from '../content-keys.js'
+import { describeSegment } from './describe-segment.js'
+import { PackageIndex } from './package-index.js'
+import { findPackageIndex, updateDescription } from './package-index-store.js'
+import type { StreamDescription } from './stream-description.js'
+
+/** The indexes of some 2,000 hours of media. */
+const MAX_CACHED_BYTES = 16 * 1024 * 1024
+const NOT_DESCRIBED: StreamDescription = { codecs: '', frameRate: null }
+
+export type PackageIndexes = ReturnType<typeof createPackageIndexes>
+
+interface PackageIndexesOptions {
+  db: Kysely<Database>
+  blobs: Pick<BlobStore, 'pathOf'>
+  keys: Keyring
+  /** A package that could not be described; it plays all the same. */
+  onFault: (error: unknown, mediaId: string) => void
+  maxBytes?: number
+}
+
+/**
+ * Reads the indexes of packages. A package never changes: its index is cached by the name of its blob. A package of a
+ * version that described none is described when it is first played.
+ */
+export function createPackageIndexes (options: PackageIndexesOptions) {
+  const { db, blobs, keys, onFault, maxBytes = MAX_CACHED_BYTES } = options
+  const cache = new LRUCache<string, PackageIndex, { mediaId: string, contentKey: string }>({
+    maxSize: maxBytes,
+    sizeCalculation: (index) => index.sizeBytes,
+    // A fetch that is evicted still resolves for the requests that await it.
+    ignoreFetchAbort: true,
+    fetchMethod: async (blobName, _, { context: { mediaId, contentKey } }) => {
+      const stored = await findPackageIndex(db, mediaId, blobName)
+      if (stored === undefined) return undefined
+      const { segments } = stored
+      const description = stored.description ?? await describe(mediaId, { blobName, contentKey }, segments[0]?.[0] ?? 0)
+      return new PackageIndex({ segments, description })
+    }
+  })
+
+  /** `firstBytes`: the size of its first segment. */
+  async function describe (mediaId: string, packaged: Package, firstBytes: number): Promise<StreamDescription> {
+    const { blobName, contentKey } = packaged
+    try {
+      const key = openContentKey(contentKey, mediaId, keys)
+      const description = await describeSegment(blobs.pathOf(blobName), firstBytes, key)
+      await updateDescription(db, mediaId, blobName, description)
+      return description
+    } catch (error) {
+      onFault(error, mediaId)
+      return NOT_DESCRIBED
+    }
+  }
+
+  return {
+    /** Throws `not_found` if the package was dropped since its media was read. */
+    async of (mediaId: string, { blobName, contentKey }: Package): Promise<PackageIndex> {
+      const index = await cache.fetch(blobName, { context: { mediaId, contentKey } })
+      if (index === undefined) throw new ApiError('not_found')
+      return index
+    },
+
+    /** Bytes that are cached. */
+    cachedBytes: (): number => cache.calculatedSize
+  }
+}
