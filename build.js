@@ -1,5 +1,6 @@
-// What `npm run build` makes of the compiled code: what it reads, in dist/assets, so that nothing is fetched from elsewhere at run time; and
-// the server that ships, in dist/bundle: one file of 800, which starts in half the time (docs/decisions/0008-bundle.md).
+// What `npm run build` makes of the compiled code: what it reads, in dist/assets, so that nothing is fetched from
+// elsewhere at run time; and the server that ships, in dist/bundle: one file of 800, which starts in half the time
+// (docs/decisions/0008-bundle.md).
 import { dictionary } from '@zxcvbn-ts/language-common'
 import { build } from 'esbuild'
 import { copyFileSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -14,9 +15,12 @@ copyFileSync('node_modules/hls.js/dist/hls.light.min.js', `${ASSETS}/embed/hls.l
 copyFileSync('node_modules/shaka-player/dist/shaka-player.hls-es2021.js', `${ASSETS}/embed/shaka-player.hls-es2021.js`)
 copyFileSync('node_modules/redoc/bundles/redoc.standalone.js', `${ASSETS}/redoc.standalone.js`)
 
-// The 1,000 commonest passwords that are long enough to be one here, from zxcvbn's list in order of frequency. The whole
-// package costs a server 15 MB of memory.
-const commonest = dictionary['passwords-common'].map(String).filter((password) => password.length >= 8).slice(0, 1000)
+// The 1,000 commonest passwords that are long enough to be one here, from zxcvbn's list in order of frequency. The
+// whole package costs a server 15 MB of memory.
+const commonest = dictionary['passwords-common']
+  .map(String)
+  .filter((password) => password.length >= 8)
+  .slice(0, 1000)
 if (commonest.length < 1000) throw new Error('the list of common passwords is shorter than 1,000')
 writeFileSync(`${ASSETS}/common-passwords.txt`, commonest.join('\n'))
 
@@ -25,7 +29,10 @@ const ownPlaces = {
   name: 'own-places',
   setup (bundler) {
     bundler.onLoad({ filter: /\/dist\/(?:src|plugins)\/.*\.js$/ }, ({ path }) => ({
-      contents: readFileSync(path, 'utf8').replaceAll('import.meta.url', `new URL(${JSON.stringify(relative(BUNDLE, path))}, import.meta.url).href`)
+      contents: readFileSync(path, 'utf8').replaceAll(
+        'import.meta.url',
+        `new URL(${JSON.stringify(relative(BUNDLE, path))}, import.meta.url).href`
+      )
     }))
   }
 }

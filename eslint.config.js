@@ -6,12 +6,18 @@ const forbid = (files, ...patterns) => ({
   rules: { 'no-restricted-imports': ['error', { patterns: patterns.map(([regex, message]) => ({ regex, message })) }] }
 })
 
-const product = ['/(test|demo|bench)/', 'the product runs without its tests, demos and benchmarks: the image does not contain them']
+const product = [
+  '/(test|demo|bench)/',
+  'the product runs without its tests, demos and benchmarks: the image does not contain them'
+]
 const http = ['(^fastify$|^fastify-plugin$|/plugins/|/routes/)', 'rules in src/ run without HTTP']
 const sql = ['(^kysely$|^pg$|^better-sqlite3$|/database/)', 'SQL belongs to the stores of src/']
-const stores = ['-store\\.js$', 'a store is its own feature\'s']
+const stores = ['-store\\.js$', "a store is its own feature's"]
 const files = ['^(node:)?fs', 'files belong to src/storage/']
-const features = (names) => [`/(${names})/`, 'features depend on one another in one direction: access → courses → {protection, media} → {playback, views}']
+const features = (names) => [
+  `/(${names})/`,
+  'features depend on one another in one direction: access → courses → {protection, media} → {playback, views}'
+]
 
 export default [
   ...neostandard({ ts: true, ignores: ['dist/**', 'data/**', 'uploads/**', '.tap/**'] }),
@@ -26,18 +32,53 @@ export default [
   },
   {
     files: ['web/**/*.js'],
-    languageOptions: { globals: Object.fromEntries(['window', 'document', 'location', 'fetch', 'URL', 'URLSearchParams', 'MediaError', 'setTimeout', 'clearTimeout', 'atob'].map((name) => [name, 'readonly'])) }
+    languageOptions: {
+      globals: Object.fromEntries(
+        [
+          'window',
+          'document',
+          'location',
+          'fetch',
+          'URL',
+          'URLSearchParams',
+          'MediaError',
+          'setTimeout',
+          'clearTimeout',
+          'atob'
+        ].map((name) => [name, 'readonly'])
+      )
+    }
   },
   forbid(['plugins/**/*.ts', 'migrations/index.ts'], product),
   forbid(['src/**/*.ts'], product, http),
-  forbid(['routes/**/*.ts'], product, sql, stores.with(0, '(?<!blob)-store\\.js$'), files, ['^\\./', 'routes do not import one another']),
+  forbid(['routes/**/*.ts'], product, sql, stores.with(0, '(?<!blob)-store\\.js$'), files, [
+    '^\\./',
+    'routes do not import one another'
+  ]),
   forbid(['src/embed/**/*.ts'], product, http, sql),
   forbid(['migrations/0*.ts'], ['^(?!kysely$)', 'a migration imports kysely alone']),
   forbid(['src/accounts/**/*.ts'], product, http, features('access|courses|protection|media|playback|views|limits')),
-  forbid(['src/playback/**/*.ts'], product, http, sql, features('access|courses|protection|media|views|accounts|limits')),
+  forbid(
+    ['src/playback/**/*.ts'],
+    product,
+    http,
+    sql,
+    features('access|courses|protection|media|views|accounts|limits')
+  ),
   forbid(['src/views/**/*.ts'], product, http, features('access|courses|protection|media|playback|limits')),
-  forbid(['src/limits/**/*.ts'], product, http, sql, features('access|courses|protection|media|playback|views|accounts')),
+  forbid(
+    ['src/limits/**/*.ts'],
+    product,
+    http,
+    sql,
+    features('access|courses|protection|media|playback|views|accounts')
+  ),
   forbid(['src/media/**/*.ts'], product, http, features('access|courses|protection|limits')),
-  forbid(['src/storage/**/*.ts', 'src/database/**/*.ts'], product, http, features('access|courses|protection|media|playback|views|accounts|limits')),
+  forbid(
+    ['src/storage/**/*.ts', 'src/database/**/*.ts'],
+    product,
+    http,
+    features('access|courses|protection|media|playback|views|accounts|limits')
+  ),
   forbid(['src/app.ts', 'src/server.ts', 'src/cli.ts'], product)
 ]

@@ -14,9 +14,15 @@ const SMALL = 10_000
 const largeOf = (length: Length) => ({ gate: 300_000, laptop: 1_000_000, full: 10_000_000 })[length]
 const REQUESTS_A_ROUND = 100
 
-/** A server whose only media has so many views in its log; a round is some hundred analytics requests, one after the other. */
+/**
+ * A server whose only media has so many views in its log; a round is some hundred analytics requests, one after the
+ * other.
+ */
 async function serverWith (t: CleanUp, views: number, postgres: string | undefined): Promise<() => Promise<Sample>> {
-  const env = await benchEnvironment(t, postgres, { ANALYTICS_CACHE_TTL_SECONDS: '0', DATABASE_STATEMENT_TIMEOUT_SECONDS: '600' })
+  const env = await benchEnvironment(t, postgres, {
+    ANALYTICS_CACHE_TTL_SECONDS: '0',
+    DATABASE_STATEMENT_TIMEOUT_SECONDS: '600'
+  })
   const { origin, pids } = await startPlaygate(t, env)
   const token = await newToken(origin, 'owner@example.org')
   const id = await newLinkedMedia(origin, token)
@@ -36,13 +42,24 @@ async function serverWith (t: CleanUp, views: number, postgres: string | undefin
       const start = performance.now()
       const { status, body } = await call(origin, `/media/${id}/analytics`, { token })
       samples.push(performance.now() - start)
-      if (status !== 200 || body.total_views !== views || body.cached !== false) throw new Error(`a wrong answer: ${status} ${JSON.stringify(body)}`)
+      if (status !== 200 || body.total_views !== views || body.cached !== false) {
+        throw new Error(`a wrong answer: ${status} ${JSON.stringify(body)}`)
+      }
     }
-    return { units: REQUESTS_A_ROUND, seconds: (performance.now() - begin) / 1000, cpuSeconds: cpuSecondsOf(pids) - cpu, p50Ms: quantileOf(samples, 0.5), p99Ms: quantileOf(samples, 0.99) }
+    return {
+      units: REQUESTS_A_ROUND,
+      seconds: (performance.now() - begin) / 1000,
+      cpuSeconds: cpuSecondsOf(pids) - cpu,
+      p50Ms: quantileOf(samples, 0.5),
+      p99Ms: quantileOf(samples, 0.99)
+    }
   }
 }
 
-/** Analytics through a real server, its cache off, with a small and a large log of one media: the answer must not get slower. */
+/**
+ * Analytics through a real server, its cache off, with a small and a large log of one media: the answer must not get
+ * slower.
+ */
 const growth = (engine: 'SQLite' | 'Postgres'): Bench => ({
   name: engine === 'SQLite' ? 'analytics-growth' : 'analytics-growth-postgres',
   about: `GET /media/{id}/analytics on ${engine}, cache off, with 10,000 views in the log and with 1,000,000 (10,000,000 in the full form)`,
@@ -52,10 +69,22 @@ const growth = (engine: 'SQLite' | 'Postgres'): Bench => ({
   rounds: { laptop: 5, full: 9 },
   warmUp: 1,
   gated: engine === 'SQLite',
-  rows: [{ what: `Analytics with a large log, ${engine}`, figure: 'p50', subject: 'large log', baseline: '10,000 views', atMost: 1.3 }],
+  rows: [
+    {
+      what: `Analytics with a large log, ${engine}`,
+      figure: 'p50',
+      subject: 'large log',
+      baseline: '10,000 views',
+      atMost: 1.3
+    }
+  ],
   async open (t, length) {
-    // One after the other: to fill a large log holds this process up for a minute, in which a server ends the connections that are idle.
-    const sides = async (postgres: string | undefined) => ({ 'large log': await serverWith(t, largeOf(length), postgres), '10,000 views': await serverWith(t, SMALL, postgres) })
+    // One after the other: to fill a large log holds this process up for a minute, in which a server ends the
+    // connections that are idle.
+    const sides = async (postgres: string | undefined) => ({
+      'large log': await serverWith(t, largeOf(length), postgres),
+      '10,000 views': await serverWith(t, SMALL, postgres)
+    })
     if (engine === 'SQLite') return await sides(undefined)
     if (/^postgres/.test(process.env.DATABASE_URL ?? '')) process.env.TEST_DATABASE_URL ??= process.env.DATABASE_URL
     const postgres = await findPostgres()

@@ -17,9 +17,12 @@ const LABELS = 450
 const VALUES = 110
 
 const escape = (text: string): string => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;')
-const figure = (value: number): string => value >= 100 ? Math.round(value).toLocaleString('en') : String(Number(value.toPrecision(3)))
-const text = (x: number, y: number, content: string, attributes = ''): string => `<text x="${Math.round(x)}" y="${Math.round(y)}" ${attributes}>${escape(content)}</text>`
-const line = (x1: number, y1: number, x2: number, y2: number, kind: string): string => `<line x1="${x1.toFixed(1)}" y1="${y1.toFixed(1)}" x2="${x2.toFixed(1)}" y2="${y2.toFixed(1)}" class="${kind}"/>`
+const figure = (value: number): string =>
+  value >= 100 ? Math.round(value).toLocaleString('en') : String(Number(value.toPrecision(3)))
+const text = (x: number, y: number, content: string, attributes = ''): string =>
+  `<text x="${Math.round(x)}" y="${Math.round(y)}" ${attributes}>${escape(content)}</text>`
+const line = (x1: number, y1: number, x2: number, y2: number, kind: string): string =>
+  `<line x1="${x1.toFixed(1)}" y1="${y1.toFixed(1)}" x2="${x2.toFixed(1)}" y2="${y2.toFixed(1)}" class="${kind}"/>`
 
 function svg (height: number, title: string, parts: string[]): string {
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" role="img" aria-label="${escape(title)}">
@@ -29,13 +32,27 @@ ${parts.join('\n')}
 `
 }
 
-export interface Bar { label: string, ours: boolean, spread: Spread }
+export interface Bar {
+  label: string
+  ours: boolean
+  spread: Spread
+}
 
 /** Bars of one figure, medians with the least and the greatest round. */
-export function barsChart ({ title, unit, less, bars }: { title: string, unit: string, less: boolean, bars: Bar[] }): string {
+export function barsChart ({
+  title,
+  unit,
+  less,
+  bars
+}: {
+  title: string
+  unit: string
+  less: boolean
+  bars: Bar[]
+}): string {
   const most = Math.max(...bars.map(({ spread }) => spread.greatest), Number.MIN_VALUE)
   const width = WIDTH - LABELS - VALUES
-  const x = (value: number) => LABELS + value / most * width
+  const x = (value: number) => LABELS + (value / most) * width
   const rows = bars.map(({ label, ours, spread }, index) => {
     const y = 70 + index * ROW
     return [
@@ -45,31 +62,65 @@ export function barsChart ({ title, unit, less, bars }: { title: string, unit: s
       text(x(spread.greatest) + 8, y + 14, figure(spread.median), 'font-weight="600"')
     ].join('')
   })
-  return svg(80 + bars.length * ROW, title, [text(16, 26, title, 'class="title"'), text(16, 48, `${unit}; ${less ? 'less' : 'more'} is better. Lines: the least and the greatest round.`, 'class="note"'), ...rows])
+  return svg(80 + bars.length * ROW, title, [
+    text(16, 26, title, 'class="title"'),
+    text(
+      16,
+      48,
+      `${unit}; ${less ? 'less' : 'more'} is better. Lines: the least and the greatest round.`,
+      'class="note"'
+    ),
+    ...rows
+  ])
 }
 
-export interface Goal { label: string, met: boolean, spread: Spread }
+export interface Goal {
+  label: string
+  met: boolean
+  spread: Spread
+}
 
 /** How much of each target was used, on a logarithmic scale: left of the line it is met. */
 export function targetsChart (goals: Goal[]): string {
   const title = 'How near to each target'
   const [least, most] = [0.1, 8]
   const width = WIDTH - LABELS - 70
-  const x = (share: number) => LABELS + Math.log(Math.min(most, Math.max(least, share)) / least) / Math.log(most / least) * width
+  const x = (share: number) =>
+    LABELS + (Math.log(Math.min(most, Math.max(least, share)) / least) / Math.log(most / least)) * width
   const bottom = 70 + goals.length * ROW
-  const ticks = [0.125, 0.25, 0.5, 1, 2, 4, 8].map((tick) => line(x(tick), 60, x(tick), bottom, tick === 1 ? 'goal' : 'axis') + text(x(tick), bottom + 18, tick === 1 ? 'target' : tick < 1 ? `1/${1 / tick}` : `${tick} ×`, 'text-anchor="middle" class="note"'))
+  const ticks = [0.125, 0.25, 0.5, 1, 2, 4, 8].map(
+    (tick) =>
+      line(x(tick), 60, x(tick), bottom, tick === 1 ? 'goal' : 'axis') +
+      text(
+        x(tick),
+        bottom + 18,
+        tick === 1 ? 'target' : tick < 1 ? `1/${1 / tick}` : `${tick} ×`,
+        'text-anchor="middle" class="note"'
+      )
+  )
   const rows = goals.map(({ label, met, spread }, index) => {
     const y = 70 + index * ROW + 10
     return [
-      text(LABELS - 10, y + 4, label.length > 70 ? `${label.slice(0, 69)}…` : label, 'text-anchor="end" style="font-size:12px"'),
+      text(
+        LABELS - 10,
+        y + 4,
+        label.length > 70 ? `${label.slice(0, 69)}…` : label,
+        'text-anchor="end" style="font-size:12px"'
+      ),
       line(x(spread.least), y, x(spread.greatest), y, 'whisker'),
       `<circle cx="${x(spread.median).toFixed(1)}" cy="${y}" r="6" class="${met ? 'met' : 'missed'}"/>`
     ].join('')
   })
   return svg(bottom + 34, title, [
     text(16, 26, title, 'class="title"'),
-    text(16, 48, 'What was measured as a share of what its target allows: left of the line is met. Lines: the best and the worst round.', 'class="note"'),
+    text(
+      16,
+      48,
+      'What was measured as a share of what its target allows: left of the line is met. Lines: the best and the worst round.',
+      'class="note"'
+    ),
     `<rect x="${LABELS}" y="60" width="${(x(1) - LABELS).toFixed(1)}" height="${bottom - 60}" class="good"/>`,
-    ...ticks, ...rows
+    ...ticks,
+    ...rows
   ])
 }

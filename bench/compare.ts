@@ -2,11 +2,28 @@ import { figureOf, type Bench, type Length, type Row, type Sample } from './benc
 import { withCleanUp } from './environment.js'
 import { spreadOf, type Spread } from './samples.js'
 
-/** A row as it was measured. `value` is what is held against the target: the median over rounds of the ratio, the difference, or the figure; `limit` is the same of the row's limit. */
-export interface Outcome { bench: string, row: Row, subject: Spread, baseline: Spread | undefined, value: Spread, limit?: Spread, met: boolean }
+/**
+ * A row as it was measured. `value` is what is held against the target: the median over rounds of the ratio, the
+ * difference, or the figure; `limit` is the same of the row's limit.
+ */
+export interface Outcome {
+  bench: string
+  row: Row
+  subject: Spread
+  baseline: Spread | undefined
+  value: Spread
+  limit?: Spread
+  met: boolean
+}
 
 /** All that a bench measured: by side, its samples in the order of rounds. */
-export interface Measured { bench: string, unit: string, about: string, samples: Record<string, Sample[]>, outcomes: Outcome[] }
+export interface Measured {
+  bench: string
+  unit: string
+  about: string
+  samples: Record<string, Sample[]>
+  outcomes: Outcome[]
+}
 
 const WARM_UP = 2
 const PASSES: Record<Length, number> = { gate: 1, laptop: 2, full: 3 }
@@ -15,7 +32,10 @@ const ROUNDS: Record<Length, number> = { gate: 3, laptop: 5, full: 15 }
 /** How often a bench is set up anew. */
 export const passesOf = ({ passes }: Bench, length: Length): number => passes?.[length] ?? PASSES[length]
 
-/** One pass: runs all sides in turn, so that whatever else the machine does falls on each of them; the first ones, uncounted, warm up. Adds to what passes before measured. */
+/**
+ * One pass: runs all sides in turn, so that whatever else the machine does falls on each of them; the first ones,
+ * uncounted, warm up. Adds to what passes before measured.
+ */
 export async function measure (bench: Bench, length: Length, pass: number, before?: Measured): Promise<Measured> {
   const samples: Record<string, Sample[]> = { ...before?.samples }
   const done = Object.values(samples)[0]?.length ?? 0
@@ -25,17 +45,30 @@ export async function measure (bench: Bench, length: Length, pass: number, befor
     for (let round = 1 - (bench.warmUp ?? WARM_UP); round <= rounds; round++) {
       for (const [name, run] of sides) {
         const sample = await run()
-        if (round > 0) samples[name] = [...samples[name] ?? [], sample]
+        if (round > 0) samples[name] = [...(samples[name] ?? []), sample]
       }
     }
   })
-  return { bench: bench.name, unit: bench.unit, about: bench.about, samples, outcomes: bench.rows.map((row) => judge(bench, row, samples)) }
+  return {
+    bench: bench.name,
+    unit: bench.unit,
+    about: bench.about,
+    samples,
+    outcomes: bench.rows.map((row) => judge(bench, row, samples))
+  }
 }
 
 function judge ({ name, unit }: Bench, row: Row, samples: Record<string, Sample[]>): Outcome {
   const figures = (side: string) => samples[side]!.map((sample) => figureOf(sample, row.figure, unit))
   const baseline = row.baseline === undefined ? undefined : figures(row.baseline)
-  const held = (side: string) => spreadOf(baseline === undefined ? figures(side) : figures(side).map((figure, round) => row.by === 'difference' ? figure - baseline[round]! : figure / baseline[round]!))
+  const held = (side: string) =>
+    spreadOf(
+      baseline === undefined
+        ? figures(side)
+        : figures(side).map((figure, round) =>
+          row.by === 'difference' ? figure - baseline[round]! : figure / baseline[round]!
+        )
+    )
   const value = held(row.subject)
   return {
     bench: name,

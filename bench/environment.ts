@@ -9,7 +9,10 @@ type CleanUp = Pick<Test, 'teardown'>
 /** What has to end with this process, last first. */
 const ends: Array<() => unknown> = []
 
-/** Ends everything before a signal ends this process: nothing is left of a bench that is broken off. A terminal and a process in front may both say so. */
+/**
+ * Ends everything before a signal ends this process: nothing is left of a bench that is broken off. A terminal and a
+ * process in front may both say so.
+ */
 export function endOnSignals (): void {
   let ending = false
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
@@ -40,7 +43,11 @@ export async function withCleanUp<T> (work: (t: CleanUp) => Promise<T>): Promise
 }
 
 /** A folder and a database for one server, without limits; on SQLite unless the URL of a Postgres is given. */
-export async function benchEnvironment (t: CleanUp, postgres: string | undefined, more: Record<string, string>): Promise<Record<string, string>> {
+export async function benchEnvironment (
+  t: CleanUp,
+  postgres: string | undefined,
+  more: Record<string, string>
+): Promise<Record<string, string>> {
   const folder = await mkdtemp(join(tmpdir(), 'playgate-bench-'))
   t.teardown(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }))
   const limits = ['VIEW', 'LOGIN', 'SIGNUP', 'COURSE', 'API'].map((name) => [`RATE_LIMIT_${name}_PER_MINUTE`, '0'])
@@ -48,10 +55,11 @@ export async function benchEnvironment (t: CleanUp, postgres: string | undefined
     ENVIRONMENT: 'production',
     DATA_DIR: join(folder, 'data'),
     UPLOAD_DIR: join(folder, 'uploads'),
-    DATABASE_URL: postgres === undefined ? `sqlite:${join(folder, 'data', 'playgate.db')}` : await testPostgres(t, postgres),
+    DATABASE_URL:
+      postgres === undefined ? `sqlite:${join(folder, 'data', 'playgate.db')}` : await testPostgres(t, postgres),
     SECRET_KEY: 'a bench secret of at least thirty-two characters',
     LOG_LEVEL: 'warn',
-    ...Object.fromEntries(limits) as Record<string, string>,
+    ...(Object.fromEntries(limits) as Record<string, string>),
     ...more
   }
 }

@@ -6,7 +6,10 @@ import { DAY } from '../src/time.js'
 const DAYS = 30
 const VIEWS_A_VIEWER = 4
 
-/** Writes `views` rows of one media over the last 30 days, oldest first as a log is written, each viewer coming four times, and the roll-ups that belong to them, in bulk. */
+/**
+ * Writes `views` rows of one media over the last 30 days, oldest first as a log is written, each viewer coming four
+ * times, and the roll-ups that belong to them, in bulk.
+ */
 export async function fillLog (db: Kysely<Database>, mediaId: string, views: number): Promise<void> {
   const now = Date.now()
   // SQLite joins text before it divides.
@@ -18,10 +21,18 @@ export async function fillLog (db: Kysely<Database>, mediaId: string, views: num
     await sql`insert into views (media_id, address, address_key, user_agent, viewed_at)
       with recursive numbers (n) as (select 0 union all select n + 1 from numbers where n + 1 < ${sql.lit(views)})
       select ${engineOf(db) === 'sqlite' ? sql.lit(mediaId) : sql`${sql.lit(mediaId)}::uuid`}, ${sql.raw(address(viewer))}, ${sql.raw(address(viewer))}, 'bench',
-        ${sql.lit(now)} - (${sql.lit(DAYS - 1)} - cast(n as bigint) * ${sql.lit(DAYS)} / ${sql.lit(views)}) * ${sql.lit(DAY)} from numbers`.execute(trx)
-    await sql`insert into view_days (media_id, day, views) select media_id, viewed_at / ${sql.lit(DAY)}, count(*) from views group by 1, 2`.execute(trx)
-    await sql`insert into view_viewers (media_id, address_key) select distinct media_id, address_key from views`.execute(trx)
-    await sql`update view_totals set total_views = ${sql.lit(views)}, unique_viewers = (select count(*) from view_viewers)`.execute(trx)
+        ${sql.lit(now)} - (${sql.lit(DAYS - 1)} - cast(n as bigint) * ${sql.lit(DAYS)} / ${sql.lit(views)}) * ${sql.lit(DAY)} from numbers`.execute(
+      trx
+    )
+    await sql`insert into view_days (media_id, day, views) select media_id, viewed_at / ${sql.lit(DAY)}, count(*) from views group by 1, 2`.execute(
+      trx
+    )
+    await sql`insert into view_viewers (media_id, address_key) select distinct media_id, address_key from views`.execute(
+      trx
+    )
+    await sql`update view_totals set total_views = ${sql.lit(views)}, unique_viewers = (select count(*) from view_viewers)`.execute(
+      trx
+    )
   })
   if (engineOf(db) === 'postgres') await sql`vacuum analyze`.execute(db)
 }

@@ -22,24 +22,46 @@ const LIGHT_PER_SECOND = 500
 const secondsOf = (length: Length) => ({ gate: 3, laptop: 1.5, full: 10 })[length]
 
 /** Requests that should not notice what else is going on: some hundreds a second, evenly. */
-const lightGets = (origin: string, id: string, seconds: number): Job =>
-  ({ kind: 'requests', origin, connections: LIGHT_CONNECTIONS, perSecond: LIGHT_PER_SECOND, seconds, requests: [get(`/media/${id}`)], expect: 200 })
+const lightGets = (origin: string, id: string, seconds: number): Job => ({
+  kind: 'requests',
+  origin,
+  connections: LIGHT_CONNECTIONS,
+  perSecond: LIGHT_PER_SECOND,
+  seconds,
+  requests: [get(`/media/${id}`)],
+  expect: 200
+})
 
 /** Runs `work` while a job goes on that ends with it. */
 async function during (job: Job, work: () => Promise<Sample>): Promise<Sample> {
   const enough = new AbortController()
   const background = runLoad(job, enough.signal)
   try {
-    return await Promise.race([work(), background.then(() => { throw new Error('the load in the background ended too soon') })])
+    return await Promise.race([
+      work(),
+      background.then(() => {
+        throw new Error('the load in the background ended too soon')
+      })
+    ])
   } finally {
     enough.abort()
     await background
   }
 }
 
-/** Runs `work` while another process hashes passwords, which takes a core as logins do, and the server nothing to do. */
+/**
+ * Runs `work` while another process hashes passwords, which takes a core as logins do, and the server nothing to do.
+ */
 async function besideHashing (work: () => Promise<Sample>): Promise<Sample> {
-  const hashing = spawn(process.execPath, ['--input-type=module', '-e', `import bcrypt from 'bcryptjs'; console.log('hashes'); for (;;) bcrypt.hashSync('a password', ${BCRYPT_COST})`], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const hashing = spawn(
+    process.execPath,
+    [
+      '--input-type=module',
+      '-e',
+      `import bcrypt from 'bcryptjs'; console.log('hashes'); for (;;) bcrypt.hashSync('a password', ${BCRYPT_COST})`
+    ],
+    { stdio: ['ignore', 'pipe', 'inherit'] }
+  )
   try {
     await once(hashing.stdout, 'data')
     return await work()
@@ -48,12 +70,18 @@ async function besideHashing (work: () => Promise<Sample>): Promise<Sample> {
   }
 }
 
-/** Signs up an account whose logins go all the way, and cost a hundredth: a password's hash says itself how dear it is. */
+/**
+ * Signs up an account whose logins go all the way, and cost a hundredth: a password's hash says itself how dear it is.
+ */
 async function makeCheap ({ origin, env }: Stage, email: string): Promise<void> {
   await newToken(origin, email)
   const db = openDatabase(loadConfig(env).database)
   try {
-    await db.updateTable('accounts').set({ password_hash: await bcrypt.hash('secure_password123', LEAST_BCRYPT_COST) }).where('email', '=', email).execute()
+    await db
+      .updateTable('accounts')
+      .set({ password_hash: await bcrypt.hash('secure_password123', LEAST_BCRYPT_COST) })
+      .where('email', '=', email)
+      .execute()
   } finally {
     await db.destroy()
   }
@@ -62,14 +90,29 @@ async function makeCheap ({ origin, env }: Stage, email: string): Promise<void> 
 /** Passwords are hashed in threads: who only looks does not wait for those who log in. */
 export const logins: Bench = {
   name: 'logins',
-  about: '500 light GETs a second, alone, with 8 logins in flight (bcrypt, cost 12), and beside another process that hashes',
+  about:
+    '500 light GETs a second, alone, with 8 logins in flight (bcrypt, cost 12), and beside another process that hashes',
   unit: 'request',
   passes: { laptop: 1 },
   rounds: { laptop: 5, full: 9 },
   warmUp: 0,
   rows: [
-    { what: 'Light GET with 8 logins in flight', figure: 'p99', subject: '8 logins in flight', baseline: 'idle', atMost: 2, limit: 'another process hashes', why: '[whoever takes a core does nearly as much](#what-others-do-meanwhile)' },
-    { what: 'Light GET with 8 logins in flight', figure: 'p99', subject: '8 logins in flight', baseline: 'another process hashes', atMost: 2 }
+    {
+      what: 'Light GET with 8 logins in flight',
+      figure: 'p99',
+      subject: '8 logins in flight',
+      baseline: 'idle',
+      atMost: 2,
+      limit: 'another process hashes',
+      why: '[whoever takes a core does nearly as much](#what-others-do-meanwhile)'
+    },
+    {
+      what: 'Light GET with 8 logins in flight',
+      figure: 'p99',
+      subject: '8 logins in flight',
+      baseline: 'another process hashes',
+      atMost: 2
+    }
   ],
   async open (t, length) {
     const stage = await openStage(t)
@@ -77,11 +120,32 @@ export const logins: Bench = {
     const gets = () => measureLoad(stage, lightGets(stage.origin, id, secondsOf(length)))
     const loginsOf = (email: string, until: { count: number } | { seconds: number }): Job => {
       const body = JSON.stringify({ email, password: 'secure_password123' })
-      return { kind: 'requests', origin: stage.origin, connections: LOGINS, ...until, requests: [get('/auth/login', { 'content-type': 'application/json', 'content-length': String(body.length) }, 'POST') + body], expect: 200 }
+      return {
+        kind: 'requests',
+        origin: stage.origin,
+        connections: LOGINS,
+        ...until,
+        requests: [
+          get('/auth/login', { 'content-type': 'application/json', 'content-length': String(body.length) }, 'POST') +
+            body
+        ],
+        expect: 200
+      }
     }
-    // Until logins come V8 has seen GETs alone, then compiles most of what they use once more: its threads take a core for some milliseconds, again and again, until some hundred logins have come.
+    // Until logins come V8 has seen GETs alone, then compiles most of what they use once more: its threads take a core
+    // for some milliseconds, again and again, until some hundred logins have come.
     await makeCheap(stage, 'warm-up@example.org')
-    await during({ kind: 'requests', origin: stage.origin, connections: LIGHT_CONNECTIONS, seconds: 600, requests: [get(`/media/${id}`)], expect: 200 }, () => measureLoad(stage, loginsOf('warm-up@example.org', { count: WARM_UP_LOGINS })))
+    await during(
+      {
+        kind: 'requests',
+        origin: stage.origin,
+        connections: LIGHT_CONNECTIONS,
+        seconds: 600,
+        requests: [get(`/media/${id}`)],
+        expect: 200
+      },
+      () => measureLoad(stage, loginsOf('warm-up@example.org', { count: WARM_UP_LOGINS }))
+    )
     return {
       idle: gets,
       'another process hashes': () => besideHashing(gets),
@@ -93,26 +157,56 @@ export const logins: Bench = {
 /** A disk whose every sync takes 20 ms more: views wait for it, nothing else does. */
 export const slowSync: Bench = {
   name: 'slow-sync',
-  about: '500 light GETs a second while 200 views a second are posted, under strace, with and without 20 ms more for each fsync and fdatasync',
+  about:
+    '500 light GETs a second while 200 views a second are posted, under strace, with and without 20 ms more for each fsync and fdatasync',
   unit: 'request',
   passes: { laptop: 1 },
   rounds: { laptop: 5, full: 9 },
   warmUp: 0,
-  rows: [{ what: 'Light GET while every fsync takes 20 ms more', figure: 'p99', subject: 'slow fsync', baseline: 'traced alike', atMost: 2 }],
+  rows: [
+    {
+      what: 'Light GET while every fsync takes 20 ms more',
+      figure: 'p99',
+      subject: 'slow fsync',
+      baseline: 'traced alike',
+      atMost: 2
+    }
+  ],
   async open (t, length) {
     if (spawnSync('strace', ['-V']).status !== 0) throw new Error('needs the strace program: apt-get install strace')
     const trace = ['strace', '-f', '--seccomp-bpf', '-o', '/dev/null', '-e', 'trace=fsync,fdatasync']
     const side = async (...inject: string[]) => {
       const traced = await openStage(t, {}, [...trace, ...inject])
-      const pids = readFileSync(`/proc/${traced.pids[0]}/task/${traced.pids[0]}/children`, 'latin1').trim().split(' ').map(Number)
+      const pids = readFileSync(`/proc/${traced.pids[0]}/task/${traced.pids[0]}/children`, 'latin1')
+        .trim()
+        .split(' ')
+        .map(Number)
       const stage = { ...traced, pids }
       const id = await linkedMedia(stage)
       // What V8 should have compiled before the first round, which is quicker than a round of all sides.
-      await runLoad({ kind: 'requests', origin: stage.origin, connections: LIGHT_CONNECTIONS, count: 10_000, requests: [get(`/media/${id}`)], expect: 200 })
-      const views: Job = { kind: 'requests', origin: stage.origin, connections: 40, perSecond: VIEWS_A_SECOND, seconds: 600, requests: [get(`/media/${id}/view`, { 'content-length': '0' }, 'POST')], expect: 200 }
+      await runLoad({
+        kind: 'requests',
+        origin: stage.origin,
+        connections: LIGHT_CONNECTIONS,
+        count: 10_000,
+        requests: [get(`/media/${id}`)],
+        expect: 200
+      })
+      const views: Job = {
+        kind: 'requests',
+        origin: stage.origin,
+        connections: 40,
+        perSecond: VIEWS_A_SECOND,
+        seconds: 600,
+        requests: [get(`/media/${id}/view`, { 'content-length': '0' }, 'POST')],
+        expect: 200
+      }
       return () => during(views, () => measureLoad(stage, lightGets(stage.origin, id, secondsOf(length))))
     }
-    const [alike, slow] = await Promise.all([side(), side('-e', `inject=fsync,fdatasync:delay_exit=${SYNC_DELAY_MICROSECONDS}`)])
+    const [alike, slow] = await Promise.all([
+      side(),
+      side('-e', `inject=fsync,fdatasync:delay_exit=${SYNC_DELAY_MICROSECONDS}`)
+    ])
     return { 'traced alike': alike, 'slow fsync': slow }
   }
 }

@@ -12,18 +12,36 @@ export const redisLimit: Bench = {
   about: 'GET /media/{id} with a limit that is shared through Redis, and without any; 64 addresses',
   unit: 'request',
   gated: true,
-  rows: [{ what: 'Limit shared through Redis, added in Node', figure: 'cpu', subject: 'with the limit', baseline: 'without', by: 'difference', atMost: 35 }],
+  rows: [
+    {
+      what: 'Limit shared through Redis, added in Node',
+      figure: 'cpu',
+      subject: 'with the limit',
+      baseline: 'without',
+      by: 'difference',
+      atMost: 35
+    }
+  ],
   async open (t, length) {
     const redis = await findRedis()
     if (typeof redis === 'string') throw new Error(redis)
     t.teardown(() => redis.stop())
-    // Addresses of this machine were limited by other runs too: each run has its own window by a limit of its own alone.
+    // Addresses of this machine were limited by other runs too: each run has its own window by a limit of its own
+    // alone.
     const limited = await openStage(t, { REDIS_URL: redis.url, RATE_LIMIT_API_PER_MINUTE: '1000000' })
     const free = await openStage(t, { REDIS_URL: redis.url })
     const count = requestsOf(length)
     const side = async (stage: typeof free) => {
       const requests = [get(`/media/${await linkedMedia(stage)}`, { 'x-request-id': randomUUID() })]
-      return () => measureLoad(stage, { kind: 'requests', origin: stage.origin, connections: CONNECTIONS, count, requests, expect: 200 })
+      return () =>
+        measureLoad(stage, {
+          kind: 'requests',
+          origin: stage.origin,
+          connections: CONNECTIONS,
+          count,
+          requests,
+          expect: 200
+        })
     }
     return { 'with the limit': await side(limited), without: await side(free) }
   }

@@ -11,13 +11,18 @@ import { familyOf, type Program } from './processes.js'
 /** A sentence that says why nginx can't be the baseline here, or false. */
 export const withoutNginx = spawnSync('nginx', ['-v']).status !== 0 && 'needs the nginx program: apt-get install nginx'
 
-/** nginx alone with the files of a folder: GET by sendfile, under /copied/ by read and write as every program without it, and PUT. No log. */
+/**
+ * nginx alone with the files of a folder: GET by sendfile, under /copied/ by read and write as every program without
+ * it, and PUT. No log.
+ */
 export async function startBareNginx (t: CleanUp, root: string): Promise<Program> {
   const folder = await mkdtemp(join(tmpdir(), 'playgate-bench-nginx-'))
   t.teardown(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }))
   chmodSync(folder, 0o755)
   const port = await freePort()
-  await writeFile(join(folder, 'nginx.conf'), `
+  await writeFile(
+    join(folder, 'nginx.conf'),
+    `
 worker_processes auto;
 pid ${folder}/nginx.pid;
 error_log ${folder}/error.log crit;
@@ -46,8 +51,20 @@ http {
         }
     }
 }
-`)
-  const child = spawn('nginx', ['-c', join(folder, 'nginx.conf'), '-e', join(folder, 'error.log'), '-g', `daemon off;${process.getuid?.() === 0 ? ' user root;' : ''}`], { stdio: 'ignore' })
+`
+  )
+  const child = spawn(
+    'nginx',
+    [
+      '-c',
+      join(folder, 'nginx.conf'),
+      '-e',
+      join(folder, 'error.log'),
+      '-g',
+      `daemon off;${process.getuid?.() === 0 ? ' user root;' : ''}`
+    ],
+    { stdio: 'ignore' }
+  )
   const ended = new Promise((resolve) => child.once('exit', resolve))
   t.teardown(async () => {
     child.kill('SIGTERM')

@@ -30,7 +30,10 @@ export const jsonReads: Bench = {
     const stage = await openStage(t)
     const { origin, token } = stage
     for (let course = 0; course < COURSES; course++) {
-      const { status } = await call(origin, '/course', { token, json: { title: `Course ${course}`, description: 'Sorting, searching, and why it matters. '.repeat(5) } })
+      const { status } = await call(origin, '/course', {
+        token,
+        json: { title: `Course ${course}`, description: 'Sorting, searching, and why it matters. '.repeat(5) }
+      })
       if (status !== 201) throw new Error(`could not make a course: ${status}`)
     }
     const id = await linkedMedia(stage)
@@ -48,7 +51,19 @@ export const jsonReads: Bench = {
     const bare = await startProgram(t, 'bench/baselines/handlers.js', { REPLIES: replies })
     const count = requestsOf(length)
     const side = (program: Program, path: string) => () =>
-      measureLoad(program, { kind: 'requests', origin: program.origin, connections: CONNECTIONS, count, requests: [get(path, headers)], expect: 200 })
-    return Object.fromEntries(kinds.flatMap((kind) => [[`Playgate, ${kind}`, side(stage, paths[kind])], [`bare Fastify, ${kind}`, side(bare, paths[kind])]]))
+      measureLoad(program, {
+        kind: 'requests',
+        origin: program.origin,
+        connections: CONNECTIONS,
+        count,
+        requests: [get(path, headers)],
+        expect: 200
+      })
+    return Object.fromEntries(
+      kinds.flatMap((kind) => [
+        [`Playgate, ${kind}`, side(stage, paths[kind])],
+        [`bare Fastify, ${kind}`, side(bare, paths[kind])]
+      ])
+    )
   }
 }

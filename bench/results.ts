@@ -6,10 +6,24 @@ import type { Measured } from './compare.js'
 import { congestionControl } from './network.js'
 
 /** Where a run was measured, so that figures of two machines are not taken for those of one. */
-export interface Machine { cpu: string, cores: number, memoryGb: number, kernel: string, node: string, load: number, loadAtEnd?: number, congestionControl?: string }
+export interface Machine {
+  cpu: string
+  cores: number
+  memoryGb: number
+  kernel: string
+  node: string
+  load: number
+  loadAtEnd?: number
+  congestionControl?: string
+}
 
 /** A run of the benches, as it is kept. */
-export interface Results { at: string, length: Length, machine: Machine, measured: Measured[] }
+export interface Results {
+  at: string
+  length: Length
+  machine: Machine
+  measured: Measured[]
+}
 
 const FOLDER = join('bench', 'results')
 
@@ -34,6 +48,9 @@ export async function saveResults (results: Results, whole: boolean): Promise<vo
 
 /** The newest whole run. */
 export async function findResults (): Promise<Results | undefined> {
-  const newest = (await readdir(FOLDER)).filter((name) => /^\d{4}-\d\d-\d\d\.json$/.test(name)).sort().at(-1)
-  return newest === undefined ? undefined : JSON.parse(await readFile(join(FOLDER, newest), 'utf8')) as Results
+  const newest = (await readdir(FOLDER))
+    .filter((name) => /^\d{4}-\d\d-\d\d\.json$/.test(name))
+    .sort()
+    .at(-1)
+  return newest === undefined ? undefined : (JSON.parse(await readFile(join(FOLDER, newest), 'utf8')) as Results)
 }

@@ -13,7 +13,20 @@ import { bulkStream, ranges, slowReaders } from './streaming.js'
 import { uploads } from './uploads.js'
 import { viewPosts } from './views.js'
 
-const benches: Bench[] = [bulkStream, ranges, slowReaders, viewPosts, analyticsGrowth, analyticsGrowthPostgres, jsonReads, redisLimit, uploads, logins, slowSync, start]
+const benches: Bench[] = [
+  bulkStream,
+  ranges,
+  slowReaders,
+  viewPosts,
+  analyticsGrowth,
+  analyticsGrowthPostgres,
+  jsonReads,
+  redisLimit,
+  uploads,
+  logins,
+  slowSync,
+  start
+]
 
 /** How much worse than its target a ratio may be in the gate: other machines, and whatever else runs there. */
 const GATE_SLACK = 1.5
@@ -34,7 +47,11 @@ async function run (bench: Bench, length: Length, pass: number, before?: Measure
   const begin = performance.now()
   try {
     const measured = await measure(bench, length, pass, before)
-    if (pass === passes) for (const outcome of measured.outcomes) for (const line of outcomeLines(outcome, measured)) console.log(`  ${line}`)
+    if (pass === passes) {
+      for (const outcome of measured.outcomes) {
+        for (const line of outcomeLines(outcome, measured)) console.log(`  ${line}`)
+      }
+    }
     console.log(`  (in ${Math.round((performance.now() - begin) / 1000)} s)`)
     return measured
   } catch (error) {
@@ -50,7 +67,10 @@ const GATE_TRIES = 3
 async function passesGate (bench: Bench): Promise<boolean> {
   const passes = async () => {
     const measured = await run(bench, 'gate', 1)
-    return measured !== undefined && measured.outcomes.every(({ row, value }) => isMet(row, value.median, (row.knownMiss ?? 1) * GATE_SLACK))
+    return (
+      measured !== undefined &&
+      measured.outcomes.every(({ row, value }) => isMet(row, value.median, (row.knownMiss ?? 1) * GATE_SLACK))
+    )
   }
   for (let tries = 0; tries < GATE_TRIES; tries++) if (await passes()) return true
   return false
@@ -60,7 +80,10 @@ async function main (): Promise<number> {
   const words = process.argv.slice(2)
   const names = words.filter((word) => !word.startsWith('--'))
   const flags = words.filter((word) => word.startsWith('--'))
-  if (flags.some((flag) => !['--full', '--gate', '--report'].includes(flag)) || names.some((name) => !benches.some((bench) => bench.name === name))) {
+  if (
+    flags.some((flag) => !['--full', '--gate', '--report'].includes(flag)) ||
+    names.some((name) => !benches.some((bench) => bench.name === name))
+  ) {
     console.log(usage)
     return 2
   }
@@ -76,7 +99,9 @@ async function main (): Promise<number> {
   const chosen = benches.filter(({ name }) => names.length === 0 || names.includes(name))
   if (flags.includes('--gate')) {
     const failed: string[] = []
-    for (const bench of chosen) if ((names.length > 0 || bench.gated === true) && !await passesGate(bench)) failed.push(bench.name)
+    for (const bench of chosen) {
+      if ((names.length > 0 || bench.gated === true) && !(await passesGate(bench))) failed.push(bench.name)
+    }
     console.log(failed.length === 0 ? '\nspeed gate: passed' : `\nspeed gate: FAILED: ${failed.join(', ')}`)
     return failed.length === 0 ? 0 : 1
   }
@@ -93,7 +118,12 @@ async function main (): Promise<number> {
       if (measured === undefined) failed.add(bench)
       else all.set(bench, measured)
       // After each: a run that is broken off keeps what it has.
-      const results: Results = { at, length, machine: { ...machine, loadAtEnd: machineNow().load }, measured: chosen.flatMap((bench) => all.get(bench) ?? []) }
+      const results: Results = {
+        at,
+        length,
+        machine: { ...machine, loadAtEnd: machineNow().load },
+        measured: chosen.flatMap((bench) => all.get(bench) ?? [])
+      }
       await saveResults(results, names.length === 0)
       if (names.length === 0) await writeReport(results)
     }

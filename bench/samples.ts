@@ -7,6 +7,14 @@ export function quantileOf (samples: number[], quantile: number): number {
 export const medianOf = (samples: number[]): number => quantileOf(samples, 0.5)
 
 /** The median of some rounds, and their least and greatest. */
-export interface Spread { median: number, least: number, greatest: number }
+export interface Spread {
+  median: number
+  least: number
+  greatest: number
+}
 
-export const spreadOf = (samples: number[]): Spread => ({ median: medianOf(samples), least: Math.min(...samples), greatest: Math.max(...samples) })
+export const spreadOf = (samples: number[]): Spread => ({
+  median: medianOf(samples),
+  least: Math.min(...samples),
+  greatest: Math.max(...samples)
+})

@@ -12,18 +12,27 @@ export const start: Bench = {
   unit: 'start',
   gated: true,
   warmUp: 1,
-  rows: [{ what: 'Start to first answer', figure: 'seconds', subject: 'Playgate', baseline: 'Fastify with the same plugins', atMost: 1.4 }],
+  rows: [
+    {
+      what: 'Start to first answer',
+      figure: 'seconds',
+      subject: 'Playgate',
+      baseline: 'Fastify with the same plugins',
+      atMost: 1.4
+    }
+  ],
   async open (t) {
     const stage = await openStage(t)
     const ended = new Promise((resolve) => stage.child.once('exit', resolve))
     stage.child.kill('SIGTERM')
     await ended
-    const side = (file: string, env: Record<string, string>) => () => withCleanUp(async (t): Promise<Sample> => {
-      const begin = performance.now()
-      const program: Program = await startProgram(t, file, env)
-      if ((await call(program.origin, '/livez')).status === 0) throw new Error('no answer')
-      return { units: 1, seconds: (performance.now() - begin) / 1000, cpuSeconds: cpuSecondsOf(program.pids) }
-    })
+    const side = (file: string, env: Record<string, string>) => () =>
+      withCleanUp(async (t): Promise<Sample> => {
+        const begin = performance.now()
+        const program: Program = await startProgram(t, file, env)
+        if ((await call(program.origin, '/livez')).status === 0) throw new Error('no answer')
+        return { units: 1, seconds: (performance.now() - begin) / 1000, cpuSeconds: cpuSecondsOf(program.pids) }
+      })
     return {
       Playgate: side('bundle/server.js', stage.env),
       'Fastify with the same plugins': side('bench/baselines/plugins.js', { DATABASE: stage.database })

@@ -20,11 +20,38 @@ export const bulkStream: Bench = {
   gated: true,
   warmUp: 1,
   rows: [
-    // What sendfile costs is the congestion control's: without pacing a seventh of what it is with BBR, and less than to read the file. Against nginx that copies the gate is close.
-    { what: 'Stream of 512 MiB by link', figure: 'cpu', subject: 'Playgate', baseline: 'nginx sendfile', atMost: 1.5, why: '[reading the file alone costs more](#streams)', knownMiss: 5 },
-    { what: 'Stream of 512 MiB by link', figure: 'cpu', subject: 'Playgate', baseline: 'nginx, sendfile off', atMost: 2 },
-    { what: 'Stream of 512 MiB by link', figure: 'cpu', subject: 'Playgate', baseline: 'createReadStream 256 KiB', atMost: 0.5 },
-    { what: 'Stream behind nginx, STREAM_OFFLOAD=x-accel', figure: 'cpu', subject: 'Playgate and nginx, x-accel', baseline: 'nginx sendfile', atMost: 1.15 }
+    // What sendfile costs is the congestion control's: without pacing a seventh of what it is with BBR, and less than
+    // to read the file. Against nginx that copies the gate is close.
+    {
+      what: 'Stream of 512 MiB by link',
+      figure: 'cpu',
+      subject: 'Playgate',
+      baseline: 'nginx sendfile',
+      atMost: 1.5,
+      why: '[reading the file alone costs more](#streams)',
+      knownMiss: 5
+    },
+    {
+      what: 'Stream of 512 MiB by link',
+      figure: 'cpu',
+      subject: 'Playgate',
+      baseline: 'nginx, sendfile off',
+      atMost: 2
+    },
+    {
+      what: 'Stream of 512 MiB by link',
+      figure: 'cpu',
+      subject: 'Playgate',
+      baseline: 'createReadStream 256 KiB',
+      atMost: 0.5
+    },
+    {
+      what: 'Stream behind nginx, STREAM_OFFLOAD=x-accel',
+      figure: 'cpu',
+      subject: 'Playgate and nginx, x-accel',
+      baseline: 'nginx sendfile',
+      atMost: 1.15
+    }
   ],
   async open (t, length) {
     // A server each: one that has just pumped gigabytes still collects its garbage while nginx sends.
@@ -32,24 +59,43 @@ export const bulkStream: Bench = {
       const stage = await openStage(t, more)
       return { stage, target: await newLink(stage, await uploadNoise(stage, FILE_BYTES)) }
     }
-    const [{ stage, target }, { stage: behind, target: targetBehind }] = await Promise.all([withFile(), withFile({ TRUSTED_PROXIES: '127.0.0.1', STREAM_OFFLOAD: 'x-accel' })])
+    const [{ stage, target }, { stage: behind, target: targetBehind }] = await Promise.all([
+      withFile(),
+      withFile({ TRUSTED_PROXIES: '127.0.0.1', STREAM_OFFLOAD: 'x-accel' })
+    ])
     const folder = join(behind.uploads, 'blobs')
     const [blob] = await readdir(folder)
     const alone = await startBareNginx(t, folder)
     const front = await startNginx(t, 'nginx-compose.conf', [behind.origin], behind.uploads)
     // A round of a few requests is not what warms V8 up.
-    await runLoad({ kind: 'requests', origin: front.origin, connections: 8, count: 2000, requests: [get(targetBehind, { range: 'bytes=0-1000' })], expect: 206 })
+    await runLoad({
+      kind: 'requests',
+      origin: front.origin,
+      connections: 8,
+      count: 2000,
+      requests: [get(targetBehind, { range: 'bytes=0-1000' })],
+      expect: 206
+    })
     const usual = await startProgram(t, 'bench/baselines/read-stream.js', { FILE: join(folder, blob!) })
     const times = downloads(length)
-    const side = (program: { origin: string, pids: number[] }, path: string, times: number) => () =>
-      measureLoad(program, { kind: 'download', origin: program.origin, request: get(path), times, expect: 200 }, gigabytes)
-    // The two that are to differ by less than a seventh: one right after the other, and twice as long, which is a third of a second more.
+    const side = (program: { origin: string; pids: number[] }, path: string, times: number) => () =>
+      measureLoad(
+        program,
+        { kind: 'download', origin: program.origin, request: get(path), times, expect: 200 },
+        gigabytes
+      )
+    // The two that are to differ by less than a seventh: one right after the other, and twice as long, which is a third
+    // of a second more.
     return {
       Playgate: side(stage, target, times),
       'nginx, sendfile off': side(alone, `/copied/${blob}`, times),
       'createReadStream 256 KiB': side(usual, '/', times),
       'nginx sendfile': side(alone, `/${blob}`, 2 * times),
-      'Playgate and nginx, x-accel': side({ origin: front.origin, pids: [...behind.pids, ...familyOf(front.pid)] }, targetBehind, 2 * times)
+      'Playgate and nginx, x-accel': side(
+        { origin: front.origin, pids: [...behind.pids, ...familyOf(front.pid)] },
+        targetBehind,
+        2 * times
+      )
     }
   }
 }
@@ -65,16 +111,42 @@ export const ranges: Bench = {
   unit: 'request',
   gated: true,
   rounds: { laptop: 8 },
-  rows: [{ what: 'Range of 64 KiB, 64 connections', figure: 'cpu', subject: 'Playgate', baseline: 'empty Fastify handler', atMost: 6 }],
+  rows: [
+    {
+      what: 'Range of 64 KiB, 64 connections',
+      figure: 'cpu',
+      subject: 'Playgate',
+      baseline: 'empty Fastify handler',
+      atMost: 6
+    }
+  ],
   async open (t, length) {
     const stage = await openStage(t)
     const target = await newLink(stage, await uploadNoise(stage, RANGE_FILE_BYTES))
     const empty = await startProgram(t, 'bench/baselines/handlers.js', {})
     const count = requestsOf(length)
-    const requests = Array.from({ length: 500 }, () => randomInt(1, RANGE_FILE_BYTES - RANGE_BYTES)).map((start) => get(target, { range: `bytes=${start}-${start + RANGE_BYTES - 1}` }))
+    const requests = Array.from({ length: 500 }, () => randomInt(1, RANGE_FILE_BYTES - RANGE_BYTES)).map((start) =>
+      get(target, { range: `bytes=${start}-${start + RANGE_BYTES - 1}` })
+    )
     return {
-      Playgate: () => measureLoad(stage, { kind: 'requests', origin: stage.origin, connections: CONNECTIONS, count, requests, expect: 206 }),
-      'empty Fastify handler': () => measureLoad(empty, { kind: 'requests', origin: empty.origin, connections: CONNECTIONS, count, requests: [get('/')], expect: 200 })
+      Playgate: () =>
+        measureLoad(stage, {
+          kind: 'requests',
+          origin: stage.origin,
+          connections: CONNECTIONS,
+          count,
+          requests,
+          expect: 206
+        }),
+      'empty Fastify handler': () =>
+        measureLoad(empty, {
+          kind: 'requests',
+          origin: empty.origin,
+          connections: CONNECTIONS,
+          count,
+          requests: [get('/')],
+          expect: 200
+        })
     }
   }
 }
@@ -102,7 +174,18 @@ export const slowReaders: Bench = {
         await sleep(1000)
         const before = residentMbOf(pid)
         const enough = new AbortController()
-        const readers = runLoad({ kind: 'download', origin: stage.origin, request: get(target), times: 1, connections: READERS, bytesPerSecond: 128 * 1024, expect: 200 }, enough.signal)
+        const readers = runLoad(
+          {
+            kind: 'download',
+            origin: stage.origin,
+            request: get(target),
+            times: 1,
+            connections: READERS,
+            bytesPerSecond: 128 * 1024,
+            expect: 200
+          },
+          enough.signal
+        )
         let most = 0
         const looks = length === 'full' ? 100 : 15
         for (let look = 0; look < looks; look++) {

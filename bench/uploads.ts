@@ -19,8 +19,9 @@ async function forget ({ origin, token }: Stage): Promise<void> {
 }
 
 /**
- * Leaves the kernel a gigabyte of free pages that were just in use. A virtual machine gives pages back to its host that were free for some seconds (page_reporting), and pays
- * a second of processor time for each gigabyte that it asks for again: whichever side came later than that would pay several times what the other does.
+ * Leaves the kernel a gigabyte of free pages that were just in use. A virtual machine gives pages back to its host that
+ * were free for some seconds (page_reporting), and pays a second of processor time for each gigabyte that it asks for
+ * again: whichever side came later than that would pay several times what the other does.
  */
 async function warmMemory (folder: string): Promise<void> {
   const path = join(folder, randomUUID())
@@ -31,7 +32,10 @@ async function warmMemory (folder: string): Promise<void> {
   await rm(path)
 }
 
-/** Files on their way in: as a form, against the recipe of the plugin that reads it; and as the body itself, against nginx. */
+/**
+ * Files on their way in: as a form, against the recipe of the plugin that reads it; and as the body itself, against
+ * nginx.
+ */
 export const uploads: Bench = {
   name: 'upload',
   about: 'a file of 512 MiB uploaded, hashed, probed, and synced to disk',
@@ -40,8 +44,22 @@ export const uploads: Bench = {
   warmUp: 0,
   gated: true,
   rows: [
-    { what: 'Multipart upload of 512 MiB', figure: 'cpu', subject: 'Playgate, form', baseline: '@fastify/multipart to disk, hashed', atMost: 1.1 },
-    { what: 'PUT /media/uploads of 512 MiB', figure: 'cpu', subject: 'Playgate, PUT', baseline: 'nginx PUT', atMost: 1.4, why: '[SHA-256 alone costs two to three times all of nginx](#uploads)', knownMiss: 5 }
+    {
+      what: 'Multipart upload of 512 MiB',
+      figure: 'cpu',
+      subject: 'Playgate, form',
+      baseline: '@fastify/multipart to disk, hashed',
+      atMost: 1.1
+    },
+    {
+      what: 'PUT /media/uploads of 512 MiB',
+      figure: 'cpu',
+      subject: 'Playgate, PUT',
+      baseline: 'nginx PUT',
+      atMost: 1.4,
+      why: '[SHA-256 alone costs two to three times all of nginx](#uploads)',
+      knownMiss: 5
+    }
   ],
   async open (t) {
     const stage = await openStage(t)
@@ -49,7 +67,10 @@ export const uploads: Bench = {
     await mkdir(folder, { recursive: true })
     const nginx = await startBareNginx(t, folder)
     const recipe = await startProgram(t, 'bench/baselines/multipart-to-disk.js', { FOLDER: folder })
-    const send = async ({ origin, pids }: Program, body: Omit<Job & { kind: 'upload' }, 'kind' | 'origin' | 'expect'>): Promise<Sample> => {
+    const send = async (
+      { origin, pids }: Program,
+      body: Omit<Job & { kind: 'upload' }, 'kind' | 'origin' | 'expect'>
+    ): Promise<Sample> => {
       if (body.bytes >= FILE_BYTES) await warmMemory(folder)
       return await measureLoad({ pids }, { kind: 'upload', origin, ...body, expect: 201 }, gigabytes)
     }
@@ -61,8 +82,12 @@ export const uploads: Bench = {
     const sides = (bytes: number) => ({
       'Playgate, form': () => kept(send(stage, formBody(stage.token, bytes)), () => forget(stage)),
       '@fastify/multipart to disk, hashed': () => send(recipe, formBody(stage.token, bytes)),
-      'Playgate, PUT': () => kept(send(stage, rawBody('/media/uploads?title=Noise&type=audio', stage.token, bytes)), () => forget(stage)),
-      'nginx PUT': () => kept(send(nginx, rawBody('/put/noise.wav', undefined, bytes)), () => call(nginx.origin, '/put/noise.wav', { method: 'DELETE' }))
+      'Playgate, PUT': () =>
+        kept(send(stage, rawBody('/media/uploads?title=Noise&type=audio', stage.token, bytes)), () => forget(stage)),
+      'nginx PUT': () =>
+        kept(send(nginx, rawBody('/put/noise.wav', undefined, bytes)), () =>
+          call(nginx.origin, '/put/noise.wav', { method: 'DELETE' })
+        )
     })
     for (const warmUp of Object.values(sides(WARM_UP_BYTES))) await warmUp()
     return sides(FILE_BYTES)

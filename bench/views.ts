@@ -14,7 +14,13 @@ export const viewPosts: Bench = {
   gated: true,
   warmUp: 1,
   rows: [
-    { what: 'Durable view POST', figure: 'cpu', subject: 'Playgate', baseline: 'one Kysely insert a request', atMost: 0.5 },
+    {
+      what: 'Durable view POST',
+      figure: 'cpu',
+      subject: 'Playgate',
+      baseline: 'one Kysely insert a request',
+      atMost: 0.5
+    },
     { what: 'Durable view POST', figure: 'rate', subject: 'Playgate', baseline: 'empty Fastify handler', atLeast: 0.25 }
   ],
   async open (t, length) {
@@ -25,8 +31,17 @@ export const viewPosts: Bench = {
     const insert = await startProgram(t, 'bench/baselines/insert-view.js', { DATABASE: other.database })
     other.child.kill('SIGKILL')
     const empty = await startProgram(t, 'bench/baselines/handlers.js', {})
-    const side = (program: Program, path: string, count = requestsOf(length)) => () =>
-      measureLoad(program, { kind: 'requests', origin: program.origin, connections: CONNECTIONS, count, requests: [get(path, { 'content-length': '0' }, 'POST')], expect: 200 })
+    const side =
+      (program: Program, path: string, count = requestsOf(length)) =>
+        () =>
+          measureLoad(program, {
+            kind: 'requests',
+            origin: program.origin,
+            connections: CONNECTIONS,
+            count,
+            requests: [get(path, { 'content-length': '0' }, 'POST')],
+            expect: 200
+          })
     return {
       Playgate: side(stage, `/media/${id}/view`),
       // Each waits for an fsync of its own.

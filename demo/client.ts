@@ -19,10 +19,17 @@ export interface Call {
   from?: string | undefined
 }
 
-export interface Answer { status: number, headers: IncomingMessage['headers'], bytes: Buffer }
+export interface Answer {
+  status: number
+  headers: IncomingMessage['headers']
+  bytes: Buffer
+}
 
 /** A file of a form, under the name of its field. */
-export interface FormFile { field: string, file: DemoFile }
+export interface FormFile {
+  field: string
+  file: DemoFile
+}
 
 export type Progress = (bytes: number) => void
 
@@ -31,11 +38,16 @@ const agent = new Agent({ keepAlive: false })
 
 /** Sends one request and reads its answer whole: for JSON and small ranges, never for a file. */
 export async function call (url: string, options: Call = {}): Promise<Answer> {
-  const response = await begin(url, options, (outgoing) => outgoing.end(options.json === undefined ? undefined : JSON.stringify(options.json)))
+  const response = await begin(url, options, (outgoing) =>
+    outgoing.end(options.json === undefined ? undefined : JSON.stringify(options.json))
+  )
   return { status: response.statusCode!, headers: response.headers, bytes: await buffer(response) }
 }
 
-/** The JSON of an answer with the status that was expected; anything else is a {@link DemoFailure} with the server's own words. */
+/**
+ * The JSON of an answer with the status that was expected; anything else is a {@link DemoFailure} with the server's own
+ * words.
+ */
 export function jsonOf<T = Record<string, unknown>> ({ status, bytes }: Answer, expected: number): T {
   const body = JSON.parse(bytes.toString() || '{}') as T & { detail?: string }
   if (status !== expected) throw new DemoFailure(`the server answered ${status}: ${body.detail ?? 'no reason given'}`)
@@ -43,15 +55,27 @@ export function jsonOf<T = Record<string, unknown>> ({ status, bytes }: Answer, 
 }
 
 /**
- * Posts files as multipart/form-data (RFC 7578), read from disk as the server takes them: no more than a few blocks are in
- * memory, and Content-Length is told beforehand. A refusal that comes before the end is an answer like any other.
+ * Posts files as multipart/form-data (RFC 7578), read from disk as the server takes them: no more than a few blocks are
+ * in memory, and Content-Length is told beforehand. A refusal that comes before the end is an answer like any other.
  */
-export async function upload (url: string, headers: OutgoingHttpHeaders, fields: Record<string, string>, files: FormFile[], onProgress: Progress): Promise<Answer> {
+export async function upload (
+  url: string,
+  headers: OutgoingHttpHeaders,
+  fields: Record<string, string>,
+  files: FormFile[],
+  onProgress: Progress
+): Promise<Answer> {
   const boundary = `playgate-demo-${crypto.randomUUID()}`
-  const head = Buffer.from(Object.entries(fields).map(([name, value]) => `--${boundary}\r\ncontent-disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`).join(''))
+  const head = Buffer.from(
+    Object.entries(fields)
+      .map(([name, value]) => `--${boundary}\r\ncontent-disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`)
+      .join('')
+  )
   const parts = files.map(({ field, file }) => ({
     file,
-    before: Buffer.from(`--${boundary}\r\ncontent-disposition: form-data; name="${field}"; filename="${file.name.replaceAll('"', '%22')}"\r\ncontent-type: application/octet-stream\r\n\r\n`)
+    before: Buffer.from(
+      `--${boundary}\r\ncontent-disposition: form-data; name="${field}"; filename="${file.name.replaceAll('"', '%22')}"\r\ncontent-type: application/octet-stream\r\n\r\n`
+    )
   }))
   const after = Buffer.from('\r\n')
   const tail = Buffer.from(`--${boundary}--\r\n`)
@@ -60,45 +84,69 @@ export async function upload (url: string, headers: OutgoingHttpHeaders, fields:
     let sent = 0
     for (const { before, file } of parts) {
       yield before
-      for await (const chunk of createReadStream(file.path, { highWaterMark: READ_BYTES, end: Math.max(0, file.sizeBytes - 1) }) as AsyncIterable<Buffer>) {
+      for await (const chunk of createReadStream(file.path, {
+        highWaterMark: READ_BYTES,
+        end: Math.max(0, file.sizeBytes - 1)
+      }) as AsyncIterable<Buffer>) {
         yield chunk
-        onProgress(sent += chunk.length)
+        onProgress((sent += chunk.length))
       }
       yield after
     }
     yield tail
   }
-  const length = parts.reduce((sum, { before, file }) => sum + before.length + file.sizeBytes + after.length, head.length + tail.length)
-  const response = await begin(url, {
-    method: 'POST',
-    headers: { ...headers, 'content-type': `multipart/form-data; boundary=${boundary}`, 'content-length': length }
-  }, (outgoing) => pipeline(body, outgoing))
+  const length = parts.reduce(
+    (sum, { before, file }) => sum + before.length + file.sizeBytes + after.length,
+    head.length + tail.length
+  )
+  const response = await begin(
+    url,
+    {
+      method: 'POST',
+      headers: { ...headers, 'content-type': `multipart/form-data; boundary=${boundary}`, 'content-length': length }
+    },
+    (outgoing) => pipeline(body, outgoing)
+  )
   return { status: response.statusCode!, headers: response.headers, bytes: await buffer(response) }
 }
 
 /** Reads a stream to its end and keeps its SHA-256 (hex) and length alone. */
-export async function download (url: string, onProgress: Progress): Promise<{ status: number, sha256: string, sizeBytes: number }> {
+export async function download (
+  url: string,
+  onProgress: Progress
+): Promise<{ status: number; sha256: string; sizeBytes: number }> {
   const response = await begin(url, {}, (outgoing) => outgoing.end())
-  return { status: response.statusCode!, ...await digest(response, onProgress) }
+  return { status: response.statusCode!, ...(await digest(response, onProgress)) }
 }
 
 /** SHA-256 (hex) and length of what a stream holds. */
-export async function digest (source: AsyncIterable<Buffer>, onProgress: Progress = () => {}): Promise<{ sha256: string, sizeBytes: number }> {
+export async function digest (
+  source: AsyncIterable<Buffer>,
+  onProgress: Progress = () => {}
+): Promise<{ sha256: string; sizeBytes: number }> {
   const hash = createHash('sha256')
   let sizeBytes = 0
   for await (const chunk of source) {
     hash.update(chunk)
-    onProgress(sizeBytes += chunk.length)
+    onProgress((sizeBytes += chunk.length))
   }
   return { sha256: hash.digest('hex'), sizeBytes }
 }
 
-async function begin (url: string, { method = 'GET', headers, json, from }: Call, send: (outgoing: ReturnType<typeof request>) => unknown): Promise<IncomingMessage> {
+async function begin (
+  url: string,
+  { method = 'GET', headers, json, from }: Call,
+  send: (outgoing: ReturnType<typeof request>) => unknown
+): Promise<IncomingMessage> {
   return await new Promise((resolve, reject) => {
     const outgoing = request(url, {
       agent,
       method,
-      headers: { 'user-agent': 'playgate-demo', ...(json !== undefined && { 'content-type': 'application/json' }), ...headers },
+      headers: {
+        'user-agent': 'playgate-demo',
+        ...(json !== undefined && { 'content-type': 'application/json' }),
+        ...headers
+      },
       ...(from !== undefined && { localAddress: from })
     })
     outgoing.once('response', resolve)

@@ -9,7 +9,9 @@ import { call, DemoFailure } from './client.js'
 const KiB = 1024
 const START_MS = 30_000
 const STOP_MS = 5000
-/** What a child process needs of ours. Nothing else: the demo must not meet the database or the secret of a real server. */
+/**
+ * What a child process needs of ours. Nothing else: the demo must not meet the database or the secret of a real server.
+ */
 const PASSED_ON = ['PATH', 'TMPDIR', 'TEMP', 'TMP', 'SystemRoot']
 
 /** A real server in a process and a folder of its own. */
@@ -17,21 +19,38 @@ export interface Instance {
   origin: string
   pid: number
   folder: string
-  /** The greatest resident memory so far, in bytes; where the system keeps no such figure, the greatest that was looked at. */
-  peakMemory (): Promise<{ bytes: number, source: string }>
-  /** Ends the process, waits until it has gone, and removes the folder. May be called more than once, and during the start. */
-  remove (): Promise<void>
+  /**
+   * The greatest resident memory so far, in bytes; where the system keeps no such figure, the greatest that was looked
+   * at.
+   */
+  peakMemory(): Promise<{ bytes: number; source: string }>
+  /**
+   * Ends the process, waits until it has gone, and removes the folder. May be called more than once, and during the
+   * start.
+   */
+  remove(): Promise<void>
 }
 
-/** Makes the folder and starts the server; `extra` are variables beside the demo's own. `remove` is handed out first, so that a start can be broken off. */
-export async function startInstance (maxUploadBytes: number, extra: Record<string, string>, onMade: (remove: Instance['remove']) => void): Promise<Instance> {
+/**
+ * Makes the folder and starts the server; `extra` are variables beside the demo's own. `remove` is handed out first, so
+ * that a start can be broken off.
+ */
+export async function startInstance (
+  maxUploadBytes: number,
+  extra: Record<string, string>,
+  onMade: (remove: Instance['remove']) => void
+): Promise<Instance> {
   // Synchronous up to `onMade`: a signal finds either nothing made or something to remove.
   const folder = mkdtempSync(join(tmpdir(), 'playgate-demo-'))
   // The folder is also its working folder: a `.env` of the real server is not read.
   const server = spawn(process.execPath, [fileURLToPath(new URL('../bundle/server.js', import.meta.url))], {
-    cwd: folder, env: { ...environment(folder, maxUploadBytes), ...extra }, stdio: ['ignore', 'pipe', 'pipe']
+    cwd: folder,
+    env: { ...environment(folder, maxUploadBytes), ...extra },
+    stdio: ['ignore', 'pipe', 'pipe']
   })
-  const ended = new Promise<void>((resolve) => { server.once('close', () => resolve()).once('error', () => resolve()) })
+  const ended = new Promise<void>((resolve) => {
+    server.once('close', () => resolve()).once('error', () => resolve())
+  })
   let removed: Promise<void> | undefined
   const remove = async () => {
     removed ??= stop(server, ended).then(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }))
@@ -55,9 +74,9 @@ export async function startInstance (maxUploadBytes: number, extra: Record<strin
 }
 
 function environment (folder: string, maxUploadBytes: number): Record<string, string> {
-  const passed = PASSED_ON.flatMap((name) => process.env[name] === undefined ? [] : [[name, process.env[name]!]])
+  const passed = PASSED_ON.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]!]]))
   return {
-    ...Object.fromEntries(passed) as Record<string, string>,
+    ...(Object.fromEntries(passed) as Record<string, string>),
     HOST: '127.0.0.1',
     PORT: '0',
     PROCESSES: '1',
@@ -71,7 +90,9 @@ function environment (folder: string, maxUploadBytes: number): Record<string, st
   }
 }
 
-/** The origin in the one line that the server prints. Both outputs go on being read: a full pipe would halt the server. */
+/**
+ * The origin in the one line that the server prints. Both outputs go on being read: a full pipe would halt the server.
+ */
 async function addressOf (server: ChildProcess): Promise<string> {
   let output = ''
   return await new Promise((resolve, reject) => {
@@ -87,7 +108,10 @@ async function addressOf (server: ChildProcess): Promise<string> {
     server.stdout!.setEncoding('utf8').on('data', read)
     server.stderr!.setEncoding('utf8').on('data', read)
     server.once('error', ({ message }) => fail(message))
-    server.once('close', () => { clearTimeout(timer); fail(output.trim() || 'it ended at once') })
+    server.once('close', () => {
+      clearTimeout(timer)
+      fail(output.trim() || 'it ended at once')
+    })
   })
 }
 

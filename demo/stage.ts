@@ -8,13 +8,18 @@ import { createTerminal, shownName, type DemoFile, type Terminal } from './termi
 /** Where a demo is played: the terminal, and a server that it starts and ends. */
 export interface Stage {
   terminal: Terminal
-  /** Starts the server, as a step of the story; it takes as many bytes in all. `extra` are variables of its environment. */
-  start (maxUploadBytes: number, extra?: Record<string, string>): Promise<Instance>
+  /**
+   * Starts the server, as a step of the story; it takes as many bytes in all. `extra` are variables of its environment.
+   */
+  start(maxUploadBytes: number, extra?: Record<string, string>): Promise<Instance>
   /** Removes the server and its folder, as the last step. */
-  end (): Promise<void>
+  end(): Promise<void>
 }
 
-/** Plays a demo and ends the process: 0 when all of it held, 1 when not. Whatever happens, nothing of the server is left. */
+/**
+ * Plays a demo and ends the process: 0 when all of it held, 1 when not. Whatever happens, nothing of the server is
+ * left.
+ */
 export async function perform (run: (stage: Stage) => Promise<void>): Promise<void> {
   const terminal = createTerminal(process.stdout)
   let remove: Instance['remove'] = async () => {}
@@ -22,7 +27,9 @@ export async function perform (run: (stage: Stage) => Promise<void>): Promise<vo
     terminal,
     async start (maxUploadBytes, extra = {}) {
       terminal.step('Start a throw-away server')
-      const instance = await startInstance(maxUploadBytes, extra, (made) => { remove = made })
+      const instance = await startInstance(maxUploadBytes, extra, (made) => {
+        remove = made
+      })
       terminal.good(`${instance.origin}, process ${instance.pid}, everything in ${instance.folder}`)
       return instance
     },
@@ -37,7 +44,11 @@ export async function perform (run: (stage: Stage) => Promise<void>): Promise<vo
     process.exitCode = 0
   } catch (error) {
     const { message, stack } = error as Error
-    process.stderr.write(error instanceof DemoFailure ? `\nThe demo ended early: ${message.replace(/\.$/, '')}.\n` : `\nThe demo failed: ${stack ?? message}\n`)
+    process.stderr.write(
+      error instanceof DemoFailure
+        ? `\nThe demo ended early: ${message.replace(/\.$/, '')}.\n`
+        : `\nThe demo failed: ${stack ?? message}\n`
+    )
     process.exitCode = 1
   } finally {
     await remove()
@@ -46,7 +57,8 @@ export async function perform (run: (stage: Stage) => Promise<void>): Promise<vo
 }
 
 /** A file of the test suite, which comes with the source. */
-export const fixtureFile = async (name: string): Promise<DemoFile> => await demoFile(fileURLToPath(new URL(`../../test/fixtures/${name}`, import.meta.url)))
+export const fixtureFile = async (name: string): Promise<DemoFile> =>
+  await demoFile(fileURLToPath(new URL(`../../test/fixtures/${name}`, import.meta.url)))
 
 /** The file to play with, or a {@link DemoFailure} that says what is wrong with the path. */
 export async function demoFile (path: string): Promise<DemoFile> {
@@ -55,14 +67,18 @@ export async function demoFile (path: string): Promise<DemoFile> {
   if (facts === undefined) throw new DemoFailure(`there is no file ${absolute}`)
   if (!facts.isFile()) throw new DemoFailure(`${absolute} is not a file`)
   if (facts.size === 0) throw new DemoFailure(`${absolute} is empty`)
-  await access(absolute, constants.R_OK).catch(() => { throw new DemoFailure(`${absolute} may not be read`) })
+  await access(absolute, constants.R_OK).catch(() => {
+    throw new DemoFailure(`${absolute} may not be read`)
+  })
   return { path: absolute, name: shownName(absolute), sizeBytes: facts.size }
 }
 
 /** Rejects when somebody stops the demo, or nobody reads it any more. */
 function interruption (): Promise<never> {
   return new Promise((_resolve, reject) => {
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => reject(new DemoFailure(`stopped by ${signal}`)))
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+      process.on(signal, () => reject(new DemoFailure(`stopped by ${signal}`)))
+    }
     process.stdout.on('error', () => reject(new DemoFailure('nobody reads what it prints')))
   })
 }

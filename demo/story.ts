@@ -6,14 +6,38 @@ import type { Instance } from './instance.js'
 import { inBytes, type DemoFile, type Terminal } from './terminal.js'
 
 /** What the steps hand on to one another. */
-interface Scene { origin: string, terminal: Terminal, file: DemoFile, headers: { authorization: string }, media: Media }
-interface Media { id: string, title: string, content_type: string, duration_seconds: number | null, width: number | null, height: number | null, codecs: string[], sha256: string }
+interface Scene {
+  origin: string
+  terminal: Terminal
+  file: DemoFile
+  headers: { authorization: string }
+  media: Media
+}
+interface Media {
+  id: string
+  title: string
+  content_type: string
+  duration_seconds: number | null
+  width: number | null
+  height: number | null
+  codecs: string[]
+  sha256: string
+}
 
 const AUDIO = /\.(mp3|wav|m4a|aac|ogg|opus|flac)$/i
 /** How often each address looks: uneven, so that the chart has something to show. */
-const VIEWS: Array<[address: string, times: number]> = [['127.0.0.2', 5], ['127.0.0.3', 1], ['127.0.0.4', 3], ['127.0.0.5', 2], ['127.0.0.6', 4]]
+const VIEWS: Array<[address: string, times: number]> = [
+  ['127.0.0.2', 5],
+  ['127.0.0.3', 1],
+  ['127.0.0.4', 3],
+  ['127.0.0.5', 2],
+  ['127.0.0.6', 4]
+]
 
-/** Plays everything from signing up to the figures, checking as it goes. Throws {@link DemoFailure} at the first thing that is not so. */
+/**
+ * Plays everything from signing up to the figures, checking as it goes. Throws {@link DemoFailure} at the first thing
+ * that is not so.
+ */
 export async function play ({ origin, peakMemory }: Instance, file: DemoFile, terminal: Terminal): Promise<void> {
   const headers = { authorization: `Bearer ${await signUp(origin, terminal)}` }
   const media = await sendFile(origin, headers, file, terminal)
@@ -31,7 +55,10 @@ export async function play ({ origin, peakMemory }: Instance, file: DemoFile, te
 async function signUp (origin: string, terminal: Terminal): Promise<string> {
   terminal.step('Sign up')
   const json = { email: 'demo@example.org', password: crypto.randomUUID() }
-  const account = jsonOf<{ email: string, role: string, access_token: string }>(await call(`${origin}/auth/signup`, { method: 'POST', json }), 201)
+  const account = jsonOf<{ email: string; role: string; access_token: string }>(
+    await call(`${origin}/auth/signup`, { method: 'POST', json }),
+    201
+  )
   terminal.good(`201  ${account.email} is ${account.role}: the first account of a fresh server`)
   return account.access_token
 }
@@ -39,12 +66,24 @@ async function signUp (origin: string, terminal: Terminal): Promise<string> {
 async function sendFile (origin: string, headers: Scene['headers'], file: DemoFile, terminal: Terminal): Promise<Media> {
   terminal.step('Upload, streamed from disk to disk')
   const progress = terminal.progress(file.sizeBytes)
-  const answer = await upload(`${origin}/media`, headers, { title: file.name, type: AUDIO.test(file.name) ? 'audio' : 'video' }, [{ field: 'file', file }], progress.update)
-  if (answer.status === 415) throw new DemoFailure(`${file.name} is not a media file that Playgate takes (the server answered 415 ${codeOf(answer)})`)
+  const answer = await upload(
+    `${origin}/media`,
+    headers,
+    { title: file.name, type: AUDIO.test(file.name) ? 'audio' : 'video' },
+    [{ field: 'file', file }],
+    progress.update
+  )
+  if (answer.status === 415) {
+    throw new DemoFailure(
+      `${file.name} is not a media file that Playgate takes (the server answered 415 ${codeOf(answer)})`
+    )
+  }
   const media = jsonOf<Media>(answer, 201)
   progress.end()
   const size = media.width === null ? '' : `, ${media.width}x${media.height}`
-  terminal.good(`201  ${media.content_type}, ${media.codecs.join(' + ')}${size}, ${media.duration_seconds ?? 'unknown'} s`)
+  terminal.good(
+    `201  ${media.content_type}, ${media.codecs.join(' + ')}${size}, ${media.duration_seconds ?? 'unknown'} s`
+  )
   return media
 }
 
@@ -57,7 +96,10 @@ async function mintLink ({ origin, headers, media, terminal }: Scene): Promise<s
 }
 
 async function linkFor (origin: string, headers: Scene['headers'], { id }: Media, expiresIn: string) {
-  return jsonOf<{ stream_url: string, expires_in: number, expires_at: string }>(await call(`${origin}/media/${id}/stream-url?expires_in=${expiresIn}`, { headers }), 200)
+  return jsonOf<{ stream_url: string; expires_in: number; expires_at: string }>(
+    await call(`${origin}/media/${id}/stream-url?expires_in=${expiresIn}`, { headers }),
+    200
+  )
 }
 
 async function tryRanges ({ file, terminal }: Scene, url: string): Promise<void> {
@@ -92,7 +134,9 @@ async function streamWhole ({ file, media, terminal }: Scene, url: string): Prom
   progress.end()
   const own = await digest(createReadStream(file.path))
   if (streamed.status !== 200 || streamed.sha256 !== own.sha256 || media.sha256 !== own.sha256) {
-    throw new DemoFailure(`the stream (${streamed.status}, sha256 ${streamed.sha256}) is not the file (sha256 ${own.sha256})`)
+    throw new DemoFailure(
+      `the stream (${streamed.status}, sha256 ${streamed.sha256}) is not the file (sha256 ${own.sha256})`
+    )
   }
   terminal.good(`${streamed.status}  ${inBytes(streamed.sizeBytes)}, sha256 equals the file's`)
   terminal.say(own.sha256)
@@ -100,23 +144,48 @@ async function streamWhole ({ file, media, terminal }: Scene, url: string): Prom
 
 async function watchFromSeveral ({ origin, headers, media, terminal }: Scene): Promise<void> {
   terminal.step('Views from several addresses')
-  const several = await call(`${origin}/livez`, { from: VIEWS[0]![0] }).then(() => true, () => false)
-  if (!several) terminal.say('This system has one loopback address alone (Linux has many): all views come from 127.0.0.1.')
-  const posts = VIEWS.flatMap(([address, times]) => Array.from({ length: times }, async () =>
-    jsonOf(await call(`${origin}/media/${media.id}/view`, { method: 'POST', headers, from: several ? address : undefined }), 200)))
+  const several = await call(`${origin}/livez`, { from: VIEWS[0]![0] }).then(
+    () => true,
+    () => false
+  )
+  if (!several) {
+    terminal.say('This system has one loopback address alone (Linux has many): all views come from 127.0.0.1.')
+  }
+  const posts = VIEWS.flatMap(([address, times]) =>
+    Array.from({ length: times }, async () =>
+      jsonOf(
+        await call(`${origin}/media/${media.id}/view`, {
+          method: 'POST',
+          headers,
+          from: several ? address : undefined
+        }),
+        200
+      )
+    )
+  )
   await Promise.all(posts)
-  terminal.good(`200  ${posts.length} views, posted at once from ${several ? VIEWS.length : 1} address${several ? 'es' : ''}; the stream above counted one more`)
+  terminal.good(
+    `200  ${posts.length} views, posted at once from ${several ? VIEWS.length : 1} address${several ? 'es' : ''}; the stream above counted one more`
+  )
 }
 
 async function showFigures ({ origin, headers, media, terminal }: Scene): Promise<void> {
   terminal.step('Analytics')
-  const figures = jsonOf<{ total_views: number, unique_viewers: number, views_per_day: Record<string, number> }>(await call(`${origin}/media/${media.id}/analytics`, { headers }), 200)
-  const log = jsonOf<{ items: Array<{ viewed_by_ip: string }> }>(await call(`${origin}/media/${media.id}/views?size=100`, { headers }), 200)
+  const figures = jsonOf<{ total_views: number; unique_viewers: number; views_per_day: Record<string, number> }>(
+    await call(`${origin}/media/${media.id}/analytics`, { headers }),
+    200
+  )
+  const log = jsonOf<{ items: Array<{ viewed_by_ip: string }> }>(
+    await call(`${origin}/media/${media.id}/views?size=100`, { headers }),
+    200
+  )
   const perAddress = new Map<string, number>()
   for (const { viewed_by_ip: address } of log.items) perAddress.set(address, (perAddress.get(address) ?? 0) + 1)
   const expected = VIEWS.reduce((total, [, times]) => total + times, 1)
   if (figures.total_views !== expected || figures.unique_viewers !== perAddress.size) {
-    throw new DemoFailure(`the figures say ${figures.total_views} views by ${figures.unique_viewers} viewers, not ${expected} by ${perAddress.size}`)
+    throw new DemoFailure(
+      `the figures say ${figures.total_views} views by ${figures.unique_viewers} viewers, not ${expected} by ${perAddress.size}`
+    )
   }
   terminal.good(`200  ${figures.total_views} views by ${figures.unique_viewers} viewers, as a recount of the log says`)
   terminal.say('Views per address')
@@ -135,7 +204,9 @@ async function tryBadLinks ({ origin, headers, media, terminal }: Scene, url: st
 }
 
 function expectRefusal (answer: Answer, code: string, what: string, terminal: Terminal): void {
-  if (answer.status !== 403 || codeOf(answer) !== code) throw new DemoFailure(`a link ${what} was answered ${answer.status}, not 403 ${code}`)
+  if (answer.status !== 403 || codeOf(answer) !== code) {
+    throw new DemoFailure(`a link ${what} was answered ${answer.status}, not 403 ${code}`)
+  }
   terminal.good(`403  ${code.padEnd(20)} ${what}`)
 }
 

@@ -6,14 +6,23 @@ const BAR_WIDTH = 30
 const REDRAW_MS = 80
 
 /** The file of the demo as it is shown and sent. */
-export interface DemoFile { path: string, name: string, sizeBytes: number }
+export interface DemoFile {
+  path: string
+  name: string
+  sizeBytes: number
+}
 
 export type Terminal = ReturnType<typeof createTerminal>
 
-/** Says the story line by line. Colours and a moving bar on a terminal only; elsewhere plain lines, each written once. */
+/**
+ * Says the story line by line. Colours and a moving bar on a terminal only; elsewhere plain lines, each written once.
+ */
 export function createTerminal (out: NodeJS.WriteStream) {
-  const colour = (code: number, text: string) => out.isTTY && !process.env.NO_COLOR ? `\u001b[${code}m${text}\u001b[0m` : text
-  const line = (text: string) => { out.write(`${text}\n`) }
+  const colour = (code: number, text: string) =>
+    out.isTTY && !process.env.NO_COLOR ? `\u001b[${code}m${text}\u001b[0m` : text
+  const line = (text: string) => {
+    out.write(`${text}\n`)
+  }
   let steps = 0
 
   return {
@@ -39,7 +48,10 @@ export function createTerminal (out: NodeJS.WriteStream) {
           drawn = performance.now()
           draw(bytes)
         },
-        end () { draw(totalBytes); out.write('\n') }
+        end () {
+          draw(totalBytes)
+          out.write('\n')
+        }
       }
     },
 
@@ -47,7 +59,11 @@ export function createTerminal (out: NodeJS.WriteStream) {
     chart (entries: Array<[label: string, count: number]>) {
       const most = Math.max(1, ...entries.map(([, count]) => count))
       const width = Math.max(0, ...entries.map(([label]) => label.length))
-      for (const [label, count] of entries) line(`    ${label.padEnd(width)}  ${colour(36, '█'.repeat(Math.max(1, Math.round(count / most * BAR_WIDTH))))} ${count}`)
+      for (const [label, count] of entries) {
+        line(
+          `    ${label.padEnd(width)}  ${colour(36, '█'.repeat(Math.max(1, Math.round((count / most) * BAR_WIDTH))))} ${count}`
+        )
+      }
     }
   }
 }
@@ -60,7 +76,7 @@ function bar (bytes: number, totalBytes: number): string {
 }
 
 function progressText (bytes: number, totalBytes: number, milliseconds: number): string {
-  return `${inBytes(bytes)} of ${inBytes(totalBytes)}, ${inBytes(bytes / Math.max(milliseconds, 1) * 1000)}/s`
+  return `${inBytes(bytes)} of ${inBytes(totalBytes)}, ${inBytes((bytes / Math.max(milliseconds, 1)) * 1000)}/s`
 }
 
 /** A size for people: `18.4 kB`, `240.2 MB`. */

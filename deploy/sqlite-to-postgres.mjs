@@ -45,7 +45,10 @@ async function copyTable (table) {
   const places = columns.map((_, index) => `$${index + 1}`).join(', ')
   const text = `insert into ${quote(table)} (${columns.map(quote).join(', ')}) values (${places})`
   let count = 0
-  for (const row of from.prepare(`select * from ${quote(table)}`).raw().iterate()) {
+  for (const row of from
+    .prepare(`select * from ${quote(table)}`)
+    .raw()
+    .iterate()) {
     await to.query({ name: `copy ${table}`, text, values: row })
     count++
   }

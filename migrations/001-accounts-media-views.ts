@@ -4,7 +4,8 @@ export async function up (db: Kysely<unknown>): Promise<void> {
   const sqlite = db.getExecutor().adapter instanceof SqliteAdapter
   const id = sqlite ? 'text' : 'uuid'
 
-  await db.schema.createTable('accounts')
+  await db.schema
+    .createTable('accounts')
     .addColumn('id', id, (column) => column.primaryKey())
     .addColumn('email', 'text', (column) => column.notNull())
     .addColumn('email_key', 'text', (column) => column.notNull().unique())
@@ -18,7 +19,8 @@ export async function up (db: Kysely<unknown>): Promise<void> {
     .addColumn('created_at', 'bigint', (column) => column.notNull())
     .execute()
 
-  await db.schema.createTable('media')
+  await db.schema
+    .createTable('media')
     .addColumn('id', id, (column) => column.primaryKey())
     .addColumn('owner_id', id, (column) => column.notNull().references('accounts.id'))
     .addColumn('title', 'text', (column) => column.notNull())
@@ -42,7 +44,8 @@ export async function up (db: Kysely<unknown>): Promise<void> {
   await db.schema.createIndex('media_by_owner').on('media').columns(['owner_id', 'created_at', 'id']).execute()
   await db.schema.createIndex('media_by_age').on('media').columns(['created_at', 'id']).execute()
 
-  await db.schema.createTable('views')
+  await db.schema
+    .createTable('views')
     .addColumn('id', sqlite ? 'integer' : 'bigserial', (column) => column.primaryKey())
     .addColumn('media_id', id, (column) => column.notNull().references('media.id').onDelete('cascade'))
     .addColumn('link_id', id)
@@ -54,30 +57,39 @@ export async function up (db: Kysely<unknown>): Promise<void> {
     .execute()
   await db.schema.createIndex('views_by_media').on('views').columns(['media_id', 'viewed_at', 'id']).execute()
   await db.schema.createIndex('views_by_age').on('views').column('viewed_at').execute()
-  await db.schema.createIndex('one_view_per_link_and_address').unique().on('views').columns(['link_id', 'address_key'])
-    .where(sql.ref('link_id'), 'is not', null).execute()
+  await db.schema
+    .createIndex('one_view_per_link_and_address')
+    .unique()
+    .on('views')
+    .columns(['link_id', 'address_key'])
+    .where(sql.ref('link_id'), 'is not', null)
+    .execute()
 
-  await db.schema.createTable('view_totals')
+  await db.schema
+    .createTable('view_totals')
     .addColumn('media_id', id, (column) => column.primaryKey().references('media.id').onDelete('cascade'))
     .addColumn('total_views', 'bigint', (column) => column.notNull().defaultTo(0))
     .addColumn('unique_viewers', 'bigint', (column) => column.notNull().defaultTo(0))
     .addColumn('revision', 'bigint', (column) => column.notNull().defaultTo(0))
     .execute()
 
-  await db.schema.createTable('view_days')
+  await db.schema
+    .createTable('view_days')
     .addColumn('media_id', id, (column) => column.notNull().references('media.id').onDelete('cascade'))
     .addColumn('day', 'integer', (column) => column.notNull())
     .addColumn('views', 'bigint', (column) => column.notNull())
     .addPrimaryKeyConstraint('view_days_key', ['media_id', 'day'])
     .execute()
 
-  await db.schema.createTable('view_viewers')
+  await db.schema
+    .createTable('view_viewers')
     .addColumn('media_id', id, (column) => column.notNull().references('media.id').onDelete('cascade'))
     .addColumn('address_key', 'text', (column) => column.notNull())
     .addPrimaryKeyConstraint('view_viewers_key', ['media_id', 'address_key'])
     .execute()
 
-  await db.schema.createTable('server_facts')
+  await db.schema
+    .createTable('server_facts')
     .addColumn('name', 'text', (column) => column.primaryKey())
     .addColumn('value', 'text', (column) => column.notNull())
     .execute()

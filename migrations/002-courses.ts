@@ -3,7 +3,8 @@ import { SqliteAdapter, type Kysely } from 'kysely'
 export async function up (db: Kysely<unknown>): Promise<void> {
   const id = db.getExecutor().adapter instanceof SqliteAdapter ? 'text' : 'uuid'
 
-  await db.schema.createTable('courses')
+  await db.schema
+    .createTable('courses')
     .addColumn('id', id, (column) => column.primaryKey())
     .addColumn('owner_id', id, (column) => column.notNull().references('accounts.id'))
     .addColumn('title', 'text', (column) => column.notNull())
@@ -17,7 +18,8 @@ export async function up (db: Kysely<unknown>): Promise<void> {
   await db.schema.createIndex('courses_by_age').on('courses').columns(['created_at', 'id']).execute()
   await db.schema.createIndex('courses_by_owner').on('courses').columns(['owner_id', 'created_at', 'id']).execute()
 
-  await db.schema.createTable('lectures')
+  await db.schema
+    .createTable('lectures')
     .addColumn('id', id, (column) => column.primaryKey())
     .addColumn('course_id', id, (column) => column.notNull().references('courses.id'))
     // No cascade: a media that a lecture uses can't be deleted beneath it.
@@ -32,7 +34,8 @@ export async function up (db: Kysely<unknown>): Promise<void> {
     .execute()
   await db.schema.createIndex('lectures_by_course').on('lectures').columns(['course_id', 'position']).execute()
 
-  await db.schema.createTable('subscriptions')
+  await db.schema
+    .createTable('subscriptions')
     .addColumn('id', id, (column) => column.primaryKey())
     .addColumn('student_id', id, (column) => column.notNull().references('accounts.id'))
     .addColumn('course_id', id, (column) => column.notNull().references('courses.id'))
@@ -41,7 +44,8 @@ export async function up (db: Kysely<unknown>): Promise<void> {
     .execute()
   await db.schema.createIndex('subscriptions_by_course').on('subscriptions').column('course_id').execute()
 
-  await db.schema.createTable('lecture_progress')
+  await db.schema
+    .createTable('lecture_progress')
     .addColumn('lecture_id', id, (column) => column.notNull().references('lectures.id').onDelete('cascade'))
     .addColumn('student_id', id, (column) => column.notNull().references('accounts.id'))
     .addColumn('position_ms', 'bigint', (column) => column.notNull())

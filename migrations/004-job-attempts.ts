@@ -1,5 +1,8 @@
 import type { Kysely } from 'kysely'
 
 export async function up (db: Kysely<unknown>): Promise<void> {
-  await db.schema.alterTable('jobs').addColumn('attempts', 'integer', (column) => column.notNull().defaultTo(0)).execute()
+  await db.schema
+    .alterTable('jobs')
+    .addColumn('attempts', 'integer', (column) => column.notNull().defaultTo(0))
+    .execute()
 }

@@ -15,7 +15,8 @@ const COUNTED = [
 ]
 
 export async function up (db: Kysely<unknown>): Promise<void> {
-  await db.schema.createTable('counters')
+  await db.schema
+    .createTable('counters')
     .addColumn('name', 'text', (column) => column.primaryKey())
     .addColumn('value', 'bigint', (column) => column.notNull())
     .execute()
@@ -29,18 +30,48 @@ export async function up (db: Kysely<unknown>): Promise<void> {
     ['media', 'media_by_owner', ['owner_id', 'created_at', 'id']]
   ] as const) {
     await db.schema.dropIndex(name).execute()
-    await db.schema.createIndex(name).on(table).columns([...columns]).where(sql.ref('deleted_at'), 'is', null).execute()
+    await db.schema
+      .createIndex(name)
+      .on(table)
+      .columns([...columns])
+      .where(sql.ref('deleted_at'), 'is', null)
+      .execute()
   }
-  await db.schema.createIndex('media_by_type').on('media').columns(['type', 'created_at', 'id']).where(sql.ref('deleted_at'), 'is', null).execute()
-  await db.schema.createIndex('media_by_owner_and_type').on('media').columns(['owner_id', 'type', 'created_at', 'id']).where(sql.ref('deleted_at'), 'is', null).execute()
+  await db.schema
+    .createIndex('media_by_type')
+    .on('media')
+    .columns(['type', 'created_at', 'id'])
+    .where(sql.ref('deleted_at'), 'is', null)
+    .execute()
+  await db.schema
+    .createIndex('media_by_owner_and_type')
+    .on('media')
+    .columns(['owner_id', 'type', 'created_at', 'id'])
+    .where(sql.ref('deleted_at'), 'is', null)
+    .execute()
   await db.schema.createIndex('courses_premium').on('courses').column('id').where(sql.ref('premium'), '=', 1).execute()
 
   // A student's courses are listed by the age of the course.
-  await db.schema.alterTable('subscriptions').addColumn('course_created_at', 'bigint', (column) => column.notNull().defaultTo(0)).execute()
-  await sql`update subscriptions set course_created_at = (select created_at from courses where courses.id = course_id)`.execute(db)
-  await db.schema.createIndex('subscriptions_by_student').on('subscriptions').columns(['student_id', 'course_created_at', 'course_id']).execute()
+  await db.schema
+    .alterTable('subscriptions')
+    .addColumn('course_created_at', 'bigint', (column) => column.notNull().defaultTo(0))
+    .execute()
+  await sql`update subscriptions set course_created_at = (select created_at from courses where courses.id = course_id)`.execute(
+    db
+  )
+  await db.schema
+    .createIndex('subscriptions_by_student')
+    .on('subscriptions')
+    .columns(['student_id', 'course_created_at', 'course_id'])
+    .execute()
   await db.schema.dropIndex('subscriptions_by_course').execute()
-  await db.schema.createIndex('subscriptions_by_course').on('subscriptions').columns(['course_id', 'student_id']).execute()
+  await db.schema
+    .createIndex('subscriptions_by_course')
+    .on('subscriptions')
+    .columns(['course_id', 'student_id'])
+    .execute()
   // Postgres plans by its statistics, and those of the new indexes and table are not there yet.
-  if (!(db.getExecutor().adapter instanceof SqliteAdapter)) await sql`analyze counters, courses, media, subscriptions`.execute(db)
+  if (!(db.getExecutor().adapter instanceof SqliteAdapter)) {
+    await sql`analyze counters, courses, media, subscriptions`.execute(db)
+  }
 }

@@ -3,11 +3,19 @@ import type { Kysely } from 'kysely'
 const BATCH = 1000
 
 interface Searched {
-  accounts: { id: string, email: string, first_name: string | null, last_name: string | null, search_text: string | null }
-  media: { id: string, title: string, title_search: string | null }
+  accounts: {
+    id: string
+    email: string
+    first_name: string | null
+    last_name: string | null
+    search_text: string | null
+  }
+  media: { id: string; title: string; title_search: string | null }
 }
 
-/** Folded texts, for searches that ignore case and normal forms on both engines alike. Null in rows of an older process. */
+/**
+ * Folded texts, for searches that ignore case and normal forms on both engines alike. Null in rows of an older process.
+ */
 export async function up (db: Kysely<Searched>): Promise<void> {
   await db.schema.alterTable('accounts').addColumn('search_text', 'text').execute()
   await db.schema.alterTable('media').addColumn('title_search', 'text').execute()
@@ -17,9 +25,20 @@ export async function up (db: Kysely<Searched>): Promise<void> {
 
 async function fillMedia (db: Kysely<Searched>): Promise<void> {
   for (let last: string | undefined; ;) {
-    const rows = await db.selectFrom('media').select(['id', 'title']).orderBy('id').limit(BATCH)
-      .$if(last !== undefined, (query) => query.where('id', '>', last!)).execute()
-    for (const { id, title } of rows) await db.updateTable('media').set({ title_search: fold(title) }).where('id', '=', id).execute()
+    const rows = await db
+      .selectFrom('media')
+      .select(['id', 'title'])
+      .orderBy('id')
+      .limit(BATCH)
+      .$if(last !== undefined, (query) => query.where('id', '>', last!))
+      .execute()
+    for (const { id, title } of rows) {
+      await db
+        .updateTable('media')
+        .set({ title_search: fold(title) })
+        .where('id', '=', id)
+        .execute()
+    }
     if (rows.length < BATCH) return
     last = rows.at(-1)!.id
   }
@@ -27,8 +46,13 @@ async function fillMedia (db: Kysely<Searched>): Promise<void> {
 
 async function fillAccounts (db: Kysely<Searched>): Promise<void> {
   for (let last: string | undefined; ;) {
-    const rows = await db.selectFrom('accounts').select(['id', 'email', 'first_name', 'last_name']).orderBy('id').limit(BATCH)
-      .$if(last !== undefined, (query) => query.where('id', '>', last!)).execute()
+    const rows = await db
+      .selectFrom('accounts')
+      .select(['id', 'email', 'first_name', 'last_name'])
+      .orderBy('id')
+      .limit(BATCH)
+      .$if(last !== undefined, (query) => query.where('id', '>', last!))
+      .execute()
     for (const { id, email, first_name: first, last_name: name } of rows) {
       const text = fold(`${email} ${first ?? ''} ${name ?? ''}`)
       await db.updateTable('accounts').set({ search_text: text }).where('id', '=', id).execute()

@@ -3,7 +3,8 @@ import { sql, SqliteAdapter, type Kysely } from 'kysely'
 export async function up (db: Kysely<unknown>): Promise<void> {
   const id = db.getExecutor().adapter instanceof SqliteAdapter ? 'text' : 'uuid'
 
-  await db.schema.createTable('package_indexes')
+  await db.schema
+    .createTable('package_indexes')
     .addColumn('media_id', id, (column) => column.primaryKey().references('media.id').onDelete('cascade'))
     .addColumn('blob_name', 'text', (column) => column.notNull())
     .addColumn('segments', 'text', (column) => column.notNull())

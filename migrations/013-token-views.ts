@@ -4,7 +4,8 @@ import { SqliteAdapter, type Kysely } from 'kysely'
 export async function up (db: Kysely<unknown>): Promise<void> {
   const id = db.getExecutor().adapter instanceof SqliteAdapter ? 'text' : 'uuid'
 
-  await db.schema.createTable('token_views')
+  await db.schema
+    .createTable('token_views')
     .addColumn('media_id', id, (column) => column.notNull().references('media.id').onDelete('cascade'))
     .addColumn('account_id', id, (column) => column.notNull())
     .addColumn('address_key', 'text', (column) => column.notNull())

@@ -4,7 +4,10 @@ import { SqliteAdapter, type Kysely } from 'kysely'
 export async function up (db: Kysely<unknown>): Promise<void> {
   const id = db.getExecutor().adapter instanceof SqliteAdapter ? 'text' : 'uuid'
   await db.schema.alterTable('jobs').addColumn('owner_id', id).execute()
-  await db.schema.alterTable('jobs').addColumn('turn', 'integer', (column) => column.notNull().defaultTo(0)).execute()
+  await db.schema
+    .alterTable('jobs')
+    .addColumn('turn', 'integer', (column) => column.notNull().defaultTo(0))
+    .execute()
   await db.schema.dropIndex('jobs_due').execute()
   await db.schema.createIndex('jobs_due').on('jobs').columns(['kind', 'attempts', 'turn', 'run_after']).execute()
   await db.schema.createIndex('jobs_by_turn').on('jobs').columns(['kind', 'turn']).execute()

@@ -11,77 +11,89 @@ import { SMALL_RANGE_BYTES, readRange } from '../src/playback/read-range.js'
 import type { BlobStore } from '../src/storage/blob-store.js'
 import type { ReadableFile } from '../src/storage/open-files.js'
 
-interface Options { blobs: BlobStore, places: Places, offload: Config['streamOffload'], onBytes: (bytes: number) => void }
+interface Options {
+  blobs: BlobStore
+  places: Places
+  offload: Config['streamOffload']
+  onBytes: (bytes: number) => void
+}
 
 /** Answers with blobs, or parts of them. */
-export default fp<Options>(async (app, { blobs, places, offload, onBytes }) => {
-  async function open (reply: FastifyReply, name: string, accountId: string | null): Promise<ReadableFile> {
-    // A pipelined response has no socket before its turn, and would never hear that its client has left: it opens nothing until then.
-    if (reply.raw.socket === null) await once(reply.raw, 'socket')
-    const leave = places.take(accountId, reply.request.ip)
-    if (reply.raw.closed) leave()
-    else reply.raw.once('close', leave)
-    const file = await blobs.open(name)
-    if (file === undefined) throw new ApiError('not_found')
-    return file
-  }
-
-  function send (reply: FastifyReply, file: ReadableFile, range: ByteRange): FastifyReply {
-    if (range.end - range.start + 1 > SMALL_RANGE_BYTES) {
-      const pump = new FilePump(file, range, reply.raw)
-      const end = reply.reviewDownload()
-      pump.once('close', () => {
-        end()
-        onBytes(pump.pumpedBytes)
-      })
-      return reply.send(pump)
+export default fp<Options>(
+  async (app, { blobs, places, offload, onBytes }) => {
+    async function open (reply: FastifyReply, name: string, accountId: string | null): Promise<ReadableFile> {
+      // A pipelined response has no socket before its turn, and would never hear that its client has left: it opens
+      // nothing until then.
+      if (reply.raw.socket === null) await once(reply.raw, 'socket')
+      const leave = places.take(accountId, reply.request.ip)
+      if (reply.raw.closed) leave()
+      else reply.raw.once('close', leave)
+      const file = await blobs.open(name)
+      if (file === undefined) throw new ApiError('not_found')
+      return file
     }
-    readRange(file, range, reply.raw).then((part) => {
-      onBytes(part.length)
-      reply.send(part)
-    }, (error: unknown) => reply.send(error))
-    return reply
-  }
 
-  /** What came through the proxy in front, and is what nginx answers from the file alike. */
-  function offloadPathOf ({ request, statusCode }: FastifyReply, name: string): string | undefined {
-    const proxied = offload === 'x-accel' && (request.ips?.length ?? 1) > 1
-    return proxied ? offloadPath(name, request.headers, statusCode) : undefined
-  }
-
-  app.decorateReply('openBlob', async function (this: FastifyReply, name: string, accountId: string | null) {
-    const file = await open(this, name, accountId)
-    return (range: ByteRange) => send(this, file, range)
-  })
-  app.decorateReply('sendBlob', async function (this: FastifyReply, name: string, accountId: string | null) {
-    const file = await open(this, name, accountId)
-    const { size } = await file.stat()
-    return send(this.header('content-length', String(size)), file, { start: 0, end: size - 1 })
-  })
-  app.decorateReply('openFile', async function (this: FastifyReply, name: string, accountId: string | null) {
-    const path = offloadPathOf(this, name)
-    if (path === undefined) return await this.openBlob(name, accountId)
-    return ({ start, end }: ByteRange) => {
-      onBytes(end - start + 1)
-      // nginx puts in the length and the range.
-      return this.removeHeader('content-length').removeHeader('content-range').header('x-accel-redirect', path).send()
+    function send (reply: FastifyReply, file: ReadableFile, range: ByteRange): FastifyReply {
+      if (range.end - range.start + 1 > SMALL_RANGE_BYTES) {
+        const pump = new FilePump(file, range, reply.raw)
+        const end = reply.reviewDownload()
+        pump.once('close', () => {
+          end()
+          onBytes(pump.pumpedBytes)
+        })
+        return reply.send(pump)
+      }
+      readRange(file, range, reply.raw).then(
+        (part) => {
+          onBytes(part.length)
+          reply.send(part)
+        },
+        (error: unknown) => reply.send(error)
+      )
+      return reply
     }
-  })
-}, { name: 'blob-reply', dependencies: ['access-review'] })
+
+    /** What came through the proxy in front, and is what nginx answers from the file alike. */
+    function offloadPathOf ({ request, statusCode }: FastifyReply, name: string): string | undefined {
+      const proxied = offload === 'x-accel' && (request.ips?.length ?? 1) > 1
+      return proxied ? offloadPath(name, request.headers, statusCode) : undefined
+    }
+
+    app.decorateReply('openBlob', async function (this: FastifyReply, name: string, accountId: string | null) {
+      const file = await open(this, name, accountId)
+      return (range: ByteRange) => send(this, file, range)
+    })
+    app.decorateReply('sendBlob', async function (this: FastifyReply, name: string, accountId: string | null) {
+      const file = await open(this, name, accountId)
+      const { size } = await file.stat()
+      return send(this.header('content-length', String(size)), file, { start: 0, end: size - 1 })
+    })
+    app.decorateReply('openFile', async function (this: FastifyReply, name: string, accountId: string | null) {
+      const path = offloadPathOf(this, name)
+      if (path === undefined) return await this.openBlob(name, accountId)
+      return ({ start, end }: ByteRange) => {
+        onBytes(end - start + 1)
+        // nginx puts in the length and the range.
+        return this.removeHeader('content-length').removeHeader('content-range').header('x-accel-redirect', path).send()
+      }
+    })
+  },
+  { name: 'blob-reply', dependencies: ['access-review'] }
+)
 
 declare module 'fastify' {
   interface FastifyReply {
     /**
-     * Opens a blob for an account, or nobody, when it is this response's turn, and answers how to send a part of it, which closes it. Throws
-     * `not_found`, and `too_many_streams` or `overloaded` where too many are under way.
+     * Opens a blob for an account, or nobody, when it is this response's turn, and answers how to send a part of it,
+     * which closes it. Throws `not_found`, and `too_many_streams` or `overloaded` where too many are under way.
      */
-    openBlob (name: string, accountId: string | null): Promise<(range: ByteRange) => FastifyReply>
+    openBlob(name: string, accountId: string | null): Promise<(range: ByteRange) => FastifyReply>
     /**
-     * {@link openBlob} for an answer that is the blob itself, or the one range of it that was asked for; the status must be set. With
-     * STREAM_OFFLOAD the nginx that the request came through sends it, and bounds how many it sends.
+     * {@link openBlob} for an answer that is the blob itself, or the one range of it that was asked for; the status
+     * must be set. With STREAM_OFFLOAD the nginx that the request came through sends it, and bounds how many it sends.
      */
-    openFile (name: string, accountId: string | null): Promise<(range: ByteRange) => FastifyReply>
+    openFile(name: string, accountId: string | null): Promise<(range: ByteRange) => FastifyReply>
     /** Sends a whole blob. Throws as {@link openBlob} does. */
-    sendBlob (name: string, accountId: string | null): Promise<FastifyReply>
+    sendBlob(name: string, accountId: string | null): Promise<FastifyReply>
   }
 }

@@ -16,25 +16,35 @@ const OPEN_PATH = /^\/hls\//
 const PREFLIGHT_SECONDS = 600
 
 /**
- * Cross-origin requests (the Fetch standard, 3.3): a preflight is as open as the request that it is for. An OPTIONS request that is no preflight is
- * 405 with `Allow`.
+ * Cross-origin requests (the Fetch standard, 3.3): a preflight is as open as the request that it is for. An OPTIONS
+ * request that is no preflight is 405 with `Allow`.
  */
-export default fp<Options>(async (app, { origins, isProduction }) => {
-  app.addHook('onRequest', async (request, reply) => {
-    if (request.method !== 'OPTIONS') return
-    const { origin, 'access-control-request-method': method } = request.headers
-    if (origin === undefined || method === undefined) return app.answerUnknownRoute(request, reply)
-    if (OPEN_PATH.test(request.url)) return openPreflight(reply)
-  })
-  if (origins.length === 0 && isProduction) return
-  await app.register(cors, { origin: origins.length > 0 ? origins : LOCALHOST, methods: METHODS, exposedHeaders: EXPOSED_HEADERS })
-}, { name: 'cors-policy', dependencies: ['errors'] })
+export default fp<Options>(
+  async (app, { origins, isProduction }) => {
+    app.addHook('onRequest', async (request, reply) => {
+      if (request.method !== 'OPTIONS') return
+      const { origin, 'access-control-request-method': method } = request.headers
+      if (origin === undefined || method === undefined) return app.answerUnknownRoute(request, reply)
+      if (OPEN_PATH.test(request.url)) return openPreflight(reply)
+    })
+    if (origins.length === 0 && isProduction) return
+    await app.register(cors, {
+      origin: origins.length > 0 ? origins : LOCALHOST,
+      methods: METHODS,
+      exposedHeaders: EXPOSED_HEADERS
+    })
+  },
+  { name: 'cors-policy', dependencies: ['errors'] }
+)
 
 function openPreflight (reply: FastifyReply): FastifyReply {
-  return reply.code(204).headers({
-    'access-control-allow-origin': '*',
-    'access-control-allow-methods': 'GET, HEAD',
-    'access-control-allow-headers': 'range, if-range, if-none-match, if-modified-since',
-    'access-control-max-age': String(PREFLIGHT_SECONDS)
-  }).send()
+  return reply
+    .code(204)
+    .headers({
+      'access-control-allow-origin': '*',
+      'access-control-allow-methods': 'GET, HEAD',
+      'access-control-allow-headers': 'range, if-range, if-none-match, if-modified-since',
+      'access-control-max-age': String(PREFLIGHT_SECONDS)
+    })
+    .send()
 }

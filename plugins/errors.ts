@@ -24,39 +24,61 @@ const frameworkCodes: Record<string, ProblemCode> = {
 }
 
 /**
- * Answers every failure as an RFC 9457 problem document. What a client did is said in full, what went wrong on our side is in
- * the log alone, and reads the same for all.
+ * Answers every failure as an RFC 9457 problem document. What a client did is said in full, what went wrong on our side
+ * is in the log alone, and reads the same for all.
  */
-export default fp(async (app) => {
-  const methodsOf = rememberRoutes(app)
+export default fp(
+  async (app) => {
+    const methodsOf = rememberRoutes(app)
 
-  app.decorateReply('problem', function (this: FastifyReply, error: ApiError) {
-    return sendProblem(this, error, this.request.origin)
-  })
+    app.decorateReply('problem', function (this: FastifyReply, error: ApiError) {
+      return sendProblem(this, error, this.request.origin)
+    })
 
-  app.setErrorHandler((error: FastifyError, request, reply) => {
-    // A client that leaves within its body fails as a database does that is not there: ECONNRESET.
-    const known = request.raw.errored !== null && error === request.raw.errored ? new ApiError('upload_incomplete', { cause: error }) : apiErrorOf(error)
-    if (known.statusCode >= 500) request.log.error(known.code === 'internal_error' ? { err: known.options.cause ?? error } : { reason: reasonOf(known.options.cause ?? error) }, known.code)
-    return reply.problem(known)
-  })
+    app.setErrorHandler((error: FastifyError, request, reply) => {
+      // A client that leaves within its body fails as a database does that is not there: ECONNRESET.
+      const known =
+        request.raw.errored !== null && error === request.raw.errored
+          ? new ApiError('upload_incomplete', { cause: error })
+          : apiErrorOf(error)
+      if (known.statusCode >= 500) {
+        request.log.error(
+          known.code === 'internal_error'
+            ? { err: known.options.cause ?? error }
+            : { reason: reasonOf(known.options.cause ?? error) },
+          known.code
+        )
+      }
+      return reply.problem(known)
+    })
 
-  app.decorate('answerUnknownRoute', (request: FastifyRequest, reply: FastifyReply) => {
-    const methods = methodsOf(request.url.split('?', 1)[0]!)
-    return reply.problem(methods.length === 0
-      ? new ApiError('route_not_found')
-      : new ApiError('method_not_allowed', { headers: { allow: methods.join(', ') } }))
-  })
-}, { name: 'errors', dependencies: ['request-url'] })
+    app.decorate('answerUnknownRoute', (request: FastifyRequest, reply: FastifyReply) => {
+      const methods = methodsOf(request.url.split('?', 1)[0]!)
+      return reply.problem(
+        methods.length === 0
+          ? new ApiError('route_not_found')
+          : new ApiError('method_not_allowed', { headers: { allow: methods.join(', ') } })
+      )
+    })
+  },
+  { name: 'errors', dependencies: ['request-url'] }
+)
 
 /** What is away needs a name in the log, and not a stack for each request that it fails. */
 function reasonOf (cause: unknown): string {
-  const { message, code } = cause as { message?: string, code?: string }
+  const { message, code } = cause as { message?: string; code?: string }
   return message || code || String(cause)
 }
 
-/** Answers an error as a problem document. Needs no decorator: an address that can't be routed is answered before there are any. */
-export function sendProblem (reply: FastifyReply, { code, statusCode, options }: ApiError, origin: string): FastifyReply {
+/**
+ * Answers an error as a problem document. Needs no decorator: an address that can't be routed is answered before there
+ * are any.
+ */
+export function sendProblem (
+  reply: FastifyReply,
+  { code, statusCode, options }: ApiError,
+  origin: string
+): FastifyReply {
   for (const [name, value] of Object.entries(options.headers ?? {})) reply.header(name, value)
   if (statusCode === 401) reply.header('www-authenticate', 'Bearer')
   const [, title, detail] = problems[code]
@@ -71,7 +93,12 @@ export function sendProblem (reply: FastifyReply, { code, statusCode, options }:
     ...(options.errors && { errors: options.errors }),
     ...options.extra
   }
-  return reply.code(statusCode).removeHeader('content-length').type('application/problem+json').header('cache-control', 'no-store').send(JSON.stringify(document))
+  return reply
+    .code(statusCode)
+    .removeHeader('content-length')
+    .type('application/problem+json')
+    .header('cache-control', 'no-store')
+    .send(JSON.stringify(document))
 }
 
 /** Any error as one of the registry: what is not known is `internal_error`, with its cause kept for the log. */
@@ -80,13 +107,26 @@ export function apiErrorOf (error: Partial<FastifyError>): ApiError {
   if (error.validation !== undefined) {
     return error.validationContext === 'params'
       ? new ApiError('not_found', { cause: error })
-      : new ApiError('validation_failed', { errors: meaningful(error.validation).slice(0, MAX_FIELD_ERRORS).map(fieldErrorOf), cause: error })
+      : new ApiError('validation_failed', {
+        errors: meaningful(error.validation).slice(0, MAX_FIELD_ERRORS).map(fieldErrorOf),
+        cause: error
+      })
   }
   const code = frameworkCodes[error.code ?? '']
   if (code !== undefined) return new ApiError(code, { cause: error })
-  if (isDatabaseFull(error)) return new ApiError('database_unavailable', { detail: 'The disk of the database is full. What it has can still be read.', cause: error, headers: { 'retry-after': '30' } })
-  if (isUnavailable(error)) return new ApiError('database_unavailable', { cause: error, headers: { 'retry-after': '2' } })
-  if (error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500) return new ApiError('bad_request', { cause: error })
+  if (isDatabaseFull(error)) {
+    return new ApiError('database_unavailable', {
+      detail: 'The disk of the database is full. What it has can still be read.',
+      cause: error,
+      headers: { 'retry-after': '30' }
+    })
+  }
+  if (isUnavailable(error)) {
+    return new ApiError('database_unavailable', { cause: error, headers: { 'retry-after': '2' } })
+  }
+  if (error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500) {
+    return new ApiError('bad_request', { cause: error })
+  }
   return new ApiError('internal_error', { cause: error })
 }
 
@@ -95,8 +135,14 @@ const HAS_MEANING = new Set(['pattern', 'format', 'anyOf'])
 
 /** Where alternatives are put into words, why each of them fails is left out. */
 function meaningful (errors: SchemaError[]): SchemaError[] {
-  const said = new Set(errors.filter(({ keyword, parentSchema }) => keyword === 'anyOf' && parentSchema?.['x-message'] !== undefined).map(({ instancePath }) => instancePath))
-  return said.size === 0 ? errors : errors.filter(({ keyword, instancePath }) => keyword === 'anyOf' || !said.has(instancePath))
+  const said = new Set(
+    errors
+      .filter(({ keyword, parentSchema }) => keyword === 'anyOf' && parentSchema?.['x-message'] !== undefined)
+      .map(({ instancePath }) => instancePath)
+  )
+  return said.size === 0
+    ? errors
+    : errors.filter(({ keyword, instancePath }) => keyword === 'anyOf' || !said.has(instancePath))
 }
 
 type SchemaError = NonNullable<FastifyError['validation']>[number] & { parentSchema?: { 'x-message'?: string } }
@@ -110,8 +156,12 @@ function describeFault (error: SchemaError): FieldError {
   const { keyword, params, instancePath } = error
   const at = instancePath.split('/').slice(1)
   if (keyword === 'required') return { path: [...at, params.missingProperty].join('.'), message: 'is required' }
-  if (keyword === 'additionalProperties') return { path: [...at, params.additionalProperty].join('.'), message: 'is not a known field' }
-  if (keyword === 'enum') return { path: at.join('.'), message: `must be one of ${(params.allowedValues as string[]).join(', ')}` }
+  if (keyword === 'additionalProperties') {
+    return { path: [...at, params.additionalProperty].join('.'), message: 'is not a known field' }
+  }
+  if (keyword === 'enum') {
+    return { path: at.join('.'), message: `must be one of ${(params.allowedValues as string[]).join(', ')}` }
+  }
   const said = HAS_MEANING.has(keyword) ? error.parentSchema?.['x-message'] : undefined
   return { path: at.join('.'), message: said ?? error.message ?? 'is not valid' }
 }
@@ -122,26 +172,53 @@ export function answerUnreadable (error: Error & { code?: string }, socket: Sock
     socket.destroy()
     return
   }
-  const code: ProblemCode = error.code === 'HPE_HEADER_OVERFLOW' ? 'headers_too_large' : error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 'request_timeout' : 'bad_request'
+  const code: ProblemCode =
+    error.code === 'HPE_HEADER_OVERFLOW'
+      ? 'headers_too_large'
+      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? 'request_timeout'
+        : 'bad_request'
   const [status, title, detail] = problems[code]
-  const body = JSON.stringify({ type: `/problems/${code}`, title, status, detail, instance: '/', code, request_id: randomUUID() })
-  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`)
+  const body = JSON.stringify({
+    type: `/problems/${code}`,
+    title,
+    status,
+    detail,
+    instance: '/',
+    code,
+    request_id: randomUUID()
+  })
+  socket.end(
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`
+  )
 }
 
 /** Remembers every route, so that a path that answers other methods can name them. */
 function rememberRoutes (app: FastifyInstance): (path: string) => string[] {
-  const routes = new Map<string, { pattern: RegExp, methods: Set<string> }>()
+  const routes = new Map<string, { pattern: RegExp; methods: Set<string> }>()
   app.addHook('onRoute', ({ url, method }) => {
     if (url === '*') return
-    const source = url.replaceAll(/[.+?^${}()|[\]\\]/g, '\\$&').replaceAll(/:\w+/g, '[^/]+').replaceAll('*', '.*')
+    const source = url
+      .replaceAll(/[.+?^${}()|[\]\\]/g, '\\$&')
+      .replaceAll(/:\w+/g, '[^/]+')
+      .replaceAll('*', '.*')
     const route = routes.get(url) ?? { pattern: new RegExp(`^${source}$`), methods: new Set<string>() }
     for (const one of [method].flat()) route.methods.add(one)
     routes.set(url, route)
   })
-  return (path) => [...new Set([...routes.values()].filter(({ pattern }) => pattern.test(path)).flatMap(({ methods }) => [...methods]))].sort()
+  return (path) =>
+    [
+      ...new Set(
+        [...routes.values()].filter(({ pattern }) => pattern.test(path)).flatMap(({ methods }) => [...methods])
+      )
+    ].sort()
 }
 
 declare module 'fastify' {
-  interface FastifyReply { problem (error: ApiError): FastifyReply }
-  interface FastifyInstance { answerUnknownRoute (request: FastifyRequest, reply: FastifyReply): FastifyReply }
+  interface FastifyReply {
+    problem(error: ApiError): FastifyReply
+  }
+  interface FastifyInstance {
+    answerUnknownRoute(request: FastifyRequest, reply: FastifyReply): FastifyReply
+  }
 }

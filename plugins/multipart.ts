@@ -13,13 +13,16 @@ export interface FormOptions<T extends TObject, F> {
   fileFields: string[]
   maxFiles: number
   /** Takes a file's bytes as they come. */
-  receive (source: Readable): Promise<F>
+  receive(source: Readable): Promise<F>
   /** Undoes {@link receive}, for a form that is refused. */
-  discard (received: F): Promise<void>
+  discard(received: F): Promise<void>
 }
 
 /** The files in the order they came, as they were received: whoever gets a form has to use or discard each of them. */
-export interface Form<T extends TObject, F> { fields: Static<T>, files: Array<{ received: F, fileName: string }> }
+export interface Form<T extends TObject, F> {
+  fields: Static<T>
+  files: Array<{ received: F; fileName: string }>
+}
 
 const KiB = 1024
 const MAX_FIELD_BYTES = 64 * KiB
@@ -38,33 +41,58 @@ interface Options {
   maxUploadBytes: number
 }
 
-/** Reads multipart forms as they stream in: files to drafts, fields checked by a schema, all of it arrived, or nothing kept. */
-export default fp<Options>(async (app, { places, maxUploadBytes }) => {
-  // Typed parts arrive as streams: the plugin would parse JSON, and fail on a title that is none. The field's name decides what a part is.
-  const isPartAFile = (_name: string, type: string, fileName: string | undefined) => fileName !== undefined || type !== 'text/plain'
-  await app.register(multipart, { throwFileSizeLimit: false, fileHwm: PART_BUFFER_BYTES, isPartAFile } as object)
-  app.decorateRequest('receiveForm', async function <T extends TObject, F> (this: FastifyRequest, options: FormOptions<T, F>) {
-    const leave = places.take(this.viewer?.id ?? null, this.ip)
-    const end = this.reviewUpload()
-    try {
-      boundBody(this, options.maxFiles * maxUploadBytes + OVERHEAD_BYTES, maxUploadBytes)
-      return await receiveForm(this, options)
-    } finally {
-      end()
-      leave()
-    }
-  })
-}, { name: 'multipart', dependencies: ['errors', 'validation', 'auth', 'access-review'] })
+/**
+ * Reads multipart forms as they stream in: files to drafts, fields checked by a schema, all of it arrived, or nothing
+ * kept.
+ */
+export default fp<Options>(
+  async (app, { places, maxUploadBytes }) => {
+    // Typed parts arrive as streams: the plugin would parse JSON, and fail on a title that is none. The field's name
+    // decides what a part is.
+    const isPartAFile = (_name: string, type: string, fileName: string | undefined) =>
+      fileName !== undefined || type !== 'text/plain'
+    await app.register(multipart, { throwFileSizeLimit: false, fileHwm: PART_BUFFER_BYTES, isPartAFile } as object)
+    app.decorateRequest('receiveForm', async function <
+      T extends TObject,
+      F
+    >(this: FastifyRequest, options: FormOptions<T, F>) {
+      const leave = places.take(this.viewer?.id ?? null, this.ip)
+      const end = this.reviewUpload()
+      try {
+        boundBody(this, options.maxFiles * maxUploadBytes + OVERHEAD_BYTES, maxUploadBytes)
+        return await receiveForm(this, options)
+      } finally {
+        end()
+        leave()
+      }
+    })
+  },
+  { name: 'multipart', dependencies: ['errors', 'validation', 'auth', 'access-review'] }
+)
 
-/** Refuses a body that can't be good, before or while it comes: what is left of a refused file has to be read where another may follow it. */
+/**
+ * Refuses a body that can't be good, before or while it comes: what is left of a refused file has to be read where
+ * another may follow it.
+ */
 function boundBody ({ raw, headers }: FastifyRequest, maxBytes: number, maxUploadBytes: number): void {
-  const tooLarge = () => new ApiError('upload_too_large', { detail: `A file may have at most ${maxUploadBytes} bytes.`, extra: { max_bytes: maxUploadBytes } })
+  const tooLarge = () =>
+    new ApiError('upload_too_large', {
+      detail: `A file may have at most ${maxUploadBytes} bytes.`,
+      extra: { max_bytes: maxUploadBytes }
+    })
   if (Number(headers['content-length'] ?? 0) > maxBytes) throw tooLarge()
   let bytes = 0
-  if (headers['content-length'] === undefined) raw.on('data', (chunk: Buffer) => { if ((bytes += chunk.length) > maxBytes) raw.destroy(tooLarge()) })
+  if (headers['content-length'] === undefined) {
+    raw.on('data', (chunk: Buffer) => {
+      if ((bytes += chunk.length) > maxBytes) raw.destroy(tooLarge())
+    })
+  }
 }
 
-async function receiveForm<T extends TObject, F> (request: FastifyRequest, { fields: schema, fileFields, maxFiles, receive, discard }: FormOptions<T, F>): Promise<Form<T, F>> {
+async function receiveForm<T extends TObject, F> (
+  request: FastifyRequest,
+  { fields: schema, fileFields, maxFiles, receive, discard }: FormOptions<T, F>
+): Promise<Form<T, F>> {
   if (!request.isMultipart()) throw new ApiError('unsupported_content_type')
   const files: Form<T, F>['files'] = []
   const fields: Record<string, unknown> = {}
@@ -75,13 +103,17 @@ async function receiveForm<T extends TObject, F> (request: FastifyRequest, { fie
     for await (const part of request.parts({ limits })) {
       if (part.fieldname === undefined) throw new ApiError('malformed_multipart')
       if (part.type === 'file' && !Object.hasOwn(schema.properties, part.fieldname)) {
-        if (!fileFields.includes(part.fieldname)) throw invalidField(part.fieldname, `is not a file field: expected ${fileFields.join(' or ')}`)
+        if (!fileFields.includes(part.fieldname)) {
+          throw invalidField(part.fieldname, `is not a file field: expected ${fileFields.join(' or ')}`)
+        }
         if (files.length === maxFiles) throw invalidField(fileFields[0]!, `at most ${maxFiles} may be sent`)
         // A part is also a file by its content type: then it has no name, whatever its type says.
         files.push({ received: await receive(part.file), fileName: (part.filename as string | undefined) ?? '' })
         continue
       }
-      if (fileFields.includes(part.fieldname)) throw invalidField(part.fieldname, 'must be a file, with a file name (curl: -F name=@path)')
+      if (fileFields.includes(part.fieldname)) {
+        throw invalidField(part.fieldname, 'must be a file, with a file name (curl: -F name=@path)')
+      }
       if (!Object.hasOwn(schema.properties, part.fieldname)) throw invalidField(part.fieldname, 'is not a known field')
       const value = part.type === 'file' ? await textOf(part.file) : part.valueTruncated ? undefined : part.value
       if (value === undefined) throw invalidField(part.fieldname, `must not be longer than ${MAX_FIELD_BYTES} bytes`)
@@ -115,26 +147,35 @@ async function textOf (source: Readable): Promise<string | undefined> {
 function watchClosingBoundary ({ raw, headers }: FastifyRequest): () => boolean {
   const boundary = /boundary=(?:"([^"]+)"|([^;\s]+))/i.exec(headers['content-type'] ?? '')
   let tail: Buffer = Buffer.from('\r\n')
-  raw.on('data', (chunk: Buffer) => { tail = (chunk.length < TAIL_BYTES ? Buffer.concat([tail, chunk]) : chunk).subarray(-TAIL_BYTES) })
+  raw.on('data', (chunk: Buffer) => {
+    tail = (chunk.length < TAIL_BYTES ? Buffer.concat([tail, chunk]) : chunk).subarray(-TAIL_BYTES)
+  })
   return () => boundary !== null && tail.includes(`\r\n--${boundary[1] ?? boundary[2]}--`)
 }
 
 function formError ({ raw }: FastifyRequest, error: unknown, fileFields: string[], maxFiles: number): unknown {
-  const { code = '', message = '', validation } = error as { code?: string, message?: string, validation?: unknown }
+  const { code = '', message = '', validation } = error as { code?: string; message?: string; validation?: unknown }
   if (error instanceof ApiError || validation !== undefined) return error
   if (code === 'FST_FILES_LIMIT') return invalidField(fileFields[0]!, `at most ${maxFiles} may be sent`)
-  if (code === 'FST_FIELDS_LIMIT' || code === 'FST_PARTS_LIMIT') return new ApiError('payload_too_large', { cause: error })
-  if (code === 'FST_MP_PREMATURE_CLOSE' || (raw.destroyed && !raw.complete)) return new ApiError('upload_incomplete', { cause: error })
-  if (code.startsWith('FST_') || /multipart|boundary|part terminated|header/i.test(message)) return new ApiError('malformed_multipart', { cause: error })
+  if (code === 'FST_FIELDS_LIMIT' || code === 'FST_PARTS_LIMIT') {
+    return new ApiError('payload_too_large', { cause: error })
+  }
+  if (code === 'FST_MP_PREMATURE_CLOSE' || (raw.destroyed && !raw.complete)) {
+    return new ApiError('upload_incomplete', { cause: error })
+  }
+  if (code.startsWith('FST_') || /multipart|boundary|part terminated|header/i.test(message)) {
+    return new ApiError('malformed_multipart', { cause: error })
+  }
   return error
 }
 
 declare module 'fastify' {
   interface FastifyRequest {
     /**
-     * The form this request carries, when all of it has arrived. Throws `unsupported_content_type`, `malformed_multipart`,
-     * `upload_incomplete`, `payload_too_large`, `upload_too_large`, `too_many_uploads`, `overloaded`, `validation_failed`, or what `receive` throws; everything received is discarded then.
+     * The form this request carries, when all of it has arrived. Throws `unsupported_content_type`,
+     * `malformed_multipart`, `upload_incomplete`, `payload_too_large`, `upload_too_large`, `too_many_uploads`,
+     * `overloaded`, `validation_failed`, or what `receive` throws; everything received is discarded then.
      */
-    receiveForm<T extends TObject, F> (options: FormOptions<T, F>): Promise<Form<T, F>>
+    receiveForm<T extends TObject, F>(options: FormOptions<T, F>): Promise<Form<T, F>>
   }
 }

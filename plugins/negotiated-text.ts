@@ -4,7 +4,10 @@ import { brotliCompressSync, gzipSync } from 'node:zlib'
 
 type Coding = 'br' | 'gzip' | 'identity'
 
-/** A text that never changes while the server runs: compressed once, with a strong ETag for each coding (RFC 9110, 8.8.3.3). */
+/**
+ * A text that never changes while the server runs: compressed once, with a strong ETag for each coding (RFC 9110,
+ * 8.8.3.3).
+ */
 export class NegotiatedText {
   readonly #type: string
   readonly #tag: string
@@ -31,7 +34,11 @@ export class NegotiatedText {
 
 /** The coding to use by an `Accept-Encoding` (RFC 9110, 12.5.3); a coding with `q=0` is not accepted. */
 function codingOf (accepted = ''): Coding {
-  const codings = accepted.toLowerCase().split(',').map((entry) => entry.trim().split(/\s*;\s*/))
-  const accepts = (name: string) => codings.some(([coding, ...parameters]) => coding === name && !parameters.some((one) => /^q=0(\.0*)?$/.test(one)))
+  const codings = accepted
+    .toLowerCase()
+    .split(',')
+    .map((entry) => entry.trim().split(/\s*;\s*/))
+  const accepts = (name: string) =>
+    codings.some(([coding, ...parameters]) => coding === name && !parameters.some((one) => /^q=0(\.0*)?$/.test(one)))
   return accepts('br') ? 'br' : accepts('gzip') ? 'gzip' : 'identity'
 }

@@ -7,10 +7,14 @@ import { completeDescription, type ApiDescription } from '../src/openapi/api-des
 import { problemResponses } from '../src/schemas/problem.js'
 import { NegotiatedText } from './negotiated-text.js'
 
-interface Options { publicUrl: string | undefined, version: string }
+interface Options {
+  publicUrl: string | undefined
+  version: string
+}
 
 /** Pages of ours alone may be shown; scripts and styles come from here, and nothing leaves this server. */
-const PAGE_CSP = "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; script-src 'self'; worker-src 'self' blob:; frame-ancestors 'none'"
+const PAGE_CSP =
+  "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; script-src 'self'; worker-src 'self' blob:; frame-ancestors 'none'"
 
 /** Put there by the build, from the development dependency. */
 const REDOC_BUNDLE = new URL('../assets/redoc.standalone.js', import.meta.url)
@@ -37,63 +41,88 @@ const REDOC_PAGE = `<!doctype html>
 `
 
 /** `/openapi.json`, Swagger UI at `/docs` and ReDoc at `/redoc`. */
-export default fp<Options>(async (app, { publicUrl, version }) => {
-  await app.register(swagger, {
-    openapi: {
-      openapi: '3.1.0',
-      info: {
-        title: 'Playgate',
-        version,
-        description: 'Upload once, hand out links that expire, stream by range, know who watched. Every path also answers under `/api/v1`.',
-        license: { name: 'Apache-2.0', identifier: 'Apache-2.0' }
+export default fp<Options>(
+  async (app, { publicUrl, version }) => {
+    await app.register(swagger, {
+      openapi: {
+        openapi: '3.1.0',
+        info: {
+          title: 'Playgate',
+          version,
+          description:
+            'Upload once, hand out links that expire, stream by range, know who watched. Every path also answers under `/api/v1`.',
+          license: { name: 'Apache-2.0', identifier: 'Apache-2.0' }
+        },
+        servers: [{ url: publicUrl ?? '/' }],
+        tags: [
+          {
+            name: 'Accounts',
+            description: 'Who you are: an access token lives 30 minutes, a refresh token gets the next one.'
+          },
+          { name: 'Media', description: 'What you uploaded, and links to it.' },
+          { name: 'Streaming', description: 'The bytes, by range.' },
+          { name: 'Views and analytics', description: 'Who watched, how often.' },
+          { name: 'Courses', description: 'Lectures in their order, made by an instructor.' },
+          { name: 'Lectures', description: "Each is a media of the course's owner." },
+          { name: 'Subscriptions', description: 'Who may watch a course, and how far they have come.' },
+          { name: 'Service', description: 'Whether it runs.' }
+        ],
+        components: {
+          securitySchemes: {
+            bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
+            login: {
+              type: 'oauth2',
+              description: 'Log in with your email and password.',
+              flows: { password: { tokenUrl: '/auth/login', scopes: {} } }
+            }
+          }
+        },
+        security: [{ bearer: [] }, { login: [] }]
       },
-      servers: [{ url: publicUrl ?? '/' }],
-      tags: [
-        { name: 'Accounts', description: 'Who you are: an access token lives 30 minutes, a refresh token gets the next one.' },
-        { name: 'Media', description: 'What you uploaded, and links to it.' },
-        { name: 'Streaming', description: 'The bytes, by range.' },
-        { name: 'Views and analytics', description: 'Who watched, how often.' },
-        { name: 'Courses', description: 'Lectures in their order, made by an instructor.' },
-        { name: 'Lectures', description: 'Each is a media of the course\'s owner.' },
-        { name: 'Subscriptions', description: 'Who may watch a course, and how far they have come.' },
-        { name: 'Service', description: 'Whether it runs.' }
-      ],
-      components: {
-        securitySchemes: {
-          bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
-          login: { type: 'oauth2', description: 'Log in with your email and password.', flows: { password: { tokenUrl: '/auth/login', scopes: {} } } }
+      transformObject: (document) =>
+        completeDescription('openapiObject' in document ? (document.openapiObject as ApiDescription) : {}) as object,
+      transform: ({ schema, url, route }) => ({
+        url,
+        schema: {
+          ...schema,
+          ...(route.config?.form && { body: withForm(schema.body, route.config.form) }),
+          ...(route.config?.rawBody && {
+            body: { content: { 'application/octet-stream': { schema: Type.String({ format: 'binary' }) } } }
+          }),
+          response: {
+            ...(schema?.response as object),
+            ...(route.config?.limit !== 'none' && problemResponses('rate_limit_exceeded', 'client_blocked'))
+          }
         }
-      },
-      security: [{ bearer: [] }, { login: [] }]
-    },
-    transformObject: (document) => completeDescription('openapiObject' in document ? document.openapiObject as ApiDescription : {}) as object,
-    transform: ({ schema, url, route }) => ({
-      url,
-      schema: {
-        ...schema,
-        ...(route.config?.form && { body: withForm(schema.body, route.config.form) }),
-        ...(route.config?.rawBody && { body: { content: { 'application/octet-stream': { schema: Type.String({ format: 'binary' }) } } } }),
-        response: { ...schema?.response as object, ...(route.config?.limit !== 'none' && problemResponses('rate_limit_exceeded', 'client_blocked')) }
-      }
+      })
     })
-  })
-  await app.register(swaggerUi, {
-    routePrefix: '/docs',
-    uiConfig: { deepLinking: true, displayRequestDuration: true, tryItOutEnabled: true },
-    theme: { title: 'Playgate API', favicon: [{ filename: 'favicon.svg', rel: 'icon', type: 'image/svg+xml', sizes: 'any', content: LOGO }] },
-    logo: { type: 'image/svg+xml', content: Buffer.from(LOGO), href: '/' },
-    staticCSP: PAGE_CSP
-  })
-  let description: NegotiatedText | undefined
-  app.get('/openapi.json', { schema: { hide: true } }, (request, reply) => {
-    description ??= new NegotiatedText(JSON.stringify(app.swagger()), 'application/json; charset=utf-8')
-    return description.send(request, reply)
-  })
-  app.get('/redoc', { schema: { hide: true } }, (_request, reply) =>
-    reply.header('content-security-policy', PAGE_CSP).type('text/html; charset=utf-8').send(REDOC_PAGE))
-  app.get('/redoc/redoc.standalone.js', { schema: { hide: true } }, async (_request, reply) =>
-    reply.type('text/javascript; charset=utf-8').header('cache-control', 'public, max-age=3600').send((await readFile(REDOC_BUNDLE, 'utf8')).replaceAll(REDOC_LOGO, 'data:,')))
-}, { name: 'docs', dependencies: ['errors', 'limits'] })
+    await app.register(swaggerUi, {
+      routePrefix: '/docs',
+      uiConfig: { deepLinking: true, displayRequestDuration: true, tryItOutEnabled: true },
+      theme: {
+        title: 'Playgate API',
+        favicon: [{ filename: 'favicon.svg', rel: 'icon', type: 'image/svg+xml', sizes: 'any', content: LOGO }]
+      },
+      logo: { type: 'image/svg+xml', content: Buffer.from(LOGO), href: '/' },
+      staticCSP: PAGE_CSP
+    })
+    let description: NegotiatedText | undefined
+    app.get('/openapi.json', { schema: { hide: true } }, (request, reply) => {
+      description ??= new NegotiatedText(JSON.stringify(app.swagger()), 'application/json; charset=utf-8')
+      return description.send(request, reply)
+    })
+    app.get('/redoc', { schema: { hide: true } }, (_request, reply) =>
+      reply.header('content-security-policy', PAGE_CSP).type('text/html; charset=utf-8').send(REDOC_PAGE)
+    )
+    app.get('/redoc/redoc.standalone.js', { schema: { hide: true } }, async (_request, reply) =>
+      reply
+        .type('text/javascript; charset=utf-8')
+        .header('cache-control', 'public, max-age=3600')
+        .send((await readFile(REDOC_BUNDLE, 'utf8')).replaceAll(REDOC_LOGO, 'data:,'))
+    )
+  },
+  { name: 'docs', dependencies: ['errors', 'limits'] }
+)
 
 /**
  * Adds a multipart form to the bodies of a route. The form is validated while it streams in, not by the body's schema.

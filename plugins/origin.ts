@@ -6,28 +6,35 @@ import { ApiError } from '../src/errors.js'
 const HOST = /^(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?$/i
 
 /** What a request's address says: `origin`, where this server is reached, and `rawQuery`, which a link is judged by. */
-export default fp<{ publicUrl: string | undefined }>(async (app, { publicUrl }) => {
-  app.addHook('onRequest', ({ raw }, reply, done) => {
-    const hosts = countHosts(raw.rawHeaders)
-    if (hosts === 1 || (hosts === 0 && raw.httpVersion === '1.0')) return done()
-    reply.header('connection', 'close')
-    done(new ApiError('bad_request', { detail: 'A request has exactly one Host.' }))
-  })
-  app.decorateRequest('origin', {
-    getter (this: FastifyRequest) { return originOf(this, publicUrl) }
-  })
-  app.decorateRequest('rawQuery', {
-    getter (this: FastifyRequest) {
-      const start = this.url.indexOf('?')
-      return start === -1 ? '' : this.url.slice(start + 1)
-    }
-  })
-}, { name: 'request-url' })
+export default fp<{ publicUrl: string | undefined }>(
+  async (app, { publicUrl }) => {
+    app.addHook('onRequest', ({ raw }, reply, done) => {
+      const hosts = countHosts(raw.rawHeaders)
+      if (hosts === 1 || (hosts === 0 && raw.httpVersion === '1.0')) return done()
+      reply.header('connection', 'close')
+      done(new ApiError('bad_request', { detail: 'A request has exactly one Host.' }))
+    })
+    app.decorateRequest('origin', {
+      getter (this: FastifyRequest) {
+        return originOf(this, publicUrl)
+      }
+    })
+    app.decorateRequest('rawQuery', {
+      getter (this: FastifyRequest) {
+        const start = this.url.indexOf('?')
+        return start === -1 ? '' : this.url.slice(start + 1)
+      }
+    })
+  },
+  { name: 'request-url' }
+)
 
 /** RFC 9112, 3.2. Node keeps the first of several, and answers none by itself, without a problem document. */
 function countHosts (rawHeaders: string[]): number {
   let hosts = 0
-  for (let index = 0; index < rawHeaders.length; index += 2) if (rawHeaders[index]!.length === 4 && rawHeaders[index]!.toLowerCase() === 'host') hosts++
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    if (rawHeaders[index]!.length === 4 && rawHeaders[index]!.toLowerCase() === 'host') hosts++
+  }
   return hosts
 }
 

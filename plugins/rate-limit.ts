@@ -7,7 +7,11 @@ import { limitExceeded } from '../src/limits/limit-exceeded.js'
 import type { SlidingWindow } from '../src/limits/sliding-window.js'
 import { MINUTE, type Clock } from '../src/time.js'
 
-interface Options { windows: SlidingWindow, perMinute: Limits, now: Clock }
+interface Options {
+  windows: SlidingWindow
+  perMinute: Limits
+  now: Clock
+}
 
 /** A client that asks for this many times its limit in one window is blocked. */
 const BLOCK_FACTOR = 5
@@ -16,40 +20,55 @@ const BLOCK_FACTOR = 5
  * Limits by client address, in groups: a route names its own by `config: { limit }`, the others share `api`, and
  * `none` is for media bytes and probes of the service. A limit of 0 is off.
  */
-export default fp<Options>(async (app, { windows, perMinute, now }) => {
-  /** What @fastify/rate-limit asks of a store, for one group. */
-  class Store {
-    readonly #group: string
-    constructor ({ group = 'api' }: { group?: string }) { this.#group = group }
+export default fp<Options>(
+  async (app, { windows, perMinute, now }) => {
+    /** What @fastify/rate-limit asks of a store, for one group. */
+    class Store {
+      readonly #group: string
+      constructor ({ group = 'api' }: { group?: string }) {
+        this.#group = group
+      }
 
-    child (options: { group?: string }): Store { return new Store(options) }
+      child (options: { group?: string }): Store {
+        return new Store(options)
+      }
 
-    incr (key: string, callback: (error: Error | null, result?: { current: number, ttl: number }) => void, windowMs: number, limit: number): void {
-      windows.hit(`${this.#group}:${key}`, { limit, windowMs, blockAfter: limit * BLOCK_FACTOR }).then((verdict) => {
-        if (verdict.allowed) callback(null, { current: verdict.count, ttl: verdict.resetMs })
-        else callback(null, { current: verdict.blocked ? Infinity : limit + 1, ttl: verdict.retryAfterMs })
-      }, callback)
+      incr (
+        key: string,
+        callback: (error: Error | null, result?: { current: number; ttl: number }) => void,
+        windowMs: number,
+        limit: number
+      ): void {
+        windows.hit(`${this.#group}:${key}`, { limit, windowMs, blockAfter: limit * BLOCK_FACTOR }).then((verdict) => {
+          if (verdict.allowed) callback(null, { current: verdict.count, ttl: verdict.resetMs })
+          else callback(null, { current: verdict.blocked ? Infinity : limit + 1, ttl: verdict.retryAfterMs })
+        }, callback)
+      }
     }
-  }
 
-  app.addHook('onRoute', (route) => {
-    const group = route.config?.limit ?? 'api'
-    const max = group === 'none' ? 0 : perMinute[group]
-    route.config = { ...route.config, rateLimit: max === 0 ? false : { max, group } as object }
-  })
-  await app.register(rateLimit, {
-    global: true,
-    max: perMinute.api,
-    timeWindow: MINUTE,
-    // The store tells a block by an endless count; this makes the plugin tell it on.
-    ban: 1,
-    store: Store as never,
-    keyGenerator: (request: FastifyRequest) => addressKey(request.ip),
-    errorResponseBuilder: (_request, { ban, ttl, max }) => limitExceeded({ blocked: ban, retryAfterMs: ttl }, { limit: max, windowMs: MINUTE }, now())
-  })
-  app.setNotFoundHandler(perMinute.api === 0 ? {} : { preHandler: app.rateLimit() }, app.answerUnknownRoute)
-}, { name: 'limits', dependencies: ['errors'] })
+    app.addHook('onRoute', (route) => {
+      const group = route.config?.limit ?? 'api'
+      const max = group === 'none' ? 0 : perMinute[group]
+      route.config = { ...route.config, rateLimit: max === 0 ? false : ({ max, group } as object) }
+    })
+    await app.register(rateLimit, {
+      global: true,
+      max: perMinute.api,
+      timeWindow: MINUTE,
+      // The store tells a block by an endless count; this makes the plugin tell it on.
+      ban: 1,
+      store: Store as never,
+      keyGenerator: (request: FastifyRequest) => addressKey(request.ip),
+      errorResponseBuilder: (_request, { ban, ttl, max }) =>
+        limitExceeded({ blocked: ban, retryAfterMs: ttl }, { limit: max, windowMs: MINUTE }, now())
+    })
+    app.setNotFoundHandler(perMinute.api === 0 ? {} : { preHandler: app.rateLimit() }, app.answerUnknownRoute)
+  },
+  { name: 'limits', dependencies: ['errors'] }
+)
 
 declare module 'fastify' {
-  interface FastifyContextConfig { limit?: LimitGroup | 'none' }
+  interface FastifyContextConfig {
+    limit?: LimitGroup | 'none'
+  }
 }

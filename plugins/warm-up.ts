@@ -8,19 +8,28 @@ interface Options {
 }
 
 /**
- * Does the work of the first requests before the server is ready: starts worker threads, compiles schemas. From the moment it
- * listens until the last task ends, /readyz returns 503 `starting`; every other request is served as usual.
+ * Does the work of the first requests before the server is ready: starts worker threads, compiles schemas. From the
+ * moment it listens until the last task ends, /readyz returns 503 `starting`; every other request is served as usual.
  */
-export default fp<Options>(async (app, { health, tasks }) => {
-  app.server.once('listening', () => { health.starting = true })
-  app.addHook('onListen', async () => {
-    await Promise.all(Object.entries(tasks).map(async ([task, run]) => {
-      try {
-        await run()
-      } catch (error) {
-        if (!health.stopping) app.log.warn({ err: error, task }, 'warm-up failed: the first requests will be slower')
-      }
-    }))
-    health.starting = false
-  })
-}, { name: 'warm-up' })
+export default fp<Options>(
+  async (app, { health, tasks }) => {
+    app.server.once('listening', () => {
+      health.starting = true
+    })
+    app.addHook('onListen', async () => {
+      await Promise.all(
+        Object.entries(tasks).map(async ([task, run]) => {
+          try {
+            await run()
+          } catch (error) {
+            if (!health.stopping) {
+              app.log.warn({ err: error, task }, 'warm-up failed: the first requests will be slower')
+            }
+          }
+        })
+      )
+      health.starting = false
+    })
+  },
+  { name: 'warm-up' }
+)

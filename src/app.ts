@@ -126,12 +126,16 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
     trustProxy: config.trustedProxies.length > 0 ? config.trustedProxies : false,
     rewriteUrl: (request) => rewriteUrl(request.url ?? '/'),
-    genReqId: ({ headers }) => typeof headers['x-request-id'] === 'string' && /^[\w.:-]{1,128}$/.test(headers['x-request-id']) ? headers['x-request-id'] : randomUUID(),
+    genReqId: ({ headers }) =>
+      typeof headers['x-request-id'] === 'string' && /^[\w.:-]{1,128}$/.test(headers['x-request-id'])
+        ? headers['x-request-id']
+        : randomUUID(),
     bodyLimit: 256 * KiB,
     connectionTimeout: IDLE_SOCKET_MS,
     http: { requireHostHeader: false },
     routerOptions: { maxParamLength: 1024 },
-    frameworkErrors: (error, request, reply) => sendProblem(reply.header('x-request-id', request.id), apiErrorOf(error), originOf(request, config.publicUrl)),
+    frameworkErrors: (error, request, reply) =>
+      sendProblem(reply.header('x-request-id', request.id), apiErrorOf(error), originOf(request, config.publicUrl)),
     clientErrorHandler: answerUnreadable,
     return503OnClosing: false
   }).withTypeProvider<TypeBoxTypeProvider>()
@@ -151,13 +155,16 @@ async function compose (app: FastifyInstance, config: Config, overrides: Overrid
   const secrets = loadSecrets(config)
   const sqlitePath = config.database.engine === 'sqlite' ? config.database.path : undefined
   if (sqlitePath !== undefined) await checkDatabaseFile(sqlitePath)
-  const db = openDatabase(config.database, ({ message }) => app.log.warn({ reason: message }, 'a database connection failed'))
+  const db = openDatabase(config.database, ({ message }) =>
+    app.log.warn({ reason: message }, 'a database connection failed')
+  )
   app.addHook('onClose', async () => {
     await db.destroy()
     if (sqlitePath !== undefined) await markIntact(sqlitePath)
   })
   await migrate(db, migrations)
-  // Whoever is alone may take up at once what another process left. After a restart that did not wait, the other one is still there.
+  // Whoever is alone may take up at once what another process left. After a restart that did not wait, the other one is
+  // still there.
   const letGo = sqlitePath === undefined ? undefined : becomeSoleUser(sqlitePath)
   const alone = letGo !== undefined
   app.addHook('onClose', async () => letGo?.())
@@ -168,12 +175,22 @@ async function compose (app: FastifyInstance, config: Config, overrides: Overrid
   const metrics = createMetrics()
   const onRedisChange = (up: boolean, cause: unknown) => {
     if (up) app.log.info('Redis is there')
-    else app.log.warn({ reason: (cause as Error | undefined)?.message }, 'Redis does not answer: limits and cache go on in this process')
+    else {
+      app.log.warn(
+        { reason: (cause as Error | undefined)?.message },
+        'Redis does not answer: limits and cache go on in this process'
+      )
+    }
   }
   const redis = config.redisUrl === undefined ? undefined : await openRedis(config.redisUrl, onRedisChange)
-  app.addHook('onClose', async () => { redis?.close() })
+  app.addHook('onClose', async () => {
+    redis?.close()
+  })
   const localWindows = new LocalSlidingWindow(monotonicNow)
-  const windows = redis === undefined ? localWindows : new FailoverSlidingWindow(localWindows, new RedisSlidingWindow(redis, overrides.now))
+  const windows =
+    redis === undefined
+      ? localWindows
+      : new FailoverSlidingWindow(localWindows, new RedisSlidingWindow(redis, overrides.now))
   const localCache = createLocalCache()
   const cache = redis === undefined ? localCache : createSharedCache(redis, localCache)
 
@@ -190,7 +207,14 @@ async function compose (app: FastifyInstance, config: Config, overrides: Overrid
     await Promise.all([sqliteCommit?.close(), passwords.close()])
     prober.close()
   })
-  const accounts = createAccounts({ db, passwords, now, monotonicNow, signupOpen: config.signupOpen, firstIsAdmin: config.environment !== 'production' })
+  const accounts = createAccounts({
+    db,
+    passwords,
+    now,
+    monotonicNow,
+    signupOpen: config.signupOpen,
+    firstIsAdmin: config.environment !== 'production'
+  })
   const sessions = createSessions({
     db,
     accounts,
@@ -200,10 +224,15 @@ async function compose (app: FastifyInstance, config: Config, overrides: Overrid
     failedLogins: createLoginGuard(windows, now, config.limitsPerMinute.login),
     accessSeconds: config.accessTokenSeconds,
     refreshSeconds: config.refreshTokenSeconds,
-    onReuse: (sessionId) => app.log.warn({ session_id: sessionId }, 'a refresh token was used twice: its session is ended')
+    onReuse: (sessionId) =>
+      app.log.warn({ session_id: sessionId }, 'a refresh token was used twice: its session is ended')
   })
   const courseRunner = new CourseRunner({
-    db, blobs, now, onError: (err, job) => app.log.warn({ err, job: job?.kind, media_id: job?.mediaId, course_id: job?.courseId }, 'a background job failed')
+    db,
+    blobs,
+    now,
+    onError: (err, job) =>
+      app.log.warn({ err, job: job?.kind, media_id: job?.mediaId, course_id: job?.courseId }, 'a background job failed')
   })
   const library = createLibrary({
     db,
@@ -217,7 +246,16 @@ async function compose (app: FastifyInstance, config: Config, overrides: Overrid
   })
   const protections = createProtection({ db, blobs, library, provider: config.videoProvider, now })
   const quota = createQuota({ db, quotaBytes: config.quotaBytes })
-  const intake = createIntake({ db, blobs, prober, now, quota, maxUploadBytes: config.maxUploadBytes, provider: config.videoProvider, queue: protections.queue })
+  const intake = createIntake({
+    db,
+    blobs,
+    prober,
+    now,
+    quota,
+    maxUploadBytes: config.maxUploadBytes,
+    provider: config.videoProvider,
+    queue: protections.queue
+  })
   const names = await openViewerNames({
     db,
     mode: config.viewAddresses,
@@ -225,12 +263,24 @@ async function compose (app: FastifyInstance, config: Config, overrides: Overrid
     onProgress: (done, total) => app.log.info({ done, total }, 'rewriting the addresses of the view log')
   })
   const views = createViews({
-    db, writer, names, cache, cacheSeconds: config.analyticsCacheSeconds, now, limit: createViewLimit(windows, config.limitsPerMinute.view)
+    db,
+    writer,
+    names,
+    cache,
+    cacheSeconds: config.analyticsCacheSeconds,
+    now,
+    limit: createViewLimit(windows, config.limitsPerMinute.view)
   })
   const subscriptions = createSubscriptions({ db, now, monotonicNow })
   const courses = createCourses({ db, accounts, library, now })
   const lectures = createLectures({
-    db, intake, library, protections, protectAll: config.protectAllLectures, now, onReordered: () => courseRunner.wake()
+    db,
+    intake,
+    library,
+    protections,
+    protectAll: config.protectAllLectures,
+    now,
+    onReordered: () => courseRunner.wake()
   })
   const batch = createLectureBatch({ courses, intake, lectures })
   const progress = createProgress({ db, lectures, views, now })
@@ -241,25 +291,33 @@ async function compose (app: FastifyInstance, config: Config, overrides: Overrid
     library,
     keys: secrets.keyring('media'),
     now,
-    ffmpeg: overrides.ffmpeg === false ? undefined : overrides.ffmpeg ?? createFfmpeg(config.searchPath),
+    ffmpeg: overrides.ffmpeg === false ? undefined : (overrides.ffmpeg ?? createFfmpeg(config.searchPath)),
     onError: (error, mediaId) => app.log.warn({ err: error, media_id: mediaId }, 'packaging failed'),
-    onNoPicture: (reason, mediaId) => app.log.info({ media_id: mediaId, reason }, 'no picture could be taken of a video')
+    onNoPicture: (reason, mediaId) =>
+      app.log.info({ media_id: mediaId, reason }, 'no picture could be taken of a video')
   })
   const local = createLocalProvider({ runner, keys: secrets.keyring('link') })
   // Imported where it is needed: the SDK costs 10 MB of memory.
-  const mux = config.mux && (await import('./protection/mux/mux-provider.js')).createMuxProvider({
-    config: config.mux,
-    db,
-    blobs,
-    library,
-    keys: secrets.keyring('link'),
-    lockSums: sumsLock(now),
-    publicUrl: config.publicUrl,
-    now,
-    times: overrides.muxTimes,
-    onFault: (fault, about) => app.log.warn({ ...about, reason: fault.message }, 'Mux did not do what it was asked to')
-  })
-  if (mux === undefined && await countMuxMedia(db) > 0) app.log.warn('media are played by Mux, but MUX_TOKEN_ID and the other variables of its account are not set: they cannot be played')
+  const mux =
+    config.mux &&
+    (await import('./protection/mux/mux-provider.js')).createMuxProvider({
+      config: config.mux,
+      db,
+      blobs,
+      library,
+      keys: secrets.keyring('link'),
+      lockSums: sumsLock(now),
+      publicUrl: config.publicUrl,
+      now,
+      times: overrides.muxTimes,
+      onFault: (fault, about) =>
+        app.log.warn({ ...about, reason: fault.message }, 'Mux did not do what it was asked to')
+    })
+  if (mux === undefined && (await countMuxMedia(db)) > 0) {
+    app.log.warn(
+      'media are played by Mux, but MUX_TOKEN_ID and the other variables of its account are not set: they cannot be played'
+    )
+  }
   const indexes = createPackageIndexes({
     db,
     blobs,
@@ -267,7 +325,14 @@ async function compose (app: FastifyInstance, config: Config, overrides: Overrid
     onFault: (error, mediaId) => app.log.warn({ err: error, media_id: mediaId }, 'failed to read what a package holds')
   })
   const gate = createStreamGate({
-    access, library, now, providers: { local, mux }, keys: secrets.keyring('link'), viewRetentionDays: config.viewRetentionDays, defaultSeconds: config.streamTokenSeconds, maxSeconds: config.streamTokenMaxSeconds
+    access,
+    library,
+    now,
+    providers: { local, mux },
+    keys: secrets.keyring('link'),
+    viewRetentionDays: config.viewRetentionDays,
+    defaultSeconds: config.streamTokenSeconds,
+    maxSeconds: config.streamTokenMaxSeconds
   })
   const lectureUrls = createLectureUrls(gate)
   const uploads = new Places(config.uploadsAtOnce, 'too_many_uploads', now)
@@ -296,7 +361,10 @@ async function compose (app: FastifyInstance, config: Config, overrides: Overrid
     loopbackAllowed: config.environment !== 'production',
     gather: overrides.gatherFigures,
     gauges: {
-      playgate_database_connections: { help: 'Postgres connections of this process', read: () => poolFigures(db).connections },
+      playgate_database_connections: {
+        help: 'Postgres connections of this process',
+        read: () => poolFigures(db).connections
+      },
       playgate_database_waiting: { help: 'Queries that wait for a connection', read: () => poolFigures(db).waiting },
       playgate_views_waiting: { help: 'Views not yet committed', read: () => writer.waiting },
       playgate_passwords_pending: { help: 'Password hashes waiting or running', read: () => passwords.pending() },
@@ -304,22 +372,48 @@ async function compose (app: FastifyInstance, config: Config, overrides: Overrid
       playgate_uploads: { help: 'Uploads being received', read: () => uploads.taken },
       playgate_streams: { help: 'Files being sent', read: () => streams.taken },
       playgate_limit_keys: { help: 'Clients held by the limits of this process', read: () => localWindows.size },
-      playgate_redis_up: { help: '1 while Redis answers, 0 while it does not, -1 without one', read: () => redis === undefined ? -1 : Number(redis.up), aggregator: 'min' }
+      playgate_redis_up: {
+        help: '1 while Redis answers, 0 while it does not, -1 without one',
+        read: () => (redis === undefined ? -1 : Number(redis.up)),
+        aggregator: 'min'
+      }
     }
   })
-  await app.register(auth, { accounts, sessions, keys: secrets.keyring('jwt'), tokenSeconds: config.accessTokenSeconds })
+  await app.register(auth, {
+    accounts,
+    sessions,
+    keys: secrets.keyring('jwt'),
+    tokenSeconds: config.accessTokenSeconds
+  })
   await app.register(accessReview, { review: new AccessReview(overrides.reviewEveryMs ?? REVIEW_EVERY_MS), accounts })
   await app.register(multipart, { places: uploads, maxUploadBytes: config.maxUploadBytes })
-  await app.register(blobReply, { blobs, places: streams, offload: config.streamOffload, onBytes: (bytes) => metrics.streamedBytes.inc(bytes) })
+  await app.register(blobReply, {
+    blobs,
+    places: streams,
+    offload: config.streamOffload,
+    onBytes: (bytes) => metrics.streamedBytes.inc(bytes)
+  })
 
   // What it answers.
   await app.register(serviceRoutes, { health, version: VERSION })
   await app.register(accountRoutes, { accounts, sessions })
-  await app.register(mediaRoutes, { access, gate, intake, lectures, library, maxLinkSeconds: config.streamTokenMaxSeconds })
+  await app.register(mediaRoutes, {
+    access,
+    gate,
+    intake,
+    lectures,
+    library,
+    maxLinkSeconds: config.streamTokenMaxSeconds
+  })
   await app.register(uploadRoutes, { intake, places: uploads })
   await app.register(streamRoutes, { gate, views, now })
   await app.register(hlsRoutes, { gate, indexes, views, keys: secrets.keyring('media'), now })
-  await app.register(embedRoutes, { assets: await loadEmbedAssets(), embedOrigins: config.embedOrigins, gate, hosted: mux !== undefined })
+  await app.register(embedRoutes, {
+    assets: await loadEmbedAssets(),
+    embedOrigins: config.embedOrigins,
+    gate,
+    hosted: mux !== undefined
+  })
   await app.register(viewRoutes, { access, gate, views })
   await app.register(courseRoutes, { courses, lectures, lectureUrls, progress })
   await app.register(lectureRoutes, { batch, courses, intake, lectures, lectureUrls, progress, subscriptions })
@@ -352,7 +446,9 @@ async function compose (app: FastifyInstance, config: Config, overrides: Overrid
     monotonicNow,
     log: app.log
   })
-  const house = new Housekeeping(nowAndThen, overrides.keepHouseEveryMs ?? KEEP_HOUSE_EVERY_MS, (error, complaint) => app.log.error({ err: error }, complaint))
+  const house = new Housekeeping(nowAndThen, overrides.keepHouseEveryMs ?? KEEP_HOUSE_EVERY_MS, (error, complaint) =>
+    app.log.error({ err: error }, complaint)
+  )
   const providers = mux === undefined ? [local] : [local, mux]
   app.addHook('onListen', async () => {
     await house.do(atStart)
@@ -365,7 +461,7 @@ async function compose (app: FastifyInstance, config: Config, overrides: Overrid
   app.addHook('preClose', async () => {
     health.stopping = true
     // The other half is for the responses.
-    prober.endWithin(config.shutdownGraceSeconds * SECOND / 2)
+    prober.endWithin((config.shutdownGraceSeconds * SECOND) / 2)
     await sleep(config.shutdownDelaySeconds * SECOND)
   })
 }

@@ -50,16 +50,29 @@ async function main (args: string[]): Promise<number> {
     return asked ? 0 : WRONG_CALL
   }
   if (args.includes('--help')) {
-    process.stdout.write(`playgate ${command.usage}\n${command.summary}\n--json: print the result as JSON, for scripts\n`)
+    process.stdout.write(
+      `playgate ${command.usage}\n${command.summary}\n--json: print the result as JSON, for scripts\n`
+    )
     return 0
   }
   const names = { json: 'boolean', ...command.options } as const
-  const { values, positionals } = parseArgs({ args: args.slice(1), allowPositionals: true, options: Object.fromEntries(Object.entries(names).map(([name, type]) => [name, { type }])) })
+  const { values, positionals } = parseArgs({
+    args: args.slice(1),
+    allowPositionals: true,
+    options: Object.fromEntries(Object.entries(names).map(([name, type]) => [name, { type }]))
+  })
   const config = loadConfig(readEnvironment(process.env))
   const db = openDatabase(patient(config.database))
   try {
     if (!asItIs.has(args[0]!)) await migrateDatabase(db, migrations)
-    const { ok, report, lines } = await command.run({ config, db, options: values as Record<string, string | boolean>, operands: positionals, onProgress: values.json ? () => {} : showProgress, readSecret })
+    const { ok, report, lines } = await command.run({
+      config,
+      db,
+      options: values as Record<string, string | boolean>,
+      operands: positionals,
+      onProgress: values.json ? () => {} : showProgress,
+      readSecret
+    })
     if (process.stderr.isTTY) process.stderr.write('\r\x1b[K')
     process.stdout.write(values.json ? `${JSON.stringify(report)}\n` : lines.map((line) => `${line}\n`).join(''))
     return ok ? 0 : 1
@@ -87,8 +100,10 @@ function showProgress (done: number, total: number): void {
 
 async function readSecret (question: string): Promise<string> {
   if (!process.stdin.isTTY) {
-    const chunks = await process.stdin.toArray() as Buffer[]
-    return Buffer.concat(chunks).toString('utf8').replace(/\r?\n$/, '')
+    const chunks = (await process.stdin.toArray()) as Buffer[]
+    return Buffer.concat(chunks)
+      .toString('utf8')
+      .replace(/\r?\n$/, '')
   }
   process.stderr.write(question)
   // Nothing of what is typed is shown.
@@ -102,7 +117,9 @@ async function readSecret (question: string): Promise<string> {
 
 /** One sentence for what the caller can mend, everything for what is our fault. */
 function say (error: unknown): string {
-  if (error instanceof ApiError) return error.options.errors?.map(({ path, message }) => `${path} ${message}`).join('\n') ?? error.message
+  if (error instanceof ApiError) {
+    return error.options.errors?.map(({ path, message }) => `${path} ${message}`).join('\n') ?? error.message
+  }
   if (isWrongCall(error) || error instanceof ConfigError) return (error as Error).message
   return startFailure(error) ?? (error as Error).stack ?? String(error)
 }
@@ -111,7 +128,12 @@ function isWrongCall (error: unknown): boolean {
   return error instanceof UsageError || (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS') === true
 }
 
-main(process.argv.slice(2)).then((code) => { process.exitCode = code }, (error: unknown) => {
-  process.stderr.write(`playgate: ${say(error)}\n`)
-  process.exitCode = isWrongCall(error) ? WRONG_CALL : 1
-})
+main(process.argv.slice(2)).then(
+  (code) => {
+    process.exitCode = code
+  },
+  (error: unknown) => {
+    process.stderr.write(`playgate: ${say(error)}\n`)
+    process.exitCode = isWrongCall(error) ? WRONG_CALL : 1
+  }
+)

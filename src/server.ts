@@ -15,8 +15,12 @@ import { onStopSignals } from './process/signals.js'
 /** `--processes N` is PROCESSES=N. */
 function environment (): Record<string, string | undefined> {
   const { values } = parseArgs({ options: { processes: { type: 'string' } } })
-  const onUnknown = (names: string[]) => process.stderr.write(`Nothing reads these names in .env: ${names.join(', ')}\n`)
-  return { ...readEnvironment(process.env, VARIABLES, onUnknown), ...(values.processes !== undefined && { PROCESSES: values.processes }) }
+  const onUnknown = (names: string[]) =>
+    process.stderr.write(`Nothing reads these names in .env: ${names.join(', ')}\n`)
+  return {
+    ...readEnvironment(process.env, VARIABLES, onUnknown),
+    ...(values.processes !== undefined && { PROCESSES: values.processes })
+  }
 }
 
 async function main (): Promise<void> {
@@ -28,27 +32,39 @@ async function main (): Promise<void> {
   // Told to stop while it starts, a process has nothing to drain.
   let stop = (): void => process.exit(0)
   // One of several leaves signals to the process that started it: a terminal, or systemd, sends them to all.
-  onStopSignals(() => { if (!cluster.isWorker) stop() }, () => { if (!cluster.isWorker) process.exit(1) })
+  onStopSignals(
+    () => {
+      if (!cluster.isWorker) stop()
+    },
+    () => {
+      if (!cluster.isWorker) process.exit(1)
+    }
+  )
   if (cluster.isWorker) {
-    process.on('message', (message) => { if (message === 'stop') stop() })
+    process.on('message', (message) => {
+      if (message === 'stop') stop()
+    })
     process.once('disconnect', () => stop())
     // What the first process said before was lost: it says it again.
     tellPrimary('listening for messages')
   }
   const app = await buildApp(config, cluster.isWorker ? { gatherFigures: exchangeFigures } : {})
   const sockets = trackSockets(app.server)
-  const { close } = closeWithGrace({
-    delay: (config.shutdownGraceSeconds + 5) * 1000,
-    logger: app.log,
-    skip: ['SIGINT', 'SIGTERM']
-  }, async ({ err }) => {
-    if (err !== undefined) app.log.fatal({ err }, 'stopping after an error')
-    app.log.info({ connections: sockets.size }, 'stopping: what is under way may finish')
-    await drain(app, sockets, config.shutdownGraceSeconds * 1000)
-    app.log.info('stopped')
-    // The channel to the first process would keep this one alive after everything is closed.
-    if (cluster.isWorker) process.exit(err === undefined ? 0 : 1)
-  })
+  const { close } = closeWithGrace(
+    {
+      delay: (config.shutdownGraceSeconds + 5) * 1000,
+      logger: app.log,
+      skip: ['SIGINT', 'SIGTERM']
+    },
+    async ({ err }) => {
+      if (err !== undefined) app.log.fatal({ err }, 'stopping after an error')
+      app.log.info({ connections: sockets.size }, 'stopping: what is under way may finish')
+      await drain(app, sockets, config.shutdownGraceSeconds * 1000)
+      app.log.info('stopped')
+      // The channel to the first process would keep this one alive after everything is closed.
+      if (cluster.isWorker) process.exit(err === undefined ? 0 : 1)
+    }
+  )
   stop = close
   const address = await app.listen({ host: config.host, port: config.port })
   if (!cluster.isWorker || cluster.worker?.id === 1) announce(address, config)
@@ -56,12 +72,16 @@ async function main (): Promise<void> {
 
 function announce (address: string, { database, uploadDir, dataDir, secretKey, processes }: Config): void {
   const where = database.engine === 'sqlite' ? resolve(database.path) : 'Postgres'
-  process.stdout.write(`Playgate listens on ${address} (${processes > 1 ? `${processes} processes, ` : ''}API pages: ${address}/docs, data: ${where}, files: ${resolve(uploadDir)}, secret: ${secretKey === undefined ? join(resolve(dataDir), 'secret.key') : 'SECRET_KEY'})\n`)
+  process.stdout.write(
+    `Playgate listens on ${address} (${processes > 1 ? `${processes} processes, ` : ''}API pages: ${address}/docs, data: ${where}, files: ${resolve(uploadDir)}, secret: ${secretKey === undefined ? join(resolve(dataDir), 'secret.key') : 'SECRET_KEY'})\n`
+  )
 }
 
 main().catch((error: unknown) => {
   const { code, message, stack } = error as Error & { code?: string }
   const sentence = error instanceof ConfigError || code?.startsWith('ERR_PARSE_ARGS') ? message : startFailure(error)
-  process.stderr.write(`${error instanceof ConfigError ? '' : 'Playgate could not start: '}${sentence ?? stack ?? String(error)}\n`)
+  process.stderr.write(
+    `${error instanceof ConfigError ? '' : 'Playgate could not start: '}${sentence ?? stack ?? String(error)}\n`
+  )
   process.exit(1)
 })

@@ -20,7 +20,11 @@ export const fixture = (name: string) => readFile(join(fixtures, name))
 export const engine = process.env.TEST_ENGINE === 'postgres' ? 'postgres' : 'sqlite'
 
 const noLimits = {
-  RATE_LIMIT_VIEW_PER_MINUTE: '0', RATE_LIMIT_LOGIN_PER_MINUTE: '0', RATE_LIMIT_SIGNUP_PER_MINUTE: '0', RATE_LIMIT_COURSE_PER_MINUTE: '0', RATE_LIMIT_API_PER_MINUTE: '0'
+  RATE_LIMIT_VIEW_PER_MINUTE: '0',
+  RATE_LIMIT_LOGIN_PER_MINUTE: '0',
+  RATE_LIMIT_SIGNUP_PER_MINUTE: '0',
+  RATE_LIMIT_COURSE_PER_MINUTE: '0',
+  RATE_LIMIT_API_PER_MINUTE: '0'
 }
 
 export interface TestApp {
@@ -31,20 +35,24 @@ export interface TestApp {
   /** The folder that holds its data and uploads. */
   folder: string
   /** Moves the clock that the app sees. */
-  clock: { now: number, advance (milliseconds: number): void }
-  inject (options: InjectOptions): Promise<Response>
+  clock: { now: number; advance(milliseconds: number): void }
+  inject(options: InjectOptions): Promise<Response>
   /** Rows of a query, straight from its database. */
-  query<T = Record<string, unknown>> (sql: string): Promise<T[]>
+  query<T = Record<string, unknown>>(sql: string): Promise<T[]>
   /** Starts listening on a free port, once; answers the origin. */
-  listen (): Promise<string>
+  listen(): Promise<string>
   /** Files under uploads/, drafts and blobs. */
-  storedFiles (): Promise<string[]>
+  storedFiles(): Promise<string[]>
 }
 
 /**
- * An environment of its own: a folder and a database, both gone when the test ends. Limits are off unless `env` sets them.
+ * An environment of its own: a folder and a database, both gone when the test ends. Limits are off unless `env` sets
+ * them.
  */
-export async function testEnvironment (t: Test, env: Record<string, string> = {}): Promise<{ env: Record<string, string>, folder: string }> {
+export async function testEnvironment (
+  t: Test,
+  env: Record<string, string> = {}
+): Promise<{ env: Record<string, string>; folder: string }> {
   const folder = await mkdtemp(join(tmpdir(), 'playgate-test-'))
   t.teardown(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }))
   const databaseUrl = engine === 'postgres' ? await testPostgres(t) : `sqlite:${join(folder, 'data', 'playgate.db')}`
@@ -67,18 +75,40 @@ export async function testEnvironment (t: Test, env: Record<string, string> = {}
 }
 
 /** A server of its own, on the engine of this run, closed when the test ends. Bcrypt's cost is 4 unless overridden. */
-export async function buildTestApp (t: Test, env: Record<string, string> = {}, overrides: Overrides = {}): Promise<TestApp> {
+export async function buildTestApp (
+  t: Test,
+  env: Record<string, string> = {},
+  overrides: Overrides = {}
+): Promise<TestApp> {
   const made = await testEnvironment(t, env)
   return await openTestApp(t, made.env, made.folder, overrides)
 }
 
 /** A server on an environment that exists: a restart, or a second process's twin. */
-export async function openTestApp (t: Test, env: Record<string, string>, folder: string, overrides: Overrides = {}): Promise<TestApp> {
+export async function openTestApp (
+  t: Test,
+  env: Record<string, string>,
+  folder: string,
+  overrides: Overrides = {}
+): Promise<TestApp> {
   const config = loadConfig(env)
   const start = Date.now()
-  const clock = { now: start, advance (milliseconds: number) { this.now += milliseconds } }
-  const app = await buildApp(config, { bcryptCost: 4, ffmpeg: false, warmUp: false, now: () => clock.now, monotonicNow: () => performance.now() + clock.now - start, ...overrides })
-  // As the server itself stops: a connection that a browser opened ahead of need would hold app.close() up for a minute and a half (bug: browser/embed-mux ran into its timeout).
+  const clock = {
+    now: start,
+    advance (milliseconds: number) {
+      this.now += milliseconds
+    }
+  }
+  const app = await buildApp(config, {
+    bcryptCost: 4,
+    ffmpeg: false,
+    warmUp: false,
+    now: () => clock.now,
+    monotonicNow: () => performance.now() + clock.now - start,
+    ...overrides
+  })
+  // As the server itself stops: a connection that a browser opened ahead of need would hold app.close() up for a minute
+  // and a half (bug: browser/embed-mux ran into its timeout).
   const sockets = trackSockets(app.server)
   t.teardown(() => drain(app, sockets, 10_000))
   let origin: string | undefined
@@ -98,7 +128,9 @@ export async function openTestApp (t: Test, env: Record<string, string>, folder:
       return origin
     },
     async storedFiles () {
-      const folders = await Promise.all(['tmp', 'blobs'].map((name) => readdir(join(folder, 'uploads', name)).catch(() => [])))
+      const folders = await Promise.all(
+        ['tmp', 'blobs'].map((name) => readdir(join(folder, 'uploads', name)).catch(() => []))
+      )
       return folders.flat()
     }
   }
@@ -106,7 +138,9 @@ export async function openTestApp (t: Test, env: Record<string, string>, folder:
 
 /** A database of its own on a Postgres, by default the one that test/run.ts found. */
 export async function testPostgres (t: Pick<Test, 'teardown'>, base = process.env.TEST_DATABASE_URL): Promise<string> {
-  if (base === undefined) throw new Error('TEST_DATABASE_URL is not set: run `npm test`, which finds or starts a Postgres')
+  if (base === undefined) {
+    throw new Error('TEST_DATABASE_URL is not set: run `npm test`, which finds or starts a Postgres')
+  }
   const name = `playgate_test_${randomUUID().replaceAll('-', '')}`
   await once(base, `create database ${name}`)
   t.teardown(() => once(base, `drop database if exists ${name} with (force)`))
@@ -128,42 +162,66 @@ async function once (url: string, sql: string): Promise<Array<Record<string, unk
 
 /** Rows of a query, straight from a database. */
 export async function queryDatabase<T = Record<string, unknown>> ({ database }: Config, sql: string): Promise<T[]> {
-  if (database.engine === 'postgres') return await once(database.url, sql) as T[]
+  if (database.engine === 'postgres') return (await once(database.url, sql)) as T[]
   const file = new SQLite(database.path, { timeout: 5000 })
   try {
     const statement = file.prepare(sql)
-    return statement.reader ? statement.all() as T[] : (statement.run(), [])
+    return statement.reader ? (statement.all() as T[]) : (statement.run(), [])
   } finally {
     file.close()
   }
 }
 
-export interface Person { id: string, email: string, token: string, headers: { authorization: string } }
+export interface Person {
+  id: string
+  email: string
+  token: string
+  headers: { authorization: string }
+}
 
 let people = 0
 
 /** Signs somebody up. The very first of a server is its admin; see {@link admin}. */
-export async function signUp ({ inject }: Pick<TestApp, 'inject'>, role: 'instructor' | 'student' = 'instructor', email = `person-${++people}@example.org`): Promise<Person> {
+export async function signUp (
+  { inject }: Pick<TestApp, 'inject'>,
+  role: 'instructor' | 'student' = 'instructor',
+  email = `person-${++people}@example.org`
+): Promise<Person> {
   const reply = await inject({
     method: 'POST',
     url: '/auth/register',
-    payload: { first_name: 'Test', last_name: 'Person', email, password: 'secure_password123', date_of_birth: '1990-01-01', mobile_number: `+1${String(1e10 + ++people)}`, role }
+    payload: {
+      first_name: 'Test',
+      last_name: 'Person',
+      email,
+      password: 'secure_password123',
+      date_of_birth: '1990-01-01',
+      mobile_number: `+1${String(1e10 + ++people)}`,
+      role
+    }
   })
   if (reply.statusCode !== 201) throw new Error(`could not sign up: ${reply.body}`)
-  const { id, token } = reply.json<{ id: string, token: string }>()
+  const { id, token } = reply.json<{ id: string; token: string }>()
   return { id, email, token, headers: { authorization: `Bearer ${token}` } }
 }
 
 /** The administrator, an instructor and a student of a fresh server. */
-export async function signUpEverybody (server: TestApp): Promise<{ admin: Person, instructor: Person, student: Person }> {
+export async function signUpEverybody (
+  server: TestApp
+): Promise<{ admin: Person; instructor: Person; student: Person }> {
   const admin = await signUp(server)
   return { admin, instructor: await signUp(server), student: await signUp(server, 'student') }
 }
 
-export interface FormPart { name: string, value: string | Buffer, fileName?: string, contentType?: string }
+export interface FormPart {
+  name: string
+  value: string | Buffer
+  fileName?: string
+  contentType?: string
+}
 
 /** A multipart body and its headers, for `inject`. */
-export function form (parts: FormPart[]): { headers: Record<string, string>, payload: Buffer } {
+export function form (parts: FormPart[]): { headers: Record<string, string>; payload: Buffer } {
   const boundary = `----test${randomUUID()}`
   const chunks = parts.flatMap(({ name, value, fileName, contentType = 'application/octet-stream' }) => [
     `--${boundary}\r\ncontent-disposition: form-data; name="${name}"${fileName === undefined ? '' : `; filename="${fileName}"\r\ncontent-type: ${contentType}`}\r\n\r\n`,
@@ -175,7 +233,12 @@ export function form (parts: FormPart[]): { headers: Record<string, string>, pay
 }
 
 /** Uploads a fixture and answers the reply. */
-export async function upload (server: Pick<TestApp, 'inject'>, person: Person, file: string | Buffer = 'tiny.mp4', fields: Record<string, string> = {}): Promise<Response> {
+export async function upload (
+  server: Pick<TestApp, 'inject'>,
+  person: Person,
+  file: string | Buffer = 'tiny.mp4',
+  fields: Record<string, string> = {}
+): Promise<Response> {
   const content = typeof file === 'string' ? await fixture(file) : file
   const { headers, payload } = form([
     ...Object.entries({ title: 'A title', type: 'video', ...fields }).map(([name, value]) => ({ name, value })),
@@ -186,15 +249,21 @@ export async function upload (server: Pick<TestApp, 'inject'>, person: Person, f
 
 /** Resolves when everything that was deleted is removed: rows, and then files. */
 export async function removalsDone (server: TestApp): Promise<void> {
-  const left = async () => (await server.query("select id from jobs where kind in ('delete-media', 'delete-course')")).length
-  for (let tries = 0; await left() > 0; tries++) {
+  const left = async () =>
+    (await server.query("select id from jobs where kind in ('delete-media', 'delete-course')")).length
+  for (let tries = 0; (await left()) > 0; tries++) {
     if (tries === 300) throw new Error(`deleted, and not removed: ${await left()} jobs are left`)
     await sleep(20)
   }
 }
 
 /** Mints a link; answers its path and query. */
-export async function mintLink (server: Pick<TestApp, 'inject'>, mediaId: string, person?: Person, query = ''): Promise<string> {
+export async function mintLink (
+  server: Pick<TestApp, 'inject'>,
+  mediaId: string,
+  person?: Person,
+  query = ''
+): Promise<string> {
   const reply = await server.inject({ url: `/media/${mediaId}/stream-url${query}`, headers: person?.headers })
   if (reply.statusCode !== 200) throw new Error(`could not mint a link: ${reply.body}`)
   const url = new URL(reply.json<{ stream_url: string }>().stream_url)
@@ -205,11 +274,24 @@ export async function mintLink (server: Pick<TestApp, 'inject'>, mediaId: string
 export function expectProblem (t: Test, reply: Response, status: number, code: string, fields: string[] = []): void {
   t.equal(reply.statusCode, status, `${code}: ${reply.body.slice(0, 300)}`)
   t.match(reply.headers['content-type'], /^application\/problem\+json/)
-  const problem = reply.json<{ status: number, code: string, type: string, detail: string, instance: string, request_id: string, errors?: Array<{ path: string }> }>()
+  const problem = reply.json<{
+    status: number
+    code: string
+    type: string
+    detail: string
+    instance: string
+    request_id: string
+    errors?: Array<{ path: string }>
+  }>()
   t.equal(problem.code, code)
   t.equal(problem.status, status)
   t.ok(problem.type.endsWith(`/problems/${code}`))
   t.ok(problem.detail)
   t.ok(problem.request_id)
-  for (const path of fields) t.ok(problem.errors?.some((error) => error.path === path), `names the field ${path}: ${JSON.stringify(problem.errors)}`)
+  for (const path of fields) {
+    t.ok(
+      problem.errors?.some((error) => error.path === path),
+      `names the field ${path}: ${JSON.stringify(problem.errors)}`
+    )
+  }
 }

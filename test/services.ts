@@ -7,14 +7,24 @@ import { join } from 'node:path'
 import pg from 'pg'
 
 /** A server the tests may use; `stop` ends it if it was started here. */
-export interface Service { url: string, stop (): Promise<void> }
+export interface Service {
+  url: string
+  stop(): Promise<void>
+}
 
 const found = (url: string): Service => ({ url, stop: async () => {} })
 
-/** TEST_DATABASE_URL, the usual local port, or one started from the npm package; else a sentence that says how to get one. */
+/**
+ * TEST_DATABASE_URL, the usual local port, or one started from the npm package; else a sentence that says how to get
+ * one.
+ */
 export async function findPostgres (): Promise<Service | string> {
-  const candidates = [process.env.TEST_DATABASE_URL, 'postgres://postgres@127.0.0.1:5432/postgres', 'postgres://postgres:postgres@127.0.0.1:5432/postgres']
-  for (const url of candidates) if (url && await canMakeDatabases(url)) return found(url)
+  const candidates = [
+    process.env.TEST_DATABASE_URL,
+    'postgres://postgres@127.0.0.1:5432/postgres',
+    'postgres://postgres:postgres@127.0.0.1:5432/postgres'
+  ]
+  for (const url of candidates) if (url && (await canMakeDatabases(url))) return found(url)
   try {
     return await startPostgres()
   } catch (error) {
@@ -24,13 +34,17 @@ export async function findPostgres (): Promise<Service | string> {
 
 /** TEST_REDIS_URL, the usual local port, or a redis-server started here; else a sentence that says how to get one. */
 export async function findRedis (): Promise<Service | string> {
-  for (const url of [process.env.TEST_REDIS_URL, 'redis://127.0.0.1:6379']) if (url && await answersPing(url)) return found(url)
-  if (spawnSync('redis-server', ['--version']).status !== 0) return 'the tests on Redis: install redis-server, or set TEST_REDIS_URL'
+  for (const url of [process.env.TEST_REDIS_URL, 'redis://127.0.0.1:6379']) {
+    if (url && (await answersPing(url))) return found(url)
+  }
+  if (spawnSync('redis-server', ['--version']).status !== 0) {
+    return 'the tests on Redis: install redis-server, or set TEST_REDIS_URL'
+  }
   return await startRedis()
 }
 
 /** A Postgres of its own on a free port, in a temporary folder. */
-export async function startPostgres (): Promise<Service & { server: EmbeddedPostgres, folder: string }> {
+export async function startPostgres (): Promise<Service & { server: EmbeddedPostgres; folder: string }> {
   const folder = await mkdtemp(join(tmpdir(), 'playgate-postgres-'))
   const port = await freePort()
   const server = new EmbeddedPostgres({
@@ -59,12 +73,16 @@ export async function startPostgres (): Promise<Service & { server: EmbeddedPost
 }
 
 /** A redis-server of its own that keeps nothing on disk; `pid` is for tests that stop or freeze it. */
-export async function startRedis (port?: number): Promise<Service & { pid: number, port: number }> {
-  const chosen = port ?? await freePort()
-  const child = spawn('redis-server', ['--port', String(chosen), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', tmpdir()], { stdio: 'ignore' })
+export async function startRedis (port?: number): Promise<Service & { pid: number; port: number }> {
+  const chosen = port ?? (await freePort())
+  const child = spawn(
+    'redis-server',
+    ['--port', String(chosen), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', tmpdir()],
+    { stdio: 'ignore' }
+  )
   const url = `redis://127.0.0.1:${chosen}`
   const deadline = Date.now() + 10_000
-  while (!await answersPing(url)) if (Date.now() > deadline) throw new Error('redis-server did not start')
+  while (!(await answersPing(url))) if (Date.now() > deadline) throw new Error('redis-server did not start')
   return {
     url,
     port: chosen,
@@ -91,7 +109,9 @@ async function canMakeDatabases (url: string): Promise<boolean> {
   client.on('error', () => {})
   try {
     await client.connect()
-    const { rows } = await client.query('select rolcreatedb or rolsuper as yes from pg_roles where rolname = current_user')
+    const { rows } = await client.query(
+      'select rolcreatedb or rolsuper as yes from pg_roles where rolname = current_user'
+    )
     return (rows[0] as { yes: boolean }).yes
   } catch {
     return false
@@ -103,8 +123,13 @@ async function canMakeDatabases (url: string): Promise<boolean> {
 async function answersPing (url: string): Promise<boolean> {
   const { hostname, port } = new URL(url)
   return await new Promise((resolve) => {
-    const socket = connect({ host: hostname, port: Number(port || 6379), timeout: 1000 }, () => socket.write('PING\r\n'))
-    const end = (yes: boolean) => { socket.destroy(); resolve(yes) }
+    const socket = connect({ host: hostname, port: Number(port || 6379), timeout: 1000 }, () =>
+      socket.write('PING\r\n')
+    )
+    const end = (yes: boolean) => {
+      socket.destroy()
+      resolve(yes)
+    }
     socket.once('data', (data) => end(data.toString().startsWith('+PONG')))
     socket.once('error', () => end(false))
     socket.once('timeout', () => end(false))

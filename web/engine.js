@@ -8,28 +8,40 @@ const libraries = new Map()
 /** A library, fetched when it is first needed; undefined where it can't work, or can't be had. */
 async function load (file, find) {
   if (!libraries.has(file)) {
-    libraries.set(file, new Promise((resolve) => {
-      const script = document.createElement('script')
-      script.src = `/embed/${file}`
-      script.onload = () => resolve(find())
-      script.onerror = () => { libraries.delete(file); script.remove(); resolve(undefined) }
-      document.head.append(script)
-    }))
+    libraries.set(
+      file,
+      new Promise((resolve) => {
+        const script = document.createElement('script')
+        script.src = `/embed/${file}`
+        script.onload = () => resolve(find())
+        script.onerror = () => {
+          libraries.delete(file)
+          script.remove()
+          resolve(undefined)
+        }
+        document.head.append(script)
+      })
+    )
   }
   return await libraries.get(file)
 }
 
-const hlsLibrary = async () => 'MediaSource' in window || 'ManagedMediaSource' in window ? await load('hls.light.min.js', () => Hls.isSupported() ? Hls : undefined) : undefined
+const hlsLibrary = async () =>
+  'MediaSource' in window || 'ManagedMediaSource' in window
+    ? await load('hls.light.min.js', () => (Hls.isSupported() ? Hls : undefined))
+    : undefined
 
 /** For DRM alone. */
-const drmLibrary = async () => await load('shaka-player.hls-es2021.js', () => {
-  shaka.polyfill.installAll()
-  return shaka.Player.isBrowserSupported() ? shaka : undefined
-})
+const drmLibrary = async () =>
+  await load('shaka-player.hls-es2021.js', () => {
+    shaka.polyfill.installAll()
+    return shaka.Player.isBrowserSupported() ? shaka : undefined
+  })
 
 /**
- * What plays links in a video element: the browser itself, hls.js for encrypted ones, or shaka-player for those with DRM. `onError` gets `network` or `codec`. Nothing is
- * loaded before somebody plays, or `load` is told to be eager: the first bytes are a view.
+ * What plays links in a video element: the browser itself, hls.js for encrypted ones, or shaka-player for those with
+ * DRM. `onError` gets `network` or `codec`. Nothing is loaded before somebody plays, or `load` is told to be eager: the
+ * first bytes are a view.
  */
 export function createEngine (video, onError) {
   let hls
@@ -38,9 +50,13 @@ export function createEngine (video, onError) {
   let idle = false
 
   video.addEventListener('error', () => {
-    if (hls === undefined && drmPlayer === undefined && video.error !== null) onError(video.error.code === MediaError.MEDIA_ERR_NETWORK ? 'network' : 'codec')
+    if (hls === undefined && drmPlayer === undefined && video.error !== null) {
+      onError(video.error.code === MediaError.MEDIA_ERR_NETWORK ? 'network' : 'codec')
+    }
   })
-  video.addEventListener('play', () => { if (hls !== undefined && idle) start(-1) })
+  video.addEventListener('play', () => {
+    if (hls !== undefined && idle) start(-1)
+  })
 
   function start (time) {
     idle = false
@@ -50,10 +66,12 @@ export function createEngine (video, onError) {
   function playByLibrary (Hls, time, eager) {
     // Every request carries the link of now: a renewed one is taken without a break.
     const xhrSetup = link.base && ((xhr, url) => xhr.open('GET', link.base + url.slice(url.lastIndexOf('/') + 1), true))
-    const mine = hls = new Hls({ ...AHEAD, autoStartLoad: false, startPosition: time || -1, xhrSetup })
+    const mine = (hls = new Hls({ ...AHEAD, autoStartLoad: false, startPosition: time || -1, xhrSetup }))
     let recovered = false
     idle = !eager
-    hls.on(Hls.Events.MANIFEST_PARSED, () => { if (mine === hls && !idle) start(time || -1) })
+    hls.on(Hls.Events.MANIFEST_PARSED, () => {
+      if (mine === hls && !idle) start(time || -1)
+    })
     hls.on(Hls.Events.ERROR, (_event, { fatal, type, details, response }) => {
       // A refusal is final, though hls.js goes on asking for other segments.
       if (mine !== hls || (!fatal && ![401, 403, 404, 409].includes(response?.code))) return
@@ -69,9 +87,11 @@ export function createEngine (video, onError) {
   /** Licences are asked for as the playlists say which they need. */
   async function playByDrmLibrary ({ Player, util }, time, eager) {
     const { widevine, playready, fairplay, fairplay_certificate: certificate } = link.drm
-    const mine = drmPlayer = new Player()
+    const mine = (drmPlayer = new Player())
     const { url } = link
-    const failed = ({ category } = {}) => { if (mine === drmPlayer) onError(category === util.Error.Category.NETWORK ? 'network' : 'codec') }
+    const failed = ({ category } = {}) => {
+      if (mine === drmPlayer) onError(category === util.Error.Category.NETWORK ? 'network' : 'codec')
+    }
     mine.addEventListener('error', ({ detail }) => failed(detail))
     mine.configure({
       streaming: { bufferingGoal: AHEAD.maxBufferLength },
@@ -81,7 +101,9 @@ export function createEngine (video, onError) {
       }
     })
     await mine.attach(video)
-    const go = () => { if (mine === drmPlayer) mine.load(url, time || null).catch(failed) }
+    const go = () => {
+      if (mine === drmPlayer) mine.load(url, time || null).catch(failed)
+    }
     if (eager) go()
     else video.addEventListener('play', go, { once: true })
   }
@@ -89,7 +111,7 @@ export function createEngine (video, onError) {
   return {
     /** Starts anew with a link, `time` seconds from the start. Answers false if this browser has no way to play it. */
     async load (next, { time, eager }) {
-      const drm = next.drm && await drmLibrary()
+      const drm = next.drm && (await drmLibrary())
       if (next.drm && drm === undefined) return false
       const Library = next.encrypted && !next.drm ? await hlsLibrary() : undefined
       if (next.encrypted && !next.drm && Library === undefined && video.canPlayType(HLS_TYPE) === '') return false

@@ -75,8 +75,12 @@ async function play (next) {
   else fail({ code: 'no_hls' })
 }
 
-video.addEventListener('play', () => { playing = true })
-video.addEventListener('pause', () => { if (video.error === null) playing = false })
+video.addEventListener('play', () => {
+  playing = true
+})
+video.addEventListener('pause', () => {
+  if (video.error === null) playing = false
+})
 video.addEventListener('loadedmetadata', () => {
   asked = false
   if (spot === undefined) return
@@ -109,9 +113,12 @@ function fail (problem) {
     if (asked) return
     asked = true
     askForLink()
-  } else if (error === undefined && (code === 'media_not_ready' || code === 'network' || status === 429 || status >= 500)) {
+  } else if (
+    error === undefined &&
+    (code === 'media_not_ready' || code === 'network' || status === 429 || status >= 500)
+  ) {
     const wait = code === 'media_not_ready' ? NOT_READY_MS : Math.max(TROUBLE_MS, (seconds ?? 0) * 1000)
-    retryTimer = setTimeout(() => link === undefined || own ? takeOwn() : take(link), wait)
+    retryTimer = setTimeout(() => (link === undefined || own ? takeOwn() : take(link)), wait)
   }
 }
 
@@ -124,11 +131,14 @@ function askForLink () {
 /** Sees to it that there is a new link before this one ends. */
 function renewLater ({ expiresAt }) {
   clearTimeout(renewTimer)
-  renewTimer = setTimeout(async () => {
-    if (!own) return askForLink()
-    const { link: next } = await mint(mediaId, link)
-    if (next !== undefined) goOnWith(next)
-  }, renewIn(expiresAt - serverNow()))
+  renewTimer = setTimeout(
+    async () => {
+      if (!own) return askForLink()
+      const { link: next } = await mint(mediaId, link)
+      if (next !== undefined) goOnWith(next)
+    },
+    renewIn(expiresAt - serverNow())
+  )
 }
 
 /** A new link has come: taken at once if nothing plays, else without a break, or kept until it is needed. */

@@ -17,6 +17,8 @@ const words = {
 /** A sentence for a problem document: `{ code, detail, error, progress }`. */
 export function sentenceFor ({ code, detail, error, progress }) {
   if (error !== undefined) return `This media could not be prepared: ${error.message}`
-  if (code === 'media_not_ready') return `This media is still being prepared${progress === undefined ? '' : ` (${progress} %)`}. It will start here when it is ready.`
+  if (code === 'media_not_ready') {
+    return `This media is still being prepared${progress === undefined ? '' : ` (${progress} %)`}. It will start here when it is ready.`
+  }
   return words[code] ?? detail ?? words.unknown
 }

@@ -15,12 +15,16 @@ app.post('/media', async (request, reply) => {
     if (part.type !== 'file') continue
     const path = join(process.env.FOLDER!, randomUUID())
     const hash = createHash('sha256')
-    await pipeline(part.file, async function * (source) {
-      for await (const chunk of source) {
-        hash.update(chunk as Buffer)
-        yield chunk
-      }
-    }, createWriteStream(path))
+    await pipeline(
+      part.file,
+      async function * (source) {
+        for await (const chunk of source) {
+          hash.update(chunk as Buffer)
+          yield chunk
+        }
+      },
+      createWriteStream(path)
+    )
     await rm(path)
     return await reply.code(201).send({ sha256: hash.digest('hex') })
   }

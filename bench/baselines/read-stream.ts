@@ -6,5 +6,10 @@ import { bareFastify, serve } from './bare-fastify.js'
 const file = process.env.FILE!
 const { size } = statSync(file)
 const app = bareFastify()
-app.get('/', (_request, reply) => reply.header('content-length', size).type('audio/wav').send(createReadStream(file, { highWaterMark: 256 * 1024 })))
+app.get('/', (_request, reply) =>
+  reply
+    .header('content-length', size)
+    .type('audio/wav')
+    .send(createReadStream(file, { highWaterMark: 256 * 1024 }))
+)
 await serve(app)

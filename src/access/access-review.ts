@@ -1,12 +1,18 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { ApiError } from '../errors.js'
 
-interface Transfer { check: () => Promise<unknown>, end: (refusal: ApiError) => void }
+interface Transfer {
+  check: () => Promise<unknown>
+  end: (refusal: ApiError) => void
+}
 
 /** After this many checks the event loop gets its turn. The record cache serves most of them. */
 const BATCH = 50
 
-/** Checks every `everyMs` whether what is under way is still allowed, and ends what is not. One timer a process, none while nothing is under way. */
+/**
+ * Checks every `everyMs` whether what is under way is still allowed, and ends what is not. One timer a process, none
+ * while nothing is under way.
+ */
 export class AccessReview {
   readonly #everyMs: number
   readonly #transfers = new Set<Transfer>()
@@ -17,12 +23,17 @@ export class AccessReview {
     this.#everyMs = everyMs
   }
 
-  /** `check` rejects with a refusal (an ApiError below 500) once the transfer is not allowed: then `end` is called, once. Returns how to stop. */
+  /**
+   * `check` rejects with a refusal (an ApiError below 500) once the transfer is not allowed: then `end` is called,
+   * once. Returns how to stop.
+   */
   add (check: Transfer['check'], end: Transfer['end']): () => void {
     const transfer = { check, end }
     this.#transfers.add(transfer)
     this.#arm()
-    return () => { this.#transfers.delete(transfer) }
+    return () => {
+      this.#transfers.delete(transfer)
+    }
   }
 
   /** Checks all transfers now. */

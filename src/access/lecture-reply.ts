@@ -11,11 +11,17 @@ const UNPLAYABLE = { url: null, posterUrl: null, drm: null }
 
 export type LectureUrls = ReturnType<typeof createLectureUrls>
 
-/** Lectures as they are shown: with an address that is minted for the reader, who may watch, and lasts for one sitting. */
+/**
+ * Lectures as they are shown: with an address that is minted for the reader, who may watch, and lasts for one sitting.
+ */
 export function createLectureUrls (gate: StreamGate) {
   return {
     /** For someone who may watch; the media must have been read just now. `origin` is where this server is reached. */
-    async reply ({ lecture, media }: LectureWithMedia, viewer: Viewer, origin: string): Promise<Static<typeof LectureReply>> {
+    async reply (
+      { lecture, media }: LectureWithMedia,
+      viewer: Viewer,
+      origin: string
+    ): Promise<Static<typeof LectureReply>> {
       const { url, posterUrl, drm } = isPlayable(media)
         ? await gate.sign(viewer, media, gate.lifetime('auto', media), origin)
         : UNPLAYABLE
@@ -25,8 +31,8 @@ export function createLectureUrls (gate: StreamGate) {
         title: lecture.title,
         description: lecture.description,
         media_id: media.id,
-        asset_id: atMux ? media.mux?.assetId ?? null : media.id,
-        playback_id: atMux ? media.mux?.playbackId ?? null : media.id,
+        asset_id: atMux ? (media.mux?.assetId ?? null) : media.id,
+        playback_id: atMux ? (media.mux?.playbackId ?? null) : media.id,
         url,
         poster_url: posterUrl,
         drm: drm === null ? undefined : drmReply(drm),

@@ -9,7 +9,10 @@ import { offsetOf, type PageQuery } from '../schemas/pagination.js'
 import type { Account, Role, Viewer } from './schema.js'
 
 /** The hash beside its account, for the one who checks passwords. */
-export interface Credentials { account: Account, passwordHash: string }
+export interface Credentials {
+  account: Account
+  passwordHash: string
+}
 
 const ACCOUNTS = 'accounts'
 
@@ -19,20 +22,23 @@ export const countAccount = (trx: Transaction<Database>): Promise<void> => addTo
 /** Throws `email_taken` or `mobile_number_taken`. */
 export async function insertAccount (trx: Transaction<Database>, account: Account, passwordHash: string): Promise<void> {
   try {
-    await trx.insertInto('accounts').values({
-      id: account.id,
-      email: account.email,
-      email_key: emailKey(account.email),
-      password_hash: passwordHash,
-      role: account.role,
-      first_name: account.firstName,
-      last_name: account.lastName,
-      date_of_birth: account.dateOfBirth,
-      mobile_number: account.mobileNumber,
-      search_text: fold(`${account.email} ${account.firstName ?? ''} ${account.lastName ?? ''}`),
-      disabled: account.disabled ? 1 : 0,
-      created_at: account.createdAt
-    }).execute()
+    await trx
+      .insertInto('accounts')
+      .values({
+        id: account.id,
+        email: account.email,
+        email_key: emailKey(account.email),
+        password_hash: passwordHash,
+        role: account.role,
+        first_name: account.firstName,
+        last_name: account.lastName,
+        date_of_birth: account.dateOfBirth,
+        mobile_number: account.mobileNumber,
+        search_text: fold(`${account.email} ${account.firstName ?? ''} ${account.lastName ?? ''}`),
+        disabled: account.disabled ? 1 : 0,
+        created_at: account.createdAt
+      })
+      .execute()
   } catch (error) {
     const constraint = uniqueViolation(error)
     if (constraint === undefined) throw error
@@ -47,7 +53,12 @@ export async function findAccount (db: Kysely<Database>, id: string): Promise<Ac
 
 /** Id and role of an account that may act; undefined if it is gone or disabled. */
 export async function findViewer (db: Kysely<Database>, id: string): Promise<Viewer | undefined> {
-  return await db.selectFrom('accounts').select(['id', 'role']).where('id', '=', id).where('disabled', '=', 0).executeTakeFirst()
+  return await db
+    .selectFrom('accounts')
+    .select(['id', 'role'])
+    .where('id', '=', id)
+    .where('disabled', '=', 0)
+    .executeTakeFirst()
 }
 
 export async function findCredentials (db: Kysely<Database>, email: string): Promise<Credentials | undefined> {
@@ -57,12 +68,21 @@ export async function findCredentials (db: Kysely<Database>, email: string): Pro
 
 /** The account and its hash, locked until the transaction ends. */
 export async function lockCredentials (trx: Transaction<Database>, id: string): Promise<Credentials | undefined> {
-  const row = await trx.selectFrom('accounts').selectAll().where('id', '=', id).$if(engineOf(trx) === 'postgres', (query) => query.forUpdate()).executeTakeFirst()
+  const row = await trx
+    .selectFrom('accounts')
+    .selectAll()
+    .where('id', '=', id)
+    .$if(engineOf(trx) === 'postgres', (query) => query.forUpdate())
+    .executeTakeFirst()
   return row && { account: accountOf(row), passwordHash: row.password_hash }
 }
 
 /** A page, newest first, and how many there are in all; `part` is of an email or a name, in any case. */
-export async function listAccounts (db: Kysely<Database>, part: string | undefined, page: PageQuery): Promise<{ items: Account[], total: number }> {
+export async function listAccounts (
+  db: Kysely<Database>,
+  part: string | undefined,
+  page: PageQuery
+): Promise<{ items: Account[]; total: number }> {
   const offset = offsetOf(page)
   if (part === undefined) {
     const rows = await accountPage(db, page.size, offset).execute()
@@ -71,7 +91,10 @@ export async function listAccounts (db: Kysely<Database>, part: string | undefin
   const found = await search(async (after, limit) => {
     const rows = await accountSearchStep(db, part, after, limit).execute()
     const last = rows.length === limit ? rows.at(-1)! : undefined
-    return { matches: rows.filter(({ matches }) => matches).map(({ id }) => id), last: last && { createdAt: last.created_at, id: last.id } }
+    return {
+      matches: rows.filter(({ matches }) => matches).map(({ id }) => id),
+      last: last && { createdAt: last.created_at, id: last.id }
+    }
   })
   const ids = found.slice(offset, offset + page.size)
   const rows = ids.length === 0 ? [] : await db.selectFrom('accounts').selectAll().where('id', 'in', ids).execute()
@@ -80,21 +103,47 @@ export async function listAccounts (db: Kysely<Database>, part: string | undefin
 }
 
 export function accountPage (db: Kysely<Database>, size: number, offset: number) {
-  const ids = db.selectFrom('accounts').select(['id', 'created_at']).orderBy('created_at', 'desc').orderBy('id', 'desc').limit(size).offset(offset)
-  return db.selectFrom(ids.as('page')).innerJoin('accounts', 'accounts.id', 'page.id').selectAll('accounts')
-    .orderBy('page.created_at', 'desc').orderBy('page.id', 'desc')
+  const ids = db
+    .selectFrom('accounts')
+    .select(['id', 'created_at'])
+    .orderBy('created_at', 'desc')
+    .orderBy('id', 'desc')
+    .limit(size)
+    .offset(offset)
+  return db
+    .selectFrom(ids.as('page'))
+    .innerJoin('accounts', 'accounts.id', 'page.id')
+    .selectAll('accounts')
+    .orderBy('page.created_at', 'desc')
+    .orderBy('page.id', 'desc')
 }
 
 export function accountSearchStep (db: Kysely<Database>, part: string, after: Place | undefined, limit: number) {
   const text = sql<string>`coalesce(search_text, lower(email || ' ' || coalesce(first_name, '') || ' ' || coalesce(last_name, '')))`
-  return db.selectFrom('accounts').select(['id', 'created_at', contains(text, part).as('matches')])
-    .$if(after !== undefined, (query) => query.where(({ eb, refTuple, tuple }) => eb(refTuple('created_at', 'id'), '<', tuple(after!.createdAt, after!.id))))
-    .orderBy('created_at', 'desc').orderBy('id', 'desc').limit(limit)
+  return db
+    .selectFrom('accounts')
+    .select(['id', 'created_at', contains(text, part).as('matches')])
+    .$if(after !== undefined, (query) =>
+      query.where(({ eb, refTuple, tuple }) =>
+        eb(refTuple('created_at', 'id'), '<', tuple(after!.createdAt, after!.id))
+      )
+    )
+    .orderBy('created_at', 'desc')
+    .orderBy('id', 'desc')
+    .limit(limit)
 }
 
-export async function updateAccount (trx: Transaction<Database>, id: string, { role, disabled }: { role?: Role, disabled?: boolean }): Promise<void> {
+export async function updateAccount (
+  trx: Transaction<Database>,
+  id: string,
+  { role, disabled }: { role?: Role; disabled?: boolean }
+): Promise<void> {
   if (role === undefined && disabled === undefined) return
-  await trx.updateTable('accounts').set({ ...(role !== undefined && { role }), ...(disabled !== undefined && { disabled: disabled ? 1 : 0 }) }).where('id', '=', id).execute()
+  await trx
+    .updateTable('accounts')
+    .set({ ...(role !== undefined && { role }), ...(disabled !== undefined && { disabled: disabled ? 1 : 0 }) })
+    .where('id', '=', id)
+    .execute()
 }
 
 export async function updatePassword (trx: Transaction<Database>, id: string, passwordHash: string): Promise<void> {
@@ -103,11 +152,20 @@ export async function updatePassword (trx: Transaction<Database>, id: string, pa
 
 /** Whether there is an administrator who may act, beside one. */
 export async function findOtherAdmin (trx: Transaction<Database>, id: string): Promise<boolean> {
-  return await trx.selectFrom('accounts').select('id').where('role', '=', 'admin').where('disabled', '=', 0).where('id', '<>', id).limit(1).executeTakeFirst() !== undefined
+  return (
+    (await trx
+      .selectFrom('accounts')
+      .select('id')
+      .where('role', '=', 'admin')
+      .where('disabled', '=', 0)
+      .where('id', '<>', id)
+      .limit(1)
+      .executeTakeFirst()) !== undefined
+  )
 }
 
 export async function findAnyAccount (db: Kysely<Database>): Promise<boolean> {
-  return await db.selectFrom('accounts').select('id').limit(1).executeTakeFirst() !== undefined
+  return (await db.selectFrom('accounts').select('id').limit(1).executeTakeFirst()) !== undefined
 }
 
 function emailKey (email: string): string {

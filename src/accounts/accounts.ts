@@ -6,7 +6,18 @@ import { ApiError, invalidField } from '../errors.js'
 import { confirmRefusal, createFactsCache } from '../cache/record-cache.js'
 import { pageOf, type Page, type PageQuery } from '../schemas/pagination.js'
 import type { Clock } from '../time.js'
-import { countAccount, findAccount, findAnyAccount, findOtherAdmin, findViewer, insertAccount, listAccounts, lockCredentials, updateAccount, type Credentials } from './account-store.js'
+import {
+  countAccount,
+  findAccount,
+  findAnyAccount,
+  findOtherAdmin,
+  findViewer,
+  insertAccount,
+  listAccounts,
+  lockCredentials,
+  updateAccount,
+  type Credentials
+} from './account-store.js'
 import { checkPublisher } from './publisher.js'
 import { checkPassword, type PasswordHasher } from './passwords.js'
 import type { Account, Role, Viewer } from './schema.js'
@@ -39,7 +50,11 @@ export type Accounts = ReturnType<typeof createAccounts>
 export function createAccounts ({ db, passwords, now, monotonicNow, signupOpen, firstIsAdmin }: AccountsOptions) {
   const facts = createFactsCache<Viewer>((id) => findViewer(db, id), monotonicNow)
 
-  async function insert (fresh: NewAccount, adminIfFirst: boolean, attach?: (trx: Transaction<Database>, made: Credentials) => Promise<void>): Promise<Account> {
+  async function insert (
+    fresh: NewAccount,
+    adminIfFirst: boolean,
+    attach?: (trx: Transaction<Database>, made: Credentials) => Promise<void>
+  ): Promise<Account> {
     checkPassword(fresh.password)
     if (fresh.dateOfBirth !== undefined) checkDateOfBirth(fresh.dateOfBirth, now())
     const passwordHash = await passwords.hash(fresh.password)
@@ -55,9 +70,9 @@ export function createAccounts ({ db, passwords, now, monotonicNow, signupOpen, 
       createdAt: now()
     }
     await db.transaction().execute(async (trx) => {
-      if (adminIfFirst && !await findAnyAccount(trx)) {
+      if (adminIfFirst && !(await findAnyAccount(trx))) {
         await lockName(trx, 'first account')
-        if (!await findAnyAccount(trx)) account.role = 'admin'
+        if (!(await findAnyAccount(trx))) account.role = 'admin'
       }
       await insertAccount(trx, account, passwordHash)
       await attach?.(trx, { account, passwordHash })
@@ -68,19 +83,25 @@ export function createAccounts ({ db, passwords, now, monotonicNow, signupOpen, 
 
   return {
     /**
-     * Makes an account for whoever asks; `attach` adds to its transaction what belongs with it. Throws `signup_closed`, `validation_failed`,
-     * `email_taken`, `mobile_number_taken`, `overloaded`.
+     * Makes an account for whoever asks; `attach` adds to its transaction what belongs with it. Throws `signup_closed`,
+     * `validation_failed`, `email_taken`, `mobile_number_taken`, `overloaded`.
      */
-    async signUp (fresh: NewAccount, attach?: (trx: Transaction<Database>, made: Credentials) => Promise<void>): Promise<Account> {
+    async signUp (
+      fresh: NewAccount,
+      attach?: (trx: Transaction<Database>, made: Credentials) => Promise<void>
+    ): Promise<Account> {
       if (!signupOpen) throw new ApiError('signup_closed')
       return await insert(fresh, firstIsAdmin, attach)
     },
 
-    /** Makes an account as an administrator does, of any role. Throws as {@link signUp} does, but for `signup_closed`. */
+    /**
+     * Makes an account as an administrator does, of any role. Throws as {@link signUp} does, but for `signup_closed`.
+     */
     create: (fresh: NewAccount): Promise<Account> => insert(fresh, false),
 
     /** The account as it is now, or undefined; also for an id that is not well formed. */
-    find: async (id: string): Promise<Account | undefined> => isUuid(id) ? await findAccount(db, id.toLowerCase()) : undefined,
+    find: async (id: string): Promise<Account | undefined> =>
+      isUuid(id) ? await findAccount(db, id.toLowerCase()) : undefined,
 
     async list (part: string | undefined, page: PageQuery): Promise<Page<Account>> {
       const { items, total } = await listAccounts(db, part, page)
@@ -88,10 +109,10 @@ export function createAccounts ({ db, passwords, now, monotonicNow, signupOpen, 
     },
 
     /**
-     * Gives an account another role, disables it (which ends its sessions for good) or lets it in again. Throws `not_found`, and
-     * `last_admin` where nobody would be left who may do this.
+     * Gives an account another role, disables it (which ends its sessions for good) or lets it in again. Throws
+     * `not_found`, and `last_admin` where nobody would be left who may do this.
      */
-    async change (id: string, change: { role?: Role, disabled?: boolean }): Promise<Account> {
+    async change (id: string, change: { role?: Role; disabled?: boolean }): Promise<Account> {
       const changed = await db.transaction().execute(async (trx) => {
         // Two administrators who demote one another at once must not both succeed.
         await lockName(trx, 'administrators')
@@ -99,7 +120,7 @@ export function createAccounts ({ db, passwords, now, monotonicNow, signupOpen, 
         if (before === undefined) throw new ApiError('not_found')
         const after = { ...before, ...change }
         const loses = before.role === 'admin' && !before.disabled && (after.role !== 'admin' || after.disabled)
-        if (loses && !await findOtherAdmin(trx, id)) throw new ApiError('last_admin')
+        if (loses && !(await findOtherAdmin(trx, id))) throw new ApiError('last_admin')
         await updateAccount(trx, id, change)
         if (after.disabled) await deleteSessionsOf(trx, id)
         return after
@@ -108,8 +129,12 @@ export function createAccounts ({ db, passwords, now, monotonicNow, signupOpen, 
       return changed
     },
 
-    /** Throws `invalid_token` for an account that may not act any more, `role_required` for one that may not publish: asked while its upload comes. */
-    requirePublisher: (id: string): Promise<void> => confirmRefusal(async (since) => checkPublisher(await facts.get(id, since))),
+    /**
+     * Throws `invalid_token` for an account that may not act any more, `role_required` for one that may not publish:
+     * asked while its upload comes.
+     */
+    requirePublisher: (id: string): Promise<void> =>
+      confirmRefusal(async (since) => checkPublisher(await facts.get(id, since))),
 
     /** Id and role of an account that may act, at most a second old; undefined if it is gone or disabled. */
     viewer: (id: string, since?: number): Promise<Viewer | undefined> => facts.get(id, since)

@@ -3,7 +3,7 @@ import { TIDIED, line, moment, nullable, uuid } from '../schemas/fields.js'
 import { isoTime } from '../time.js'
 
 export const roles = ['admin', 'instructor', 'student'] as const
-export type Role = typeof roles[number]
+export type Role = (typeof roles)[number]
 
 /** An account as the rules see it; the hash never leaves the store. */
 export interface Account {
@@ -22,7 +22,12 @@ export interface Account {
 export type Viewer = Pick<Account, 'id' | 'role'>
 
 export const Email = Type.String({
-  [TIDIED]: true, format: 'email', 'x-message': 'must be an email address', maxLength: 256, description: 'Compared case-insensitively.', examples: ['ada@example.org']
+  [TIDIED]: true,
+  format: 'email',
+  'x-message': 'must be an email address',
+  maxLength: 256,
+  description: 'Compared case-insensitively.',
+  examples: ['ada@example.org']
 })
 export const Password = Type.String({
   minLength: 8,
@@ -35,17 +40,38 @@ export const Password = Type.String({
 const Role = Type.Unsafe<Role>(Type.String({ enum: [...roles] }))
 
 export const SignupBody = Type.Object({ email: Email, password: Password }, { additionalProperties: false })
-export const NewAccountBody = Type.Object({ email: Email, password: Password, role: Role }, { additionalProperties: false })
-export const AccountPatch = Type.Object({ role: Type.Optional(Role), disabled: Type.Optional(Type.Boolean()) }, { additionalProperties: false })
-export const RegisterBody = Type.Object({
-  first_name: line(100, { examples: ['Ada'] }),
-  last_name: line(100, { examples: ['Lovelace'] }),
-  email: Email,
-  password: Password,
-  date_of_birth: Type.String({ format: 'date', description: 'Not before 1900, nor in the future.', examples: ['1990-01-01'] }),
-  mobile_number: Type.String({ pattern: '^\\+?[0-9]{10,15}$', 'x-message': 'must be 10 to 15 digits, with an optional +', examples: ['+1234567890'] }),
-  role: Type.String({ pattern: '^([iI][nN][sS][tT][rR][uU][cC][tT][oO][rR]|[sS][tT][uU][dD][eE][nN][tT])$', 'x-message': 'must be instructor or student', examples: ['student'] })
-}, { additionalProperties: false })
+export const NewAccountBody = Type.Object(
+  { email: Email, password: Password, role: Role },
+  { additionalProperties: false }
+)
+export const AccountPatch = Type.Object(
+  { role: Type.Optional(Role), disabled: Type.Optional(Type.Boolean()) },
+  { additionalProperties: false }
+)
+export const RegisterBody = Type.Object(
+  {
+    first_name: line(100, { examples: ['Ada'] }),
+    last_name: line(100, { examples: ['Lovelace'] }),
+    email: Email,
+    password: Password,
+    date_of_birth: Type.String({
+      format: 'date',
+      description: 'Not before 1900, nor in the future.',
+      examples: ['1990-01-01']
+    }),
+    mobile_number: Type.String({
+      pattern: '^\\+?[0-9]{10,15}$',
+      'x-message': 'must be 10 to 15 digits, with an optional +',
+      examples: ['+1234567890']
+    }),
+    role: Type.String({
+      pattern: '^([iI][nN][sS][tT][rR][uU][cC][tT][oO][rR]|[sS][tT][uU][dD][eE][nN][tT])$',
+      'x-message': 'must be instructor or student',
+      examples: ['student']
+    })
+  },
+  { additionalProperties: false }
+)
 
 const accountFields = {
   id: uuid(),
@@ -74,7 +100,13 @@ export const AccountReply = Type.Object({
 export const SignedUpReply = Type.Object({ ...accountFields, ...tokenFields })
 export const RegisteredReply = Type.Object({ ...accountFields, ...nameFields, ...tokenFields })
 export const GrantReply = Type.Object(tokenFields)
-export const LoggedInReply = Type.Object({ ...tokenFields, id: uuid(), email: Type.String(), role: Role, ...nameFields })
+export const LoggedInReply = Type.Object({
+  ...tokenFields,
+  id: uuid(),
+  email: Type.String(),
+  role: Role,
+  ...nameFields
+})
 
 export function accountReply (account: Account): Static<typeof AccountReply> {
   return {

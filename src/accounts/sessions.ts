@@ -10,7 +10,16 @@ import { findAccount, findCredentials, lockCredentials, updatePassword, type Cre
 import type { Accounts, NewAccount } from './accounts.js'
 import { checkPassword, type PasswordHasher } from './passwords.js'
 import type { Account, Role, Viewer } from './schema.js'
-import { deleteEnded, deleteSession, deleteSessionsOf, findSessionOfToken, findSessionViewer, insertSession, rotateToken, type TokenHashes } from './session-store.js'
+import {
+  deleteEnded,
+  deleteSession,
+  deleteSessionsOf,
+  findSessionOfToken,
+  findSessionViewer,
+  insertSession,
+  rotateToken,
+  type TokenHashes
+} from './session-store.js'
 
 /** RFC 9700 asks for tokens that can't be guessed: 256 random bits. */
 const TOKEN_BYTES = 32
@@ -18,13 +27,19 @@ const TOKEN_BYTES = 32
 const MAX_SESSIONS_OF_ACCOUNT = 1000
 const SWEEP_BATCH = 500
 
-/** Counts failed guesses at an account's password: `reserve` throws 429 when there were too many, `giveBack` forgets one that was right. */
+/**
+ * Counts failed guesses at an account's password: `reserve` throws 429 when there were too many, `giveBack` forgets one
+ * that was right.
+ */
 export interface FailedLogins {
-  reserve (email: string): Promise<() => void>
+  reserve(email: string): Promise<() => void>
 }
 
 /** What a session hands out: the refresh token is shown here, once, and kept nowhere. */
-export interface Grant { sessionId: string, refreshToken: string }
+export interface Grant {
+  sessionId: string
+  refreshToken: string
+}
 
 interface SessionsOptions {
   db: Kysely<Database>
@@ -37,35 +52,60 @@ interface SessionsOptions {
   accessSeconds: number
   refreshSeconds: number
   /** Told of a refresh token that was shown twice: somebody may have stolen it. */
-  onReuse (sessionId: string): void
+  onReuse(sessionId: string): void
 }
 
 export type Sessions = ReturnType<typeof createSessions>
 
 /** How people come in, stay and leave. A session ends at once for all its tokens, on every process. */
-export function createSessions ({ db, accounts, passwords, failedLogins, now, monotonicNow, accessSeconds, refreshSeconds, onReuse }: SessionsOptions) {
+export function createSessions ({
+  db,
+  accounts,
+  passwords,
+  failedLogins,
+  now,
+  monotonicNow,
+  accessSeconds,
+  refreshSeconds,
+  onReuse
+}: SessionsOptions) {
   const facts = createFactsCache<Viewer>((sessionId) => findSessionViewer(db, sessionId, now()), monotonicNow)
 
   /** `<family>.<random>`: all tokens of a session begin with the same random text. */
   function freshToken (family = randomBytes(TOKEN_BYTES).toString('base64url')) {
     const token = `${family}.${randomBytes(TOKEN_BYTES).toString('base64url')}`
     const tokenExpiresAt = now() + refreshSeconds * SECOND
-    return { token, ...hashesOf(token), tokenExpiresAt, expiresAt: Math.max(tokenExpiresAt, now() + accessSeconds * SECOND) }
+    return {
+      token,
+      ...hashesOf(token),
+      tokenExpiresAt,
+      expiresAt: Math.max(tokenExpiresAt, now() + accessSeconds * SECOND)
+    }
   }
 
   async function begin (trx: Transaction<Database>, { account, passwordHash }: Credentials): Promise<Grant | undefined> {
     const { token, ...fresh } = freshToken()
     const session = { id: uuidv7(), accountId: account.id, createdAt: now(), ...fresh }
-    return await insertSession(trx, session, passwordHash, MAX_SESSIONS_OF_ACCOUNT) ? { sessionId: session.id, refreshToken: token } : undefined
+    return (await insertSession(trx, session, passwordHash, MAX_SESSIONS_OF_ACCOUNT))
+      ? { sessionId: session.id, refreshToken: token }
+      : undefined
   }
 
-  /** Checks a password that somebody gave for an account; a wrong one is counted. What fails for another reason is nobody's wrong guess. */
-  async function check (email: string, password: string, find: () => Promise<Credentials | undefined>, refusal: () => ApiError): Promise<Credentials> {
+  /**
+   * Checks a password that somebody gave for an account; a wrong one is counted. What fails for another reason is
+   * nobody's wrong guess.
+   */
+  async function check (
+    email: string,
+    password: string,
+    find: () => Promise<Credentials | undefined>,
+    refusal: () => ApiError
+  ): Promise<Credentials> {
     const giveBack = await failedLogins.reserve(email.toLowerCase())
     let wrong = false
     try {
       const found = await find()
-      wrong = !await passwords.matches(password, found?.passwordHash) || found === undefined
+      wrong = !(await passwords.matches(password, found?.passwordHash)) || found === undefined
       if (wrong || found === undefined) throw refusal()
       return found
     } finally {
@@ -75,18 +115,26 @@ export function createSessions ({ db, accounts, passwords, failedLogins, now, mo
 
   return {
     /** Makes an account for whoever asks, and lets them in. Throws as {@link Accounts.signUp} does. */
-    async signUp (fresh: NewAccount): Promise<{ account: Account, grant: Grant }> {
+    async signUp (fresh: NewAccount): Promise<{ account: Account; grant: Grant }> {
       let grant: Grant | undefined
-      const account = await accounts.signUp(fresh, async (trx, made) => { grant = await begin(trx, made) })
+      const account = await accounts.signUp(fresh, async (trx, made) => {
+        grant = await begin(trx, made)
+      })
       return { account, grant: grant! }
     },
 
     /**
-     * Lets in who knows an email and its password. `invalid_credentials` for anything wrong, after the same time whether the
-     * email exists or not; `account_disabled` only after the right password; 429 after too many failures of that email.
+     * Lets in who knows an email and its password. `invalid_credentials` for anything wrong, after the same time
+     * whether the email exists or not; `account_disabled` only after the right password; 429 after too many failures of
+     * that email.
      */
-    async logIn (email: string, password: string): Promise<{ account: Account, grant: Grant }> {
-      const found = await check(email, password, () => findCredentials(db, email), () => new ApiError('invalid_credentials'))
+    async logIn (email: string, password: string): Promise<{ account: Account; grant: Grant }> {
+      const found = await check(
+        email,
+        password,
+        () => findCredentials(db, email),
+        () => new ApiError('invalid_credentials')
+      )
       if (found.account.disabled) throw new ApiError('account_disabled')
       // A power cut that takes the session back asks for the password once more.
       const grant = await relaxedTransaction(db, (trx) => begin(trx, found))
@@ -95,13 +143,15 @@ export function createSessions ({ db, accounts, passwords, failedLogins, now, mo
     },
 
     /**
-     * Exchanges a refresh token for the next one. Each is good once: one that is shown again ends its session, and of parallel uses all but one
-     * are that. Throws `invalid_refresh_token`.
+     * Exchanges a refresh token for the next one. Each is good once: one that is shown again ends its session, and of
+     * parallel uses all but one are that. Throws `invalid_refresh_token`.
      */
-    async refresh (token: string): Promise<{ viewer: Viewer, grant: Grant }> {
+    async refresh (token: string): Promise<{ viewer: Viewer; grant: Grant }> {
       const { token: refreshToken, ...fresh } = freshToken(familyOf(token))
       const rotation = await rotateToken(db, hashesOf(token), fresh, now())
-      if (rotation.outcome === 'rotated') return { viewer: rotation.viewer, grant: { sessionId: rotation.sessionId, refreshToken } }
+      if (rotation.outcome === 'rotated') {
+        return { viewer: rotation.viewer, grant: { sessionId: rotation.sessionId, refreshToken } }
+      }
       if (rotation.outcome === 'reused') {
         facts.forget(rotation.sessionId)
         onReuse(rotation.sessionId)
@@ -118,15 +168,21 @@ export function createSessions ({ db, accounts, passwords, failedLogins, now, mo
     },
 
     /**
-     * Gives an account another password and ends its sessions, but for the one that asked. Throws `wrong_password` (429 after too many, as
-     * logins are counted), `validation_failed`, `overloaded`.
+     * Gives an account another password and ends its sessions, but for the one that asked. Throws `wrong_password` (429
+     * after too many, as logins are counted), `validation_failed`, `overloaded`.
      */
     async changePassword (viewer: Viewer, sessionId: string | undefined, current: string, fresh: string): Promise<void> {
       checkPassword(fresh, 'new_password')
       const account = await findAccount(db, viewer.id)
       if (account === undefined) throw new ApiError('invalid_token')
-      const wrongPassword = () => new ApiError('wrong_password', { errors: [{ path: 'current_password', message: 'is not right' }] })
-      const { passwordHash: before } = await check(account.email, current, () => findCredentials(db, account.email), wrongPassword)
+      const wrongPassword = () =>
+        new ApiError('wrong_password', { errors: [{ path: 'current_password', message: 'is not right' }] })
+      const { passwordHash: before } = await check(
+        account.email,
+        current,
+        () => findCredentials(db, account.email),
+        wrongPassword
+      )
       const after = await passwords.hash(fresh)
       await db.transaction().execute(async (trx) => {
         // Of two that change it at once, the second knew an old password.
@@ -137,11 +193,13 @@ export function createSessions ({ db, accounts, passwords, failedLogins, now, mo
       facts.forgetAll()
     },
 
-    /** Id and role of the account of a session, at most a second old; undefined if it ended, or the account may not act. */
+    /**
+     * Id and role of the account of a session, at most a second old; undefined if it ended, or the account may not act.
+     */
     viewer: (sessionId: string, since?: number): Promise<Viewer | undefined> => facts.get(sessionId, since),
 
     /** As {@link Accounts.change}; the sessions of this process see it at the next look. */
-    async changeAccount (id: string, change: { role?: Role, disabled?: boolean }): Promise<Account> {
+    async changeAccount (id: string, change: { role?: Role; disabled?: boolean }): Promise<Account> {
       const changed = await accounts.change(id, change)
       facts.forgetAll()
       return changed
@@ -149,7 +207,11 @@ export function createSessions ({ db, accounts, passwords, failedLogins, now, mo
 
     /** Removes what has ended, piece by piece. */
     async sweep (): Promise<void> {
-      while (await deleteEnded(db, now(), SWEEP_BATCH)) await new Promise((resolve) => { setImmediate(resolve) })
+      while (await deleteEnded(db, now(), SWEEP_BATCH)) {
+        await new Promise((resolve) => {
+          setImmediate(resolve)
+        })
+      }
     }
   }
 }

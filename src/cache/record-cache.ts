@@ -15,8 +15,8 @@ let moments = 0
 export const ANY_AGE = 0
 
 /**
- * Runs a check on cached records. One that refuses runs again, on records that are read after the first began: `check` hands `since` to
- * every cache that it asks. **Throws** what the second run throws.
+ * Runs a check on cached records. One that refuses runs again, on records that are read after the first began: `check`
+ * hands `since` to every cache that it asks. **Throws** what the second run throws.
  */
 export async function confirmRefusal<T> (check: (since: number) => Promise<T>): Promise<T> {
   const begun = ++moments
@@ -31,11 +31,11 @@ export async function confirmRefusal<T> (check: (since: number) => Promise<T>): 
 /** Facts by key, at most 0.9 s old; those that do not exist are remembered as undefined for as long. */
 export interface FactsCache<T> {
   /** A fact; with `since` one that was read after that moment, see {@link confirmRefusal}. */
-  get (key: string, since?: number): Promise<T | undefined>
+  get(key: string, since?: number): Promise<T | undefined>
   /** Forgets a fact that has just been changed here, so that this process sees the change at the next look. */
-  forget (key: string): void
+  forget(key: string): void
   /** Forgets all, where a change touches more facts than can be named. */
-  forgetAll (): void
+  forgetAll(): void
 }
 
 /** One read of a fact. */
@@ -50,8 +50,8 @@ interface Read<T> {
 }
 
 /**
- * Keeps what `read` returns, by a monotonic clock, in at most `maxBytes`. For each key one read is under way and one waits, however many
- * ask for a newer fact: a flood of refused requests costs one query at a time.
+ * Keeps what `read` returns, by a monotonic clock, in at most `maxBytes`. For each key one read is under way and one
+ * waits, however many ask for a newer fact: a flood of refused requests costs one query at a time.
  */
 export function createFactsCache<T> (
   read: (key: string) => Promise<T | undefined>,
@@ -65,7 +65,12 @@ export function createFactsCache<T> (
     if (known === undefined) return begin(key)
     if (known.begun > since && known.until > monotonicNow()) return known.promise
     if (known.ended || since === ANY_AGE) return begin(key)
-    known.next ??= known.promise.then(() => {}, () => {}).then(() => get(key, known.begun))
+    known.next ??= known.promise
+      .then(
+        () => {},
+        () => {}
+      )
+      .then(() => get(key, known.begun))
     return known.next
   }
 
@@ -91,8 +96,12 @@ export function createFactsCache<T> (
 
   return {
     get,
-    forget: (key) => { cache.delete(key) },
-    forgetAll: () => { cache.clear() }
+    forget: (key) => {
+      cache.delete(key)
+    },
+    forgetAll: () => {
+      cache.clear()
+    }
   }
 }
 

@@ -14,11 +14,15 @@ export interface CommandContext {
   /** Shows how far long work is; on a terminal alone. */
   onProgress: OnProgress
   /** Asks for a secret without showing it, or reads it from standard input. */
-  readSecret (question: string): Promise<string>
+  readSecret(question: string): Promise<string>
 }
 
 /** What a command found or did: `report` for scripts, `lines` for people, `ok: false` for exit code 1. */
-export interface CommandResult { ok: boolean, report: unknown, lines: string[] }
+export interface CommandResult {
+  ok: boolean
+  report: unknown
+  lines: string[]
+}
 
 /** A mistake in how a command was called: its message is all that is shown. */
 export class UsageError extends Error {}
@@ -28,5 +32,5 @@ export interface Command {
   usage: string
   /** Names of options that take a value, and of those that don't. */
   options?: Record<string, 'string' | 'boolean'>
-  run (context: CommandContext): Promise<CommandResult>
+  run(context: CommandContext): Promise<CommandResult>
 }

@@ -11,7 +11,8 @@ const PASSWORD_RULE = 'at least 8 characters, at most 72 bytes, not a common pas
 
 export const createAdmin: Command = {
   summary: 'make an administrator',
-  usage: 'create-admin [--promote] <email>   (the password is asked for, or read from standard input: ' +
+  usage:
+    'create-admin [--promote] <email>   (the password is asked for, or read from standard input: ' +
     `${PASSWORD_RULE}; --promote: an existing account keeps its password)`,
   options: { promote: 'boolean' },
   async run ({ db, operands: [email], options, readSecret }) {
@@ -20,14 +21,30 @@ export const createAdmin: Command = {
     if (options.promote === true) {
       if (found === undefined) throw new UsageError(`there is no account ${email}: without --promote it is made`)
       await db.transaction().execute((trx) => updateAccount(trx, found.account.id, { role: 'admin', disabled: false }))
-      return { ok: true, report: { id: found.account.id, email, role: 'admin' }, lines: [`${email} is an administrator now.`] }
+      return {
+        ok: true,
+        report: { id: found.account.id, email, role: 'admin' },
+        lines: [`${email} is an administrator now.`]
+      }
     }
-    if (found !== undefined) throw invalidField('email', 'has an account already: with --promote it becomes an administrator, with the password that it has')
+    if (found !== undefined) {
+      throw invalidField(
+        'email',
+        'has an account already: with --promote it becomes an administrator, with the password that it has'
+      )
+    }
     const password = await readSecret(`Password for ${email} (${PASSWORD_RULE}): `)
     checkAsSignup(email, password)
     const passwords = createPasswordHasher()
     try {
-      const accounts = createAccounts({ db, passwords, now: Date.now, monotonicNow: () => performance.now(), signupOpen: false, firstIsAdmin: false })
+      const accounts = createAccounts({
+        db,
+        passwords,
+        now: Date.now,
+        monotonicNow: () => performance.now(),
+        signupOpen: false,
+        firstIsAdmin: false
+      })
       const { id } = await accounts.create({ email, password, role: 'admin' })
       return { ok: true, report: { id, email, role: 'admin' }, lines: [`${email} is an administrator now.`] }
     } finally {
@@ -42,6 +59,7 @@ function checkAsSignup (email: string, password: string): void {
   const isSignup = addFormats.default(ajv, ['email']).compile(SignupBody)
   if (isSignup({ email, password })) return
   const [{ instancePath, keyword, message, parentSchema } = {}] = isSignup.errors ?? []
-  const own = keyword === 'pattern' || keyword === 'format' ? (parentSchema as Record<string, string>)['x-message'] : undefined
+  const own =
+    keyword === 'pattern' || keyword === 'format' ? (parentSchema as Record<string, string>)['x-message'] : undefined
   throw invalidField(instancePath?.slice(1) ?? '', own ?? message ?? 'is not valid')
 }

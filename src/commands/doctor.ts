@@ -17,7 +17,12 @@ import type { Command, CommandContext } from './command.js'
 
 type Check = (context: CommandContext) => Promise<Finding>
 
-interface Finding { check: string, status: 'ok' | 'warn' | 'fail', message: string, mend?: string }
+interface Finding {
+  check: string
+  status: 'ok' | 'warn' | 'fail'
+  message: string
+  mend?: string
+}
 
 const GiB = 1024 ** 3
 /** Longer than Mux takes when it is well. */
@@ -29,14 +34,20 @@ export const doctor: Command = {
   summary: 'look at everything a server needs, and say how to mend what is wrong',
   usage: 'doctor',
   async run (context) {
-    const look = async (check: Check): Promise<Finding> => await check(context).catch((error: unknown) => fail(check.name, (error as Error).message || String(error), 'run doctor as the user that the server runs as'))
+    const look = async (check: Check): Promise<Finding> =>
+      await check(context).catch((error: unknown) =>
+        fail(check.name, (error as Error).message || String(error), 'run doctor as the user that the server runs as')
+      )
     const findings = [await look(node), await look(database)]
     const withDatabase = findings[1]!.status === 'ok'
     for (const check of [schema, redis, uploads, pairing, disk, clock, proxies, secret, keys, ffmpeg, mux]) {
       // What only a database can tell is not known without one.
       if (withDatabase || ![schema, pairing, clock, keys].includes(check)) findings.push(await look(check))
     }
-    const lines = findings.flatMap(({ check, status, message, mend }) => [`${status.padEnd(4)}  ${check.padEnd(9)} ${message}`, ...(mend === undefined ? [] : [`${' '.repeat(16)}→ ${mend}`])])
+    const lines = findings.flatMap(({ check, status, message, mend }) => [
+      `${status.padEnd(4)}  ${check.padEnd(9)} ${message}`,
+      ...(mend === undefined ? [] : [`${' '.repeat(16)}→ ${mend}`])
+    ])
     return { ok: findings.every(({ status }) => status !== 'fail'), report: { findings }, lines }
   }
 }
@@ -53,38 +64,66 @@ const fail = (check: string, message: string, mend: string): Finding => ({ check
 async function node (): Promise<Finding> {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
   const fits = major > 20 || (major === 20 && minor >= 19)
-  return fits ? ok('node', process.version) : fail('node', `${process.version} is too old`, 'install Node 20.19 or newer')
+  return fits
+    ? ok('node', process.version)
+    : fail('node', `${process.version} is too old`, 'install Node 20.19 or newer')
 }
 
 async function database ({ config, db }: CommandContext): Promise<Finding> {
   // To look must not make what is looked for: in the wrong folder that would be an empty server.
-  if (isNew(config)) return warn('database', `there is none at ${resolve(config.database.path)} yet`, 'start the server; or, if one has run already, go to its folder, or set its environment')
+  if (isNew(config)) {
+    return warn(
+      'database',
+      `there is none at ${resolve(config.database.path)} yet`,
+      'start the server; or, if one has run already, go to its folder, or set its environment'
+    )
+  }
   try {
     if (config.database.engine === 'sqlite') {
       const { rows } = await sql<{ quick_check: string }>`pragma quick_check`.execute(db)
       const state = rows[0]?.quick_check
-      return state === 'ok' ? ok('database', `SQLite at ${resolve(config.database.path)}, whole`) : fail('database', `SQLite is damaged: ${state}`, 'restore the file from a backup, then run recount')
+      return state === 'ok'
+        ? ok('database', `SQLite at ${resolve(config.database.path)}, whole`)
+        : fail('database', `SQLite is damaged: ${state}`, 'restore the file from a backup, then run recount')
     }
     const { rows } = await sql<{ version: string }>`select version()`.execute(db)
     return ok('database', rows[0]!.version.split(' on ')[0]!)
   } catch (error) {
-    return fail('database', `does not answer: ${(error as Error).message || (error as { code?: string }).code}`, 'check DATABASE_URL, and that the database runs and lets this machine in')
+    return fail(
+      'database',
+      `does not answer: ${(error as Error).message || (error as { code?: string }).code}`,
+      'check DATABASE_URL, and that the database runs and lets this machine in'
+    )
   }
 }
 
 async function schema ({ db }: CommandContext): Promise<Finding> {
   const pending = await pendingMigrations(db, migrations)
-  return pending.length === 0 ? ok('schema', 'newest') : warn('schema', `${pending.length} migrations to come: ${pending.join(', ')}`, 'run playgate migrate, or start the server')
+  return pending.length === 0
+    ? ok('schema', 'newest')
+    : warn(
+      'schema',
+        `${pending.length} migrations to come: ${pending.join(', ')}`,
+        'run playgate migrate, or start the server'
+    )
 }
 
 async function redis ({ config }: CommandContext): Promise<Finding> {
   if (config.redisUrl === undefined) {
-    return config.database.engine === 'sqlite' ? ok('redis', 'off: limits and cache are in process') : warn('redis', 'off: with several processes each has limits of its own', 'set REDIS_URL if more than one process runs')
+    return config.database.engine === 'sqlite'
+      ? ok('redis', 'off: limits and cache are in process')
+      : warn(
+        'redis',
+        'off: with several processes each has limits of its own',
+        'set REDIS_URL if more than one process runs'
+      )
   }
   const link = await openRedis(config.redisUrl)
   const up = link.up
   link.close()
-  return up ? ok('redis', 'answers') : fail('redis', 'does not answer: limits are per process until it does', 'check REDIS_URL, and that Redis runs')
+  return up
+    ? ok('redis', 'answers')
+    : fail('redis', 'does not answer: limits are per process until it does', 'check REDIS_URL, and that Redis runs')
 }
 
 async function uploads ({ config, db }: CommandContext): Promise<Finding> {
@@ -92,11 +131,21 @@ async function uploads ({ config, db }: CommandContext): Promise<Finding> {
     const files = isNew(config) ? 0 : await countFiles(db).catch(() => 0)
     return files === 0
       ? ok('uploads', `will be made at ${resolve(config.uploadDir)} on the first start`)
-      : fail('uploads', `${resolve(config.uploadDir)} is not there, though the database names ${files} files`, 'check UPLOAD_DIR, or mount it')
+      : fail(
+        'uploads',
+          `${resolve(config.uploadDir)} is not there, though the database names ${files} files`,
+          'check UPLOAD_DIR, or mount it'
+      )
   }
   await (await openDiskStore(config.uploadDir)).check()
   const [tmp, blobs] = ['tmp', 'blobs'].map((name) => statSync(join(config.uploadDir, name)).dev)
-  return tmp === blobs ? ok('uploads', `${resolve(config.uploadDir)} can be written`) : fail('uploads', 'tmp and blobs are on different file systems', 'put both on one: an upload is published by a rename')
+  return tmp === blobs
+    ? ok('uploads', `${resolve(config.uploadDir)} can be written`)
+    : fail(
+      'uploads',
+      'tmp and blobs are on different file systems',
+      'put both on one: an upload is published by a rename'
+    )
 }
 
 async function pairing ({ config, db }: CommandContext): Promise<Finding> {
@@ -105,8 +154,16 @@ async function pairing ({ config, db }: CommandContext): Promise<Finding> {
   const binding = await bindStore(db, await openDiskStore(config.uploadDir))
   if (binding === 'bound') return ok('pairing', 'database and uploads belong together')
   return binding === 'strangers'
-    ? fail('pairing', 'this database and this UPLOAD_DIR do not belong together, so nothing is swept', `if DATABASE_URL was changed (SQLite to Postgres), copy the rows first (docs/postgres.md); check both settings; if they are right (one was restored), remove ${join(config.uploadDir, '.store-id')} and the row storage.id of server_facts`)
-    : fail('pairing', 'the database is older than this UPLOAD_DIR (a restored backup?): files that came since have no row, so nothing is swept', `put back the newer database; or, to have those files swept, remove ${join(config.uploadDir, '.store-age')}`)
+    ? fail(
+      'pairing',
+      'this database and this UPLOAD_DIR do not belong together, so nothing is swept',
+        `if DATABASE_URL was changed (SQLite to Postgres), copy the rows first (docs/postgres.md); check both settings; if they are right (one was restored), remove ${join(config.uploadDir, '.store-id')} and the row storage.id of server_facts`
+    )
+    : fail(
+      'pairing',
+      'the database is older than this UPLOAD_DIR (a restored backup?): files that came since have no row, so nothing is swept',
+        `put back the newer database; or, to have those files swept, remove ${join(config.uploadDir, '.store-age')}`
+    )
 }
 
 async function disk ({ config }: CommandContext): Promise<Finding> {
@@ -115,7 +172,9 @@ async function disk ({ config }: CommandContext): Promise<Finding> {
   const { bavail, bsize } = await statfs(folder)
   const free = bavail * bsize
   const message = `${(free / GiB).toFixed(1)} GiB free for uploads`
-  return free > config.maxUploadBytes ? ok('disk', message) : warn('disk', `${message}, less than one upload may have`, 'make room, or lower MAX_UPLOAD_BYTES')
+  return free > config.maxUploadBytes
+    ? ok('disk', message)
+    : warn('disk', `${message}, less than one upload may have`, 'make room, or lower MAX_UPLOAD_BYTES')
 }
 
 async function clock ({ config, db }: CommandContext): Promise<Finding> {
@@ -123,14 +182,22 @@ async function clock ({ config, db }: CommandContext): Promise<Finding> {
   const before = Date.now()
   const { rows } = await sql<{ now: number }>`select extract(epoch from clock_timestamp()) * 1000 as now`.execute(db)
   const skew = Math.round(Number(rows[0]!.now) - (before + Date.now()) / 2)
-  return Math.abs(skew) <= MAX_CLOCK_SKEW_MS ? ok('clock', `${skew} ms from the database's`) : warn('clock', `${skew} ms from the database's`, 'run NTP on both: links and tokens end by the clock')
+  return Math.abs(skew) <= MAX_CLOCK_SKEW_MS
+    ? ok('clock', `${skew} ms from the database's`)
+    : warn('clock', `${skew} ms from the database's`, 'run NTP on both: links and tokens end by the clock')
 }
 
 async function proxies ({ config }: CommandContext): Promise<Finding> {
-  if (config.trustedProxies.length > 0) return ok('proxies', `forwarded headers are believed from ${config.trustedProxies.join(', ')}`)
+  if (config.trustedProxies.length > 0) {
+    return ok('proxies', `forwarded headers are believed from ${config.trustedProxies.join(', ')}`)
+  }
   return config.publicUrl === undefined
     ? ok('proxies', 'none trusted')
-    : warn('proxies', 'PUBLIC_URL is set, but no proxy is trusted: behind one, all viewers share its address', 'set TRUSTED_PROXIES to the address or CIDR of the proxy')
+    : warn(
+      'proxies',
+      'PUBLIC_URL is set, but no proxy is trusted: behind one, all viewers share its address',
+      'set TRUSTED_PROXIES to the address or CIDR of the proxy'
+    )
 }
 
 async function secret ({ config }: CommandContext): Promise<Finding> {
@@ -138,37 +205,71 @@ async function secret ({ config }: CommandContext): Promise<Finding> {
   const path = join(config.dataDir, 'secret.key')
   const facts = statSync(path, { throwIfNoEntry: false })
   if (facts === undefined) return ok('secret', `will be made at ${path} on the first start`)
-  return (facts.mode & 0o077) === 0 ? ok('secret', `kept at ${path}`) : fail('secret', `${path} can be read by others`, `chmod 600 ${path}`)
+  return (facts.mode & 0o077) === 0
+    ? ok('secret', `kept at ${path}`)
+    : fail('secret', `${path} can be read by others`, `chmod 600 ${path}`)
 }
 
 async function keys ({ config, db }: CommandContext): Promise<Finding> {
   if ((await pendingMigrations(db, migrations)).length > 0) return ok('keys', 'known once the schema is there')
   if (config.secretKey === undefined && !existsSync(join(config.dataDir, 'secret.key'))) return ok('keys', 'none yet')
   const secrets = loadSecrets(config)
-  if (!await canOpenViewerSecret(db, secrets.keyring('viewer-address'))) {
-    return fail('keys', 'the secret that tells viewers apart is sealed with another SECRET_KEY: the server does not start', 'put that one into SECRET_KEYS_PREVIOUS, or run playgate give-up-viewers')
+  if (!(await canOpenViewerSecret(db, secrets.keyring('viewer-address')))) {
+    return fail(
+      'keys',
+      'the secret that tells viewers apart is sealed with another SECRET_KEY: the server does not start',
+      'put that one into SECRET_KEYS_PREVIOUS, or run playgate give-up-viewers'
+    )
   }
   const { lost } = await resealContentKeys(db, secrets.keyring('media'), { dryRun: true })
-  return lost === 0 ? ok('keys', 'all content keys can be opened') : fail('keys', `${lost} protected media cannot be played: their keys were sealed with another SECRET_KEY`, 'put that one into SECRET_KEYS_PREVIOUS')
+  return lost === 0
+    ? ok('keys', 'all content keys can be opened')
+    : fail(
+      'keys',
+        `${lost} protected media cannot be played: their keys were sealed with another SECRET_KEY`,
+        'put that one into SECRET_KEYS_PREVIOUS'
+    )
 }
 
 async function ffmpeg ({ config }: CommandContext): Promise<Finding> {
   const version = await createFfmpeg(config.searchPath).version()
-  return version !== undefined ? ok('ffmpeg', version.split(' Copyright')[0]!) : ok('ffmpeg', 'not installed: protected streams take H.264 with AAC or MP3 only, and videos get no picture')
+  return version !== undefined
+    ? ok('ffmpeg', version.split(' Copyright')[0]!)
+    : ok('ffmpeg', 'not installed: protected streams take H.264 with AAC or MP3 only, and videos get no picture')
 }
 
 async function mux ({ config, db }: CommandContext): Promise<Finding> {
   // Without a database, or its newest schema, other checks say so.
   const played = isNew(config) ? 0 : await countMuxMedia(db).catch(() => 0)
   if (config.mux === undefined) {
-    return played === 0 ? ok('mux', 'not set up') : warn('mux', `${played} media are played by Mux, but no account is set up: they cannot be played`, 'set MUX_TOKEN_ID and the other variables of the account (docs/mux.md)')
+    return played === 0
+      ? ok('mux', 'not set up')
+      : warn(
+        'mux',
+          `${played} media are played by Mux, but no account is set up: they cannot be played`,
+          'set MUX_TOKEN_ID and the other variables of the account (docs/mux.md)'
+      )
   }
-  const [{ createMuxApi }, { faultOf }] = await Promise.all([import('../protection/mux/mux-api.js'), import('../protection/mux/mux-fault.js')])
+  const [{ createMuxApi }, { faultOf }] = await Promise.all([
+    import('../protection/mux/mux-api.js'),
+    import('../protection/mux/mux-fault.js')
+  ])
   try {
-    return await createMuxApi(config.mux, MUX_ANSWER_MS).check()
-      ? ok('mux', `answers, for ${config.videoProvider === 'mux' ? 'new media' : 'the media that it plays already'}${config.mux.drmConfigurationId === undefined ? '' : ', with DRM'}`)
-      : fail('mux', 'the account has no such signing key: players will be refused', 'check MUX_SIGNING_KEY_ID and MUX_PRIVATE_KEY: both come from one signing key of the same environment as MUX_TOKEN_ID')
+    return (await createMuxApi(config.mux, MUX_ANSWER_MS).check())
+      ? ok(
+        'mux',
+          `answers, for ${config.videoProvider === 'mux' ? 'new media' : 'the media that it plays already'}${config.mux.drmConfigurationId === undefined ? '' : ', with DRM'}`
+      )
+      : fail(
+        'mux',
+        'the account has no such signing key: players will be refused',
+        'check MUX_SIGNING_KEY_ID and MUX_PRIVATE_KEY: both come from one signing key of the same environment as MUX_TOKEN_ID'
+      )
   } catch (error) {
-    return fail('mux', faultOf(error).message, 'check MUX_TOKEN_ID, MUX_TOKEN_SECRET and MUX_BASE_URL, and https://status.mux.com')
+    return fail(
+      'mux',
+      faultOf(error).message,
+      'check MUX_TOKEN_ID, MUX_TOKEN_SECRET and MUX_BASE_URL, and https://status.mux.com'
+    )
   }
 }

@@ -7,9 +7,15 @@ export const erase: Command = {
   summary: 'forget who watched from an address (an IPv6 one: from its /64); counts stay',
   usage: 'erase-viewer <address>',
   async run ({ config, db, operands: [address, ...more], onProgress }) {
-    if (address === undefined || more.length > 0 || isIP(address) === 0) throw new UsageError('erase-viewer needs one IPv4 or IPv6 address')
+    if (address === undefined || more.length > 0 || isIP(address) === 0) {
+      throw new UsageError('erase-viewer needs one IPv4 or IPv6 address')
+    }
     const names = await findViewerNames(db, () => loadSecrets(config).keyring('viewer-address'))
     const { media, rows } = await eraseViewer(db, names.keysOf(address), onProgress)
-    return { ok: true, report: { media, rows }, lines: [media === 0 ? 'No view came from there.' : `Erased in ${rows} log rows of ${media} media.`] }
+    return {
+      ok: true,
+      report: { media, rows },
+      lines: [media === 0 ? 'No view came from there.' : `Erased in ${rows} log rows of ${media} media.`]
+    }
   }
 }

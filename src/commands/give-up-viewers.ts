@@ -3,7 +3,8 @@ import { giveUpViewerSecret } from '../views/viewer-id-store.js'
 import type { Command } from './command.js'
 
 export const giveUpViewers: Command = {
-  summary: 'give up the secret that tells viewers apart, where its SECRET_KEY is lost; who comes back then counts as a new viewer',
+  summary:
+    'give up the secret that tells viewers apart, where its SECRET_KEY is lost; who comes back then counts as a new viewer',
   usage: 'give-up-viewers',
   async run ({ config, db }) {
     const givenUp = await giveUpViewerSecret(db, loadSecrets(config).keyring('viewer-address'))

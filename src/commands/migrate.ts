@@ -7,6 +7,10 @@ export const migrate: Command = {
   usage: 'migrate',
   async run ({ db }) {
     const applied = await migrateDatabase(db, migrations)
-    return { ok: true, report: { applied }, lines: applied.length === 0 ? ['Nothing to do.'] : applied.map((name) => `applied ${name}`) }
+    return {
+      ok: true,
+      report: { applied },
+      lines: applied.length === 0 ? ['Nothing to do.'] : applied.map((name) => `applied ${name}`)
+    }
   }
 }

@@ -8,8 +8,11 @@ export const recount: Command = {
   async run ({ db, options, onProgress }) {
     const dryRun = options['dry-run'] === true
     const differences = await recountViews(db, { dryRun, onProgress })
-    const lines = differences.map((one) => `${one.media_id} ${one.what}: ${one.rolled_up} in the roll-ups, ${one.logged} in the log`)
-    const end = differences.length === 0 ? 'No difference.' : `${differences.length} differences ${dryRun ? 'found' : 'mended'}.`
+    const lines = differences.map(
+      (one) => `${one.media_id} ${one.what}: ${one.rolled_up} in the roll-ups, ${one.logged} in the log`
+    )
+    const end =
+      differences.length === 0 ? 'No difference.' : `${differences.length} differences ${dryRun ? 'found' : 'mended'}.`
     return { ok: !dryRun || differences.length === 0, report: { differences, mended: !dryRun }, lines: [...lines, end] }
   }
 }

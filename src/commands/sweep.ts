@@ -15,10 +15,16 @@ export const sweep: Command = {
   options: { 'dry-run': 'boolean', 'no-server-runs': 'boolean' },
   async run ({ config, db, options, onProgress }) {
     const store = await openDiskStore(config.uploadDir)
-    const sweeper = new Sweeper({ store, owned: (names) => listOwnedBlobs(db, names), monotonicNow: () => performance.now() })
+    const sweeper = new Sweeper({
+      store,
+      owned: (names) => listOwnedBlobs(db, names),
+      monotonicNow: () => performance.now()
+    })
     const dryRun = options['dry-run'] === true
     const alone = options['no-server-runs'] === true
-    if (alone && config.database.engine === 'sqlite' && !becomeSoleUser(config.database.path)) throw new UsageError('a server runs on this database: without --no-server-runs it may go on running')
+    if (alone && config.database.engine === 'sqlite' && !becomeSoleUser(config.database.path)) {
+      throw new UsageError('a server runs on this database: without --no-server-runs it may go on running')
+    }
     const requireBound = async () => {
       const binding = dryRun ? await bindStore(db, store) : await recordLook(db, store)
       if (binding !== 'bound') throw new UsageError(bindingFault(binding))
@@ -33,7 +39,13 @@ export const sweep: Command = {
       await requireBound()
       items = await sweeper.sweep()
     }
-    const lines = items.map((item) => `${dryRun ? 'ownerless' : 'removed'} ${item.kind} ${item.name} (${item.sizeBytes} bytes)`)
-    return { ok: true, report: { removed: !dryRun, items }, lines: [...lines, `${items.length} files ${dryRun ? 'have no owner at this moment' : 'removed'}.`] }
+    const lines = items.map(
+      (item) => `${dryRun ? 'ownerless' : 'removed'} ${item.kind} ${item.name} (${item.sizeBytes} bytes)`
+    )
+    return {
+      ok: true,
+      report: { removed: !dryRun, items },
+      lines: [...lines, `${items.length} files ${dryRun ? 'have no owner at this moment' : 'removed'}.`]
+    }
   }
 }

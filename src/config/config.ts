@@ -11,11 +11,14 @@ const MANY = 1_000_000
 const TEN_YEARS_SECONDS = 315_360_000
 const DAY_SECONDS = 86_400
 const count = (initial: number, minimum = 0, maximum = MANY) => Type.Integer({ default: initial, minimum, maximum })
-const text = (initial?: string) => initial === undefined ? Type.Optional(Type.String()) : Type.String({ default: initial })
+const text = (initial?: string) =>
+  initial === undefined ? Type.Optional(Type.String()) : Type.String({ default: initial })
 const oneOf = <const T extends string[]>(values: [...T], initial: T[number]) =>
   Type.Unsafe<T[number]>(Type.String({ enum: values, default: initial }))
 
-/** The environment variables this server reads; `.env.example` says what each is for, and where its default comes from. */
+/**
+ * The environment variables this server reads; `.env.example` says what each is for, and where its default comes from.
+ */
 const environmentSchema = Type.Object({
   ENVIRONMENT: oneOf(['development', 'production', 'test'], 'development'),
   HOST: text('127.0.0.1'),
@@ -81,10 +84,16 @@ type Environment = Static<typeof environmentSchema>
 export const variableNames = Object.keys(environmentSchema.properties)
 
 export type DatabaseConfig =
-  | { engine: 'sqlite', path: string }
-  | { engine: 'postgres', url: string, poolSize: number, statementTimeoutSeconds: number }
+  | { engine: 'sqlite'; path: string }
+  | { engine: 'postgres'; url: string; poolSize: number; statementTimeoutSeconds: number }
 
-export interface Limits { view: number, login: number, signup: number, course: number, api: number }
+export interface Limits {
+  view: number
+  login: number
+  signup: number
+  course: number
+  api: number
+}
 export type LimitGroup = keyof Limits
 
 /** What the server is told at start: read once, frozen, passed down. Times and sizes carry their unit in the name. */
@@ -159,17 +168,31 @@ export function loadConfig (env: Record<string, string | undefined>): Config {
   const secretKeysPrevious = list(read.SECRET_KEYS_PREVIOUS)
   for (const key of secretKeysPrevious) secret('SECRET_KEYS_PREVIOUS', key, problems)
   if (database.engine === 'postgres' && secretKey === undefined) {
-    problems.push('SECRET_KEY is required with Postgres: all processes must share it (make one with: openssl rand -base64 48)')
+    problems.push(
+      'SECRET_KEY is required with Postgres: all processes must share it (make one with: openssl rand -base64 48)'
+    )
   }
   const trustedProxies = list(read.TRUSTED_PROXIES)
-  for (const proxy of trustedProxies) if (!isAddressOrCidr(proxy)) problems.push(`TRUSTED_PROXIES: "${proxy}" is not an address or a CIDR`)
+  for (const proxy of trustedProxies) {
+    if (!isAddressOrCidr(proxy)) problems.push(`TRUSTED_PROXIES: "${proxy}" is not an address or a CIDR`)
+  }
   const corsOrigins = list(read.CORS_ORIGINS)
-  for (const origin of corsOrigins) if (!isOrigin(origin)) problems.push(`CORS_ORIGINS: "${origin}" is not an origin such as https://example.org`)
+  for (const origin of corsOrigins) {
+    if (!isOrigin(origin)) problems.push(`CORS_ORIGINS: "${origin}" is not an origin such as https://example.org`)
+  }
   const embedOrigins = list(read.EMBED_ORIGINS)
-  for (const origin of embedOrigins) if (origin !== '*' && (!isOrigin(origin) || /[;']/.test(origin))) problems.push(`EMBED_ORIGINS: "${origin}" is neither * nor an origin such as https://example.org`)
+  for (const origin of embedOrigins) {
+    if (origin !== '*' && (!isOrigin(origin) || /[;']/.test(origin))) {
+      problems.push(`EMBED_ORIGINS: "${origin}" is neither * nor an origin such as https://example.org`)
+    }
+  }
   const publicUrl = read.PUBLIC_URL?.replace(/\/+$/, '')
-  if (publicUrl !== undefined && !isOrigin(publicUrl)) problems.push('PUBLIC_URL must be an origin such as https://media.example.org')
-  if (read.REDIS_URL !== undefined && !/^rediss?:\/\/./.test(read.REDIS_URL)) problems.push('REDIS_URL must start with redis:// or rediss://')
+  if (publicUrl !== undefined && !isOrigin(publicUrl)) {
+    problems.push('PUBLIC_URL must be an origin such as https://media.example.org')
+  }
+  if (read.REDIS_URL !== undefined && !/^rediss?:\/\/./.test(read.REDIS_URL)) {
+    problems.push('REDIS_URL must start with redis:// or rediss://')
+  }
   if (read.STREAM_TOKEN_EXPIRE_SECONDS > read.STREAM_TOKEN_MAX_SECONDS) {
     problems.push('STREAM_TOKEN_EXPIRE_SECONDS must not be above STREAM_TOKEN_MAX_SECONDS')
   }
@@ -178,11 +201,17 @@ export function loadConfig (env: Record<string, string | undefined>): Config {
   }
   const fewestDays = fewestLogDays(read.STREAM_TOKEN_MAX_SECONDS)
   if (read.VIEW_RETENTION_DAYS > 0 && read.VIEW_RETENTION_DAYS < fewestDays) {
-    problems.push(`VIEW_RETENTION_DAYS must be ${fewestDays} or more, or 0: a link lives up to STREAM_TOKEN_MAX_SECONDS, and its view would be counted again if its row went meanwhile`)
+    problems.push(
+      `VIEW_RETENTION_DAYS must be ${fewestDays} or more, or 0: a link lives up to STREAM_TOKEN_MAX_SECONDS, and its view would be counted again if its row went meanwhile`
+    )
   }
-  if (read.STREAM_OFFLOAD === 'x-accel' && trustedProxies.length === 0) problems.push('STREAM_OFFLOAD=x-accel needs TRUSTED_PROXIES: only what came through your nginx is handed to it')
+  if (read.STREAM_OFFLOAD === 'x-accel' && trustedProxies.length === 0) {
+    problems.push('STREAM_OFFLOAD=x-accel needs TRUSTED_PROXIES: only what came through your nginx is handed to it')
+  }
   if (read.PROCESSES > 1 && (database.engine !== 'postgres' || read.REDIS_URL === undefined)) {
-    problems.push('PROCESSES above 1 needs Postgres (DATABASE_URL), Redis (REDIS_URL) and SECRET_KEY: they are what processes share')
+    problems.push(
+      'PROCESSES above 1 needs Postgres (DATABASE_URL), Redis (REDIS_URL) and SECRET_KEY: they are what processes share'
+    )
   }
   const mux = muxConfig(read, problems)
   if (problems.length > 0) throw new ConfigError(problems)
@@ -214,8 +243,16 @@ export function loadConfig (env: Record<string, string | undefined>): Config {
     }),
     maxUploadBytes: read.MAX_UPLOAD_BYTES,
     quotaBytes: read.QUOTA_BYTES,
-    uploadsAtOnce: Object.freeze({ perAccount: read.MAX_UPLOADS_PER_ACCOUNT, perAddress: read.MAX_UPLOADS_PER_ADDRESS, total: read.MAX_UPLOADS }),
-    streamsAtOnce: Object.freeze({ perAccount: read.MAX_STREAMS_PER_ACCOUNT, perAddress: read.MAX_STREAMS_PER_ADDRESS, total: read.MAX_STREAMS }),
+    uploadsAtOnce: Object.freeze({
+      perAccount: read.MAX_UPLOADS_PER_ACCOUNT,
+      perAddress: read.MAX_UPLOADS_PER_ADDRESS,
+      total: read.MAX_UPLOADS
+    }),
+    streamsAtOnce: Object.freeze({
+      perAccount: read.MAX_STREAMS_PER_ACCOUNT,
+      perAddress: read.MAX_STREAMS_PER_ADDRESS,
+      total: read.MAX_STREAMS
+    }),
     trustedProxies,
     corsOrigins,
     embedOrigins,
@@ -232,13 +269,20 @@ export function loadConfig (env: Record<string, string | undefined>): Config {
   })
 }
 
-/** The log is what knows that a link's view was counted, so a row stays as long as a link may live; a day more, for clocks and a long drain. */
+/**
+ * The log is what knows that a link's view was counted, so a row stays as long as a link may live; a day more, for
+ * clocks and a long drain.
+ */
 export function fewestLogDays (streamTokenMaxSeconds: number): number {
   return Math.ceil(streamTokenMaxSeconds / 86_400) + 1
 }
 
 /** Strings to the schema's types. A variable that does not fit is reported and stands at its default from there on. */
-function decode<T extends TObject> (schema: T, given: Record<string, string | undefined>, problems: string[]): Static<T> {
+function decode<T extends TObject> (
+  schema: T,
+  given: Record<string, string | undefined>,
+  problems: string[]
+): Static<T> {
   const read: Record<string, unknown> = {}
   for (const [name, field] of Object.entries(schema.properties)) {
     const value = given[name] === undefined ? field.default : valueOf(field, given[name])
@@ -262,7 +306,12 @@ function problemOf (field: TSchema, value: unknown): string | undefined {
 function databaseConfig (read: Environment, problems: string[]): DatabaseConfig {
   const url = read.DATABASE_URL ?? `sqlite:${join(read.DATA_DIR, 'playgate.db')}`
   if (/^postgres(ql)?:\/\/./.test(url)) {
-    return { engine: 'postgres', url, poolSize: read.DATABASE_POOL_SIZE, statementTimeoutSeconds: read.DATABASE_STATEMENT_TIMEOUT_SECONDS }
+    return {
+      engine: 'postgres',
+      url,
+      poolSize: read.DATABASE_POOL_SIZE,
+      statementTimeoutSeconds: read.DATABASE_STATEMENT_TIMEOUT_SECONDS
+    }
   }
   const path = /^sqlite:(?:\/\/(?=\/))?(.+)$/.exec(url)?.[1]
   if (path === undefined || path.startsWith(':memory:')) {
@@ -272,12 +321,17 @@ function databaseConfig (read: Environment, problems: string[]): DatabaseConfig 
 }
 
 function secret (name: string, value: string | undefined, problems: string[]): string | undefined {
-  if (value !== undefined && value.length < 32) problems.push(`${name} must have at least 32 characters (make one with: openssl rand -base64 48)`)
+  if (value !== undefined && value.length < 32) {
+    problems.push(`${name} must have at least 32 characters (make one with: openssl rand -base64 48)`)
+  }
   return value
 }
 
 function list (value: string): string[] {
-  return value.split(',').map((item) => item.trim()).filter((item) => item !== '')
+  return value
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '')
 }
 
 function isAddressOrCidr (value: string): boolean {

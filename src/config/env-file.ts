@@ -2,10 +2,14 @@ import { readFileSync } from 'node:fs'
 import { parseEnv } from 'node:util'
 
 /**
- * The environment, and beneath it the `.env` of the current folder. An empty variable does not hide the file's. `onUnknown` is told of names in the file
- * that are not in `known`: a typing error would otherwise go unseen.
+ * The environment, and beneath it the `.env` of the current folder. An empty variable does not hide the file's.
+ * `onUnknown` is told of names in the file that are not in `known`: a typing error would otherwise go unseen.
  */
-export function readEnvironment (env: NodeJS.ProcessEnv, known: readonly string[] = [], onUnknown: (names: string[]) => void = () => {}): Record<string, string | undefined> {
+export function readEnvironment (
+  env: NodeJS.ProcessEnv,
+  known: readonly string[] = [],
+  onUnknown: (names: string[]) => void = () => {}
+): Record<string, string | undefined> {
   let file: Record<string, string | undefined> = {}
   try {
     file = parseEnv(readFileSync('.env', 'utf8'))

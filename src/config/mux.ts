@@ -25,17 +25,26 @@ interface MuxVariables {
   MUX_BASE_URL: string
 }
 
-const REQUIRED = ['MUX_TOKEN_ID', 'MUX_TOKEN_SECRET', 'MUX_SIGNING_KEY_ID', 'MUX_PRIVATE_KEY', 'MUX_WEBHOOK_SECRET'] as const
+const REQUIRED = [
+  'MUX_TOKEN_ID',
+  'MUX_TOKEN_SECRET',
+  'MUX_SIGNING_KEY_ID',
+  'MUX_PRIVATE_KEY',
+  'MUX_WEBHOOK_SECRET'
+] as const
 /** RFC 7518, 3.3. */
 const MIN_KEY_BITS = 2048
 
 /**
- * The Mux account of an environment; undefined if none is named. It stays set up beside VIDEO_PROVIDER=local for the media that are there:
- * then it is all or nothing. Adds to `problems` what is missing or wrong, without telling a secret.
+ * The Mux account of an environment; undefined if none is named. It stays set up beside VIDEO_PROVIDER=local for the
+ * media that are there: then it is all or nothing. Adds to `problems` what is missing or wrong, without telling a
+ * secret.
  */
 export function muxConfig (read: MuxVariables, problems: string[]): MuxConfig | undefined {
   const missing = REQUIRED.filter((name) => read[name] === undefined)
-  if (!URL.canParse(read.MUX_BASE_URL) || !/^https?:$/.test(new URL(read.MUX_BASE_URL).protocol)) problems.push('MUX_BASE_URL must be an address such as https://api.mux.com')
+  if (!URL.canParse(read.MUX_BASE_URL) || !/^https?:$/.test(new URL(read.MUX_BASE_URL).protocol)) {
+    problems.push('MUX_BASE_URL must be an address such as https://api.mux.com')
+  }
   if (read.VIDEO_PROVIDER !== 'mux' && missing.length === REQUIRED.length) return undefined
   const why = read.VIDEO_PROVIDER === 'mux' ? 'VIDEO_PROVIDER=mux' : 'a Mux account (another of its variables is set)'
   for (const name of missing) problems.push(`${name} is required with ${why}`)
@@ -54,7 +63,11 @@ export function muxConfig (read: MuxVariables, problems: string[]): MuxConfig | 
 
 /** A private key as Mux hands it out: a PEM file, in base64. */
 function readPrivateKey (text: string, problems: string[]): KeyObject | undefined {
-  const wrong = (what: string): undefined => { problems.push(`MUX_PRIVATE_KEY ${what}: it must be the private key of the signing key as Mux gave it, an RSA key as PEM in base64`) }
+  const wrong = (what: string): undefined => {
+    problems.push(
+      `MUX_PRIVATE_KEY ${what}: it must be the private key of the signing key as Mux gave it, an RSA key as PEM in base64`
+    )
+  }
   if (text.includes('-----BEGIN')) return wrong('is a PEM file that is not in base64')
   if (!/^[A-Za-z0-9+/\s]+={0,2}\s*$/.test(text)) return wrong('is not base64')
   const pem = Buffer.from(text, 'base64').toString('latin1')

@@ -7,23 +7,43 @@ import { courseOf } from './course-store.js'
 import type { Course } from './schema.js'
 
 /** A course as the public list shows it. */
-export interface CourseWithInstructor { course: Course, firstName: string | null, lastName: string | null }
+export interface CourseWithInstructor {
+  course: Course
+  firstName: string | null
+  lastName: string | null
+}
 
-export interface CourseFilter { ownerId?: string, studentId?: string }
+export interface CourseFilter {
+  ownerId?: string
+  studentId?: string
+}
 
-export type CoursePageArgs = { size: number, offset: number, accountId: string, counter: string }
-type Ids = SelectQueryBuilder<Database, 'courses', { id: string, created_at: number }>
+export type CoursePageArgs = { size: number; offset: number; accountId: string; counter: string }
+type Ids = SelectQueryBuilder<Database, 'courses', { id: string; created_at: number }>
 
-/** Pages of courses, each row with the total, and the total by itself for a page behind the last one. The ids come from an index. */
-function pagesOf (ids: (db: Kysely<Database>, args: CoursePageArgs) => Ids, hidden?: (db: Kysely<Database>, accountId: string) => HiddenCount) {
-  const total = (db: Kysely<Database>, { counter, accountId }: CoursePageArgs) => db
-    .selectNoFrom(({ fn, lit }) => fn.coalesce(db.selectFrom('counters').select('value').where('name', '=', counter), lit(0)).as('total'))
-    .select(({ lit }) => (hidden?.(db, accountId) ?? db.selectNoFrom(lit(0).as('hidden'))).as('hidden'))
-  const page = (db: Kysely<Database>, args: CoursePageArgs) => db
-    .selectFrom(ids(db, args).limit(args.size).offset(args.offset).as('page'))
-    .innerJoin('courses', 'courses.id', 'page.id').innerJoin('accounts', 'accounts.id', 'courses.owner_id')
-    .selectAll('courses').select(['first_name', 'last_name'])
-    .orderBy('page.created_at', 'desc').orderBy('page.id', 'desc')
+/**
+ * Pages of courses, each row with the total, and the total by itself for a page behind the last one. The ids come from
+ * an index.
+ */
+function pagesOf (
+  ids: (db: Kysely<Database>, args: CoursePageArgs) => Ids,
+  hidden?: (db: Kysely<Database>, accountId: string) => HiddenCount
+) {
+  const total = (db: Kysely<Database>, { counter, accountId }: CoursePageArgs) =>
+    db
+      .selectNoFrom(({ fn, lit }) =>
+        fn.coalesce(db.selectFrom('counters').select('value').where('name', '=', counter), lit(0)).as('total')
+      )
+      .select(({ lit }) => (hidden?.(db, accountId) ?? db.selectNoFrom(lit(0).as('hidden'))).as('hidden'))
+  const page = (db: Kysely<Database>, args: CoursePageArgs) =>
+    db
+      .selectFrom(ids(db, args).limit(args.size).offset(args.offset).as('page'))
+      .innerJoin('courses', 'courses.id', 'page.id')
+      .innerJoin('accounts', 'accounts.id', 'courses.owner_id')
+      .selectAll('courses')
+      .select(['first_name', 'last_name'])
+      .orderBy('page.created_at', 'desc')
+      .orderBy('page.id', 'desc')
   return { query: page, page: compileOnce(page), total: compileOnce(total) }
 }
 
@@ -31,27 +51,49 @@ type HiddenCount = ReturnType<typeof hiddenOfStudent>
 
 /** Subscriptions to courses that are deleted, and whose job has not removed them yet. */
 function hiddenOfStudent (db: Kysely<Database>, studentId: string) {
-  return db.selectFrom('courses').innerJoin('subscriptions', 'subscriptions.course_id', 'courses.id')
-    .where('courses.deleted_at', 'is not', null).where('student_id', '=', studentId)
+  return db
+    .selectFrom('courses')
+    .innerJoin('subscriptions', 'subscriptions.course_id', 'courses.id')
+    .where('courses.deleted_at', 'is not', null)
+    .where('student_id', '=', studentId)
     .select(({ fn }) => fn.countAll<number>().as('hidden'))
 }
 
-const newestFirst = (db: Kysely<Database>) => db.selectFrom('courses').select(['id', 'created_at']).where('deleted_at', 'is', null)
-  .orderBy('created_at', 'desc').orderBy('id', 'desc')
+const newestFirst = (db: Kysely<Database>) =>
+  db
+    .selectFrom('courses')
+    .select(['id', 'created_at'])
+    .where('deleted_at', 'is', null)
+    .orderBy('created_at', 'desc')
+    .orderBy('id', 'desc')
 
 export const coursePages = {
   all: pagesOf(newestFirst),
   ofOwner: pagesOf((db, { accountId }) => newestFirst(db).where('owner_id', '=', accountId)),
-  ofStudent: pagesOf((db, { accountId }) => db.selectFrom('subscriptions').innerJoin('courses', 'courses.id', 'subscriptions.course_id')
-    .where('student_id', '=', accountId).where('deleted_at', 'is', null).select(['course_id as id', 'course_created_at as created_at'])
-    .orderBy('course_created_at', 'desc').orderBy('course_id', 'desc'), hiddenOfStudent)
+  ofStudent: pagesOf(
+    (db, { accountId }) =>
+      db
+        .selectFrom('subscriptions')
+        .innerJoin('courses', 'courses.id', 'subscriptions.course_id')
+        .where('student_id', '=', accountId)
+        .where('deleted_at', 'is', null)
+        .select(['course_id as id', 'course_created_at as created_at'])
+        .orderBy('course_created_at', 'desc')
+        .orderBy('course_id', 'desc'),
+    hiddenOfStudent
+  )
 }
 
 /** A page, newest first, and how many there are in all; of an owner, or of those a student is subscribed to. */
-export async function listCourses (db: Kysely<Database>, { ownerId, studentId }: CourseFilter, page: PageQuery): Promise<{ items: CourseWithInstructor[], total: number }> {
+export async function listCourses (
+  db: Kysely<Database>,
+  { ownerId, studentId }: CourseFilter,
+  page: PageQuery
+): Promise<{ items: CourseWithInstructor[]; total: number }> {
   const accountId = ownerId ?? studentId ?? ''
   const args = { size: page.size, offset: offsetOf(page), accountId, counter: counterOf({ ownerId, studentId }) }
-  const pages = ownerId !== undefined ? coursePages.ofOwner : studentId !== undefined ? coursePages.ofStudent : coursePages.all
+  const pages =
+    ownerId !== undefined ? coursePages.ofOwner : studentId !== undefined ? coursePages.ofStudent : coursePages.all
   const [rows, [counted]] = await Promise.all([pages.page(db, args), pages.total(db, args)])
   const items = rows.map((row) => ({ course: courseOf(row), firstName: row.first_name, lastName: row.last_name }))
   return { items, total: Number(counted!.total) - Number(counted!.hidden) }

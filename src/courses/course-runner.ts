@@ -27,8 +27,9 @@ interface RunnerOptions {
 }
 
 /**
- * Removes what is marked as deleted and brings the tallies of courses up to date, in bounded batches. Each batch is a transaction that leaves
- * nothing half done, so a job that is cut off is repeated from its start by whoever claims it next.
+ * Removes what is marked as deleted and brings the tallies of courses up to date, in bounded batches. Each batch is a
+ * transaction that leaves nothing half done, so a job that is cut off is repeated from its start by whoever claims it
+ * next.
  */
 export class CourseRunner {
   readonly #options: RunnerOptions
@@ -43,7 +44,11 @@ export class CourseRunner {
 
   async start (isOnlyInstance: boolean): Promise<void> {
     const { db, now, onError } = this.#options
-    if (isOnlyInstance) await updateAllJobs(db, KINDS, now(), Number.MAX_SAFE_INTEGER).catch((error: unknown) => onError(error, undefined))
+    if (isOnlyInstance) {
+      await updateAllJobs(db, KINDS, now(), Number.MAX_SAFE_INTEGER).catch((error: unknown) =>
+        onError(error, undefined)
+      )
+    }
     if (this.#stopping.signal.aborted) return
     this.#timer = setInterval(() => this.wake(), LOOK_EVERY_MS)
     this.#timer.unref()
@@ -54,7 +59,9 @@ export class CourseRunner {
   wake (): void {
     if (this.#stopping.signal.aborted) return
     this.#again = true
-    this.#running ??= this.#work().finally(() => { this.#running = undefined })
+    this.#running ??= this.#work().finally(() => {
+      this.#running = undefined
+    })
   }
 
   /** Resolves after the running batch. */
@@ -69,7 +76,11 @@ export class CourseRunner {
     try {
       while (this.#again) {
         this.#again = false
-        for (let job = await claimJob(db, KINDS, now(), LEASE_MS); job !== undefined; job = await claimJob(db, KINDS, now(), LEASE_MS)) {
+        for (
+          let job = await claimJob(db, KINDS, now(), LEASE_MS);
+          job !== undefined;
+          job = await claimJob(db, KINDS, now(), LEASE_MS)
+        ) {
           await this.#run(job)
           if (this.#stopping.signal.aborted) return
         }
@@ -81,11 +92,13 @@ export class CourseRunner {
 
   async #run (job: Job): Promise<void> {
     const { db, now, onError } = this.#options
-    const renewal = setInterval(() => { updateJob(db, job, now() + LEASE_MS).catch(() => {}) }, RENEW_EVERY_MS)
+    const renewal = setInterval(() => {
+      updateJob(db, job, now() + LEASE_MS).catch(() => {})
+    }, RENEW_EVERY_MS)
     try {
       if (job.kind === 'delete-media') await this.#deleteMedia(job.mediaId)
       else if (job.kind === 'tally-course') await this.#tallyCourse(job.courseId)
-      else if (!await this.#deleteCourse(job.courseId)) return await this.#putOff(job, SECOND)
+      else if (!(await this.#deleteCourse(job.courseId))) return await this.#putOff(job, SECOND)
       await deleteJobById(db, job.id)
     } catch (error) {
       if (this.#stopping.signal.aborted) return await this.#putOff(job, 0)
@@ -108,16 +121,20 @@ export class CourseRunner {
     const lecture = await findDeletedLecture(db, id)
     await deleteViewsOf(db, id, this.#stopping.signal)
     if (lecture !== undefined) {
-      await this.#inBatches(() => db.transaction().execute(async (trx) => {
-        const students = await listStarters(trx, lecture.id, STUDENTS)
-        await lockSubscribers(trx, lecture.courseId, students)
-        await deleteProgress(trx, lecture.id, students)
-        await settleTallies(trx, lecture.courseId, students)
-        return students.length
-      }))
+      await this.#inBatches(() =>
+        db.transaction().execute(async (trx) => {
+          const students = await listStarters(trx, lecture.id, STUDENTS)
+          await lockSubscribers(trx, lecture.courseId, students)
+          await deleteProgress(trx, lecture.id, students)
+          await settleTallies(trx, lecture.courseId, students)
+          return students.length
+        })
+      )
     }
     // A file that cannot be removed is the sweep's once its row is gone.
-    for (const name of [media.blobName, media.packaged?.blobName, media.posterBlob]) if (name != null) await blobs.remove(name).catch(() => {})
+    for (const name of [media.blobName, media.packaged?.blobName, media.posterBlob]) {
+      if (name != null) await blobs.remove(name).catch(() => {})
+    }
     await db.transaction().execute(async (trx) => {
       if (lecture !== undefined) await deleteLecture(trx, lecture.id)
       await deleteMedia(trx, id)
@@ -127,11 +144,13 @@ export class CourseRunner {
   /** False while its lectures are being removed. */
   async #deleteCourse (id: string): Promise<boolean> {
     const { db } = this.#options
-    await this.#inBatches(() => db.transaction().execute(async (trx) => {
-      const students = await deleteSubscriptions(trx, id, STUDENTS)
-      if (students.length > 0) await countSubscriptions(trx, id, students, -1)
-      return students.length
-    }))
+    await this.#inBatches(() =>
+      db.transaction().execute(async (trx) => {
+        const students = await deleteSubscriptions(trx, id, STUDENTS)
+        if (students.length > 0) await countSubscriptions(trx, id, students, -1)
+        return students.length
+      })
+    )
     return await deleteCourse(db, id)
   }
 
@@ -151,8 +170,10 @@ export class CourseRunner {
 
   /** Repeats a batch until it finds less than {@link STUDENTS}. */
   async #inBatches (batch: () => Promise<number>): Promise<void> {
-    while (await batch() === STUDENTS) {
-      await new Promise((resolve) => { setImmediate(resolve) })
+    while ((await batch()) === STUDENTS) {
+      await new Promise((resolve) => {
+        setImmediate(resolve)
+      })
       this.#stopping.signal.throwIfAborted()
     }
   }

@@ -5,53 +5,91 @@ import type { CoursesTable, Database } from '../database/tables.js'
 import type { Course } from './schema.js'
 
 export async function insertCourse (db: Kysely<Database>, course: Course): Promise<void> {
-  await db.insertInto('courses').values({
-    id: course.id,
-    owner_id: course.ownerId,
-    title: course.title,
-    description: course.description,
-    premium: course.premium ? 1 : 0,
-    duration_ms: course.durationMs,
-    lectures_count: course.lecturesCount,
-    created_at: course.createdAt,
-    updated_at: course.updatedAt
-  }).execute()
+  await db
+    .insertInto('courses')
+    .values({
+      id: course.id,
+      owner_id: course.ownerId,
+      title: course.title,
+      description: course.description,
+      premium: course.premium ? 1 : 0,
+      duration_ms: course.durationMs,
+      lectures_count: course.lecturesCount,
+      created_at: course.createdAt,
+      updated_at: course.updatedAt
+    })
+    .execute()
 }
 
 /** Undefined also for an id that is not well formed. */
 export async function findCourse (db: Kysely<Database>, id: string): Promise<Course | undefined> {
   if (!isUuid(id)) return undefined
-  const row = await db.selectFrom('courses').selectAll().where('id', '=', id.toLowerCase()).where('deleted_at', 'is', null).executeTakeFirst()
+  const row = await db
+    .selectFrom('courses')
+    .selectAll()
+    .where('id', '=', id.toLowerCase())
+    .where('deleted_at', 'is', null)
+    .executeTakeFirst()
   return row && courseOf(row)
 }
 
 /** A course that nobody else changes until the transaction ends. */
 export async function lockCourse (trx: Transaction<Database>, id: string): Promise<Course | undefined> {
-  const row = await trx.selectFrom('courses').selectAll().where('id', '=', id).where('deleted_at', 'is', null)
-    .$if(engineOf(trx) === 'postgres', (query) => query.forUpdate()).executeTakeFirst()
+  const row = await trx
+    .selectFrom('courses')
+    .selectAll()
+    .where('id', '=', id)
+    .where('deleted_at', 'is', null)
+    .$if(engineOf(trx) === 'postgres', (query) => query.forUpdate())
+    .executeTakeFirst()
   return row && courseOf(row)
 }
 
 /** As {@link lockCourse}, but others may do the same at once. */
 export async function shareCourse (trx: Transaction<Database>, id: string): Promise<Course | undefined> {
-  const row = await trx.selectFrom('courses').selectAll().where('id', '=', id).where('deleted_at', 'is', null)
-    .$if(engineOf(trx) === 'postgres', (query) => query.forShare()).executeTakeFirst()
+  const row = await trx
+    .selectFrom('courses')
+    .selectAll()
+    .where('id', '=', id)
+    .where('deleted_at', 'is', null)
+    .$if(engineOf(trx) === 'postgres', (query) => query.forShare())
+    .executeTakeFirst()
   return row && courseOf(row)
 }
 
-export async function updateCourse (db: Kysely<Database>, id: string, change: { title?: string, description?: string, premium?: boolean }, now: number): Promise<Course | undefined> {
+export async function updateCourse (
+  db: Kysely<Database>,
+  id: string,
+  change: { title?: string; description?: string; premium?: boolean },
+  now: number
+): Promise<Course | undefined> {
   const { premium, ...text } = change
-  const row = await db.updateTable('courses').set({ ...text, ...(premium !== undefined && { premium: premium ? 1 : 0 }), updated_at: now })
-    .where('id', '=', id).where('deleted_at', 'is', null).returningAll().executeTakeFirst()
+  const row = await db
+    .updateTable('courses')
+    .set({ ...text, ...(premium !== undefined && { premium: premium ? 1 : 0 }), updated_at: now })
+    .where('id', '=', id)
+    .where('deleted_at', 'is', null)
+    .returningAll()
+    .executeTakeFirst()
   return row && courseOf(row)
 }
 
 /** Adds to the sums over its lectures, and locks the course until the transaction ends. False if it is gone. */
-export async function updateCourseSums (trx: Transaction<Database>, id: string, lectures: number, durationMs: number): Promise<boolean> {
-  const { numUpdatedRows } = await trx.updateTable('courses').set((set) => ({
-    lectures_count: set('lectures_count', '+', lectures),
-    duration_ms: set('duration_ms', '+', durationMs)
-  })).where('id', '=', id).where('deleted_at', 'is', null).executeTakeFirst()
+export async function updateCourseSums (
+  trx: Transaction<Database>,
+  id: string,
+  lectures: number,
+  durationMs: number
+): Promise<boolean> {
+  const { numUpdatedRows } = await trx
+    .updateTable('courses')
+    .set((set) => ({
+      lectures_count: set('lectures_count', '+', lectures),
+      duration_ms: set('duration_ms', '+', durationMs)
+    }))
+    .where('id', '=', id)
+    .where('deleted_at', 'is', null)
+    .executeTakeFirst()
   return numUpdatedRows > 0n
 }
 
@@ -62,7 +100,11 @@ export async function markCourseDeleted (trx: Transaction<Database>, id: string,
 
 /** Removes the row of a course that is marked as deleted, and with it its job. False while lectures refer to it. */
 export async function deleteCourse (db: Kysely<Database>, id: string): Promise<boolean> {
-  if (await db.selectFrom('lectures').select('id').where('course_id', '=', id).limit(1).executeTakeFirst() !== undefined) return false
+  if (
+    (await db.selectFrom('lectures').select('id').where('course_id', '=', id).limit(1).executeTakeFirst()) !== undefined
+  ) {
+    return false
+  }
   await db.deleteFrom('courses').where('id', '=', id).where('deleted_at', 'is not', null).execute()
   return true
 }

@@ -16,9 +16,18 @@ import { findCourse, insertCourse, lockCourse, markCourseDeleted, updateCourse }
 import { markLecturesDeleted } from './lecture-store.js'
 import type { Course } from './schema.js'
 
-export interface CourseText { title: string, description: string, premium: boolean }
+export interface CourseText {
+  title: string
+  description: string
+  premium: boolean
+}
 
-interface CoursesOptions { db: Kysely<Database>, accounts: Accounts, library: Library, now: Clock }
+interface CoursesOptions {
+  db: Kysely<Database>
+  accounts: Accounts
+  library: Library
+  now: Clock
+}
 
 export type Courses = ReturnType<typeof createCourses>
 
@@ -39,7 +48,7 @@ export function createCourses ({ db, accounts, library, now }: CoursesOptions) {
       const course = await find(id)
       if (course.ownerId === viewer.id) return course
       return await confirmRefusal(async (since) => {
-        const { role } = since === ANY_AGE ? viewer : await accounts.viewer(viewer.id, since) ?? viewer
+        const { role } = since === ANY_AGE ? viewer : ((await accounts.viewer(viewer.id, since)) ?? viewer)
         if (role !== 'admin') throw new ApiError('not_owner')
         return course
       })
@@ -47,7 +56,17 @@ export function createCourses ({ db, accounts, library, now }: CoursesOptions) {
 
     async create (ownerId: string, { title, description, premium }: CourseText): Promise<Course> {
       const createdAt = now()
-      const course = { id: uuidv7(), ownerId, title: title.trim(), description: description.trim(), premium, durationMs: 0, lecturesCount: 0, createdAt, updatedAt: createdAt }
+      const course = {
+        id: uuidv7(),
+        ownerId,
+        title: title.trim(),
+        description: description.trim(),
+        premium,
+        durationMs: 0,
+        lecturesCount: 0,
+        createdAt,
+        updatedAt: createdAt
+      }
       await db.transaction().execute(async (trx) => {
         await insertCourse(trx, course)
         await addToCounters(trx, addTo(new Map(), courseCounters(ownerId), 1))
@@ -61,22 +80,28 @@ export function createCourses ({ db, accounts, library, now }: CoursesOptions) {
     },
 
     async change (id: string, { title, description, premium }: Partial<CourseText>): Promise<Course> {
-      const text = { ...(title !== undefined && { title: title.trim() }), ...(description !== undefined && { description: description.trim() }) }
+      const text = {
+        ...(title !== undefined && { title: title.trim() }),
+        ...(description !== undefined && { description: description.trim() })
+      }
       const course = await updateCourse(db, id, { ...text, premium }, now())
       if (course === undefined) throw new ApiError('not_found')
       return course
     },
 
     /**
-     * Deletes a course with its lectures, their media, and its subscriptions. Nobody sees any of them any more; their rows and files
-     * follow. **Throws** `not_found`.
+     * Deletes a course with its lectures, their media, and its subscriptions. Nobody sees any of them any more; their
+     * rows and files follow. **Throws** `not_found`.
      */
     async remove (id: string): Promise<void> {
       const marked = await db.transaction().execute(async (trx) => {
         const course = await lockCourse(trx, id)
         if (course === undefined) throw new ApiError('not_found')
         const lectures = await markLecturesDeleted(trx, id, now())
-        const media = await library.markDeleted(trx, lectures.map(({ mediaId }) => mediaId))
+        const media = await library.markDeleted(
+          trx,
+          lectures.map(({ mediaId }) => mediaId)
+        )
         await markCourseDeleted(trx, id, now())
         await insertCourseJob(trx, 'delete-course', id, now())
         await addToCounters(trx, addTo(countMedia(new Map(), media, -1), courseCounters(course.ownerId), -1))

@@ -12,7 +12,10 @@ import { LectureFields, type BatchFields } from './schema.js'
 export type BatchFile = { draft: Draft } | { refused: ApiError }
 
 /** What came of one entry of a batch. */
-export interface BatchOutcome { added?: LectureWithMedia, error?: ApiError }
+export interface BatchOutcome {
+  added?: LectureWithMedia
+  error?: ApiError
+}
 
 /** Throws a 422 that names the fields of a value that does not fit a schema. */
 export type CheckInput = (schema: TSchema, value: unknown) => void
@@ -20,13 +23,26 @@ export type CheckInput = (schema: TSchema, value: unknown) => void
 export type LectureBatch = ReturnType<typeof createLectureBatch>
 
 /** Several lectures in one request, each on its own fate. */
-export function createLectureBatch ({ courses, intake, lectures }: { courses: Courses, intake: Intake, lectures: Lectures }) {
+export function createLectureBatch ({
+  courses,
+  intake,
+  lectures
+}: {
+  courses: Courses
+  intake: Intake
+  lectures: Lectures
+}) {
   async function addOne (viewer: Viewer, file: BatchFile, entry: unknown, check: CheckInput): Promise<BatchOutcome> {
     try {
       if ('refused' in file) throw file.refused
       check(LectureFields, entry)
       const { course_id: courseId, ...text } = entry as Static<typeof LectureFields>
-      return { added: await lectures.add(file.draft, text, { uploaderId: viewer.id, courseFor: () => courses.changeable(viewer, courseId) }) }
+      return {
+        added: await lectures.add(file.draft, text, {
+          uploaderId: viewer.id,
+          courseFor: () => courses.changeable(viewer, courseId)
+        })
+      }
     } catch (error) {
       // What is not the entry's own fault, a lost database say, ends the request.
       if (!(error instanceof ApiError)) throw error
@@ -46,8 +62,16 @@ export function createLectureBatch ({ courses, intake, lectures }: { courses: Co
       }
     },
 
-    /** Adds one lecture for each file, in order. Throws 422 when files and `lectures_data` do not fit each other; no file is left over. */
-    async add (viewer: Viewer, files: BatchFile[], fields: Static<typeof BatchFields>, check: CheckInput): Promise<BatchOutcome[]> {
+    /**
+     * Adds one lecture for each file, in order. Throws 422 when files and `lectures_data` do not fit each other; no
+     * file is left over.
+     */
+    async add (
+      viewer: Viewer,
+      files: BatchFile[],
+      fields: Static<typeof BatchFields>,
+      check: CheckInput
+    ): Promise<BatchOutcome[]> {
       try {
         const entries = entriesOf(fields, files.length)
         const outcomes: BatchOutcome[] = []
@@ -78,5 +102,9 @@ function entriesOf ({ lectures_data: text, course_id: courseId }: Static<typeof 
   }
   if (!Array.isArray(entries)) throw invalidField('lectures_data', 'must be a JSON array')
   if (entries.length !== files) throw invalidField('lectures_data', `has ${entries.length} entries for ${files} files`)
-  return entries.map((entry: unknown) => typeof entry === 'object' && entry !== null && courseId !== undefined && !('course_id' in entry) ? { ...entry, course_id: courseId } : entry)
+  return entries.map((entry: unknown) =>
+    typeof entry === 'object' && entry !== null && courseId !== undefined && !('course_id' in entry)
+      ? { ...entry, course_id: courseId }
+      : entry
+  )
 }

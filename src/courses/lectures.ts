@@ -13,17 +13,35 @@ import type { Draft } from '../storage/blob-store.js'
 import type { Clock } from '../time.js'
 import { findCourse, lockCourse, updateCourseSums } from './course-store.js'
 import {
-  findCourseIdOfMedia, findLecture, insertLecture, listLectures, listUnprotected, markLectureDeleted, updateLecture, updatePositions
+  findCourseIdOfMedia,
+  findLecture,
+  insertLecture,
+  listLectures,
+  listUnprotected,
+  markLectureDeleted,
+  updateLecture,
+  updatePositions
 } from './lecture-store.js'
 import type { Course, Lecture } from './schema.js'
 
-export interface LectureText { title: string, description: string, category: string, subcategory: string }
+export interface LectureText {
+  title: string
+  description: string
+  category: string
+  subcategory: string
+}
 
 /** A lecture and the media it shows. */
-export interface LectureWithMedia { lecture: Lecture, media: Media }
+export interface LectureWithMedia {
+  lecture: Lecture
+  media: Media
+}
 
 /** Who sends a lecture, and the course that it is for. */
-export interface LectureOrigin { uploaderId: string, courseFor: () => Promise<Course> }
+export interface LectureOrigin {
+  uploaderId: string
+  courseFor: () => Promise<Course>
+}
 
 /** Before all ids there are. */
 const FIRST_ID = '00000000-0000-0000-0000-000000000000'
@@ -38,32 +56,36 @@ interface LecturesOptions {
   protectAll: boolean
   now: Clock
   /** Called after a transaction that queued the tallies of a course. */
-  onReordered (): void
+  onReordered(): void
 }
 
 export type Lectures = ReturnType<typeof createLectures>
 
 /** The lectures of courses. Each is a media of the course's owner, which came in as all media do. */
 export function createLectures ({ db, intake, library, protections, protectAll, now, onReordered }: LecturesOptions) {
-  const protectionOf = ({ premium }: Course): Protection => premium || protectAll ? 'encrypted' : 'none'
+  const protectionOf = ({ premium }: Course): Protection => (premium || protectAll ? 'encrypted' : 'none')
 
   async function withMedia (lectures: Lecture[]): Promise<LectureWithMedia[]> {
     const media = await library.findAllNow(lectures.map(({ mediaId }) => mediaId))
     // One deleted between the two reads is left out.
-    return lectures.flatMap((lecture) => media.has(lecture.mediaId) ? [{ lecture, media: media.get(lecture.mediaId)! }] : [])
+    return lectures.flatMap((lecture) =>
+      media.has(lecture.mediaId) ? [{ lecture, media: media.get(lecture.mediaId)! }] : []
+    )
   }
 
   /** Each by what its course wants at that moment: it is locked meanwhile. */
   async function follow (lectures: Lecture[]): Promise<void> {
     for (const { lecture, media } of await withMedia(lectures)) {
-      await protections.change(media, async (trx) => {
-        const course = await lockCourse(trx, lecture.courseId)
-        if (course === undefined) throw new ApiError('not_found')
-        return protectionOf(course)
-      }).catch((error: unknown) => {
-        // A lecture that was deleted meanwhile needs no protection.
-        if (!(error instanceof ApiError) || error.code !== 'not_found') throw error
-      })
+      await protections
+        .change(media, async (trx) => {
+          const course = await lockCourse(trx, lecture.courseId)
+          if (course === undefined) throw new ApiError('not_found')
+          return protectionOf(course)
+        })
+        .catch((error: unknown) => {
+          // A lecture that was deleted meanwhile needs no protection.
+          if (!(error instanceof ApiError) || error.code !== 'not_found') throw error
+        })
     }
   }
 
@@ -83,19 +105,37 @@ export function createLectures ({ db, intake, library, protections, protectAll, 
     list: async (courseId: string): Promise<LectureWithMedia[]> => await withMedia(await listLectures(db, courseId)),
 
     /**
-     * Makes a lecture of a draft, at the end of the course that `courseFor` finds or throws for; its sums follow in the same transaction. Throws
-     * what publishing a media throws, or `not_found`; the draft is gone then.
+     * Makes a lecture of a draft, at the end of the course that `courseFor` finds or throws for; its sums follow in the
+     * same transaction. Throws what publishing a media throws, or `not_found`; the draft is gone then.
      */
     async add (draft: Draft, text: LectureText, { uploaderId, courseFor }: LectureOrigin): Promise<LectureWithMedia> {
-      const course = await courseFor().catch(async (error: unknown) => { await draft.discard(); throw error })
-      const lecture = { id: uuidv7(), courseId: course.id, mediaId: '', ...trimmed(text), position: 0, createdAt: now(), updatedAt: now() }
-      const description = { title: lecture.title, ownerId: course.ownerId, uploaderId, protection: protectionOf(course) }
+      const course = await courseFor().catch(async (error: unknown) => {
+        await draft.discard()
+        throw error
+      })
+      const lecture = {
+        id: uuidv7(),
+        courseId: course.id,
+        mediaId: '',
+        ...trimmed(text),
+        position: 0,
+        createdAt: now(),
+        updatedAt: now()
+      }
+      const description = {
+        title: lecture.title,
+        ownerId: course.ownerId,
+        uploaderId,
+        protection: protectionOf(course)
+      }
       const media = await intake.publish(draft, description, async (trx, media) => {
         lecture.mediaId = media.id
-        if (!await updateCourseSums(trx, course.id, 1, media.durationMs ?? 0)) throw new ApiError('not_found')
+        if (!(await updateCourseSums(trx, course.id, 1, media.durationMs ?? 0))) throw new ApiError('not_found')
         // The course is locked now: one that became premium during the upload takes no lecture that is not protected.
         const locked = await findCourse(trx, course.id)
-        if (locked !== undefined && protectionOf(locked) === 'encrypted' && media.protection === 'none') await protections.changeWithin(trx, media, 'encrypted')
+        if (locked !== undefined && protectionOf(locked) === 'encrypted' && media.protection === 'none') {
+          await protections.changeWithin(trx, media, 'encrypted')
+        }
         lecture.position = await insertLecture(trx, lecture)
       })
       return { lecture, media }
@@ -109,8 +149,8 @@ export function createLectures ({ db, intake, library, protections, protectAll, 
     },
 
     /**
-     * Turns the protection of any media on or off, as its owner asks. Throws `protection_required` for a lecture whose course wants it: the
-     * course is locked meanwhile, so that one becoming premium is not missed.
+     * Turns the protection of any media on or off, as its owner asks. Throws `protection_required` for a lecture whose
+     * course wants it: the course is locked meanwhile, so that one becoming premium is not missed.
      */
     async changeProtection (media: Media, protection: Protection): Promise<void> {
       await protections.change(media, async (trx) => {
@@ -125,8 +165,8 @@ export function createLectures ({ db, intake, library, protections, protectAll, 
     followProtection: async (courseId: string): Promise<void> => await follow(await listLectures(db, courseId)),
 
     /**
-     * Protects the lectures that are not, though their courses want it: they were there before PROTECT_LECTURES, or their server died while a course became
-     * premium. Answers how many it were.
+     * Protects the lectures that are not, though their courses want it: they were there before PROTECT_LECTURES, or
+     * their server died while a course became premium. Answers how many it were.
      */
     async protectMissed (): Promise<number> {
       let missed = 0
@@ -135,14 +175,16 @@ export function createLectures ({ db, intake, library, protections, protectAll, 
         await follow(lectures)
         missed += lectures.length
         after = lastId
-        await new Promise((resolve) => { setImmediate(resolve) })
+        await new Promise((resolve) => {
+          setImmediate(resolve)
+        })
       }
       return missed
     },
 
     /**
-     * Deletes a lecture with its media: nobody sees them any more, and rows and files follow. The course's sums and the positions after it
-     * change in the same transaction. **Throws** `not_found`.
+     * Deletes a lecture with its media: nobody sees them any more, and rows and files follow. The course's sums and the
+     * positions after it change in the same transaction. **Throws** `not_found`.
      */
     async remove ({ id, courseId }: Lecture): Promise<void> {
       const marked = await db.transaction().execute(async (trx) => {
@@ -161,7 +203,7 @@ export function createLectures ({ db, intake, library, protections, protectAll, 
     async reorder (courseId: string, lectureIds: string[]): Promise<void> {
       const ids = lectureIds.map((id) => id.toLowerCase())
       await db.transaction().execute(async (trx) => {
-        if (await lockCourse(trx, courseId) === undefined) throw new ApiError('not_found')
+        if ((await lockCourse(trx, courseId)) === undefined) throw new ApiError('not_found')
         const known = new Set((await listLectures(trx, courseId)).map(({ id }) => id))
         if (ids.length !== known.size || new Set(ids).size !== ids.length || !ids.every((id) => known.has(id))) {
           throw invalidField('lecture_ids', `must name each of the ${known.size} lectures of the course once`)

@@ -4,38 +4,86 @@ import type { Database } from '../database/tables.js'
 import { ApiError } from '../errors.js'
 
 /** How far a student is in a lecture: the furthest point seen, and how much of it was watched. */
-export interface Progress { lectureId: string, studentId: string, positionMs: number, watchedMs: number }
+export interface Progress {
+  lectureId: string
+  studentId: string
+  positionMs: number
+  watchedMs: number
+}
 
 /**
- * Keeps the larger of what is known and what is reported, so that repeats and late packets do no harm. Answers what holds now. Throws
- * `not_found` for a lecture that is gone.
+ * Keeps the larger of what is known and what is reported, so that repeats and late packets do no harm. Answers what
+ * holds now. Throws `not_found` for a lecture that is gone.
  */
-export async function insertProgress (db: Kysely<Database>, { lectureId, studentId, positionMs, watchedMs }: Progress, now: number): Promise<Progress> {
-  const larger = (column: string) => sql<number>`case when ${sql.ref(`excluded.${column}`)} > ${sql.ref(`lecture_progress.${column}`)} then ${sql.ref(`excluded.${column}`)} else ${sql.ref(`lecture_progress.${column}`)} end`
-  const row = await db.insertInto('lecture_progress')
-    .values({ lecture_id: lectureId, student_id: studentId, position_ms: positionMs, watched_ms: watchedMs, updated_at: now })
-    .onConflict((conflict) => conflict.columns(['lecture_id', 'student_id']).doUpdateSet({ position_ms: larger('position_ms'), watched_ms: larger('watched_ms'), updated_at: now }))
-    .returning(['position_ms', 'watched_ms']).executeTakeFirstOrThrow()
-    .catch((error: unknown) => { throw foreignKeyViolation(error) ? new ApiError('not_found', { cause: error }) : error })
+export async function insertProgress (
+  db: Kysely<Database>,
+  { lectureId, studentId, positionMs, watchedMs }: Progress,
+  now: number
+): Promise<Progress> {
+  const larger = (column: string) =>
+    sql<number>`case when ${sql.ref(`excluded.${column}`)} > ${sql.ref(`lecture_progress.${column}`)} then ${sql.ref(`excluded.${column}`)} else ${sql.ref(`lecture_progress.${column}`)} end`
+  const row = await db
+    .insertInto('lecture_progress')
+    .values({
+      lecture_id: lectureId,
+      student_id: studentId,
+      position_ms: positionMs,
+      watched_ms: watchedMs,
+      updated_at: now
+    })
+    .onConflict((conflict) =>
+      conflict
+        .columns(['lecture_id', 'student_id'])
+        .doUpdateSet({ position_ms: larger('position_ms'), watched_ms: larger('watched_ms'), updated_at: now })
+    )
+    .returning(['position_ms', 'watched_ms'])
+    .executeTakeFirstOrThrow()
+    .catch((error: unknown) => {
+      throw foreignKeyViolation(error) ? new ApiError('not_found', { cause: error }) : error
+    })
   return { lectureId, studentId, positionMs: row.position_ms, watchedMs: row.watched_ms }
 }
 
-/** Whether a report is counted in the tallies as completed; undefined for a lecture that the student has not started. */
-export async function findCountedProgress (trx: Transaction<Database>, lectureId: string, studentId: string): Promise<boolean | undefined> {
-  const row = await trx.selectFrom('lecture_progress').select(['started', 'completed']).where('lecture_id', '=', lectureId).where('student_id', '=', studentId).executeTakeFirst()
+/**
+ * Whether a report is counted in the tallies as completed; undefined for a lecture that the student has not started.
+ */
+export async function findCountedProgress (
+  trx: Transaction<Database>,
+  lectureId: string,
+  studentId: string
+): Promise<boolean | undefined> {
+  const row = await trx
+    .selectFrom('lecture_progress')
+    .select(['started', 'completed'])
+    .where('lecture_id', '=', lectureId)
+    .where('student_id', '=', studentId)
+    .executeTakeFirst()
   return row === undefined || row.started === 0 ? undefined : row.completed === 1
 }
 
 /** A student's progress in a course, while they are subscribed. */
 export async function listProgress (db: Kysely<Database>, courseId: string, studentId: string): Promise<Progress[]> {
-  const rows = await subscribedProgress(db, courseId).select(['lecture_id', 'lecture_progress.student_id', 'position_ms', 'watched_ms'])
-    .where('lecture_progress.student_id', '=', studentId).execute()
-  return rows.map((row) => ({ lectureId: row.lecture_id, studentId: row.student_id, positionMs: row.position_ms, watchedMs: row.watched_ms }))
+  const rows = await subscribedProgress(db, courseId)
+    .select(['lecture_id', 'lecture_progress.student_id', 'position_ms', 'watched_ms'])
+    .where('lecture_progress.student_id', '=', studentId)
+    .execute()
+  return rows.map((row) => ({
+    lectureId: row.lecture_id,
+    studentId: row.student_id,
+    positionMs: row.position_ms,
+    watchedMs: row.watched_ms
+  }))
 }
 
 function subscribedProgress (db: Pick<Kysely<Database>, 'selectFrom'>, courseId: string) {
-  return db.selectFrom('lecture_progress')
+  return db
+    .selectFrom('lecture_progress')
     .innerJoin('lectures', 'lectures.id', 'lecture_progress.lecture_id')
-    .innerJoin('subscriptions', (join) => join.onRef('subscriptions.course_id', '=', 'lectures.course_id').onRef('subscriptions.student_id', '=', 'lecture_progress.student_id'))
-    .where('lectures.course_id', '=', courseId).where('lectures.deleted_at', 'is', null)
+    .innerJoin('subscriptions', (join) =>
+      join
+        .onRef('subscriptions.course_id', '=', 'lectures.course_id')
+        .onRef('subscriptions.student_id', '=', 'lecture_progress.student_id')
+    )
+    .where('lectures.course_id', '=', courseId)
+    .where('lectures.deleted_at', 'is', null)
 }

@@ -28,14 +28,22 @@ export interface Lecture {
   updatedAt: number
 }
 
-export interface Subscription { id: string, studentId: string, courseId: string, createdAt: number }
+export interface Subscription {
+  id: string
+  studentId: string
+  courseId: string
+  createdAt: number
+}
 
 const courseFields = {
   title: line(200, { examples: ['Introduction to Algorithms'] }),
   description: paragraph(1000, { examples: ['Sorting, searching, and why it matters.'] }),
   premium: Type.Boolean({ description: 'Lectures of premium courses are protected streams.' })
 }
-export const CourseBody = Type.Object({ ...courseFields, premium: Type.Boolean({ default: false }) }, { additionalProperties: false })
+export const CourseBody = Type.Object(
+  { ...courseFields, premium: Type.Boolean({ default: false }) },
+  { additionalProperties: false }
+)
 export const CoursePatch = Type.Partial(Type.Object(courseFields), { additionalProperties: false, minProperties: 1 })
 
 const lectureFields = {
@@ -51,10 +59,16 @@ const courseId = line(100, { description: 'The course.', examples: ['019377a4-3f
 export const LectureFields = Type.Object({ ...lectureFields, course_id: courseId }, { additionalProperties: false })
 export const LecturePatch = Type.Partial(Type.Object(lectureFields), { additionalProperties: false, minProperties: 1 })
 /** The text fields of a batch's form; each entry of the array in `lectures_data` is a {@link LectureFields}. */
-export const BatchFields = Type.Object({
-  lectures_data: Type.String({ description: 'A JSON array with one object for each file, in the same order: title, description, category, subcategory, course_id.' }),
-  course_id: Type.Optional(Type.String({ description: 'The course of those that name none.' }))
-}, { additionalProperties: false })
+export const BatchFields = Type.Object(
+  {
+    lectures_data: Type.String({
+      description:
+        'A JSON array with one object for each file, in the same order: title, description, category, subcategory, course_id.'
+    }),
+    course_id: Type.Optional(Type.String({ description: 'The course of those that name none.' }))
+  },
+  { additionalProperties: false }
+)
 export const SubscribeBody = Type.Object({ course_id: courseId }, { additionalProperties: false })
 
 export const CourseReply = Type.Object({
@@ -77,10 +91,18 @@ export const LectureReply = Type.Object({
   title: Type.String(),
   description: Type.String(),
   media_id: uuid({ description: 'The media that it shows: for views, figures and the player.' }),
-  asset_id: Type.Union([Type.String(), Type.Null()], { description: "At home the media's id; at Mux that of the asset, null until there is one." }),
-  playback_id: Type.Union([Type.String(), Type.Null()], { description: "At home the media's id; at Mux what it is played by, null until it is ready." }),
-  url: nullable(Type.String({ description: 'Minted for you when it is read; it expires. Null while the lecture cannot be played.' })),
-  poster_url: Type.Union([Type.String(), Type.Null()], { description: 'A picture of it, as the `url` is; null where there is none.' }),
+  asset_id: Type.Union([Type.String(), Type.Null()], {
+    description: "At home the media's id; at Mux that of the asset, null until there is one."
+  }),
+  playback_id: Type.Union([Type.String(), Type.Null()], {
+    description: "At home the media's id; at Mux what it is played by, null until it is ready."
+  }),
+  url: nullable(
+    Type.String({ description: 'Minted for you when it is read; it expires. Null while the lecture cannot be played.' })
+  ),
+  poster_url: Type.Union([Type.String(), Type.Null()], {
+    description: 'A picture of it, as the `url` is; null where there is none.'
+  }),
   drm: Type.Optional(DrmReply),
   duration: Type.Number({ description: 'Seconds.' }),
   category: Type.String(),
@@ -92,7 +114,12 @@ export const LectureReply = Type.Object({
   created_at: moment(),
   updated_at: moment()
 })
-export const SubscriptionReply = Type.Object({ id: uuid(), student_id: uuid(), course_id: uuid(), created_at: moment() })
+export const SubscriptionReply = Type.Object({
+  id: uuid(),
+  student_id: uuid(),
+  course_id: uuid(),
+  created_at: moment()
+})
 
 export function courseReply (course: Course): Static<typeof CourseReply> {
   return {
@@ -108,7 +135,15 @@ export function courseReply (course: Course): Static<typeof CourseReply> {
   }
 }
 
-export function listedCourse ({ course, firstName, lastName }: { course: Course, firstName: string | null, lastName: string | null }): Static<typeof ListedCourse> {
+export function listedCourse ({
+  course,
+  firstName,
+  lastName
+}: {
+  course: Course
+  firstName: string | null
+  lastName: string | null
+}): Static<typeof ListedCourse> {
   // A literal with a spread in front of other fields takes V8 ten times as long.
   return Object.assign(courseReply(course), { instructor: { first_name: firstName, last_name: lastName } })
 }
@@ -116,7 +151,10 @@ export function listedCourse ({ course, firstName, lastName }: { course: Course,
 /** A year: longer than any lecture. */
 const MAX_SECONDS = 31_536_000
 const seconds = Type.Number({ minimum: 0, maximum: MAX_SECONDS, examples: [90] })
-export const ProgressBody = Type.Object({ position_seconds: seconds, watched_seconds: seconds }, { additionalProperties: false })
+export const ProgressBody = Type.Object(
+  { position_seconds: seconds, watched_seconds: seconds },
+  { additionalProperties: false }
+)
 export const ProgressOfLecture = Type.Object({
   lecture_id: uuid(),
   position_seconds: Type.Number(),
@@ -124,6 +162,16 @@ export const ProgressOfLecture = Type.Object({
   completed: Type.Boolean()
 })
 
-export function lectureProgressReply (progress: { lectureId: string, positionSeconds: number, percent: number, completed: boolean }): Static<typeof ProgressOfLecture> {
-  return { lecture_id: progress.lectureId, position_seconds: progress.positionSeconds, percent: progress.percent, completed: progress.completed }
+export function lectureProgressReply (progress: {
+  lectureId: string
+  positionSeconds: number
+  percent: number
+  completed: boolean
+}): Static<typeof ProgressOfLecture> {
+  return {
+    lecture_id: progress.lectureId,
+    position_seconds: progress.positionSeconds,
+    percent: progress.percent,
+    completed: progress.completed
+  }
 }

@@ -6,16 +6,30 @@ import { createFactsCache } from '../cache/record-cache.js'
 import type { Clock } from '../time.js'
 import { findCourse, shareCourse } from './course-store.js'
 import type { Course, Subscription } from './schema.js'
-import { countSubscriptions, deleteSubscription, findSubscribed, findSubscribedToMedia, insertSubscription } from './subscription-store.js'
+import {
+  countSubscriptions,
+  deleteSubscription,
+  findSubscribed,
+  findSubscribedToMedia,
+  insertSubscription
+} from './subscription-store.js'
 import { settleTallies } from './tally-store.js'
 
 export type Subscriptions = ReturnType<typeof createSubscriptions>
 
 /** Which student may watch the lectures of which course. */
-export function createSubscriptions ({ db, now, monotonicNow }: { db: Kysely<Database>, now: Clock, monotonicNow: Clock }) {
+export function createSubscriptions ({
+  db,
+  now,
+  monotonicNow
+}: {
+  db: Kysely<Database>
+  now: Clock
+  monotonicNow: Clock
+}) {
   const toMedia = createFactsCache<true>(async (key) => {
     const [studentId, mediaId] = key.split(' ') as [string, string]
-    return await findSubscribedToMedia(db, studentId, mediaId) || undefined
+    return (await findSubscribedToMedia(db, studentId, mediaId)) || undefined
   }, monotonicNow)
 
   return {
@@ -25,7 +39,7 @@ export function createSubscriptions ({ db, now, monotonicNow }: { db: Kysely<Dat
       if (course === undefined) throw new ApiError('not_found')
       const subscription = { id: uuidv7(), studentId, courseId: course.id, createdAt: now() }
       await db.transaction().execute(async (trx) => {
-        if (await shareCourse(trx, course.id) === undefined) throw new ApiError('not_found')
+        if ((await shareCourse(trx, course.id)) === undefined) throw new ApiError('not_found')
         await insertSubscription(trx, subscription, course.createdAt)
         await settleTallies(trx, course.id, [studentId])
         await countSubscriptions(trx, course.id, [studentId], 1)
@@ -39,7 +53,7 @@ export function createSubscriptions ({ db, now, monotonicNow }: { db: Kysely<Dat
       const course = await findCourse(db, id)
       if (course === undefined) throw new ApiError('not_found')
       const found = await db.transaction().execute(async (trx) => {
-        if (!await deleteSubscription(trx, studentId, course.id)) return false
+        if (!(await deleteSubscription(trx, studentId, course.id))) return false
         await settleTallies(trx, course.id, [studentId])
         await countSubscriptions(trx, course.id, [studentId], -1)
         return true
@@ -48,17 +62,20 @@ export function createSubscriptions ({ db, now, monotonicNow }: { db: Kysely<Dat
       if (!found) throw new ApiError('not_found')
     },
 
-    /** The course that a student is subscribed to. Throws `not_found` for an unknown one, `not_subscribed` for a student without it. */
+    /**
+     * The course that a student is subscribed to. Throws `not_found` for an unknown one, `not_subscribed` for a student
+     * without it.
+     */
     async require (studentId: string, id: string): Promise<Course> {
       const course = await findCourse(db, id)
       if (course === undefined) throw new ApiError('not_found')
-      if (!await findSubscribed(db, studentId, course.id)) throw new ApiError('not_subscribed')
+      if (!(await findSubscribed(db, studentId, course.id))) throw new ApiError('not_subscribed')
       return course
     },
 
     /** Whether a student is subscribed to a course that holds a media, at most a second ago. */
     coversMedia: async (studentId: string, mediaId: string, since?: number): Promise<boolean> => {
-      return await toMedia.get(`${studentId} ${mediaId}`, since) === true
+      return (await toMedia.get(`${studentId} ${mediaId}`, since)) === true
     }
   }
 }

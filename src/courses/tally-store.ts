@@ -5,7 +5,12 @@ import type { Database } from '../database/tables.js'
 export const COMPLETED_SHARE = { part: 9, of: 10 }
 
 /** How many subscribers started a lecture, completed it, and started none after it without completing it. */
-export interface LectureTally { lectureId: string, started: number, completed: number, stopped: number }
+export interface LectureTally {
+  lectureId: string
+  started: number
+  completed: number
+  stopped: number
+}
 
 type Flags = Omit<LectureTally, 'lectureId'>
 const FIGURES = ['started', 'completed', 'stopped'] as const
@@ -13,7 +18,12 @@ const FIGURES = ['started', 'completed', 'stopped'] as const
 export async function listTallies (db: Kysely<Database>, lectureIds: string[]): Promise<LectureTally[]> {
   if (lectureIds.length === 0) return []
   const rows = await tallies(db, lectureIds).execute()
-  return rows.map(({ lecture_id: lectureId, started, completed, stopped }) => ({ lectureId, started, completed, stopped }))
+  return rows.map(({ lecture_id: lectureId, started, completed, stopped }) => ({
+    lectureId,
+    started,
+    completed,
+    stopped
+  }))
 }
 
 export function tallies (db: Kysely<Database>, lectureIds: string[]) {
@@ -25,8 +35,9 @@ export function isCompleted (watchedMs: number, durationMs: number | null): bool
 }
 
 /**
- * Makes what the progress rows of some students add to the tallies of a course what it has to be now, whatever it was: for a report, a
- * subscription that began or ended, lectures that moved or went. Each row says what it is counted in, so nothing is counted twice.
+ * Makes what the progress rows of some students add to the tallies of a course what it has to be now, whatever it was:
+ * for a report, a subscription that began or ended, lectures that moved or went. Each row says what it is counted in,
+ * so nothing is counted twice.
  */
 export async function settleTallies (trx: Transaction<Database>, courseId: string, studentIds: string[]): Promise<void> {
   if (studentIds.length === 0) return
@@ -36,11 +47,17 @@ export async function settleTallies (trx: Transaction<Database>, courseId: strin
   const changes = new Map<string, Flags>()
   for (const row of rows) {
     const completed = Number(isCompleted(row.watched_ms, row.duration_ms))
-    const due: Flags = row.subscription === null
-      ? { started: 0, completed: 0, stopped: 0 }
-      : { started: 1, completed, stopped: Number(row.position === furthest.get(row.student_id) && completed === 0) }
+    const due: Flags =
+      row.subscription === null
+        ? { started: 0, completed: 0, stopped: 0 }
+        : { started: 1, completed, stopped: Number(row.position === furthest.get(row.student_id) && completed === 0) }
     if (FIGURES.every((figure) => row[figure] === due[figure])) continue
-    await trx.updateTable('lecture_progress').set(due).where('lecture_id', '=', row.lecture_id).where('student_id', '=', row.student_id).execute()
+    await trx
+      .updateTable('lecture_progress')
+      .set(due)
+      .where('lecture_id', '=', row.lecture_id)
+      .where('student_id', '=', row.student_id)
+      .execute()
     addFlags(changes, row.lecture_id, due, row)
   }
   await addToTallies(trx, changes)
@@ -48,24 +65,52 @@ export async function settleTallies (trx: Transaction<Database>, courseId: strin
 
 /** Students with progress in a lecture, at most `max`. */
 export async function listStarters (db: Kysely<Database>, lectureId: string, max: number): Promise<string[]> {
-  const rows = await db.selectFrom('lecture_progress').select('student_id').where('lecture_id', '=', lectureId).orderBy('student_id').limit(max).execute()
+  const rows = await db
+    .selectFrom('lecture_progress')
+    .select('student_id')
+    .where('lecture_id', '=', lectureId)
+    .orderBy('student_id')
+    .limit(max)
+    .execute()
   return rows.map((row) => row.student_id)
 }
 
-export async function deleteProgress (trx: Transaction<Database>, lectureId: string, studentIds: string[]): Promise<void> {
+export async function deleteProgress (
+  trx: Transaction<Database>,
+  lectureId: string,
+  studentIds: string[]
+): Promise<void> {
   if (studentIds.length === 0) return
-  await trx.deleteFrom('lecture_progress').where('lecture_id', '=', lectureId).where('student_id', 'in', studentIds).execute()
+  await trx
+    .deleteFrom('lecture_progress')
+    .where('lecture_id', '=', lectureId)
+    .where('student_id', 'in', studentIds)
+    .execute()
 }
 
 function progressOf (trx: Transaction<Database>, courseId: string, studentIds: string[]) {
-  return trx.selectFrom('lectures')
+  return trx
+    .selectFrom('lectures')
     .innerJoin('lecture_progress', 'lecture_progress.lecture_id', 'lectures.id')
     .innerJoin('media', 'media.id', 'lectures.media_id')
-    .leftJoin('subscriptions', (join) => join.on('subscriptions.course_id', '=', courseId).onRef('subscriptions.student_id', '=', 'lecture_progress.student_id'))
-    .where('lectures.course_id', '=', courseId).where('lectures.deleted_at', 'is', null).where('lecture_progress.student_id', 'in', studentIds)
+    .leftJoin('subscriptions', (join) =>
+      join
+        .on('subscriptions.course_id', '=', courseId)
+        .onRef('subscriptions.student_id', '=', 'lecture_progress.student_id')
+    )
+    .where('lectures.course_id', '=', courseId)
+    .where('lectures.deleted_at', 'is', null)
+    .where('lecture_progress.student_id', 'in', studentIds)
     .select([
-      'lecture_id', 'lecture_progress.student_id', 'watched_ms', 'duration_ms', 'lectures.position', 'subscriptions.id as subscription',
-      'started', 'completed', 'stopped'
+      'lecture_id',
+      'lecture_progress.student_id',
+      'watched_ms',
+      'duration_ms',
+      'lectures.position',
+      'subscriptions.id as subscription',
+      'started',
+      'completed',
+      'stopped'
     ])
 }
 
@@ -77,10 +122,17 @@ function addFlags (changes: Map<string, Flags>, lectureId: string, due: Flags, c
 
 /** In the order of the lectures' ids, so that transactions never wait for one another in a circle. */
 async function addToTallies (trx: Transaction<Database>, changes: Map<string, Flags>): Promise<void> {
-  const rows = [...changes].sort(([a], [b]) => a < b ? -1 : 1).map(([id, flags]) => ({ lecture_id: id, ...flags }))
+  const rows = [...changes].sort(([a], [b]) => (a < b ? -1 : 1)).map(([id, flags]) => ({ lecture_id: id, ...flags }))
   if (rows.length === 0) return
-  const sum = (column: string) => sql<number>`${sql.ref(`lecture_tallies.${column}`)} + ${sql.ref(`excluded.${column}`)}`
-  await trx.insertInto('lecture_tallies').values(rows)
-    .onConflict((conflict) => conflict.column('lecture_id').doUpdateSet({ started: sum('started'), completed: sum('completed'), stopped: sum('stopped') }))
+  const sum = (column: string) =>
+    sql<number>`${sql.ref(`lecture_tallies.${column}`)} + ${sql.ref(`excluded.${column}`)}`
+  await trx
+    .insertInto('lecture_tallies')
+    .values(rows)
+    .onConflict((conflict) =>
+      conflict
+        .column('lecture_id')
+        .doUpdateSet({ started: sum('started'), completed: sum('completed'), stopped: sum('stopped') })
+    )
     .execute()
 }

@@ -8,7 +8,7 @@ function firstFault (): string | undefined {
     const result = file.pragma('quick_check(1)', { simple: true }) as string
     return result === 'ok' ? undefined : result
   } catch (error) {
-    const { code = '', message } = error as { code?: string, message: string }
+    const { code = '', message } = error as { code?: string; message: string }
     if (!/^SQLITE_(CORRUPT|NOTADB)/.test(code)) throw error
     return message
   } finally {

@@ -4,8 +4,9 @@ import SQLite from 'better-sqlite3'
 const held = new Set<SQLite.Database>()
 
 /**
- * Makes this process the only user of a SQLite database, by a lock beside it that the operating system takes back when the process ends, however it ends.
- * Answers how to let go of it; undefined where another process has it: one that is still stopping, after a restart that did not wait.
+ * Makes this process the only user of a SQLite database, by a lock beside it that the operating system takes back when
+ * the process ends, however it ends. Answers how to let go of it; undefined where another process has it: one that is
+ * still stopping, after a restart that did not wait.
  */
 export function becomeSoleUser (databasePath: string): (() => void) | undefined {
   const lock = new SQLite(`${databasePath}-sole-user`, { timeout: 0 })

@@ -2,8 +2,9 @@ import { Migrator, type Kysely, type Migration } from 'kysely'
 import type { Database } from './tables.js'
 
 /**
- * Brings the schema to the newest migration, each in a transaction. Any number of processes may do so at once: Kysely takes an
- * advisory lock on Postgres, and BEGIN IMMEDIATE makes the others wait on SQLite. Returns the names of those it ran.
+ * Brings the schema to the newest migration, each in a transaction. Any number of processes may do so at once: Kysely
+ * takes an advisory lock on Postgres, and BEGIN IMMEDIATE makes the others wait on SQLite. Returns the names of those
+ * it ran.
  */
 export async function migrate (db: Kysely<Database>, migrations: Record<string, Migration>): Promise<string[]> {
   const { error, results } = await migratorOf(db, migrations).migrateToLatest()
@@ -12,7 +13,10 @@ export async function migrate (db: Kysely<Database>, migrations: Record<string, 
 }
 
 /** Names of the migrations that have not run. */
-export async function pendingMigrations (db: Kysely<Database>, migrations: Record<string, Migration>): Promise<string[]> {
+export async function pendingMigrations (
+  db: Kysely<Database>,
+  migrations: Record<string, Migration>
+): Promise<string[]> {
   const all = await migratorOf(db, migrations).getMigrations()
   return all.filter((migration) => migration.executedAt === undefined).map((migration) => migration.name)
 }

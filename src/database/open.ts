@@ -1,5 +1,13 @@
 import SQLite from 'better-sqlite3'
-import { Kysely, PostgresDialect, SqliteAdapter, SqliteIntrospector, SqliteQueryCompiler, type Dialect, type LimitNode } from 'kysely'
+import {
+  Kysely,
+  PostgresDialect,
+  SqliteAdapter,
+  SqliteIntrospector,
+  SqliteQueryCompiler,
+  type Dialect,
+  type LimitNode
+} from 'kysely'
 import { LRUCache } from 'lru-cache'
 import { closeSync, existsSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
@@ -17,10 +25,13 @@ const MAX_KEPT_TEXT = 4096
 const pools = new WeakMap<Kysely<Database>, pg.Pool>()
 
 /**
- * The database as a Kysely. SQLite is in WAL mode, durable on every commit (synchronous=FULL); it is opened by the first query, and its
- * folder is made if it is missing.
+ * The database as a Kysely. SQLite is in WAL mode, durable on every commit (synchronous=FULL); it is opened by the
+ * first query, and its folder is made if it is missing.
  */
-export function openDatabase (config: DatabaseConfig, onConnectionError: OnConnectionError = () => {}): Kysely<Database> {
+export function openDatabase (
+  config: DatabaseConfig,
+  onConnectionError: OnConnectionError = () => {}
+): Kysely<Database> {
   if (config.engine === 'sqlite') {
     return new Kysely<Database>({ dialect: sqliteDialect(config.path) })
   }
@@ -39,7 +50,7 @@ export function openDatabase (config: DatabaseConfig, onConnectionError: OnConne
 }
 
 /** Connections open, and requests that wait for one; none of either on SQLite. */
-export function poolFigures (db: Kysely<Database>): { connections: number, waiting: number } {
+export function poolFigures (db: Kysely<Database>): { connections: number; waiting: number } {
   const pool = pools.get(db)
   return { connections: pool?.totalCount ?? 0, waiting: pool?.waitingCount ?? 0 }
 }
@@ -64,7 +75,10 @@ function openSqlite (path: string): SqliteConnections {
   return { writer, reader }
 }
 
-/** To prepare a query costs more than to run most of them. SQLite itself prepares a kept one again after a change of schema. */
+/**
+ * To prepare a query costs more than to run most of them. SQLite itself prepares a kept one again after a change of
+ * schema.
+ */
 function keepStatements (file: SQLite.Database): void {
   const kept = new LRUCache<string, SQLite.Statement>({ max: MAX_KEPT_STATEMENTS })
   const prepare = file.prepare.bind(file)
@@ -78,12 +92,20 @@ function keepStatements (file: SQLite.Database): void {
   }) as typeof file.prepare
 }
 
-/** SQLite's DDL is transactional; Kysely leaves that off, and a kill in the middle of a migration would leave half of it. */
+/**
+ * SQLite's DDL is transactional; Kysely leaves that off, and a kill in the middle of a migration would leave half of
+ * it.
+ */
 class TransactionalSqliteAdapter extends SqliteAdapter {
-  override get supportsTransactionalDdl (): boolean { return true }
+  override get supportsTransactionalDdl (): boolean {
+    return true
+  }
 }
 
-/** A LIMIT that is a bare parameter is part of SQLite's plan: it prepares the statement again each time that one is bound, for half of the time of a small query. */
+/**
+ * A LIMIT that is a bare parameter is part of SQLite's plan: it prepares the statement again each time that one is
+ * bound, for half of the time of a small query.
+ */
 class StableLimitCompiler extends SqliteQueryCompiler {
   protected override visitLimit (node: LimitNode): void {
     this.append('limit cast(')

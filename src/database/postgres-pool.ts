@@ -12,18 +12,30 @@ const numbers = {
     oid === INT8 || oid === NUMERIC ? Number : pg.types.getTypeParser(oid, format as 'text')
 }
 
-/** A connection whose query was given up is still busy with it: whoever got it next would wait behind a server that may be gone. */
+/**
+ * A connection whose query was given up is still busy with it: whoever got it next would wait behind a server that may
+ * be gone.
+ */
 function endAfterTimeout (client: pg.PoolClient): void {
   const query = client.query.bind(client) as (...args: unknown[]) => unknown
   client.query = ((...args: unknown[]) => {
     const result = query(...args)
-    if (result instanceof Promise) result.catch((error: Error) => { if (error.message === 'Query read timeout') (client as unknown as { connection: { stream: { destroy (): void } } }).connection.stream.destroy() })
+    if (result instanceof Promise) {
+      result.catch((error: Error) => {
+        if (error.message === 'Query read timeout') {
+          ;(client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy()
+        }
+      })
+    }
     return result
   }) as typeof client.query
 }
 
 /** A pool of connections to a Postgres, none of them open yet; ended by whoever opened it. */
-export function openPool (config: DatabaseConfig & { engine: 'postgres' }, onConnectionError: OnConnectionError): pg.Pool {
+export function openPool (
+  config: DatabaseConfig & { engine: 'postgres' },
+  onConnectionError: OnConnectionError
+): pg.Pool {
   const pool = new pg.Pool({
     connectionString: config.url,
     max: config.poolSize,
@@ -39,7 +51,8 @@ export function openPool (config: DatabaseConfig & { engine: 'postgres' }, onCon
     types: numbers
   })
   pool.on('error', onConnectionError)
-  // The pool listens to idle connections alone: one that breaks between two queries of a transaction would end the process.
+  // The pool listens to idle connections alone: one that breaks between two queries of a transaction would end the
+  // process.
   pool.on('connect', (client) => {
     client.on('error', onConnectionError)
     endAfterTimeout(client)

@@ -1,7 +1,10 @@
 import { sql, type RawBuilder } from 'kysely'
 import { fold } from './fold.js'
 
-/** Rows that one step of a search looks at: a few milliseconds of SQLite's event loop, and a short use of a Postgres connection. */
+/**
+ * Rows that one step of a search looks at: a few milliseconds of SQLite's event loop, and a short use of a Postgres
+ * connection.
+ */
 const STEP = 2000
 /** A search counts no further: the pages behind are refused anyway. */
 export const MAX_MATCHES = 10_000
@@ -13,23 +16,39 @@ export function contains (folded: RawBuilder<string>, part: string): RawBuilder<
 }
 
 /** A place in a list that is ordered by age, newest first. */
-export interface Place { createdAt: number, id: string }
+export interface Place {
+  createdAt: number
+  id: string
+}
 
-/** One step of a search: `matches` among the `limit` rows after a place, and the last of those rows; undefined if there are no more. */
-export type SearchStep = (after: Place | undefined, limit: number) => Promise<{ matches: string[], last: Place | undefined }>
+/**
+ * One step of a search: `matches` among the `limit` rows after a place, and the last of those rows; undefined if there
+ * are no more.
+ */
+export type SearchStep = (
+  after: Place | undefined,
+  limit: number
+) => Promise<{ matches: string[]; last: Place | undefined }>
 
 let lastStep: Promise<unknown> = Promise.resolve()
 
 /** Of all searches of this process, one step runs in a turn of the event loop. */
 function inTurn<T> (step: () => Promise<T>): Promise<T> {
-  const next = lastStep.then(() => new Promise((resolve) => { setImmediate(resolve) })).then(step)
+  const next = lastStep
+    .then(
+      () =>
+        new Promise((resolve) => {
+          setImmediate(resolve)
+        })
+    )
+    .then(step)
   lastStep = next.catch(() => {})
   return next
 }
 
 /**
- * The ids of all matches, newest first, at most {@link MAX_MATCHES}. Looks through the list in steps, so that however long the list is,
- * a search holds neither the event loop nor a connection.
+ * The ids of all matches, newest first, at most {@link MAX_MATCHES}. Looks through the list in steps, so that however
+ * long the list is, a search holds neither the event loop nor a connection.
  */
 export async function search (step: SearchStep): Promise<string[]> {
   const found: string[] = []

@@ -9,11 +9,15 @@ const BUSY_DEADLINE_MS = 10_000
 const BUSY_WAITS_MS = [1, 2, 5, 10, 15, 20, 25]
 
 /** The two connections: transactions see only their own writes, and reads outside of them wait for nobody. */
-export interface SqliteConnections { writer: SQLite.Database, reader: SQLite.Database }
+export interface SqliteConnections {
+  writer: SQLite.Database
+  reader: SQLite.Database
+}
 
 /**
- * SQLite for an event loop. Writes and transactions share one connection and take turns. Reads outside of a transaction have another,
- * which sees what is committed. Where a lock is held by a worker or another process, the wait is asynchronous: other requests go on.
+ * SQLite for an event loop. Writes and transactions share one connection and take turns. Reads outside of a transaction
+ * have another, which sees what is committed. Where a lock is held by a worker or another process, the wait is
+ * asynchronous: other requests go on.
  */
 export class SqliteDriver implements Driver {
   readonly #open: () => Promise<SqliteConnections>
@@ -49,7 +53,7 @@ export class SqliteDriver implements Driver {
   }
 
   async releaseConnection (connection: DatabaseConnection): Promise<void> {
-    (connection as Lease).release()
+    ;(connection as Lease).release()
   }
 
   /** The writer last: who closes last writes the log back into the file. */
@@ -59,7 +63,9 @@ export class SqliteDriver implements Driver {
   }
 }
 
-/** One user of the connections, from acquire to release. Has the turn from its first statement that is no plain read. */
+/**
+ * One user of the connections, from acquire to release. Has the turn from its first statement that is no plain read.
+ */
 class Lease implements DatabaseConnection {
   readonly #connections: SqliteConnections
   readonly #turns: Turns
@@ -70,7 +76,7 @@ class Lease implements DatabaseConnection {
     this.#turns = turns
   }
 
-  async executeQuery<R> (query: CompiledQuery): Promise<QueryResult<R>> {
+  async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
     if (!this.#hasTurn) {
       if (SelectQueryNode.is(query.query)) return await run<R>(this.#connections.reader, query)
       const turn = this.#turns.take()
@@ -80,7 +86,7 @@ class Lease implements DatabaseConnection {
     return await run<R>(this.#connections.writer, query)
   }
 
-  async * streamQuery<R> (): AsyncIterableIterator<QueryResult<R>> {
+  async * streamQuery<R>(): AsyncIterableIterator<QueryResult<R>> {
     throw new Error('streamed queries are not supported on SQLite')
   }
 
@@ -97,7 +103,11 @@ class Turns {
 
   /** Undefined where nobody has the turn. */
   take (): Promise<void> | undefined {
-    if (this.#taken) return new Promise((resolve) => { this.#waiting.push(resolve) })
+    if (this.#taken) {
+      return new Promise((resolve) => {
+        this.#waiting.push(resolve)
+      })
+    }
     this.#taken = true
     return undefined
   }

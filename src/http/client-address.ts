@@ -11,8 +11,8 @@ const SIX_TO_FOUR = ipaddr.IPv6.parseCIDR('2002::/16')
 const TEREDO = ipaddr.IPv6.parseCIDR('2001::/32')
 
 /**
- * Returns what counts as one client: an IPv4 address, also where IPv6 embeds it, or the /64 of an IPv6 address, which one
- * subscriber line has (RFC 6177). Text that is no address stands for itself.
+ * Returns what counts as one client: an IPv4 address, also where IPv6 embeds it, or the /64 of an IPv6 address, which
+ * one subscriber line has (RFC 6177). Text that is no address stands for itself.
  */
 export function addressKey (address: string): string {
   if (!address.includes(':')) return address
@@ -24,7 +24,16 @@ export function addressKey (address: string): string {
 
 /** RFC 3056, 2: 6to4 has the address behind its 16 bits. RFC 4380, 4: Teredo inverts the client's in the last 32. */
 function embeddedIPv4 (address: ipaddr.IPv6): string | undefined {
-  const [, second, third, , , , seventh, eighth] = address.parts as [number, number, number, number, number, number, number, number]
+  const [, second, third, , , , seventh, eighth] = address.parts as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number
+  ]
   if (EMBEDDING_IPV4.some((prefix) => address.match(prefix))) return ipv4(seventh, eighth)
   if (address.match(SIX_TO_FOUR)) return ipv4(second, third)
   return address.match(TEREDO) ? ipv4(seventh ^ 0xffff, eighth ^ 0xffff) : undefined

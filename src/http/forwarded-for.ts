@@ -8,7 +8,10 @@ const IN_BRACKETS = /^\[([^\]]*)\](?::\d{1,5})?$/
  * `[2001:db8::1]:443`. What is no address stays as it is: no proxy with such an address is trusted.
  */
 export function withoutPorts (header: string): string {
-  return header.split(',').map((entry) => addressOf(entry.trim())).join(', ')
+  return header
+    .split(',')
+    .map((entry) => addressOf(entry.trim()))
+    .join(', ')
 }
 
 function addressOf (entry: string): string {

@@ -1,6 +1,6 @@
 /**
- * All the addresses under which a route answers, made one before routing: `/api/v1` in front, `/media/media…` for `/media…`,
- * `/media/{id}/stream` for `/media/stream/{id}`, and a slash at the end. The query stays as it was sent.
+ * All the addresses under which a route answers, made one before routing: `/api/v1` in front, `/media/media…` for
+ * `/media…`, `/media/{id}/stream` for `/media/stream/{id}`, and a slash at the end. The query stays as it was sent.
  */
 export function rewriteUrl (url: string): string {
   const start = url.indexOf('?')

@@ -9,7 +9,11 @@ export interface FairQueueOptions {
   retryAfterSeconds?: number
 }
 
-interface Waiting { key: string, start (release: () => void): void, refuse (error: Error): void }
+interface Waiting {
+  key: string
+  start(release: () => void): void
+  refuse(error: Error): void
+}
 
 /**
  * Shares a few slots fairly between keys (accounts, address prefixes): keys take turns (round robin), and tasks of one
@@ -29,15 +33,19 @@ export class FairQueue {
   }
 
   /** Tasks waiting or running. */
-  get pending (): number { return this.#running + this.#waiting }
+  get pending (): number {
+    return this.#running + this.#waiting
+  }
 
-  get waiting (): number { return this.#waiting }
+  get waiting (): number {
+    return this.#waiting
+  }
 
   /**
    * Runs `task` in the turn of `key`. **Throws** `overloaded`, the reason of `signal` while the task waits, or what
    * `task` throws.
    */
-  async run<T> (key: string, task: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+  async run<T>(key: string, task: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     const release = await this.acquire(key, signal)
     try {
       return await task()
@@ -59,8 +67,14 @@ export class FairQueue {
       const settled = () => signal?.removeEventListener('abort', abort)
       const task: Waiting = {
         key,
-        start: (release) => { settled(); resolve(release) },
-        refuse: (error) => { settled(); reject(error) }
+        start: (release) => {
+          settled()
+          resolve(release)
+        },
+        refuse: (error) => {
+          settled()
+          reject(error)
+        }
       }
       signal?.addEventListener('abort', abort, { once: true })
       this.#enqueue(task)

@@ -1,5 +1,11 @@
-/** Something to be done now and then, ended by `signal` as soon as it can be; and what is said where it fails: the next time will do. */
-export interface Chore { complaint: string, run (signal: AbortSignal): Promise<unknown> }
+/**
+ * Something to be done now and then, ended by `signal` as soon as it can be; and what is said where it fails: the next
+ * time will do.
+ */
+export interface Chore {
+  complaint: string
+  run(signal: AbortSignal): Promise<unknown>
+}
 
 /** Does chores one after the other, every `everyMs` milliseconds, and never twice at once. */
 export class Housekeeping {
@@ -10,14 +16,20 @@ export class Housekeeping {
 
   constructor (chores: Chore[], everyMs: number, onFailure: (error: unknown, complaint: string) => void) {
     this.#onFailure = onFailure
-    this.#timer = setInterval(() => { this.#running ??= this.do(chores).finally(() => { this.#running = undefined }) }, everyMs)
+    this.#timer = setInterval(() => {
+      this.#running ??= this.do(chores).finally(() => {
+        this.#running = undefined
+      })
+    }, everyMs)
     this.#timer.unref()
   }
 
   /** Does some now. */
   async do (chores: Chore[]): Promise<void> {
     for (const { complaint, run } of chores) {
-      if (!this.#stopping.signal.aborted) await run(this.#stopping.signal).catch((error: unknown) => this.#onFailure(error, complaint))
+      if (!this.#stopping.signal.aborted) {
+        await run(this.#stopping.signal).catch((error: unknown) => this.#onFailure(error, complaint))
+      }
     }
   }
 

@@ -2,8 +2,14 @@ import { ApiError } from '../errors.js'
 import { isoTime } from '../time.js'
 import type { Verdict, WindowRule } from './sliding-window.js'
 
-/** The 429 of a refused request, with its limit and when to come back as members and headers. Seconds are rounded up. */
-export function limitExceeded (verdict: Pick<Verdict, 'blocked' | 'retryAfterMs'>, { limit, windowMs }: Pick<WindowRule, 'limit' | 'windowMs'>, now: number): ApiError {
+/**
+ * The 429 of a refused request, with its limit and when to come back as members and headers. Seconds are rounded up.
+ */
+export function limitExceeded (
+  verdict: Pick<Verdict, 'blocked' | 'retryAfterMs'>,
+  { limit, windowMs }: Pick<WindowRule, 'limit' | 'windowMs'>,
+  now: number
+): ApiError {
   const retryAfter = Math.max(1, Math.ceil(verdict.retryAfterMs / 1000))
   return new ApiError(verdict.blocked ? 'client_blocked' : 'rate_limit_exceeded', {
     detail: verdict.blocked ? undefined : `Rate limit exceeded: ${limit} per ${windowMs / 60_000} minute`,

@@ -1,15 +1,23 @@
 import type { Redis } from 'ioredis'
 import type { RedisLink } from '../redis/redis.js'
 import type { Clock } from '../time.js'
-import { BLOCK_MS, type LocalSlidingWindow, type SlidingWindow, type Verdict, type WindowRule } from './sliding-window.js'
+import {
+  BLOCK_MS,
+  type LocalSlidingWindow,
+  type SlidingWindow,
+  type Verdict,
+  type WindowRule
+} from './sliding-window.js'
 
 /**
- * Some requests, each of a window of its own or of the same, in one script: Redis runs it alone, so that the counts are exact however many processes ask.
- * The same rules as in the window of one process. Without a clock of the caller's it is Redis's own, one for all processes.
+ * Some requests, each of a window of its own or of the same, in one script: Redis runs it alone, so that the counts are
+ * exact however many processes ask. The same rules as in the window of one process. Without a clock of the caller's it
+ * is Redis's own, one for all processes.
  *
- * KEYS: for each request, the moments of allowed requests, oldest first; and a hash of what was refused, since when, and until when the key is blocked.
- * ARGV: now, how long a block is; for each request its limit, its window, and after how many tries it is blocked.
- * Answers for each request allowed, blocked, count, retry after, reset; times in milliseconds.
+ * KEYS: for each request, the moments of allowed requests, oldest first; and a hash of what was refused, since when,
+ * and until when the key is blocked. ARGV: now, how long a block is; for each request its limit, its window, and after
+ * how many tries it is blocked. Answers for each request allowed, blocked, count, retry after, reset; times in
+ * milliseconds.
  */
 const HITS = `
 local now, blockFor = tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -61,12 +69,19 @@ end
 return answers
 `
 const NUMBERS_EACH = 5
-/** Requests that one script judges: 0.6 to 0.7 ms by Redis's own commandstats (one alone takes 0.03 to 0.04), after which it serves others. */
+/**
+ * Requests that one script judges: 0.6 to 0.7 ms by Redis's own commandstats (one alone takes 0.03 to 0.04), after
+ * which it serves others.
+ */
 const MAX_HITS = 100
 
-type Commands = Redis & { slidingWindowHits (keyCount: number, keys: string[], rules: number[]): Promise<number[]> }
+type Commands = Redis & { slidingWindowHits(keyCount: number, keys: string[], rules: number[]): Promise<number[]> }
 
-interface Waiting { key: string, rule: WindowRule, answer: (verdict: Verdict | undefined) => void }
+interface Waiting {
+  key: string
+  rule: WindowRule
+  answer: (verdict: Verdict | undefined) => void
+}
 
 /** Sliding windows that all processes share. Both answer undefined when Redis does not. */
 export class RedisSlidingWindow {
@@ -80,7 +95,10 @@ export class RedisSlidingWindow {
     this.#now = now
   }
 
-  /** Requests of one turn of the event loop go to Redis together: a command for each costs Node several times as much (docs/performance.md). */
+  /**
+   * Requests of one turn of the event loop go to Redis together: a command for each costs Node several times as much
+   * (docs/performance.md).
+   */
   async hit (key: string, rule: WindowRule): Promise<Verdict | undefined> {
     return await new Promise((resolve) => {
       if (this.#waiting.push({ key, rule, answer: resolve }) === 1) setImmediate(() => this.#send())
@@ -94,19 +112,31 @@ export class RedisSlidingWindow {
   #send (): void {
     const waiting = this.#waiting
     this.#waiting = []
-    for (let start = 0; start < waiting.length; start += MAX_HITS) void this.#judge(waiting.slice(start, start + MAX_HITS))
+    for (let start = 0; start < waiting.length; start += MAX_HITS) {
+      void this.#judge(waiting.slice(start, start + MAX_HITS))
+    }
   }
 
   async #judge (hits: Waiting[]): Promise<void> {
     const keys = hits.flatMap(({ key }) => keysOf(key))
-    const rules = [this.#now(), BLOCK_MS, ...hits.flatMap(({ rule: { limit, windowMs, blockAfter } }) => [limit, windowMs, blockAfter])]
+    const rules = [
+      this.#now(),
+      BLOCK_MS,
+      ...hits.flatMap(({ rule: { limit, windowMs, blockAfter } }) => [limit, windowMs, blockAfter])
+    ]
     const answers = await this.#redis.ask((client) => (client as Commands).slidingWindowHits(keys.length, keys, rules))
     for (const [i, { answer }] of hits.entries()) answer(answers && verdictOf(answers, i * NUMBERS_EACH))
   }
 }
 
 function verdictOf (answers: number[], start: number): Verdict {
-  return { allowed: answers[start] === 1, blocked: answers[start + 1] === 1, count: answers[start + 2]!, retryAfterMs: answers[start + 3]!, resetMs: answers[start + 4]! }
+  return {
+    allowed: answers[start] === 1,
+    blocked: answers[start + 1] === 1,
+    count: answers[start + 2]!,
+    retryAfterMs: answers[start + 3]!,
+    resetMs: answers[start + 4]!
+  }
 }
 
 /** What stands in braces decides on the node of a Redis Cluster: one for all, since one script touches many. */
@@ -115,8 +145,9 @@ function keysOf (key: string): [moments: string, state: string] {
 }
 
 /**
- * Windows that are shared while Redis answers, and go on per process while it does not. The counts of this process run always: they know the
- * recent past when Redis goes or comes back empty, and what they refuse is refused, since they never see more than all processes do.
+ * Windows that are shared while Redis answers, and go on per process while it does not. The counts of this process run
+ * always: they know the recent past when Redis goes or comes back empty, and what they refuse is refused, since they
+ * never see more than all processes do.
  */
 export class FailoverSlidingWindow implements SlidingWindow {
   readonly #local: LocalSlidingWindow

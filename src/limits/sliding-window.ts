@@ -21,13 +21,13 @@ export interface Verdict {
 }
 
 /**
- * Exact sliding windows (a log of the moments of allowed requests). A refused request does not enter the window. A request
- * leaves it exactly `windowMs` after it was made.
+ * Exact sliding windows (a log of the moments of allowed requests). A refused request does not enter the window. A
+ * request leaves it exactly `windowMs` after it was made.
  */
 export interface SlidingWindow {
-  hit (key: string, rule: WindowRule): Promise<Verdict>
+  hit(key: string, rule: WindowRule): Promise<Verdict>
   /** Takes back the newest allowed request of a key. */
-  undo (key: string): Promise<void>
+  undo(key: string): Promise<void>
 }
 
 /** A client that goes on past its limit is blocked for 15 minutes. */
@@ -63,7 +63,9 @@ export class LocalSlidingWindow implements SlidingWindow {
   hitNow (key: string, { limit, windowMs, blockAfter }: WindowRule): Verdict {
     const now = this.#now()
     let entry = this.#entries.get(key)
-    if (entry === undefined) this.#entries.set(key, entry = { moments: [], refused: 0, refusedSince: now, blockedUntil: 0 })
+    if (entry === undefined) {
+      this.#entries.set(key, (entry = { moments: [], refused: 0, refusedSince: now, blockedUntil: 0 }))
+    }
     if (entry.blockedUntil > now) return verdict(entry, now, windowMs, limit, false)
     let left = 0
     while (left < entry.moments.length && entry.moments[left]! <= now - windowMs) left++
@@ -90,7 +92,9 @@ export class LocalSlidingWindow implements SlidingWindow {
   }
 
   /** Keys held. */
-  get size (): number { return this.#entries.size }
+  get size (): number {
+    return this.#entries.size
+  }
 }
 
 function verdict (entry: Entry, now: number, windowMs: number, limit: number, allowed: boolean): Verdict {

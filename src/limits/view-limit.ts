@@ -2,7 +2,9 @@ import { addressKey } from '../http/client-address.js'
 import { MINUTE } from '../time.js'
 import type { SlidingWindow } from './sliding-window.js'
 
-/** The window that posted views have, for the views of streams. A refused stream is sent, and never leads to a block. */
+/**
+ * The window that posted views have, for the views of streams. A refused stream is sent, and never leads to a block.
+ */
 export function createViewLimit (windows: SlidingWindow, perMinute: number) {
   const rule = { limit: perMinute, windowMs: MINUTE, blockAfter: 0 }
   return {
@@ -11,7 +13,11 @@ export function createViewLimit (windows: SlidingWindow, perMinute: number) {
       if (perMinute === 0) return () => {}
       const key = `view:${addressKey(address)}`
       const { allowed } = await windows.hit(key, rule)
-      return allowed ? () => { windows.undo(key).catch(() => {}) } : undefined
+      return allowed
+        ? () => {
+            windows.undo(key).catch(() => {})
+          }
+        : undefined
     }
   }
 }

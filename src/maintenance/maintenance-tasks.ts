@@ -29,7 +29,20 @@ interface Options {
 }
 
 /** What a server does by itself: once it listens, and now and then. */
-export function choresOf ({ db, blobs, sweeper, alone, keys, lectures, sessions, viewRetentionDays, forgetOldEvents, now, monotonicNow, log }: Options): { atStart: Chore[], nowAndThen: Chore[] } {
+export function choresOf ({
+  db,
+  blobs,
+  sweeper,
+  alone,
+  keys,
+  lectures,
+  sessions,
+  viewRetentionDays,
+  forgetOldEvents,
+  now,
+  monotonicNow,
+  log
+}: Options): { atStart: Chore[]; nowAndThen: Chore[] } {
   const sweep = (alone: boolean): Chore => ({
     complaint: 'the sweep failed',
     async run () {
@@ -44,7 +57,12 @@ export function choresOf ({ db, blobs, sweeper, alone, keys, lectures, sessions,
     async run () {
       const { resealed, lost } = await resealContentKeys(db, keys)
       if (resealed > 0) log.info({ resealed }, 'content keys are sealed by the new SECRET_KEY')
-      if (lost > 0) log.error({ lost }, 'content keys were sealed with a SECRET_KEY that is not known any more: their media cannot be played. Put it into SECRET_KEYS_PREVIOUS')
+      if (lost > 0) {
+        log.error(
+          { lost },
+          'content keys were sealed with a SECRET_KEY that is not known any more: their media cannot be played. Put it into SECRET_KEYS_PREVIOUS'
+        )
+      }
     }
   }
   const protect: Chore = {
@@ -64,21 +82,34 @@ export function choresOf ({ db, blobs, sweeper, alone, keys, lectures, sessions,
     }
   }
   /** Removes what has ended by the clock; a clock that jumped would remove what has not. */
-  const byAge = (complaint: string, run: Chore['run']): Chore => ({ complaint, run: async (signal) => isSteady && await run(signal) })
-  const prune = byAge('old views could not be pruned', (signal) => pruneViews(db, viewRetentionDays, now(), undefined, signal))
-  const pruneTokens = byAge('ended views by tokens could not be removed', (signal) => pruneTokenViews(db, now(), signal))
+  const byAge = (complaint: string, run: Chore['run']): Chore => ({
+    complaint,
+    run: async (signal) => isSteady && (await run(signal))
+  })
+  const prune = byAge('old views could not be pruned', (signal) =>
+    pruneViews(db, viewRetentionDays, now(), undefined, signal)
+  )
+  const pruneTokens = byAge('ended views by tokens could not be removed', (signal) =>
+    pruneTokenViews(db, now(), signal)
+  )
   const endSessions = byAge('ended sessions could not be removed', () => sessions.sweep())
   const forgetEvents = byAge('old events of Mux are still there', forgetOldEvents)
   return {
     atStart: [forgetEvents, sweep(alone), reseal, protect],
     nowAndThen: [
-      lookAtClock, forgetEvents, sweep(false), ...(viewRetentionDays > 0 ? [prune] : []), pruneTokens, endSessions, protect
+      lookAtClock,
+      forgetEvents,
+      sweep(false),
+      ...(viewRetentionDays > 0 ? [prune] : []),
+      pruneTokens,
+      endSessions,
+      protect
     ]
   }
 }
 
 /** Tells whether the wall clock jumped by more than a day, compared with the monotonic one, since it was asked last. */
-function watchClock (now: Clock, monotonicNow: Clock): { jumped (): boolean } {
+function watchClock (now: Clock, monotonicNow: Clock): { jumped(): boolean } {
   let offset = now() - monotonicNow()
   return {
     jumped () {

@@ -7,7 +7,15 @@ import { createFactsCache } from '../cache/record-cache.js'
 import { pageOf, type Page, type PageQuery } from '../schemas/pagination.js'
 import type { Clock } from '../time.js'
 import { listMedia, type MediaFilter } from './media-list.js'
-import { countMedia, findAllMedia, findLectureOf, findMedia, markMediaDeleted, updateGeneration, updateMedia } from './media-store.js'
+import {
+  countMedia,
+  findAllMedia,
+  findLectureOf,
+  findMedia,
+  markMediaDeleted,
+  updateGeneration,
+  updateMedia
+} from './media-store.js'
 import type { Media, Visibility } from './schema.js'
 
 interface LibraryOptions {
@@ -16,9 +24,9 @@ interface LibraryOptions {
   /** What facts grow old by. */
   monotonicNow: Clock
   /** Queues what is to be removed of a media, in the transaction that deletes it. */
-  release (trx: Transaction<Database>, media: Media): Promise<void>
+  release(trx: Transaction<Database>, media: Media): Promise<void>
   /** Called after that transaction. */
-  onReleased (): void
+  onReleased(): void
 }
 
 /** Below SQLite's limit of parameters. */
@@ -30,11 +38,16 @@ export type Library = ReturnType<typeof createLibrary>
 export function createLibrary ({ db, now, monotonicNow, release, onReleased }: LibraryOptions) {
   const facts = createFactsCache<Media>((id) => findMedia(db, id), monotonicNow)
 
-  /** Hides media at once, as part of a larger change, which counts them off with {@link countMedia}; a job removes what belongs to them. */
+  /**
+   * Hides media at once, as part of a larger change, which counts them off with {@link countMedia}; a job removes what
+   * belongs to them.
+   */
   async function markDeleted (trx: Transaction<Database>, ids: string[]): Promise<Media[]> {
     const marked: Media[] = []
     const sorted = [...ids].sort()
-    for (let at = 0; at < sorted.length; at += MARK_BATCH) marked.push(...await markMediaDeleted(trx, sorted.slice(at, at + MARK_BATCH), now()))
+    for (let at = 0; at < sorted.length; at += MARK_BATCH) {
+      marked.push(...(await markMediaDeleted(trx, sorted.slice(at, at + MARK_BATCH), now())))
+    }
     for (const media of marked) await release(trx, media)
     return marked
   }
@@ -61,15 +74,21 @@ export function createLibrary ({ db, now, monotonicNow, release, onReleased }: L
     findNow: (id: string): Promise<Media | undefined> => findMedia(db, id),
 
     /** Media as they are at this moment, by id. */
-    findAllNow: async (ids: string[]): Promise<Map<string, Media>> => new Map((await findAllMedia(db, ids)).map((media) => [media.id, media])),
+    findAllNow: async (ids: string[]): Promise<Map<string, Media>> =>
+      new Map((await findAllMedia(db, ids)).map((media) => [media.id, media])),
 
     async list (filter: MediaFilter, page: PageQuery): Promise<Page<Media>> {
       const { items, total } = await listMedia(db, filter, page)
       return pageOf(items, total, page)
     },
 
-    async change (id: string, { title, visibility }: { title?: string, visibility?: Visibility }): Promise<Media> {
-      const changed = await updateMedia(db, id, { ...(title !== undefined && { title: title.trim() }), ...(visibility !== undefined && { visibility }) }, now())
+    async change (id: string, { title, visibility }: { title?: string; visibility?: Visibility }): Promise<Media> {
+      const changed = await updateMedia(
+        db,
+        id,
+        { ...(title !== undefined && { title: title.trim() }), ...(visibility !== undefined && { visibility }) },
+        now()
+      )
       facts.forget(id)
       if (changed === undefined) throw mediaNotFound()
       return changed
@@ -82,7 +101,10 @@ export function createLibrary ({ db, now, monotonicNow, release, onReleased }: L
       if (!found) throw mediaNotFound()
     },
 
-    /** Deletes a media. Nobody sees it any more, and its bytes are off the quota; its views and files follow. **Throws** `media_in_use`, `not_found`. */
+    /**
+     * Deletes a media. Nobody sees it any more, and its bytes are off the quota; its views and files follow. **Throws**
+     * `media_in_use`, `not_found`.
+     */
     async remove (id: string): Promise<void> {
       const marked = await db.transaction().execute(async (trx) => {
         if (await findLectureOf(trx, id)) throw new ApiError('media_in_use')

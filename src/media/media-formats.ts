@@ -10,9 +10,18 @@ export interface Track {
 }
 
 /** A container as the prober found it; `format`, `profile` and `brand` are MediaInfo's names. */
-export interface Container { format: string, profile: string, brand: string, tracks: Track[] }
+export interface Container {
+  format: string
+  profile: string
+  brand: string
+  tracks: Track[]
+}
 
-export interface MediaFormat { type: 'video' | 'audio', contentType: string, codecs: string[] }
+export interface MediaFormat {
+  type: 'video' | 'audio'
+  contentType: string
+  codecs: string[]
+}
 
 const videoContainers: Record<string, string> = {
   'MPEG-4': 'video/mp4',

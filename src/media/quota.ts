@@ -3,24 +3,31 @@ import type { Database } from '../database/tables.js'
 import { ApiError } from '../errors.js'
 import { findStoredBytes } from './media-store.js'
 
-/** Uploads of one owner in this process: how many, the bytes of their drafts, and the bytes that became media since the first of them began. */
-interface UnderWay { uploads: number, bytes: number, published: number }
+/**
+ * Uploads of one owner in this process: how many, the bytes of their drafts, and the bytes that became media since the
+ * first of them began.
+ */
+interface UnderWay {
+  uploads: number
+  bytes: number
+  published: number
+}
 
 /** The room of one upload. */
 export interface Room {
   /** Takes room for some more bytes. Throws `quota_exceeded`, and all is given back then. */
-  take (bytes: number): void
+  take(bytes: number): void
   /** Gives back what was taken; may be called more than once. */
-  release (): void
+  release(): void
 }
 
 export type Quota = ReturnType<typeof createQuota>
 
 /**
- * Holds an owner's files to the quota already while they come in: what is stored and all drafts of this process together never pass it. The
- * transaction that makes the media asks once more, across all processes.
+ * Holds an owner's files to the quota already while they come in: what is stored and all drafts of this process
+ * together never pass it. The transaction that makes the media asks once more, across all processes.
  */
-export function createQuota ({ db, quotaBytes }: { db: Kysely<Database>, quotaBytes: number }) {
+export function createQuota ({ db, quotaBytes }: { db: Kysely<Database>; quotaBytes: number }) {
   const owners = new Map<string, UnderWay>()
 
   function exceeded (usedBytes: number): ApiError {
@@ -66,7 +73,10 @@ export function createQuota ({ db, quotaBytes }: { db: Kysely<Database>, quotaBy
       }
     },
 
-    /** Throws `quota_exceeded` unless so many more bytes fit; to be asked under a lock, in the transaction that stores them. */
+    /**
+     * Throws `quota_exceeded` unless so many more bytes fit; to be asked under a lock, in the transaction that stores
+     * them.
+     */
     async require (trx: Kysely<Database>, ownerId: string, bytes: number): Promise<void> {
       const usedBytes = await findStoredBytes(trx, ownerId)
       if (usedBytes + bytes > quotaBytes) throw exceeded(usedBytes)

@@ -1,10 +1,13 @@
-/** A member of a dictionary (RFC 8941, 3.2) whose value is a byte sequence, as all of RFC 9530 are; parameters may follow. */
+/**
+ * A member of a dictionary (RFC 8941, 3.2) whose value is a byte sequence, as all of RFC 9530 are; parameters may
+ * follow.
+ */
 const MEMBER = /^([a-z*][a-z0-9_.*-]*)=:([A-Za-z0-9+/]*={0,2}):(?:;.*)?$/
 const SHA256_BYTES = 32
 
 /**
- * The SHA-256, in hex, that a `Repr-Digest` header names (RFC 9530, 3). Undefined where it names other algorithms alone, which a recipient
- * may ignore (RFC 9530, 2); `malformed` for what is no such header. Pure.
+ * The SHA-256, in hex, that a `Repr-Digest` header names (RFC 9530, 3). Undefined where it names other algorithms
+ * alone, which a recipient may ignore (RFC 9530, 2); `malformed` for what is no such header. Pure.
  */
 export function parseReprDigest (header: string): { sha256: string | undefined } | 'malformed' {
   let sha256: string | undefined

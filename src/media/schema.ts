@@ -7,11 +7,22 @@ export type Visibility = 'private' | 'public'
 export type Protection = 'none' | 'encrypted'
 export type ProviderName = 'local' | 'mux'
 
-/** What Mux calls a media, as far as it is known: the upload, then the asset, then, once it can be played, the playback id. */
-export interface MuxNames { uploadId: string | null, assetId: string | null, playbackId: string | null, policy: 'signed' | 'drm' }
+/**
+ * What Mux calls a media, as far as it is known: the upload, then the asset, then, once it can be played, the playback
+ * id.
+ */
+export interface MuxNames {
+  uploadId: string | null
+  assetId: string | null
+  playbackId: string | null
+  policy: 'signed' | 'drm'
+}
 
 /** The blob of an encrypted stream's segments, and their key, sealed. */
-export interface Package { blobName: string, contentKey: string }
+export interface Package {
+  blobName: string
+  contentKey: string
+}
 
 /** A media as the rules see it. */
 export interface Media {
@@ -37,7 +48,7 @@ export interface Media {
   /** Percent of the packaging that is done. */
   progress: number
   /** Why it failed. */
-  error: { code: string, message: string } | null
+  error: { code: string; message: string } | null
   /** The blob of a JPEG picture of it. */
   posterBlob: string | null
   /** The encrypted segments, in one blob; null while there are none. */
@@ -52,36 +63,63 @@ export interface Media {
 
 export const Title = line(200, { examples: ['Introduction to Algorithms'] })
 export const Kind = Type.Unsafe<MediaType>(Type.String({ enum: ['video', 'audio'] }))
-export const VisibilityField = Type.Unsafe<Visibility>(Type.String({ enum: ['private', 'public'], description: 'public: anyone may watch, without a token. Default: private.' }))
+export const VisibilityField = Type.Unsafe<Visibility>(
+  Type.String({
+    enum: ['private', 'public'],
+    description: 'public: anyone may watch, without a token. Default: private.'
+  })
+)
 
-export const ProtectionField = Type.Unsafe<Protection>(Type.String({ enum: ['none', 'encrypted'], description: 'encrypted: it is played as encrypted HLS, and the plain stream is for its owner and administrators. Default: none.' }))
+export const ProtectionField = Type.Unsafe<Protection>(
+  Type.String({
+    enum: ['none', 'encrypted'],
+    description:
+      'encrypted: it is played as encrypted HLS, and the plain stream is for its owner and administrators. Default: none.'
+  })
+)
 
 /** The text fields of an upload; the file comes beside them. */
-export const UploadFields = Type.Object({
-  title: Title,
-  type: Kind,
-  visibility: Type.Optional(VisibilityField),
-  protection: Type.Optional(ProtectionField)
-}, { additionalProperties: false })
+export const UploadFields = Type.Object(
+  {
+    title: Title,
+    type: Kind,
+    visibility: Type.Optional(VisibilityField),
+    protection: Type.Optional(ProtectionField)
+  },
+  { additionalProperties: false }
+)
 
-export const LinkedMediaBody = Type.Object({
-  title: Title,
-  type: Kind,
-  file_url: webAddress({ description: 'Where the media lives. Never fetched by this server.', examples: ['https://cdn.example.org/talk.mp4'] }),
-  visibility: Type.Optional(VisibilityField)
-}, { additionalProperties: false })
+export const LinkedMediaBody = Type.Object(
+  {
+    title: Title,
+    type: Kind,
+    file_url: webAddress({
+      description: 'Where the media lives. Never fetched by this server.',
+      examples: ['https://cdn.example.org/talk.mp4']
+    }),
+    visibility: Type.Optional(VisibilityField)
+  },
+  { additionalProperties: false }
+)
 
-export const MediaPatch = Type.Object({
-  title: Type.Optional(Title),
-  visibility: Type.Optional(VisibilityField),
-  protection: Type.Optional(ProtectionField)
-}, { additionalProperties: false, minProperties: 1 })
+export const MediaPatch = Type.Object(
+  {
+    title: Type.Optional(Title),
+    visibility: Type.Optional(VisibilityField),
+    protection: Type.Optional(ProtectionField)
+  },
+  { additionalProperties: false, minProperties: 1 }
+)
 
 export const MediaReply = Type.Object({
   id: uuid(),
   title: Type.String(),
   type: Kind,
-  file_url: Type.Optional(Type.String({ description: 'For the owner and administrators: the given address, or the unsigned path of the stream.' })),
+  file_url: Type.Optional(
+    Type.String({
+      description: 'For the owner and administrators: the given address, or the unsigned path of the stream.'
+    })
+  ),
   created_at: moment(),
   updated_at: moment(),
   owner_id: uuid(),
@@ -105,7 +143,7 @@ export function mediaReply (media: Media, forOwner: boolean): Static<typeof Medi
     id: media.id,
     title: media.title,
     type: media.type,
-    file_url: forOwner ? media.fileUrl ?? `/media/stream/${media.id}` : undefined,
+    file_url: forOwner ? (media.fileUrl ?? `/media/stream/${media.id}`) : undefined,
     created_at: isoTime(media.createdAt),
     updated_at: isoTime(media.updatedAt),
     owner_id: media.ownerId,

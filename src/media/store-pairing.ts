@@ -8,40 +8,44 @@ const STORE_ID = 'storage.id'
 const AGE = 'storage.age'
 
 /**
- * How a database and a store stand to one another: `bound`; `strangers`, which never belonged together (a wrong DATABASE_URL, a folder that was not
- * mounted); or `behind`, a database from before the store's last look: a restored backup, or a replica that lost its last seconds.
+ * How a database and a store stand to one another: `bound`; `strangers`, which never belonged together (a wrong
+ * DATABASE_URL, a folder that was not mounted); or `behind`, a database from before the store's last look: a restored
+ * backup, or a replica that lost its last seconds.
  */
 export type Binding = 'bound' | 'strangers' | 'behind'
 
 /**
- * Whether this database and this store belong together: both carry the id that was made when both were new, and the database has seen all the looks
- * that the store has. Where that is not so, files look ownerless that are not, and none may be swept.
+ * Whether this database and this store belong together: both carry the id that was made when both were new, and the
+ * database has seen all the looks that the store has. Where that is not so, files look ownerless that are not, and none
+ * may be swept.
  */
 export async function bindStore (db: Kysely<Database>, blobs: BlobStore): Promise<Binding> {
-  // Files within a transaction, this once: of processes that start together, none may look between the writing of the one id and of the other.
+  // Files within a transaction, this once: of processes that start together, none may look between the writing of the
+  // one id and of the other.
   return await db.transaction().execute(async (trx) => {
     await lockName(trx, STORE_ID)
     const [stored, carried] = [await findFact(trx, STORE_ID), await blobs.identity(undefined)]
     if (stored !== undefined || carried !== undefined) {
       if (stored !== carried) return 'strangers'
-      return Number(await findFact(trx, AGE) ?? 0) < await blobs.age() ? 'behind' : 'bound'
+      return Number((await findFact(trx, AGE)) ?? 0) < (await blobs.age()) ? 'behind' : 'bound'
     }
     const fresh = randomUUID()
     await trx.insertInto('server_facts').values({ name: STORE_ID, value: fresh }).execute()
-    return await blobs.identity(fresh) === fresh ? 'bound' : 'strangers'
+    return (await blobs.identity(fresh)) === fresh ? 'bound' : 'strangers'
   })
 }
 
 /**
- * Records a look for orphaned files, in the database first and in the store after it, and returns how they stand. Both are compared before
- * anything is written: a database that was rolled back under a running server is `behind` at the next look, and so is a second installation
- * on the same folder. A database that is behind raises the store's count, so that no other one sweeps that folder either.
+ * Records a look for orphaned files, in the database first and in the store after it, and returns how they stand. Both
+ * are compared before anything is written: a database that was rolled back under a running server is `behind` at the
+ * next look, and so is a second installation on the same folder. A database that is behind raises the store's count, so
+ * that no other one sweeps that folder either.
  */
 export async function recordLook (db: Kysely<Database>, blobs: BlobStore): Promise<Binding> {
   const looks = await db.transaction().execute(async (trx) => {
     await lockName(trx, AGE)
-    if (await findFact(trx, STORE_ID) !== await blobs.identity(undefined)) return 'strangers' as const
-    const [recorded, seen] = [Number(await findFact(trx, AGE) ?? 0), await blobs.age()]
+    if ((await findFact(trx, STORE_ID)) !== (await blobs.identity(undefined))) return 'strangers' as const
+    const [recorded, seen] = [Number((await findFact(trx, AGE)) ?? 0), await blobs.age()]
     if (recorded < seen) {
       await blobs.grow(seen + 1)
       return 'behind' as const
@@ -53,7 +57,7 @@ export async function recordLook (db: Kysely<Database>, blobs: BlobStore): Promi
   // Under the lock again: another process may have recorded more looks meanwhile.
   await db.transaction().execute(async (trx) => {
     await lockName(trx, AGE)
-    if (await blobs.age() < looks) await blobs.grow(looks)
+    if ((await blobs.age()) < looks) await blobs.grow(looks)
   })
   return 'bound'
 }
@@ -70,6 +74,9 @@ async function findFact (db: Kysely<Database>, name: string): Promise<string | u
 }
 
 async function writeFact (db: Kysely<Database>, name: string, value: string): Promise<void> {
-  await db.insertInto('server_facts').values({ name, value })
-    .onConflict((conflict) => conflict.column('name').doUpdateSet({ value })).execute()
+  await db
+    .insertInto('server_facts')
+    .values({ name, value })
+    .onConflict((conflict) => conflict.column('name').doUpdateSet({ value }))
+    .execute()
 }

@@ -26,7 +26,10 @@ export interface Description {
 }
 
 /** What a sender said of a file beforehand; `sha256` in hex. */
-export interface Expected { sizeBytes?: number, sha256?: string }
+export interface Expected {
+  sizeBytes?: number
+  sha256?: string
+}
 
 interface IntakeOptions {
   db: Kysely<Database>
@@ -37,15 +40,18 @@ interface IntakeOptions {
   maxUploadBytes: number
   /** Who makes the encrypted streams of new media. */
   provider: ProviderName
-  /** Queues what is to be made of a new file later on (an encrypted stream, a picture), in the transaction that makes its media. */
-  queue (trx: Transaction<Database>, media: Media): Promise<void>
+  /**
+   * Queues what is to be made of a new file later on (an encrypted stream, a picture), in the transaction that makes
+   * its media.
+   */
+  queue(trx: Transaction<Database>, media: Media): Promise<void>
 }
 
 export type Intake = ReturnType<typeof createIntake>
 
 /**
- * The one way in for media: receive → measure → probe → publish. A draft is on disk until its row is committed; whatever goes
- * wrong on the way removes it.
+ * The one way in for media: receive → measure → probe → publish. A draft is on disk until its row is committed;
+ * whatever goes wrong on the way removes it.
  */
 export function createIntake ({ db, blobs, prober, now, quota, maxUploadBytes, provider, queue }: IntakeOptions) {
   function describe (description: Description, type: MediaType): Media {
@@ -80,14 +86,18 @@ export function createIntake ({ db, blobs, prober, now, quota, maxUploadBytes, p
   }
 
   function uploadTooLarge (): ApiError {
-    return new ApiError('upload_too_large', { detail: `A file may have at most ${maxUploadBytes} bytes.`, extra: { max_bytes: maxUploadBytes } })
+    return new ApiError('upload_too_large', {
+      detail: `A file may have at most ${maxUploadBytes} bytes.`,
+      extra: { max_bytes: maxUploadBytes }
+    })
   }
 
   return {
     /**
-     * Writes an upload down as a draft, for an owner with room left; where the owner is not known yet, publishing asks. What its sender said
-     * of it beforehand is held against it. Throws `upload_too_large` or `quota_exceeded` (before the first byte, where the size is known),
-     * `upload_incomplete`, `digest_mismatch`, `storage_unavailable` or `storage_full`; nothing is left of it then.
+     * Writes an upload down as a draft, for an owner with room left; where the owner is not known yet, publishing asks.
+     * What its sender said of it beforehand is held against it. Throws `upload_too_large` or `quota_exceeded` (before
+     * the first byte, where the size is known), `upload_incomplete`, `digest_mismatch`, `storage_unavailable` or
+     * `storage_full`; nothing is left of it then.
      */
     async receive (source: Readable, ownerId: string | undefined, expected: Expected = {}): Promise<Draft> {
       const room = ownerId === undefined ? undefined : await quota.begin(ownerId)
@@ -100,9 +110,12 @@ export function createIntake ({ db, blobs, prober, now, quota, maxUploadBytes, p
       try {
         if (expected.sizeBytes !== undefined) admit(expected.sizeBytes)
         const draft = await blobs.receive(source, expected.sizeBytes === undefined ? admit : () => {})
-        const wrong = expected.sizeBytes !== undefined && draft.sizeBytes !== expected.sizeBytes
-          ? 'upload_incomplete'
-          : expected.sha256 !== undefined && draft.sha256 !== expected.sha256 ? 'digest_mismatch' : undefined
+        const wrong =
+          expected.sizeBytes !== undefined && draft.sizeBytes !== expected.sizeBytes
+            ? 'upload_incomplete'
+            : expected.sha256 !== undefined && draft.sha256 !== expected.sha256
+              ? 'digest_mismatch'
+              : undefined
         if (wrong === undefined) return { ...draft, discard: () => draft.discard().finally(() => room?.release()) }
         await draft.discard()
         throw new ApiError(wrong, { extra: { received_bytes: draft.sizeBytes, received_sha256: draft.sha256 } })
@@ -113,18 +126,26 @@ export function createIntake ({ db, blobs, prober, now, quota, maxUploadBytes, p
     },
 
     /**
-     * Makes a media of a draft, durably. `attach` adds to its transaction what belongs with it. Throws `unsupported_media_format`,
-     * `media_too_complex`, `media_type_mismatch`, `quota_exceeded`, `overloaded` or `shutting_down`, or, for an uploader who may not publish any
-     * more, `invalid_token` or `role_required`; draft and file are gone then.
+     * Makes a media of a draft, durably. `attach` adds to its transaction what belongs with it. Throws
+     * `unsupported_media_format`, `media_too_complex`, `media_type_mismatch`, `quota_exceeded`, `overloaded` or
+     * `shutting_down`, or, for an uploader who may not publish any more, `invalid_token` or `role_required`; draft and
+     * file are gone then.
      */
-    async publish (draft: Draft, description: Description, attach?: (trx: Transaction<Database>, media: Media) => Promise<void>): Promise<Media> {
+    async publish (
+      draft: Draft,
+      description: Description,
+      attach?: (trx: Transaction<Database>, media: Media) => Promise<void>
+    ): Promise<Media> {
       let blobName: string | undefined
       try {
         if (draft.sizeBytes === 0) throw new ApiError('unsupported_media_format', { detail: 'The file is empty.' })
         const probed = await prober.probe(draft.path, description.ownerId)
         if (probed === null) throw new ApiError('unsupported_media_format')
         if (description.type !== undefined && probed.type !== description.type) {
-          throw new ApiError('media_type_mismatch', { detail: `The file is ${probed.type}, but was sent as ${description.type}.`, errors: [{ path: 'type', message: `the file is ${probed.type}` }] })
+          throw new ApiError('media_type_mismatch', {
+            detail: `The file is ${probed.type}, but was sent as ${description.type}.`,
+            errors: [{ path: 'type', message: `the file is ${probed.type}` }]
+          })
         }
         blobName = await draft.publish()
         const { contentType, codecs, durationMs, width, height } = probed
@@ -138,7 +159,12 @@ export function createIntake ({ db, blobs, prober, now, quota, maxUploadBytes, p
           durationMs,
           width,
           height,
-          ...(description.protection === 'encrypted' && { protection: 'encrypted', provider, status: 'processing', progress: 0 })
+          ...(description.protection === 'encrypted' && {
+            protection: 'encrypted',
+            provider,
+            status: 'processing',
+            progress: 0
+          })
         }
         await db.transaction().execute(async (trx) => {
           await lockName(trx, `quota of ${media.ownerId}`)

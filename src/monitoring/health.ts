@@ -4,7 +4,12 @@ import type { RedisLink } from '../redis/redis.js'
 import type { BlobStore } from '../storage/blob-store.js'
 
 export type PartState = 'up' | 'down' | 'off'
-export interface HealthState { status: 'ok' | 'degraded' | 'down', database: PartState, redis: PartState, storage: PartState }
+export interface HealthState {
+  status: 'ok' | 'degraded' | 'down'
+  database: PartState
+  redis: PartState
+  storage: PartState
+}
 
 /** Longer than any of the parts takes when it is well. */
 const CHECK_LIMIT_MS = 2000
@@ -14,27 +19,48 @@ export interface Health {
   starting: boolean
   /** Set while the server drains. */
   stopping: boolean
-  check (): Promise<HealthState>
+  check(): Promise<HealthState>
 }
 
 /** Asks each part that a request may need. */
-export function createHealth ({ db, blobs, redis }: { db: Kysely<Database>, blobs: BlobStore, redis: RedisLink | undefined }): Health {
+export function createHealth ({
+  db,
+  blobs,
+  redis
+}: {
+  db: Kysely<Database>
+  blobs: BlobStore
+  redis: RedisLink | undefined
+}): Health {
   return {
     starting: false,
     stopping: false,
     async check () {
       const [database, storage] = await Promise.all([state(sql`select 1`.execute(db)), state(blobs.check())])
       const shared = redis === undefined ? 'off' : redis.up ? 'up' : 'down'
-      return { status: database === 'down' || storage === 'down' ? 'down' : shared === 'down' ? 'degraded' : 'ok', database, redis: shared, storage }
+      return {
+        status: database === 'down' || storage === 'down' ? 'down' : shared === 'down' ? 'degraded' : 'ok',
+        database,
+        redis: shared,
+        storage
+      }
     }
   }
 }
 
 async function state (attempt: Promise<unknown>): Promise<PartState> {
   let timer: NodeJS.Timeout | undefined
-  const late = new Promise<PartState>((resolve) => { timer = setTimeout(resolve, CHECK_LIMIT_MS, 'down') })
+  const late = new Promise<PartState>((resolve) => {
+    timer = setTimeout(resolve, CHECK_LIMIT_MS, 'down')
+  })
   try {
-    return await Promise.race([attempt.then(() => 'up' as const, () => 'down' as const), late])
+    return await Promise.race([
+      attempt.then(
+        () => 'up' as const,
+        () => 'down' as const
+      ),
+      late
+    ])
   } finally {
     clearTimeout(timer)
   }

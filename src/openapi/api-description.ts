@@ -10,14 +10,22 @@ interface Schema {
   required?: string[]
   anyOf?: Schema[]
 }
-interface Content { schema?: Schema, example?: unknown, examples?: Record<string, unknown> }
-interface Response { description: string, content?: Record<string, Content>, headers?: object }
+interface Content {
+  schema?: Schema
+  example?: unknown
+  examples?: Record<string, unknown>
+}
+interface Response {
+  description: string
+  content?: Record<string, Content>
+  headers?: object
+}
 interface Operation {
   summary?: string
   description?: string
   security?: object[]
-  parameters?: Array<{ name: string, in: string, required?: boolean, schema?: Schema }>
-  requestBody?: { required?: boolean, content: Record<string, Content> }
+  parameters?: Array<{ name: string; in: string; required?: boolean; schema?: Schema }>
+  requestBody?: { required?: boolean; content: Record<string, Content> }
   responses: Record<string, Response>
 }
 export interface ApiDescription {
@@ -36,18 +44,25 @@ const DESCRIPTIONS: Record<string, string> = {
   202: 'Accepted: the work goes on in the background.',
   204: 'Done. The response has no body.'
 }
-/** Says that there is something to see. Any regular expression engine knows it; the strict rule is checked by the server. */
+/**
+ * Says that there is something to see. Any regular expression engine knows it; the strict rule is checked by the
+ * server.
+ */
 const PORTABLE_PATTERN = '\\S'
 
 /**
- * Completes what routes say of themselves, in place: one `Problem` component, the errors that are raised before a handler, portable patterns,
- * an example for every body, and nothing that has a default among what is required. Returns the same object.
+ * Completes what routes say of themselves, in place: one `Problem` component, the errors that are raised before a
+ * handler, portable patterns, an example for every body, and nothing that has a default among what is required. Returns
+ * the same object.
  */
 export function completeDescription (description: ApiDescription): ApiDescription {
   for (const operations of Object.values(description.paths ?? {})) {
     for (const operation of Object.values(operations)) completeOperation(operation)
   }
-  description.components = { ...description.components, schemas: { ...description.components?.schemas, Problem: ProblemSchema } }
+  description.components = {
+    ...description.components,
+    schemas: { ...description.components?.schemas, Problem: ProblemSchema }
+  }
   return description
 }
 

@@ -21,7 +21,8 @@ const BY_NAME: Record<string, unknown> = {
   file_url: 'https://cdn.example.org/talk.mp4',
   first_name: 'Ada',
   last_name: 'Lovelace',
-  lectures_data: '[{"title":"Parsing","description":"Tokens to trees","category":"Computing","subcategory":"Languages"}]',
+  lectures_data:
+    '[{"title":"Parsing","description":"Tokens to trees","category":"Computing","subcategory":"Languages"}]',
   mobile_number: '+1234567890',
   new_password: 'another_password456',
   password: 'secure_password123',
@@ -44,7 +45,9 @@ export function exampleOf (schema: Schema, name = ''): unknown {
   if (schema.examples?.[0] !== undefined) return schema.examples[0]
   if (schema.const !== undefined) return schema.const
   if (schema.properties !== undefined) {
-    return Object.fromEntries(Object.entries(schema.properties).map(([key, property]) => [key, exampleOf(property, key)]))
+    return Object.fromEntries(
+      Object.entries(schema.properties).map(([key, property]) => [key, exampleOf(property, key)])
+    )
   }
   if (Object.hasOwn(BY_NAME, name)) return BY_NAME[name]
   if (schema.default !== undefined) return schema.default

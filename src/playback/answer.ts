@@ -20,8 +20,8 @@ export interface StreamAnswer {
 }
 
 /**
- * How a file of `size` bytes is answered (RFC 9110, 13.2.2 for the order): preconditions first, then the range, which counts for
- * GET alone and only while `If-Range` holds. Pure; `now` in milliseconds.
+ * How a file of `size` bytes is answered (RFC 9110, 13.2.2 for the order): preconditions first, then the range, which
+ * counts for GET alone and only while `If-Range` holds. Pure; `now` in milliseconds.
  */
 export function answerFor (request: StreamRequest, size: number, validators: Validators, now: number): StreamAnswer {
   const headers: Record<string, string> = {
@@ -32,10 +32,14 @@ export function answerFor (request: StreamRequest, size: number, validators: Val
   if (isPreconditionFailed(request.ifMatch, request.ifUnmodifiedSince, validators)) {
     return { status: 412, headers, body: undefined }
   }
-  if (isNotModified(request.ifNoneMatch, request.ifModifiedSince, validators)) return { status: 304, headers, body: undefined }
+  if (isNotModified(request.ifNoneMatch, request.ifModifiedSince, validators)) {
+    return { status: 304, headers, body: undefined }
+  }
   const isGet = request.method === 'GET'
   const range = isGet && isRangeCurrent(request.ifRange, validators, now) ? parseRange(request.range, size) : 'ignored'
-  if (range === 'unsatisfiable') return { status: 416, headers: { ...headers, 'content-range': `bytes */${size}` }, body: undefined }
+  if (range === 'unsatisfiable') {
+    return { status: 416, headers: { ...headers, 'content-range': `bytes */${size}` }, body: undefined }
+  }
   if (range === 'ignored') {
     headers['content-length'] = String(size)
     return { status: 200, headers, body: isGet ? { start: 0, end: size - 1 } : undefined }

@@ -7,7 +7,7 @@ export class BlockPool {
   #taken = 0
 
   /** `maxIdle` are kept for whoever comes next; `maxTaken` are out at a time. */
-  constructor (bytes: number, { maxIdle, maxTaken = Infinity }: { maxIdle: number, maxTaken?: number }) {
+  constructor (bytes: number, { maxIdle, maxTaken = Infinity }: { maxIdle: number; maxTaken?: number }) {
     this.#bytes = bytes
     this.#maxIdle = maxIdle
     this.#maxTaken = maxTaken

@@ -1,5 +1,8 @@
 /** The validators of a representation: a strong entity tag with its quotes, and when it was made, in milliseconds. */
-export interface Validators { etag: string, lastModified: number }
+export interface Validators {
+  etag: string
+  lastModified: number
+}
 
 /** A strong entity tag from a SHA-256 in hex: other bytes, other tag. */
 export function entityTag (sha256: string): string {
@@ -7,8 +10,8 @@ export function entityTag (sha256: string): string {
 }
 
 /**
- * Whether a request is refused with 412 (RFC 9110, 13.1.1, 13.1.4 and 13.2.2): `If-Match` by strong comparison, and only without it
- * `If-Unmodified-Since`, to the second. An invalid date is ignored.
+ * Whether a request is refused with 412 (RFC 9110, 13.1.1, 13.1.4 and 13.2.2): `If-Match` by strong comparison, and
+ * only without it `If-Unmodified-Since`, to the second. An invalid date is ignored.
  */
 export function isPreconditionFailed (
   ifMatch: string | undefined,
@@ -21,20 +24,26 @@ export function isPreconditionFailed (
 }
 
 /**
- * Whether a GET or HEAD is answered 304 (RFC 9110, 13.1.2, 13.1.3 and 13.2.2): `If-None-Match` by weak comparison, and only
- * without it `If-Modified-Since`, to the second. A date that cannot be read is as none.
+ * Whether a GET or HEAD is answered 304 (RFC 9110, 13.1.2, 13.1.3 and 13.2.2): `If-None-Match` by weak comparison, and
+ * only without it `If-Modified-Since`, to the second. A date that cannot be read is as none.
  */
-export function isNotModified (ifNoneMatch: string | undefined, ifModifiedSince: string | undefined, validators: Validators): boolean {
+export function isNotModified (
+  ifNoneMatch: string | undefined,
+  ifModifiedSince: string | undefined,
+  validators: Validators
+): boolean {
   if (ifNoneMatch !== undefined) {
-    return ifNoneMatch.trim() === '*' || entityTagsOf(ifNoneMatch).some((tag) => tag.replace(/^W\//, '') === validators.etag)
+    return (
+      ifNoneMatch.trim() === '*' || entityTagsOf(ifNoneMatch).some((tag) => tag.replace(/^W\//, '') === validators.etag)
+    )
   }
   const since = httpDate(ifModifiedSince)
   return since !== undefined && wholeSeconds(validators.lastModified) <= since
 }
 
 /**
- * Whether a range may be answered (RFC 9110, 13.1.5): no `If-Range`, or the same entity tag by strong comparison, or exactly the
- * date of the last change, which counts as strong once it lies a minute before `now`.
+ * Whether a range may be answered (RFC 9110, 13.1.5): no `If-Range`, or the same entity tag by strong comparison, or
+ * exactly the date of the last change, which counts as strong once it lies a minute before `now`.
  */
 export function isRangeCurrent (ifRange: string | undefined, validators: Validators, now: number): boolean {
   if (ifRange === undefined) return true
@@ -61,7 +70,10 @@ const IMF_FIXDATE = new RegExp(`^${DAY_NAMES}, \\d\\d ${MONTH} \\d{4} ${TIME} GM
 const RFC850_DATE = new RegExp(`^${LONG_DAY_NAMES}, \\d\\d-${MONTH}-\\d\\d ${TIME} GMT$`)
 const ASCTIME_DATE = new RegExp(`^${DAY_NAMES} ${MONTH} [ \\d]\\d ${TIME} \\d{4}$`)
 
-/** Whole seconds of an HTTP date, in any of its three forms (RFC 9110, 5.6.7); undefined for what is none. `Date.parse` alone takes nearly anything. */
+/**
+ * Whole seconds of an HTTP date, in any of its three forms (RFC 9110, 5.6.7); undefined for what is none. `Date.parse`
+ * alone takes nearly anything.
+ */
 function httpDate (value: string | undefined): number | undefined {
   if (value === undefined) return undefined
   const asctime = ASCTIME_DATE.test(value)
@@ -69,7 +81,9 @@ function httpDate (value: string | undefined): number | undefined {
   const milliseconds = Date.parse(asctime ? `${value} GMT` : value)
   // A day that its month does not have is carried into the next one.
   const day = Number(/\d+/.exec(value)![0])
-  return Number.isNaN(milliseconds) || new Date(milliseconds).getUTCDate() !== day ? undefined : wholeSeconds(milliseconds)
+  return Number.isNaN(milliseconds) || new Date(milliseconds).getUTCDate() !== day
+    ? undefined
+    : wholeSeconds(milliseconds)
 }
 
 function wholeSeconds (milliseconds: number): number {

@@ -8,20 +8,26 @@ const KiB = 1024
 /** 256 KiB cost half of what Node's 64 do, and 200 slow readers take 59 MB. */
 const blocks = new BlockPool(256 * KiB, { maxIdle: 64 })
 /**
- * Readers that keep up get 4 MiB: each block is a trip to a thread and back, and waking threads is most of a stream's cost (docs/performance.md). So many at a time that memory stays bounded.
+ * Readers that keep up get 4 MiB: each block is a trip to a thread and back, and waking threads is most of a stream's
+ * cost (docs/performance.md). So many at a time that memory stays bounded.
  */
 const largeBlocks = new BlockPool(4096 * KiB, { maxIdle: 4, maxTaken: 8 })
 /** A reader keeps up while it takes a block in this time: 10 Mbit/s at 256 KiB. */
 const PROMPT_MS = 200
-/** Blocks to take promptly before it gets large ones: 16 MiB, more than the buffers of a socket swallow for a reader that does not read. */
+/**
+ * Blocks to take promptly before it gets large ones: 16 MiB, more than the buffers of a socket swallow for a reader
+ * that does not read.
+ */
 const PROMPT_BLOCKS = 64
 
 /**
- * A range of a file as a stream with one buffer at a time, which is filled anew, or changed for another, only after the sink has passed on what was in it.
+ * A range of a file as a stream with one buffer at a time, which is filled anew, or changed for another, only after the
+ * sink has passed on what was in it.
  *
  * That holds because `pipe` asks for more only once the sink has drained, each chunk but the last is larger than the
- * sink's own buffer, and nothing is read ahead (`highWaterMark: 0`). The buffer goes back to the pool only when the sink is
- * closed and no read is under way, since until then the kernel may still be handed its bytes. The handle is closed with the stream.
+ * sink's own buffer, and nothing is read ahead (`highWaterMark: 0`). The buffer goes back to the pool only when the
+ * sink is closed and no read is under way, since until then the kernel may still be handed its bytes. The handle is
+ * closed with the stream.
  */
 export class FilePump extends Readable {
   readonly #file: ReadableFile
@@ -46,7 +52,9 @@ export class FilePump extends Readable {
   }
 
   /** Read so far, and handed on but for the last block. */
-  get pumpedBytes (): number { return this.#position - this.#start }
+  get pumpedBytes (): number {
+    return this.#position - this.#start
+  }
 
   override _read (): void {
     if (this.#position > this.#end) {
@@ -57,7 +65,10 @@ export class FilePump extends Readable {
     this.#reading = this.#fill()
   }
 
-  /** Larger while the reader keeps up, and small again as soon as it does not. Only between two blocks: nobody holds the buffer then. */
+  /**
+   * Larger while the reader keeps up, and small again as soon as it does not. Only between two blocks: nobody holds the
+   * buffer then.
+   */
   #fitBuffer (): void {
     if (this.#buffer === undefined || this.#pushedAt === 0) return
     this.#promptBlocks = performance.now() - this.#pushedAt < PROMPT_MS ? this.#promptBlocks + 1 : 0
@@ -92,7 +103,9 @@ export class FilePump extends Readable {
   }
 
   override _destroy (error: Error | null, callback: (error?: Error | null) => void): void {
-    Promise.resolve(this.#reading).then(() => this.#file.close()).then(() => callback(error), callback)
+    Promise.resolve(this.#reading)
+      .then(() => this.#file.close())
+      .then(() => callback(error), callback)
   }
 
   #release (): void {

@@ -18,13 +18,14 @@ export interface LinkFacts {
 /** What a signature is for; one for a stream opens nothing else. */
 export type LinkPurpose = 'stream' | 'hls'
 
-export type LinkVerdict = { ok: true, facts: LinkFacts } | { ok: false, reason: 'invalid' | 'expired' }
+export type LinkVerdict = { ok: true; facts: LinkFacts } | { ok: false; reason: 'invalid' | 'expired' }
 
 export const ANONYMOUS = 'anon'
 
 const VERSION = 'playgate-link-1'
 const PARAMETERS = ['exp', 'gen', 'kid', 'lid', 'sub', 'sig'] as const
-const QUERY = /^exp=([1-9][0-9]{0,11})&gen=([1-9][0-9]{0,9})&kid=([A-Za-z0-9_-]{8})&lid=([0-9a-f-]{36})&sub=(anon|[0-9a-f-]{36})&sig=([A-Za-z0-9_-]{43})$/
+const QUERY =
+  /^exp=([1-9][0-9]{0,11})&gen=([1-9][0-9]{0,9})&kid=([A-Za-z0-9_-]{8})&lid=([0-9a-f-]{36})&sub=(anon|[0-9a-f-]{36})&sig=([A-Za-z0-9_-]{43})$/
 
 /** A fresh link id, which says when it was made (UUIDv7, RFC 9562). */
 export function newLinkId (now: number): string {
@@ -45,23 +46,38 @@ export function signLink (facts: LinkFacts, purpose: LinkPurpose, keys: Keyring)
 
 /** Whether a query string is meant as a link at all: it names one of a link's parameters. */
 export function isLinkQuery (query: string): boolean {
-  return query !== '' && query.split('&').some((pair) => (PARAMETERS as readonly string[]).includes(pair.split('=', 1)[0]!))
+  return (
+    query !== '' && query.split('&').some((pair) => (PARAMETERS as readonly string[]).includes(pair.split('=', 1)[0]!))
+  )
 }
 
 /**
- * Judges a raw query string for a media. Only the very form that {@link signLink} writes is taken: a parameter that is altered,
- * doubled, missing, added, reordered or encoded in another way is `invalid`. `expired` is said only of a genuine link.
- * Pure; `now` in milliseconds; compares in constant time.
+ * Judges a raw query string for a media. Only the very form that {@link signLink} writes is taken: a parameter that is
+ * altered, doubled, missing, added, reordered or encoded in another way is `invalid`. `expired` is said only of a
+ * genuine link. Pure; `now` in milliseconds; compares in constant time.
  */
-export function verifyLink (mediaId: string, query: string, purpose: LinkPurpose, keys: Keyring, now: number): LinkVerdict {
+export function verifyLink (
+  mediaId: string,
+  query: string,
+  purpose: LinkPurpose,
+  keys: Keyring,
+  now: number
+): LinkVerdict {
   const match = QUERY.exec(query)
   if (match === null) return { ok: false, reason: 'invalid' }
   const [, exp, gen, kid, linkId, subject, given] = match as unknown as string[]
   const key = keys.find(kid!)
   if (key === undefined) return { ok: false, reason: 'invalid' }
-  const facts: LinkFacts = { mediaId, expiresAt: Number(exp), generation: Number(gen), linkId: linkId!, subject: subject! }
+  const facts: LinkFacts = {
+    mediaId,
+    expiresAt: Number(exp),
+    generation: Number(gen),
+    linkId: linkId!,
+    subject: subject!
+  }
   const expected = signature(facts, key.id, purpose, key.key)
-  // The encoded forms are compared: the last character of base64url carries unused bits, which a decoder would let through.
+  // The encoded forms are compared: the last character of base64url carries unused bits, which a decoder would let
+  // through.
   if (!timingSafeEqual(Buffer.from(expected), Buffer.from(given!))) return { ok: false, reason: 'invalid' }
   if (facts.expiresAt * 1000 <= now) return { ok: false, reason: 'expired' }
   return { ok: true, facts }
@@ -69,28 +85,47 @@ export function verifyLink (mediaId: string, query: string, purpose: LinkPurpose
 
 /** A link as one path segment, for playlists whose addresses are all relative to it: the same values, between dots. */
 export function signToken (facts: LinkFacts, purpose: LinkPurpose, keys: Keyring): string {
-  return signLink(facts, purpose, keys).split('&').map((pair) => pair.slice(pair.indexOf('=') + 1)).join('.')
+  return signLink(facts, purpose, keys)
+    .split('&')
+    .map((pair) => pair.slice(pair.indexOf('=') + 1))
+    .join('.')
 }
 
 /** Judges a token of {@link signToken} as {@link verifyLink} judges a query. */
-export function verifyToken (mediaId: string, token: string, purpose: LinkPurpose, keys: Keyring, now: number): LinkVerdict {
+export function verifyToken (
+  mediaId: string,
+  token: string,
+  purpose: LinkPurpose,
+  keys: Keyring,
+  now: number
+): LinkVerdict {
   const values = token.split('.')
   if (values.length !== PARAMETERS.length) return { ok: false, reason: 'invalid' }
   return verifyLink(mediaId, PARAMETERS.map((name, index) => `${name}=${values[index]}`).join('&'), purpose, keys, now)
 }
 
 /**
- * The id of a genuine link, given as its whole address, that was minted for this media and subject, whether it has ended or not; undefined
- * for anything else.
+ * The id of a genuine link, given as its whole address, that was minted for this media and subject, whether it has
+ * ended or not; undefined for anything else.
  */
-export function linkIdOf (address: string | undefined, mediaId: string, subject: string, keys: Keyring): string | undefined {
+export function linkIdOf (
+  address: string | undefined,
+  mediaId: string,
+  subject: string,
+  keys: Keyring
+): string | undefined {
   const token = /\/hls\/([^/?]+)\//.exec(address ?? '')?.[1]
-  const verdict = token === undefined ? verifyLink(mediaId, address?.split('?', 2)[1] ?? '', 'stream', keys, 0) : verifyToken(mediaId, token, 'hls', keys, 0)
+  const verdict =
+    token === undefined
+      ? verifyLink(mediaId, address?.split('?', 2)[1] ?? '', 'stream', keys, 0)
+      : verifyToken(mediaId, token, 'hls', keys, 0)
   return verdict.ok && verdict.facts.subject === subject ? verdict.facts.linkId : undefined
 }
 
 /** HMAC-SHA256 (RFC 2104) over everything a link says, one field a line: no field can contain a line break. */
 function signature (facts: LinkFacts, keyId: string, purpose: LinkPurpose, key: Buffer): string {
   const { mediaId, expiresAt, generation, linkId, subject } = facts
-  return createHmac('sha256', key).update([VERSION, purpose, mediaId, expiresAt, generation, keyId, linkId, subject].join('\n')).digest('base64url')
+  return createHmac('sha256', key)
+    .update([VERSION, purpose, mediaId, expiresAt, generation, keyId, linkId, subject].join('\n'))
+    .digest('base64url')
 }

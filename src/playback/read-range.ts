@@ -7,7 +7,10 @@ import type { ByteRange } from './byte-range.js'
 export const SMALL_RANGE_BYTES = 64 * 1024
 const blocks = new BlockPool(SMALL_RANGE_BYTES, { maxIdle: 128 })
 
-/** A small range of a file, in a buffer that is used again once the sink is closed. The file is closed, whatever happens. */
+/**
+ * A small range of a file, in a buffer that is used again once the sink is closed. The file is closed, whatever
+ * happens.
+ */
 export async function readRange (file: ReadableFile, { start, end }: ByteRange, sink: Writable): Promise<Buffer> {
   const block = blocks.take()!
   try {

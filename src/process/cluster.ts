@@ -8,34 +8,45 @@ const RESTART_AFTER_MS = 1000
 const GRACE_BEYOND_MS = 10_000
 
 /**
- * Keeps a number of server processes running behind one port (node:cluster). One that ends is started again; if one can't even start, all
- * stop. The first SIGINT or SIGTERM lets them drain, a second ends them at once.
+ * Keeps a number of server processes running behind one port (node:cluster). One that ends is started again; if one
+ * can't even start, all stop. The first SIGINT or SIGTERM lets them drain, a second ends them at once.
  */
 export function superviseProcesses (count: number, graceSeconds: number, say: (line: string) => void): void {
   let stopping = false
   /** Once one could start, another that can't may have met a database that is away: it is tried again. */
   let everListened = false
   const listening = new Set<number>()
-  // Node's own messages to a worker that was just killed (a new connection, say) fail too; `exit` says what became of it.
+  // Node's own messages to a worker that was just killed (a new connection, say) fail too; `exit` says what became of
+  // it.
   cluster.on('fork', (worker) => worker.on('error', ({ message }) => say(`A process could not be reached: ${message}`)))
   for (let i = 0; i < count; i++) cluster.fork()
 
   relayFigures()
   // A starting process does not hear a stop until it says so.
-  cluster.on('message', (worker) => { if (stopping) tell(worker, 'stop') })
-  cluster.on('listening', (worker) => { everListened = true; listening.add(worker.id) })
+  cluster.on('message', (worker) => {
+    if (stopping) tell(worker, 'stop')
+  })
+  cluster.on('listening', (worker) => {
+    everListened = true
+    listening.add(worker.id)
+  })
   cluster.on('exit', (worker, code, signal) => {
     if (stopping) {
       if (running().length === 0) process.exit()
     } else if (listening.delete(worker.id) || everListened) {
       say(`A process ended (${signal ?? code}); starting another.`)
-      setTimeout(() => { if (!stopping) cluster.fork() }, RESTART_AFTER_MS)
+      setTimeout(() => {
+        if (!stopping) cluster.fork()
+      }, RESTART_AFTER_MS)
     } else {
       say('A process could not start: stopping.')
       stop(1)
     }
   })
-  onStopSignals(() => stop(0), () => stop(0))
+  onStopSignals(
+    () => stop(0),
+    () => stop(0)
+  )
 
   function stop (code: number): void {
     process.exitCode = code
@@ -46,7 +57,12 @@ export function superviseProcesses (count: number, graceSeconds: number, say: (l
     stopping = true
     for (const worker of running()) tell(worker, 'stop')
     if (running().length === 0) process.exit()
-    setTimeout(() => { for (const worker of running()) worker.process.kill('SIGKILL') }, graceSeconds * 1000 + GRACE_BEYOND_MS).unref()
+    setTimeout(
+      () => {
+        for (const worker of running()) worker.process.kill('SIGKILL')
+      },
+      graceSeconds * 1000 + GRACE_BEYOND_MS
+    ).unref()
   }
 }
 

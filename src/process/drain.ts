@@ -10,17 +10,24 @@ export function trackSockets (server: Server): ReadonlySet<Socket> {
   const sockets = new Set<Socket>()
   server.on('connection', (socket) => {
     sockets.add(socket)
-    socket.once('close', () => { sockets.delete(socket) })
+    socket.once('close', () => {
+      sockets.delete(socket)
+    })
   })
   return sockets
 }
 
 /**
- * Stops a listening server: it is not ready any more, and, after the delay that its close may take for that, takes no new connections; answers
- * carry `Connection: close`; what is under way finishes until the deadline and is cut then. (Fastify's own close waits for idle keep-alive
- * sockets, or cuts work in flight; and Node counts a connection as busy on which nothing was ever sent, as browsers open them ahead of need.)
+ * Stops a listening server: it is not ready any more, and, after the delay that its close may take for that, takes no
+ * new connections; answers carry `Connection: close`; what is under way finishes until the deadline and is cut then.
+ * (Fastify's own close waits for idle keep-alive sockets, or cuts work in flight; and Node counts a connection as busy
+ * on which nothing was ever sent, as browsers open them ahead of need.)
  */
-export async function drain (app: { server: Server, close (): PromiseLike<unknown> }, sockets: ReadonlySet<Socket>, limitMs: number): Promise<void> {
+export async function drain (
+  app: { server: Server; close(): PromiseLike<unknown> },
+  sockets: ReadonlySet<Socket>,
+  limitMs: number
+): Promise<void> {
   const { server } = app
   const start = performance.now()
   const idle = setInterval(() => {

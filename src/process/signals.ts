@@ -1,6 +1,9 @@
 import { performance } from 'node:perf_hooks'
 
-/** A terminal sends Ctrl+C to the server and to the npm that started it, which hands it on: within this time that is one signal. */
+/**
+ * A terminal sends Ctrl+C to the server and to the npm that started it, which hands it on: within this time that is one
+ * signal.
+ */
 const SAME_SIGNAL_MS = 1000
 
 /** Calls `first` at the first SIGINT or SIGTERM, and `again` at one that comes a second after it or later. */

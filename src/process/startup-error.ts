@@ -1,16 +1,25 @@
 import { isUnavailable } from '../database/dialect.js'
 import { StartupError } from '../errors.js'
 
-type SystemError = Error & { code?: string, syscall?: string, path?: string, address?: string, port?: number }
+type SystemError = Error & { code?: string; syscall?: string; path?: string; address?: string; port?: number }
 
-/** One sentence for what whoever starts a program can mend, with the variable to look at; undefined for what is no fault of theirs. */
+/**
+ * One sentence for what whoever starts a program can mend, with the variable to look at; undefined for what is no fault
+ * of theirs.
+ */
 export function startFailure (error: unknown): string | undefined {
   if (error instanceof StartupError) return error.message
   const { code = '', message, syscall = '', path, address, port } = error as SystemError
-  if (syscall === 'listen' && code === 'EADDRINUSE') return `something listens on port ${port} of ${address} already: stop it, or set PORT`
+  if (syscall === 'listen' && code === 'EADDRINUSE') {
+    return `something listens on port ${port} of ${address} already: stop it, or set PORT`
+  }
   if (syscall === 'listen') return `cannot listen on ${address} (${code}): check HOST and PORT`
   // 28: the role or its password; 3D: there is no such database (Postgres, appendix A).
-  if (isUnavailable(error) || /^(28|3D)...$|^SQLITE_/.test(code)) return `the database does not answer (${message || code}): check DATABASE_URL, and see: playgate doctor`
-  if (path !== undefined && /^E[A-Z]+$/.test(code)) return `${path} cannot be used (${code}): check DATA_DIR and UPLOAD_DIR, and who may write there`
+  if (isUnavailable(error) || /^(28|3D)...$|^SQLITE_/.test(code)) {
+    return `the database does not answer (${message || code}): check DATABASE_URL, and see: playgate doctor`
+  }
+  if (path !== undefined && /^E[A-Z]+$/.test(code)) {
+    return `${path} cannot be used (${code}): check DATA_DIR and UPLOAD_DIR, and who may write there`
+  }
   return undefined
 }

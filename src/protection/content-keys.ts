@@ -20,16 +20,23 @@ export function sealContentKey (contentKey: Buffer, mediaId: string, keys: Keyri
   return seal(contentKey, mediaId, keys)
 }
 
-/** The content key again; previous secrets still open theirs. Throws if its secret is gone, or it is another media's. */
+/**
+ * The content key again; previous secrets still open theirs. Throws if its secret is gone, or it is another media's.
+ */
 export function openContentKey (stored: string, mediaId: string, keys: Keyring): Buffer {
   return unseal(stored, mediaId, keys)
 }
 
 /**
- * Seals the content keys of all media by the current secret, so that the one before need not be known any more. Answers how many were sealed anew, and how many
- * can't be opened: their secret is gone, and they cannot be played. With `dryRun` it only counts.
+ * Seals the content keys of all media by the current secret, so that the one before need not be known any more. Answers
+ * how many were sealed anew, and how many can't be opened: their secret is gone, and they cannot be played. With
+ * `dryRun` it only counts.
  */
-export async function resealContentKeys (db: Kysely<Database>, keys: Keyring, { dryRun = false } = {}): Promise<{ resealed: number, lost: number }> {
+export async function resealContentKeys (
+  db: Kysely<Database>,
+  keys: Keyring,
+  { dryRun = false } = {}
+): Promise<{ resealed: number; lost: number }> {
   const count = { resealed: 0, lost: 0 }
   for (let after: string | undefined = NO_MEDIA; after !== undefined;) {
     const some = await listContentKeys(db, keys.current.id, after, BATCH)

@@ -12,14 +12,24 @@ import { deletePackageIndex } from './hls/package-index-store.js'
 export type Protection = ReturnType<typeof createProtection>
 
 /** `provider`: who makes the encrypted streams of media that are protected from now on. */
-interface ProtectionOptions { db: Kysely<Database>, blobs: BlobStore, library: Library, provider: ProviderName, now: Clock }
+interface ProtectionOptions {
+  db: Kysely<Database>
+  blobs: BlobStore
+  library: Library
+  provider: ProviderName
+  now: Clock
+}
 
 /** Which media are played as encrypted streams, and who makes them. */
 export function createProtection ({ db, blobs, library, provider, now }: ProtectionOptions) {
-  const jobKind = (provider: ProviderName) => provider === 'mux' ? 'mux-ingest' as const : 'package' as const
+  const jobKind = (provider: ProviderName) => (provider === 'mux' ? ('mux-ingest' as const) : ('package' as const))
 
   /** Answers the blob of a package that is of no use any more. Throws `not_found`. */
-  async function changeWithin (trx: Transaction<Database>, { id }: Media, protection: ProtectionKind): Promise<string | null> {
+  async function changeWithin (
+    trx: Transaction<Database>,
+    { id }: Media,
+    protection: ProtectionKind
+  ): Promise<string | null> {
     const update = await updateProtection(trx, id, protection, provider, now())
     if (update === undefined) throw mediaNotFound()
     const { before, changed } = update
@@ -27,7 +37,12 @@ export function createProtection ({ db, blobs, library, provider, now }: Protect
     await deletePackageIndex(trx, id)
     await releaseMux(trx, before, now())
     // One whose picture was Mux's needs one of ours.
-    const todo = protection === 'encrypted' ? jobKind(provider) : before.provider === 'mux' && before.type === 'video' ? 'package' : undefined
+    const todo =
+      protection === 'encrypted'
+        ? jobKind(provider)
+        : before.provider === 'mux' && before.type === 'video'
+          ? 'package'
+          : undefined
     await (todo === undefined ? deleteJob(trx, id) : insertJob(trx, todo, id, now()))
     return before.packaged?.blobName ?? null
   }
@@ -35,21 +50,26 @@ export function createProtection ({ db, blobs, library, provider, now }: Protect
   return {
     changeWithin,
 
-    /** Queues a new media, in the transaction that makes it, if there is an encrypted stream or a picture to be made. */
+    /**
+     * Queues a new media, in the transaction that makes it, if there is an encrypted stream or a picture to be made.
+     */
     async queue (trx: Transaction<Database>, { id, protection, provider, type }: Media): Promise<void> {
       if (protection === 'encrypted' || type === 'video') await insertJob(trx, jobKind(provider), id, now())
     },
 
     /**
-     * Turns protection on, which packages the media, or off, which drops the package. One that is as asked stays as it is, but for one that failed: that is
-     * tried anew. `wanted` says what is asked, in the transaction of the change, and may refuse by throwing.
+     * Turns protection on, which packages the media, or off, which drops the package. One that is as asked stays as it
+     * is, but for one that failed: that is tried anew. `wanted` says what is asked, in the transaction of the change,
+     * and may refuse by throwing.
      */
     async change (media: Media, wanted: (trx: Transaction<Database>) => Promise<ProtectionKind>): Promise<void> {
       const droppedBlob = await db.transaction().execute(async (trx) => {
         const protection = await wanted(trx)
         if (media.blobName !== null) return await changeWithin(trx, media, protection)
         if (protection === 'none') return null
-        throw new ApiError('validation_failed', { errors: [{ path: 'protection', message: 'a media that lives elsewhere cannot be protected' }] })
+        throw new ApiError('validation_failed', {
+          errors: [{ path: 'protection', message: 'a media that lives elsewhere cannot be protected' }]
+        })
       })
       library.forget(media.id)
       if (droppedBlob !== null) await blobs.remove(droppedBlob).catch(() => {})
@@ -57,12 +77,17 @@ export function createProtection ({ db, blobs, library, provider, now }: Protect
   }
 }
 
-/** Queues the deletion of what is at Mux of a media, in the transaction that deletes the media or ends its protection. */
+/**
+ * Queues the deletion of what is at Mux of a media, in the transaction that deletes the media or ends its protection.
+ */
 export async function releaseMux (trx: Transaction<Database>, { mux }: Media, now: number): Promise<void> {
   if (mux !== null) await insertRemoval(trx, { uploadId: mux.uploadId, assetId: mux.assetId }, now)
 }
 
-/** Throws what keeps a protected media from being played: `media_not_ready` until it is packaged, and for one that failed. */
+/**
+ * Throws what keeps a protected media from being played: `media_not_ready` until it is packaged, and for one that
+ * failed.
+ */
 export function requireReady (media: Media): void {
   if (isPlayable(media)) return
   const { error } = media

@@ -8,22 +8,25 @@ const FIRST_ANSWER_MS = 1000
 const PROBE_KEY = 'playgate:probe'
 const PROBE_LIFE_MS = 10_000
 
-/** A Redis that may go at any time. Nothing waits for it longer than one command's limit, and after one failure nobody asks until it is back. */
+/**
+ * A Redis that may go at any time. Nothing waits for it longer than one command's limit, and after one failure nobody
+ * asks until it is back.
+ */
 export interface RedisLink {
   readonly client: Redis
   /** False from the first failure until a probe is answered. */
   readonly up: boolean
   /** Runs a command; undefined if Redis is not there, or did not answer in time. Never throws. */
-  ask<T> (command: (client: Redis) => Promise<T>): Promise<T | undefined>
-  close (): void
+  ask<T>(command: (client: Redis) => Promise<T>): Promise<T | undefined>
+  close(): void
 }
 
 /** Told each time Redis goes or comes back, and when it is not there at first. */
 export type OnRedisChange = (up: boolean, cause?: unknown) => void
 
 /**
- * Waits a second for a first answer and then goes on in the background: a server starts without its Redis too. (@fastify/redis waits for it at start, and ends by a `quit` that
- * throws while offline: see docs/decisions/.)
+ * Waits a second for a first answer and then goes on in the background: a server starts without its Redis too.
+ * (@fastify/redis waits for it at start, and ends by a `quit` that throws while offline: see docs/decisions/.)
  */
 export async function openRedis (url: string, onChange: OnRedisChange = () => {}): Promise<RedisLink> {
   // Loaded only where there is a Redis; by its default, which is all that a bundler knows of CommonJS.
@@ -40,12 +43,24 @@ export async function openRedis (url: string, onChange: OnRedisChange = () => {}
   })
   let up = false
   let cause: unknown
-  client.on('error', (error) => { cause = error; set(false) })
+  client.on('error', (error) => {
+    cause = error
+    set(false)
+  })
   client.on('close', () => set(false))
   client.on('ready', () => set(true))
-  // A frozen Redis keeps its connection and never becomes ready again: only an answer tells that it is back. A full one, and a replica, answer a ping and take no writes.
+  // A frozen Redis keeps its connection and never becomes ready again: only an answer tells that it is back. A full
+  // one, and a replica, answer a ping and take no writes.
   const probe = setInterval(() => {
-    if (client.status === 'ready') client.set(PROBE_KEY, '1', 'PX', PROBE_LIFE_MS).then(() => set(true), (error: unknown) => { cause = error; set(false) })
+    if (client.status === 'ready') {
+      client.set(PROBE_KEY, '1', 'PX', PROBE_LIFE_MS).then(
+        () => set(true),
+        (error: unknown) => {
+          cause = error
+          set(false)
+        }
+      )
+    }
   }, PROBE_EVERY_MS)
   probe.unref()
 
@@ -57,12 +72,17 @@ export async function openRedis (url: string, onChange: OnRedisChange = () => {}
 
   await new Promise<void>((resolve) => {
     const late = setTimeout(resolve, FIRST_ANSWER_MS)
-    client.once('ready', () => { clearTimeout(late); resolve() })
+    client.once('ready', () => {
+      clearTimeout(late)
+      resolve()
+    })
   })
   if (!up) onChange(false, cause)
   return {
     client,
-    get up () { return up },
+    get up () {
+      return up
+    },
     async ask (command) {
       if (!up) return undefined
       try {

@@ -9,15 +9,22 @@ export const PageQuery = Type.Object({
 export type PageQuery = Static<typeof PageQuery>
 
 /** One page of a list, and how much there is in all. */
-export interface Page<T> { items: T[], total: number, page: number, size: number, pages: number }
+export interface Page<T> {
+  items: T[]
+  total: number
+  page: number
+  size: number
+  pages: number
+}
 
-export const PageOf = <T extends TSchema>(item: T) => Type.Object({
-  items: Type.Array(item),
-  total: Type.Integer(),
-  page: Type.Integer(),
-  size: Type.Integer(),
-  pages: Type.Integer()
-})
+export const PageOf = <T extends TSchema>(item: T) =>
+  Type.Object({
+    items: Type.Array(item),
+    total: Type.Integer(),
+    page: Type.Integer(),
+    size: Type.Integer(),
+    pages: Type.Integer()
+  })
 
 /** How many rows of a list can be skipped: what is skipped costs as much as what is read. */
 export const MAX_OFFSET = 10_000

@@ -5,20 +5,25 @@ import type { Config } from '../config/config.js'
 import { makeFolder, syncFolder } from '../storage/durable-folder.js'
 
 /** One key of a ring: `id` is public (it travels as `kid`), `key` is 32 secret bytes. */
-export interface RingKey { id: string, key: Buffer }
+export interface RingKey {
+  id: string
+  key: Buffer
+}
 
 /** The keys of one purpose: `current` signs, all of them verify. */
 export interface Keyring {
   current: RingKey
   /** The ids of all keys, the current one first. */
   ids: string[]
-  find (id: string): RingKey | undefined
+  find(id: string): RingKey | undefined
 }
 
 export type KeyPurpose = 'link' | 'jwt' | 'media' | 'viewer-address'
 
 /** The master secrets of this server; feature keys are derived from them and never are the secret itself. */
-export interface Secrets { keyring (purpose: KeyPurpose): Keyring }
+export interface Secrets {
+  keyring(purpose: KeyPurpose): Keyring
+}
 
 /**
  * The server's secrets: `SECRET_KEY` and its predecessors, or the one kept in DATA_DIR/secret.key, which is made on
@@ -45,7 +50,11 @@ function derive (master: string, purpose: string): Buffer {
 
 /** A file that was cut or emptied must not become the key of everything. */
 function checked (secret: string, path: string): string {
-  if (secret.length < 32) throw new Error(`${path} holds no secret of 32 characters or more: restore it, or remove it to have a new one made (which ends all links, tokens and protected streams)`)
+  if (secret.length < 32) {
+    throw new Error(
+      `${path} holds no secret of 32 characters or more: restore it, or remove it to have a new one made (which ends all links, tokens and protected streams)`
+    )
+  }
   return secret
 }
 
@@ -57,7 +66,8 @@ function keptSecret (dataDir: string): string {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
   }
-  // Written whole beside its place, then linked there: link() fails if another process was first, and then its secret is the one.
+  // Written whole beside its place, then linked there: link() fails if another process was first, and then its secret
+  // is the one.
   const draft = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`
   const file = openSync(draft, 'wx', 0o600)
   try {

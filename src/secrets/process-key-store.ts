@@ -2,12 +2,19 @@ import type { Kysely } from 'kysely'
 import type { Database } from '../database/tables.js'
 
 /** The secrets of one running process, by their public ids. */
-export interface ProcessKeys { id: string, currentKey: string, knownKeys: string[] }
+export interface ProcessKeys {
+  id: string
+  currentKey: string
+  knownKeys: string[]
+}
 
 export async function insertProcessKeys (db: Kysely<Database>, keys: ProcessKeys, now: number): Promise<void> {
   const row = { id: keys.id, current_key: keys.currentKey, known_keys: keys.knownKeys.join(' '), seen_at: now }
-  await db.insertInto('server_processes').values(row)
-    .onConflict((conflict) => conflict.column('id').doUpdateSet({ seen_at: now })).execute()
+  await db
+    .insertInto('server_processes')
+    .values(row)
+    .onConflict((conflict) => conflict.column('id').doUpdateSet({ seen_at: now }))
+    .execute()
 }
 
 /** The processes seen after a moment. */

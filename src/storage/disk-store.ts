@@ -41,11 +41,16 @@ export async function openDiskStore (folder: string): Promise<BlobStore> {
     const path = join(drafts, name)
     writing.add(name)
     // Other processes take a draft that no longer changes for one that a crash left.
-    const held = setInterval(() => { const now = new Date(); utimes(path, now, now).catch(() => {}) }, TOUCH_EVERY_MS).unref()
+    const held = setInterval(() => {
+      const now = new Date()
+      utimes(path, now, now).catch(() => {})
+    }, TOUCH_EVERY_MS).unref()
     return {
       path,
       async publish () {
-        await sync(path).catch((error: unknown) => { throw storageError(error) })
+        await sync(path).catch((error: unknown) => {
+          throw storageError(error)
+        })
         return await publish(name)
       },
       async discard () {
@@ -86,11 +91,17 @@ export async function openDiskStore (folder: string): Promise<BlobStore> {
     },
     async identity (fresh) {
       const path = join(folder, '.store-id')
-      if (fresh !== undefined) await writeFile(path, `${fresh}\n`, { flag: 'wx', flush: true }).then(() => sync(folder)).catch((error: NodeJS.ErrnoException) => { if (error.code !== 'EEXIST') throw error })
+      if (fresh !== undefined) {
+        await writeFile(path, `${fresh}\n`, { flag: 'wx', flush: true })
+          .then(() => sync(folder))
+          .catch((error: NodeJS.ErrnoException) => {
+            if (error.code !== 'EEXIST') throw error
+          })
+      }
       return (await readFile(path, 'utf8').catch(undefinedIfMissing))?.trim()
     },
     async age () {
-      return Number(await readFile(join(folder, '.store-age'), 'utf8').catch(undefinedIfMissing) ?? 0)
+      return Number((await readFile(join(folder, '.store-age'), 'utf8').catch(undefinedIfMissing)) ?? 0)
     },
     async grow (age) {
       const fresh = join(folder, `.store-age.${randomUUID()}`)
@@ -103,7 +114,11 @@ export async function openDiskStore (folder: string): Promise<BlobStore> {
 }
 
 /** Writes in blocks of 1 MiB; size and SHA-256 are taken on the way. */
-async function writeDown (source: Readable, file: FileHandle, admit: (bytes: number) => void): Promise<{ sizeBytes: number, sha256: string }> {
+async function writeDown (
+  source: Readable,
+  file: FileHandle,
+  admit: (bytes: number) => void
+): Promise<{ sizeBytes: number; sha256: string }> {
   const hash = createHash('sha256')
   let sizeBytes = 0
   let pending: Buffer[] = []
@@ -138,7 +153,10 @@ function after (buffers: Buffer[], bytes: number): Buffer[] {
   return rest
 }
 
-/** A file is durable once it is synced, a rename once its folder is. An fsync that failed is never tried again: the kernel may have dropped the pages. */
+/**
+ * A file is durable once it is synced, a rename once its folder is. An fsync that failed is never tried again: the
+ * kernel may have dropped the pages.
+ */
 async function sync (path: string): Promise<void> {
   const handle = await open(path, 'r')
   try {
@@ -166,6 +184,8 @@ function storageError (error: unknown): unknown {
   const { code = '', errno } = error as NodeJS.ErrnoException
   // Node has no name for EDQUOT.
   if (code === 'ENOSPC' || errno === -osConstants.errno.EDQUOT) return new ApiError('storage_full', { cause: error })
-  if (['EIO', 'EROFS', 'EACCES', 'EPERM', 'ENOENT', 'EMFILE', 'ENFILE'].includes(code)) return new ApiError('storage_unavailable', { cause: error, headers: { 'retry-after': '30' } })
+  if (['EIO', 'EROFS', 'EACCES', 'EPERM', 'ENOENT', 'EMFILE', 'ENFILE'].includes(code)) {
+    return new ApiError('storage_unavailable', { cause: error, headers: { 'retry-after': '30' } })
+  }
   return error
 }

@@ -1,7 +1,10 @@
 import { closeSync, fsyncSync, mkdirSync, openSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 
-/** Makes a folder, and those above it that are missing, for good: a power cut does not lose them. For starts alone: it blocks. */
+/**
+ * Makes a folder, and those above it that are missing, for good: a power cut does not lose them. For starts alone: it
+ * blocks.
+ */
 export function makeFolder (path: string): void {
   const first = mkdirSync(path, { recursive: true })
   if (first === undefined) return

@@ -1,11 +1,14 @@
 import { close, fstat, open, read } from 'node:fs'
 import { promisify } from 'node:util'
 
-/** What a reader may do with a file, as a `FileHandle` does it: it closes it once, and reads it no more then. Others may read the same file at the same time. */
+/**
+ * What a reader may do with a file, as a `FileHandle` does it: it closes it once, and reads it no more then. Others may
+ * read the same file at the same time.
+ */
 export interface ReadableFile {
-  read (into: Buffer, offset: number, length: number, position: number): Promise<{ bytesRead: number }>
-  stat (): Promise<{ size: number }>
-  close (): Promise<void>
+  read(into: Buffer, offset: number, length: number, position: number): Promise<{ bytesRead: number }>
+  stat(): Promise<{ size: number }>
+  close(): Promise<void>
 }
 
 const [openAsync, closeAsync, statAsync] = [promisify(open), promisify(close), promisify(fstat)]
@@ -17,23 +20,30 @@ const MAX_LINGERING = 256
 let turn: Promise<void> | undefined
 
 /**
- * The end of this turn of the event loop, where reads are handed to the threads together. A thread that has nothing to do sleeps, and to wake one costs
- * more than to read 64 KiB: of reads that come together the first few wake them all. With 64 connections a range took 80 instead of 100 µs of CPU.
+ * The end of this turn of the event loop, where reads are handed to the threads together. A thread that has nothing to
+ * do sleeps, and to wake one costs more than to read 64 KiB: of reads that come together the first few wake them all.
+ * With 64 connections a range took 80 instead of 100 µs of CPU.
  */
 function endOfTurn (): Promise<void> {
-  turn ??= new Promise((resolve) => setImmediate(() => {
-    turn = undefined
-    resolve()
-  }))
+  turn ??= new Promise((resolve) =>
+    setImmediate(() => {
+      turn = undefined
+      resolve()
+    })
+  )
   return turn
 }
 
-interface Shared { descriptor: Promise<number>, readers: number, timer?: NodeJS.Timeout }
+interface Shared {
+  descriptor: Promise<number>
+  readers: number
+  timer?: NodeJS.Timeout
+}
 
 /**
- * Files open for reading, one descriptor for all readers of a file, closed a second after the last of them has gone: opening and closing are
- * each a trip to a thread and back, and cost more than a range of 64 KiB. The content under a path must never change. By `fs.read` rather than a
- * `FileHandle`, a range of 64 KiB took 63 instead of 69 µs of CPU.
+ * Files open for reading, one descriptor for all readers of a file, closed a second after the last of them has gone:
+ * opening and closing are each a trip to a thread and back, and cost more than a range of 64 KiB. The content under a
+ * path must never change. By `fs.read` rather than a `FileHandle`, a range of 64 KiB took 63 instead of 69 µs of CPU.
  */
 export class OpenFiles {
   readonly #files = new Map<string, Shared>()
@@ -56,7 +66,9 @@ export class OpenFiles {
       read: async (into, offset, length, position) => {
         await endOfTurn()
         return await new Promise((resolve, reject) => {
-          read(descriptor, into, offset, length, position, (error, bytesRead) => error === null ? resolve({ bytesRead }) : reject(error))
+          read(descriptor, into, offset, length, position, (error, bytesRead) =>
+            error === null ? resolve({ bytesRead }) : reject(error)
+          )
         })
       },
       stat: () => statAsync(descriptor),
@@ -77,10 +89,14 @@ export class OpenFiles {
 
   /** Closes what nobody reads any more. */
   async close (): Promise<void> {
-    await Promise.all([...this.#files].filter(([, { timer }]) => timer !== undefined).map(async ([path, file]) => {
-      this.#keep(file)
-      await this.#end(path, file)
-    }))
+    await Promise.all(
+      [...this.#files]
+        .filter(([, { timer }]) => timer !== undefined)
+        .map(async ([path, file]) => {
+          this.#keep(file)
+          await this.#end(path, file)
+        })
+    )
   }
 
   #opened (path: string): Shared {

@@ -6,18 +6,21 @@ export const CONFIRM_AFTER_MS = 15 * 60_000
 export interface SweepOptions {
   store: BlobStore
   /** Which of these blob names have a row. */
-  owned (names: string[]): Promise<Set<string>>
+  owned(names: string[]): Promise<Set<string>>
   /** A clock that only goes forward, in milliseconds: what the wall clock says does not matter here. */
   monotonicNow: () => number
 }
 
 /** What looked left over, and since when on the monotonic clock. */
-interface Suspect { fingerprint: string, since: number }
+interface Suspect {
+  fingerprint: string
+  since: number
+}
 
 /**
- * Removes what a crash left behind: drafts nobody writes and blobs without a row. Something is left over only if two looks, 15
- * minutes apart on a monotonic clock, found it ownerless and unchanged; so uploads of other processes are safe, and
- * so is a wall clock that is off.
+ * Removes what a crash left behind: drafts nobody writes and blobs without a row. Something is left over only if two
+ * looks, 15 minutes apart on a monotonic clock, found it ownerless and unchanged; so uploads of other processes are
+ * safe, and so is a wall clock that is off.
  */
 export class Sweeper {
   readonly #options: SweepOptions
@@ -40,7 +43,11 @@ export class Sweeper {
         suspects.set(key, { fingerprint: item.fingerprint, since })
         continue
       }
-      if (!dryRun) await (item.kind === 'draft' ? this.#options.store.removeDraft(item.name) : this.#options.store.remove(item.name))
+      if (!dryRun) {
+        await (item.kind === 'draft'
+          ? this.#options.store.removeDraft(item.name)
+          : this.#options.store.remove(item.name))
+      }
       removed.push(item)
     }
     this.#suspects = suspects

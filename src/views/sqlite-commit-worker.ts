@@ -8,6 +8,7 @@ const db = openDatabase({ engine: 'sqlite', path: workerData as string })
 parentPort!.on('message', ({ id, batch }: CommitRequest) => {
   insertViews(db, batch).then(
     (outcomes) => parentPort!.postMessage({ id, outcomes } satisfies CommitReply),
-    ({ message, code }: Error & { code?: string }) => parentPort!.postMessage({ id, error: { message, code } } satisfies CommitReply)
+    ({ message, code }: Error & { code?: string }) =>
+      parentPort!.postMessage({ id, error: { message, code } } satisfies CommitReply)
   )
 })

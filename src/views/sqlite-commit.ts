@@ -3,15 +3,27 @@ import type { CommitViews } from './view-writer.js'
 import type { View } from './schema.js'
 import type { ViewOutcome } from './view-store.js'
 
-export interface CommitRequest { id: number, batch: View[] }
-export interface CommitReply { id: number, outcomes?: ViewOutcome[], error?: { message: string, code?: string } }
+export interface CommitRequest {
+  id: number
+  batch: View[]
+}
+export interface CommitReply {
+  id: number
+  outcomes?: ViewOutcome[]
+  error?: { message: string; code?: string }
+}
 
 /**
- * Commits in a worker thread with a connection of its own: on SQLite every durable commit blocks its thread for an fsync,
- * and the event loop must not stand still for it. A worker that dies fails what it had, and the next batch gets a new one.
+ * Commits in a worker thread with a connection of its own: on SQLite every durable commit blocks its thread for an
+ * fsync, and the event loop must not stand still for it. A worker that dies fails what it had, and the next batch gets
+ * a new one.
  */
-export function createSqliteCommit (path: string): { warmUp (): Promise<unknown>, commit: CommitViews, close (): Promise<void> } {
-  const pending = new Map<number, { resolve (outcomes: ViewOutcome[]): void, reject (error: Error): void }>()
+export function createSqliteCommit (path: string): {
+  warmUp(): Promise<unknown>
+  commit: CommitViews
+  close(): Promise<void>
+} {
+  const pending = new Map<number, { resolve(outcomes: ViewOutcome[]): void; reject(error: Error): void }>()
   let sequence = 0
   let worker: Worker | undefined
 
@@ -34,12 +46,13 @@ export function createSqliteCommit (path: string): { warmUp (): Promise<unknown>
     }
   }
 
-  const commit: CommitViews = (batch) => new Promise((resolve, reject) => {
-    worker ??= start()
-    const id = ++sequence
-    pending.set(id, { resolve, reject })
-    worker.postMessage({ id, batch } satisfies CommitRequest)
-  })
+  const commit: CommitViews = (batch) =>
+    new Promise((resolve, reject) => {
+      worker ??= start()
+      const id = ++sequence
+      pending.set(id, { resolve, reject })
+      worker.postMessage({ id, batch } satisfies CommitRequest)
+    })
 
   return {
     /** Starts the thread before there is a view: loading its code takes as long as many commits. */

@@ -9,38 +9,64 @@ import { findLogStart, findNewestView, LOG_STARTS } from './view-store.js'
 const DELETE_BATCH = 1000
 
 /** Where the roll-ups of a media disagreed with its log: what they said, and what the log says. */
-export interface Difference { media_id: string, what: string, rolled_up: number, logged: number }
+export interface Difference {
+  media_id: string
+  what: string
+  rolled_up: number
+  logged: number
+}
 
 /** Called now and then during long work. */
 export type OnProgress = (done: number, total: number) => void
 
 /**
- * Deletes log rows older than `days` whole UTC days, in batches; totals, uniques and days stay as they are. A clock that is more than a day
- * ahead of the newest row is not trusted: days are then counted from that row. Safe beside a running server, and ended by `signal` after a
- * batch. Returns how many rows were deleted.
+ * Deletes log rows older than `days` whole UTC days, in batches; totals, uniques and days stay as they are. A clock
+ * that is more than a day ahead of the newest row is not trusted: days are then counted from that row. Safe beside a
+ * running server, and ended by `signal` after a batch. Returns how many rows were deleted.
  */
-export async function pruneViews (db: Kysely<Database>, days: number, now: number, onProgress: OnProgress = () => {}, signal?: AbortSignal): Promise<number> {
+export async function pruneViews (
+  db: Kysely<Database>,
+  days: number,
+  now: number,
+  onProgress: OnProgress = () => {},
+  signal?: AbortSignal
+): Promise<number> {
   const newest = await findNewestView(db)
   if (newest === undefined) return 0
   const firstDay = utcDay(now - newest > DAY ? newest : now) - days
   await raiseLogStart(db, firstDay, utcDay(now))
-  const { total } = await db.selectFrom('views').select((select) => select.fn.countAll<number>().as('total')).where('viewed_at', '<', firstDay * DAY).executeTakeFirstOrThrow()
+  const { total } = await db
+    .selectFrom('views')
+    .select((select) => select.fn.countAll<number>().as('total'))
+    .where('viewed_at', '<', firstDay * DAY)
+    .executeTakeFirstOrThrow()
   let deleted = 0
   while (true) {
-    const oldest = db.selectFrom('views').select('id').where('viewed_at', '<', firstDay * DAY).orderBy('viewed_at').limit(DELETE_BATCH)
+    const oldest = db
+      .selectFrom('views')
+      .select('id')
+      .where('viewed_at', '<', firstDay * DAY)
+      .orderBy('viewed_at')
+      .limit(DELETE_BATCH)
     const { numDeletedRows } = await db.deleteFrom('views').where('id', 'in', oldest).executeTakeFirst()
     deleted += Number(numDeletedRows)
     onProgress(deleted, total)
     if (Number(numDeletedRows) < DELETE_BATCH || signal?.aborted) return deleted
-    await new Promise((resolve) => { setImmediate(resolve) })
+    await new Promise((resolve) => {
+      setImmediate(resolve)
+    })
   }
 }
 
 /**
- * Makes the roll-ups of every media agree with its log, for the days that the log still holds whole; older days stay. A media is looked at
- * without a lock, and once more with one if something seems wrong. Answers what was wrong. With `dryRun` nothing is changed.
+ * Makes the roll-ups of every media agree with its log, for the days that the log still holds whole; older days stay. A
+ * media is looked at without a lock, and once more with one if something seems wrong. Answers what was wrong. With
+ * `dryRun` nothing is changed.
  */
-export async function recountViews (db: Kysely<Database>, { dryRun = false, onProgress = () => {} }: { dryRun?: boolean, onProgress?: OnProgress } = {}): Promise<Difference[]> {
+export async function recountViews (
+  db: Kysely<Database>,
+  { dryRun = false, onProgress = () => {} }: { dryRun?: boolean; onProgress?: OnProgress } = {}
+): Promise<Difference[]> {
   const media = await db.selectFrom('view_totals').select('media_id').orderBy('media_id').execute()
   const found: Difference[] = []
   for (const [index, { media_id: mediaId }] of media.entries()) {
@@ -50,7 +76,12 @@ export async function recountViews (db: Kysely<Database>, { dryRun = false, onPr
         // Held against a prune that begins: without it, rows just deleted would look like views that never were.
         await lockName(trx, LOG_STARTS)
         const firstDay = await findLogStart(trx)
-        await trx.selectFrom('view_totals').select('media_id').where('media_id', '=', mediaId).$if(engineOf(trx) === 'postgres', (query) => query.forUpdate()).execute()
+        await trx
+          .selectFrom('view_totals')
+          .select('media_id')
+          .where('media_id', '=', mediaId)
+          .$if(engineOf(trx) === 'postgres', (query) => query.forUpdate())
+          .execute()
         const locked = await compare(trx, mediaId, firstDay)
         if (locked.length > 0 && !dryRun) await mend(trx, mediaId, firstDay)
         return locked
@@ -64,19 +95,36 @@ export async function recountViews (db: Kysely<Database>, { dryRun = false, onPr
 
 /** Deletes what no longer keeps a view by a token from being counted, in batches, and what a clock ahead has left. */
 export async function pruneTokenViews (db: Kysely<Database>, now: number, signal: AbortSignal): Promise<void> {
-  const stale = [['<=', now - TOKEN_VIEW_MS], ['>=', now + TOKEN_VIEW_MS]] as const
+  const stale = [
+    ['<=', now - TOKEN_VIEW_MS],
+    ['>=', now + TOKEN_VIEW_MS]
+  ] as const
   for (const [operator, moment] of stale) {
     await inBatches(signal, async () => {
-      const some = db.selectFrom('token_views').select(['media_id', 'account_id', 'address_key'])
-        .where('viewed_at', operator, moment).limit(DELETE_BATCH)
-      return await db.deleteFrom('token_views')
-        .where(({ eb, refTuple }) => eb(refTuple('media_id', 'account_id', 'address_key'), 'in', some.$asTuple('media_id', 'account_id', 'address_key')))
-        .where('viewed_at', operator, moment).executeTakeFirst()
+      const some = db
+        .selectFrom('token_views')
+        .select(['media_id', 'account_id', 'address_key'])
+        .where('viewed_at', operator, moment)
+        .limit(DELETE_BATCH)
+      return await db
+        .deleteFrom('token_views')
+        .where(({ eb, refTuple }) =>
+          eb(
+            refTuple('media_id', 'account_id', 'address_key'),
+            'in',
+            some.$asTuple('media_id', 'account_id', 'address_key')
+          )
+        )
+        .where('viewed_at', operator, moment)
+        .executeTakeFirst()
     })
   }
 }
 
-/** Deletes the log, the set of viewers and the days of a deleted media, in batches: in one, a long log would stop everything else. */
+/**
+ * Deletes the log, the set of viewers and the days of a deleted media, in batches: in one, a long log would stop
+ * everything else.
+ */
 export async function deleteViewsOf (db: Kysely<Database>, mediaId: string, signal: AbortSignal): Promise<void> {
   await inBatches(signal, async () => {
     const some = db.selectFrom('views').select('id').where('media_id', '=', mediaId).limit(DELETE_BATCH)
@@ -84,7 +132,11 @@ export async function deleteViewsOf (db: Kysely<Database>, mediaId: string, sign
   })
   await inBatches(signal, async () => {
     const some = db.selectFrom('view_viewers').select('address_key').where('media_id', '=', mediaId).limit(DELETE_BATCH)
-    return await db.deleteFrom('view_viewers').where('media_id', '=', mediaId).where('address_key', 'in', some).executeTakeFirst()
+    return await db
+      .deleteFrom('view_viewers')
+      .where('media_id', '=', mediaId)
+      .where('address_key', 'in', some)
+      .executeTakeFirst()
   })
   await db.deleteFrom('view_days').where('media_id', '=', mediaId).execute()
 }
@@ -92,28 +144,33 @@ export async function deleteViewsOf (db: Kysely<Database>, mediaId: string, sign
 /** Deletes until a batch is not full; lets other work in between. **Throws** the reason of `signal`. */
 async function inBatches (signal: AbortSignal, deleteSome: () => Promise<{ numDeletedRows: bigint }>): Promise<void> {
   while (Number((await deleteSome()).numDeletedRows) === DELETE_BATCH) {
-    await new Promise((resolve) => { setImmediate(resolve) })
+    await new Promise((resolve) => {
+      setImmediate(resolve)
+    })
     signal.throwIfAborted()
   }
 }
 
 /**
- * Written before the first row is deleted: a prune that is cut leaves a day half deleted, and no recount may take it for whole. A start
- * after today was written by a clock that was ahead, and is replaced.
+ * Written before the first row is deleted: a prune that is cut leaves a day half deleted, and no recount may take it
+ * for whole. A start after today was written by a clock that was ahead, and is replaced.
  */
 async function raiseLogStart (db: Kysely<Database>, day: number, today: number): Promise<void> {
   await db.transaction().execute(async (trx) => {
     await lockName(trx, LOG_STARTS)
     const stored = await findLogStart(trx)
     const value = String(stored > today ? day : Math.max(day, stored))
-    await trx.insertInto('server_facts').values({ name: LOG_STARTS, value })
-      .onConflict((conflict) => conflict.column('name').doUpdateSet({ value })).execute()
+    await trx
+      .insertInto('server_facts')
+      .values({ name: LOG_STARTS, value })
+      .onConflict((conflict) => conflict.column('name').doUpdateSet({ value }))
+      .execute()
   })
 }
 
 /** One statement, so that all figures are of one moment on both engines. */
 async function compare (db: Kysely<Database>, mediaId: string, firstDay: number): Promise<Difference[]> {
-  const { rows } = await sql<{ kind: string, day: number | null, rolled_up: number, logged: number }>`
+  const { rows } = await sql<{ kind: string; day: number | null; rolled_up: number; logged: number }>`
     with logged as (
       select viewed_at / ${sql.lit(DAY)} as day, count(*) as views from views
       where media_id = ${mediaId} and viewed_at >= ${sql.lit(firstDay * DAY)} group by 1
@@ -135,7 +192,10 @@ async function compare (db: Kysely<Database>, mediaId: string, firstDay: number)
     union all select 'unique viewers', null, unique_viewers, known + unknown from figures where unique_viewers <> known + unknown
     union all select 'known viewers', null, known, known + unknown from figures where unknown > 0`.execute(db)
   return rows.map(({ kind, day, rolled_up: rolledUp, logged }) => ({
-    media_id: mediaId, what: day === null ? kind : isoDay(Number(day)), rolled_up: Number(rolledUp), logged: Number(logged)
+    media_id: mediaId,
+    what: day === null ? kind : isoDay(Number(day)),
+    rolled_up: Number(rolledUp),
+    logged: Number(logged)
   }))
 }
 
@@ -143,9 +203,13 @@ async function mend (trx: Transaction<Database>, mediaId: string, firstDay: numb
   const first = firstDay * DAY
   await trx.deleteFrom('view_days').where('media_id', '=', mediaId).where('day', '>=', firstDay).execute()
   await sql`insert into view_days (media_id, day, views)
-    select media_id, viewed_at / ${sql.lit(DAY)}, count(*) from views where media_id = ${mediaId} and viewed_at >= ${sql.lit(first)} group by 1, 2`.execute(trx)
+    select media_id, viewed_at / ${sql.lit(DAY)}, count(*) from views where media_id = ${mediaId} and viewed_at >= ${sql.lit(first)} group by 1, 2`.execute(
+    trx
+  )
   await sql`insert into view_viewers (media_id, address_key)
-    select distinct media_id, address_key from views where media_id = ${mediaId} and viewed_at >= ${sql.lit(first)} on conflict do nothing`.execute(trx)
+    select distinct media_id, address_key from views where media_id = ${mediaId} and viewed_at >= ${sql.lit(first)} on conflict do nothing`.execute(
+    trx
+  )
   await sql`update view_totals set
     total_views = (select coalesce(sum(views), 0) from view_days where view_days.media_id = view_totals.media_id),
     unique_viewers = (select count(*) from view_viewers where view_viewers.media_id = view_totals.media_id),

@@ -10,7 +10,10 @@ import { claimTokenViews } from './token-view-store.js'
 /** The fact that says which is the first day that the log still holds whole. */
 export const LOG_STARTS = 'views.log_starts_on_day'
 
-/** What became of a view: `repeated`, it was counted before for this link (or token) and address; `gone`, there is no such media. */
+/**
+ * What became of a view: `repeated`, it was counted before for this link (or token) and address; `gone`, there is no
+ * such media.
+ */
 export type ViewOutcome = 'counted' | 'repeated' | 'gone'
 
 /** The figures of a media, all of one moment; `days` only those with views, oldest first. */
@@ -18,52 +21,77 @@ export interface ViewFigures {
   totalViews: number
   uniqueViewers: number
   revision: number
-  days: Array<{ day: number, views: number }>
+  days: Array<{ day: number; views: number }>
 }
 
 export type ViewCounts = Pick<ViewFigures, 'totalViews' | 'uniqueViewers'>
 
 /**
- * Writes a batch to the log, and what it adds to the roll-ups, in one transaction; outcomes in the batch's order. Locks go in one
- * order, the totals of its media first and then keys in sequence, so that batches of several processes never deadlock.
+ * Writes a batch to the log, and what it adds to the roll-ups, in one transaction; outcomes in the batch's order. Locks
+ * go in one order, the totals of its media first and then keys in sequence, so that batches of several processes never
+ * deadlock.
  */
 export async function insertViews (db: Kysely<Database>, batch: View[]): Promise<ViewOutcome[]> {
   return await db.transaction().execute(async (trx) => {
     const existing = await lockTotals(trx, [...new Set(batch.map((view) => view.mediaId))].sort())
     const possible = batch.filter((view) => existing.has(view.mediaId))
-    const claimed = await claimTokenViews(trx, possible.filter((view) => view.byToken))
+    const claimed = await claimTokenViews(
+      trx,
+      possible.filter((view) => view.byToken)
+    )
     const fresh = possible.filter((view) => !view.byToken || claimed.has(view))
     const counted = await insertLogRows(trx, withoutRepeats(fresh))
     if (counted.size > 0) await addToRollUps(trx, [...counted])
-    return batch.map((view) => counted.has(view) ? 'counted' : existing.has(view.mediaId) ? 'repeated' : 'gone')
+    return batch.map((view) => (counted.has(view) ? 'counted' : existing.has(view.mediaId) ? 'repeated' : 'gone'))
   })
 }
 
-/** A media's figures since `fromDay`, by one statement: one moment on both engines. Undefined for a media that is not there. */
-export async function findViewFigures (db: Kysely<Database>, mediaId: string, fromDay: number): Promise<ViewFigures | undefined> {
-  const rows = await db.selectFrom('view_totals')
-    .leftJoin('view_days', (join) => join.onRef('view_days.media_id', '=', 'view_totals.media_id').on('view_days.day', '>=', fromDay))
+/**
+ * A media's figures since `fromDay`, by one statement: one moment on both engines. Undefined for a media that is not
+ * there.
+ */
+export async function findViewFigures (
+  db: Kysely<Database>,
+  mediaId: string,
+  fromDay: number
+): Promise<ViewFigures | undefined> {
+  const rows = await db
+    .selectFrom('view_totals')
+    .leftJoin('view_days', (join) =>
+      join.onRef('view_days.media_id', '=', 'view_totals.media_id').on('view_days.day', '>=', fromDay)
+    )
     .select(['total_views', 'unique_viewers', 'revision', 'day', 'views'])
-    .where('view_totals.media_id', '=', mediaId).orderBy('day').execute()
+    .where('view_totals.media_id', '=', mediaId)
+    .orderBy('day')
+    .execute()
   if (rows[0] === undefined) return undefined
   return {
     totalViews: rows[0].total_views,
     uniqueViewers: rows[0].unique_viewers,
     revision: rows[0].revision,
-    days: rows.flatMap(({ day, views }) => day === null || views === null ? [] : [{ day, views }])
+    days: rows.flatMap(({ day, views }) => (day === null || views === null ? [] : [{ day, views }]))
   }
 }
 
 export async function findViewCounts (db: Kysely<Database>, mediaIds: string[]): Promise<Map<string, ViewCounts>> {
   if (mediaIds.length === 0) return new Map()
-  const rows = await db.selectFrom('view_totals').select(['media_id', 'total_views', 'unique_viewers']).where('media_id', 'in', mediaIds).execute()
+  const rows = await db
+    .selectFrom('view_totals')
+    .select(['media_id', 'total_views', 'unique_viewers'])
+    .where('media_id', 'in', mediaIds)
+    .execute()
   return new Map(rows.map((row) => [row.media_id, { totalViews: row.total_views, uniqueViewers: row.unique_viewers }]))
 }
 
-const viewStamp = compileOnce((db, { mediaId }: { mediaId: string }) => db.selectFrom('view_totals').select(['total_views', 'revision']).where('media_id', '=', mediaId))
+const viewStamp = compileOnce((db, { mediaId }: { mediaId: string }) =>
+  db.selectFrom('view_totals').select(['total_views', 'revision']).where('media_id', '=', mediaId)
+)
 
 /** What a cached answer must have been made of to be true now. Undefined for a media that is not there. */
-export async function findViewStamp (db: Kysely<Database>, mediaId: string): Promise<{ totalViews: number, revision: number } | undefined> {
+export async function findViewStamp (
+  db: Kysely<Database>,
+  mediaId: string
+): Promise<{ totalViews: number; revision: number } | undefined> {
   const [row] = await viewStamp(db, { mediaId })
   return row && { totalViews: row.total_views, revision: row.revision }
 }
@@ -81,20 +109,38 @@ export async function findLogStart (db: Kysely<Database>): Promise<number> {
 }
 
 /**
- * A page of the log of a media, newest first, and how many rows the log still holds of it. What goes before a page is skipped by the days'
- * figures: no more than one day of the log is read, however long it is.
+ * A page of the log of a media, newest first, and how many rows the log still holds of it. What goes before a page is
+ * skipped by the days' figures: no more than one day of the log is read, however long it is.
  */
-export async function listViews (db: Kysely<Database>, mediaId: string, page: PageQuery): Promise<{ items: View[], total: number }> {
+export async function listViews (
+  db: Kysely<Database>,
+  mediaId: string,
+  page: PageQuery
+): Promise<{ items: View[]; total: number }> {
   let skip = offsetOf(page)
   const firstDay = await findLogStart(db)
-  const days = await db.selectFrom('view_days').select(['day', 'views']).where('media_id', '=', mediaId).where('day', '>=', firstDay).orderBy('day', 'desc').execute()
+  const days = await db
+    .selectFrom('view_days')
+    .select(['day', 'views'])
+    .where('media_id', '=', mediaId)
+    .where('day', '>=', firstDay)
+    .orderBy('day', 'desc')
+    .execute()
   const total = days.reduce((sum, { views }) => sum + views, 0)
   while (days[0] !== undefined && skip >= days[0].views) skip -= days.shift()!.views
   const [newest] = days
   if (newest === undefined) return { items: [], total }
-  const rows = await db.selectFrom('views').selectAll().where('media_id', '=', mediaId)
-    .where('viewed_at', '<', (newest.day + 1) * DAY).where('viewed_at', '>=', firstDay * DAY)
-    .orderBy('viewed_at', 'desc').orderBy('id', 'desc').limit(page.size).offset(skip).execute()
+  const rows = await db
+    .selectFrom('views')
+    .selectAll()
+    .where('media_id', '=', mediaId)
+    .where('viewed_at', '<', (newest.day + 1) * DAY)
+    .where('viewed_at', '>=', firstDay * DAY)
+    .orderBy('viewed_at', 'desc')
+    .orderBy('id', 'desc')
+    .limit(page.size)
+    .offset(skip)
+    .execute()
   const items = rows.map((row) => ({
     mediaId: row.media_id,
     linkId: row.link_id,
@@ -108,8 +154,13 @@ export async function listViews (db: Kysely<Database>, mediaId: string, page: Pa
 }
 
 async function lockTotals (trx: Transaction<Database>, mediaIds: string[]): Promise<Set<string>> {
-  const rows = await trx.selectFrom('view_totals').select('media_id').where('media_id', 'in', mediaIds).orderBy('media_id')
-    .$if(engineOf(trx) === 'postgres', (query) => query.forUpdate()).execute()
+  const rows = await trx
+    .selectFrom('view_totals')
+    .select('media_id')
+    .where('media_id', 'in', mediaIds)
+    .orderBy('media_id')
+    .$if(engineOf(trx) === 'postgres', (query) => query.forUpdate())
+    .execute()
   return new Set(rows.map((row) => row.media_id))
 }
 
@@ -126,31 +177,47 @@ function withoutRepeats (views: View[]): View[] {
     if (view.linkId === null) others.push(view)
     else if (!first.has(key)) first.set(key, view)
   }
-  return [...[...first.entries()].sort(([a], [b]) => a < b ? -1 : 1).map(([, view]) => view), ...others]
+  return [...[...first.entries()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, view]) => view), ...others]
 }
 
 /** Inserts and answers those that were new; the unique index decides for links. */
 async function insertLogRows (trx: Transaction<Database>, views: View[]): Promise<Set<View>> {
   if (views.length === 0) return new Set()
-  const inserted = await trx.insertInto('views').values(views.map((view) => ({
-    media_id: view.mediaId,
-    link_id: view.linkId,
-    address: view.address,
-    address_key: view.addressKey,
-    account_id: view.accountId,
-    user_agent: view.userAgent,
-    viewed_at: view.viewedAt
-  }))).onConflict((conflict) => conflict.doNothing()).returning(['link_id', 'address_key']).execute()
+  const inserted = await trx
+    .insertInto('views')
+    .values(
+      views.map((view) => ({
+        media_id: view.mediaId,
+        link_id: view.linkId,
+        address: view.address,
+        address_key: view.addressKey,
+        account_id: view.accountId,
+        user_agent: view.userAgent,
+        viewed_at: view.viewedAt
+      }))
+    )
+    .onConflict((conflict) => conflict.doNothing())
+    .returning(['link_id', 'address_key'])
+    .execute()
   const keys = new Set(inserted.map((row) => linkKey(row.link_id, row.address_key)))
   return new Set(views.filter((view) => view.linkId === null || keys.has(linkKey(view.linkId, view.addressKey))))
 }
 
 async function addToRollUps (trx: Transaction<Database>, views: View[]): Promise<void> {
-  const viewers = new Map(views.map((view) => [`${view.mediaId} ${view.addressKey}`, { media_id: view.mediaId, address_key: view.addressKey }]))
-  const fresh = await trx.insertInto('view_viewers').values([...viewers.entries()].sort(([a], [b]) => a < b ? -1 : 1).map(([, row]) => row))
-    .onConflict((conflict) => conflict.doNothing()).returning('media_id').execute()
-  const totals = new Map<string, { media_id: string, total_views: number, unique_viewers: number, revision: number }>()
-  const days = new Map<string, { media_id: string, day: number, views: number }>()
+  const viewers = new Map(
+    views.map((view) => [
+      `${view.mediaId} ${view.addressKey}`,
+      { media_id: view.mediaId, address_key: view.addressKey }
+    ])
+  )
+  const fresh = await trx
+    .insertInto('view_viewers')
+    .values([...viewers.entries()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row))
+    .onConflict((conflict) => conflict.doNothing())
+    .returning('media_id')
+    .execute()
+  const totals = new Map<string, { media_id: string; total_views: number; unique_viewers: number; revision: number }>()
+  const days = new Map<string, { media_id: string; day: number; views: number }>()
   for (const { mediaId, viewedAt } of views) {
     const total = totals.get(mediaId) ?? { media_id: mediaId, total_views: 0, unique_viewers: 0, revision: 0 }
     totals.set(mediaId, total).get(mediaId)!.total_views++
@@ -160,11 +227,23 @@ async function addToRollUps (trx: Transaction<Database>, views: View[]): Promise
     days.set(key, views).get(key)!.views++
   }
   for (const { media_id: mediaId } of fresh) totals.get(mediaId)!.unique_viewers++
-  await trx.insertInto('view_totals').values([...totals.values()]).onConflict((conflict) => conflict.column('media_id').doUpdateSet((set) => ({
-    total_views: set('view_totals.total_views', '+', set.ref('excluded.total_views')),
-    unique_viewers: set('view_totals.unique_viewers', '+', set.ref('excluded.unique_viewers'))
-  }))).execute()
-  await trx.insertInto('view_days').values([...days.values()]).onConflict((conflict) => conflict.columns(['media_id', 'day']).doUpdateSet((set) => ({
-    views: set('view_days.views', '+', set.ref('excluded.views'))
-  }))).execute()
+  await trx
+    .insertInto('view_totals')
+    .values([...totals.values()])
+    .onConflict((conflict) =>
+      conflict.column('media_id').doUpdateSet((set) => ({
+        total_views: set('view_totals.total_views', '+', set.ref('excluded.total_views')),
+        unique_viewers: set('view_totals.unique_viewers', '+', set.ref('excluded.unique_viewers'))
+      }))
+    )
+    .execute()
+  await trx
+    .insertInto('view_days')
+    .values([...days.values()])
+    .onConflict((conflict) =>
+      conflict.columns(['media_id', 'day']).doUpdateSet((set) => ({
+        views: set('view_days.views', '+', set.ref('excluded.views'))
+      }))
+    )
+    .execute()
 }

@@ -10,7 +10,11 @@ const MAX_WAITING = 20_000
 /** Commits a batch durably; the outcomes in its order. */
 export type CommitViews = (batch: View[]) => Promise<ViewOutcome[]>
 
-interface Waiting { view: View, resolve (outcome: ViewOutcome): void, reject (error: unknown): void }
+interface Waiting {
+  view: View
+  resolve(outcome: ViewOutcome): void
+  reject(error: unknown): void
+}
 
 /**
  * Group commit: all views that came while the last batch was being committed, or in this turn of the event loop, go
@@ -29,14 +33,18 @@ export class ViewWriter {
 
   /** Resolves when the view is durable. Throws `overloaded` when too many wait. */
   write (view: View): Promise<ViewOutcome> {
-    if (this.#waiting.length >= MAX_WAITING) return Promise.reject(new ApiError('overloaded', { headers: { 'retry-after': '5' } }))
+    if (this.#waiting.length >= MAX_WAITING) {
+      return Promise.reject(new ApiError('overloaded', { headers: { 'retry-after': '5' } }))
+    }
     return new Promise((resolve, reject) => {
       this.#waiting.push({ view, resolve, reject })
       this.#busy ??= new Promise<void>((resolve) => setImmediate(resolve)).then(() => this.#drain())
     })
   }
 
-  get waiting (): number { return this.#waiting.length }
+  get waiting (): number {
+    return this.#waiting.length
+  }
 
   /** Resolves when all that was handed in has been answered. */
   async flush (): Promise<void> {

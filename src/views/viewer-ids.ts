@@ -7,14 +7,17 @@ import { addressKey } from '../http/client-address.js'
 export type AddressMode = 'full' | 'truncated' | 'hashed'
 
 /** What the log says of a viewer: `address` as it is shown, and what counts as one viewer. */
-export interface ViewerName { address: string, addressKey: string }
+export interface ViewerName {
+  address: string
+  addressKey: string
+}
 
 export interface ViewerNames {
-  of (address: string): ViewerName
+  of(address: string): ViewerName
   /** What becomes of a name that was given under another mode. */
-  rename (name: ViewerName): ViewerName
+  rename(name: ViewerName): ViewerName
   /** Every key that an address may stand under in the database. */
-  keysOf (address: string): string[]
+  keysOf(address: string): string[]
 }
 
 /** Stands for whoever was erased. */
@@ -32,11 +35,15 @@ export function anonymousKey (random: Buffer): string {
 }
 
 /**
- * Names viewers. With a secret, what counts as one viewer is an HMAC-SHA256 of the address (of an IPv6 one's /64), the same in every mode: uniques
- * stay exact, and without the secret no address can be found by trying. Truncated addresses are the /24 of IPv4, the /48 of IPv6.
+ * Names viewers. With a secret, what counts as one viewer is an HMAC-SHA256 of the address (of an IPv6 one's /64), the
+ * same in every mode: uniques stay exact, and without the secret no address can be found by trying. Truncated addresses
+ * are the /24 of IPv4, the /48 of IPv6.
  */
 export function createViewerNames (mode: AddressMode, secret: Buffer | undefined): ViewerNames {
-  const keyed = (key: string) => secret === undefined || key.startsWith(KEYED) ? key : KEYED + createHmac('sha256', secret).update(key).digest().subarray(0, KEY_BYTES).toString('base64url')
+  const keyed = (key: string) =>
+    secret === undefined || key.startsWith(KEYED)
+      ? key
+      : KEYED + createHmac('sha256', secret).update(key).digest().subarray(0, KEY_BYTES).toString('base64url')
   const shown = (address: string, key: string) => {
     if (mode === 'full' || address === ERASED) return address
     return mode === 'truncated' ? truncated(address) : `viewer-${key.slice(1, 1 + SHOWN_LENGTH)}`
@@ -61,5 +68,8 @@ function truncated (address: string): string {
   const client = addressKey(address)
   if (isIPv4(client)) return `${client.split('.').slice(0, 3).join('.')}.0/24`
   const { parts } = ipaddr.IPv6.parse(address.split('%')[0]!)
-  return `${parts.slice(0, 3).map((part) => part.toString(16)).join(':')}::/48`
+  return `${parts
+    .slice(0, 3)
+    .map((part) => part.toString(16))
+    .join(':')}::/48`
 }

@@ -9,17 +9,35 @@ import { isoDay, utcDay, type Clock } from '../time.js'
 import type { AnswerCache } from '../cache/shared-cache.js'
 import { TOKEN_VIEW_MS } from './token-view-store.js'
 import type { View } from './schema.js'
-import { findViewCounts, findViewFigures, findViewStamp, listViews, type ViewCounts, type ViewFigures, type ViewOutcome } from './view-store.js'
+import {
+  findViewCounts,
+  findViewFigures,
+  findViewStamp,
+  listViews,
+  type ViewCounts,
+  type ViewFigures,
+  type ViewOutcome
+} from './view-store.js'
 import type { ViewWriter } from './view-writer.js'
 import type { ViewerNames } from './viewer-ids.js'
 
 export type { ViewCounts }
 
 /** Who looks: what a request says of its sender. */
-export interface Onlooker { address: string, accountId: string | null, userAgent: string | undefined }
+export interface Onlooker {
+  address: string
+  accountId: string | null
+  userAgent: string | undefined
+}
 
 /** The figures of a media. */
-export interface Analytics { totalViews: number, uniqueViewers: number, recentViews: number, viewsPerDay: Record<string, number>, cached: boolean }
+export interface Analytics {
+  totalViews: number
+  uniqueViewers: number
+  recentViews: number
+  viewsPerDay: Record<string, number>
+  cached: boolean
+}
 
 const RECENT_DAYS = 7
 const MAX_USER_AGENT = 512
@@ -28,7 +46,9 @@ const MAX_COUNTED_STREAMS = 20_000
 const STREAM_WAITS_MS = 500
 
 /** The window that views of an address pass: resolves with how to give the place back, or undefined at the limit. */
-export interface ViewLimit { reserve (address: string): Promise<(() => void) | undefined> }
+export interface ViewLimit {
+  reserve(address: string): Promise<(() => void) | undefined>
+}
 
 interface ViewsOptions {
   db: Kysely<Database>
@@ -44,7 +64,11 @@ export type Views = ReturnType<typeof createViews>
 
 /** Who watched what, and how often. */
 export function createViews ({ db, writer, names, cache, cacheSeconds, now, limit }: ViewsOptions) {
-  async function compute (mediaId: string, days: number, today: number): Promise<{ answer: Analytics, figures: ViewFigures }> {
+  async function compute (
+    mediaId: string,
+    days: number,
+    today: number
+  ): Promise<{ answer: Analytics; figures: ViewFigures }> {
     const figures = await findViewFigures(db, mediaId, Math.min(today - days + 1, today - RECENT_DAYS + 1))
     if (figures === undefined) throw mediaNotFound()
     const sum = (count: number) => figures.days.filter(({ day }) => day > today - count && day <= today)
@@ -64,7 +88,7 @@ export function createViews ({ db, writer, names, cache, cacheSeconds, now, limi
 
   type Request = Pick<View, 'mediaId' | 'linkId' | 'byToken'>
 
-  async function write (view: Request, onlooker: Onlooker): Promise<{ outcome: ViewOutcome, viewedAt: number }> {
+  async function write (view: Request, onlooker: Onlooker): Promise<{ outcome: ViewOutcome; viewedAt: number }> {
     const viewedAt = now()
     const outcome = await writer.write({
       ...view,
@@ -83,7 +107,12 @@ export function createViews ({ db, writer, names, cache, cacheSeconds, now, limi
   }
 
   /** A view that the database has counted before takes no place in the window. */
-  async function countOnce (mediaId: string, linkId: string | null, onlooker: Onlooker, key: string | undefined): Promise<void> {
+  async function countOnce (
+    mediaId: string,
+    linkId: string | null,
+    onlooker: Onlooker,
+    key: string | undefined
+  ): Promise<void> {
     const giveBack = await limit.reserve(onlooker.address)
     if (giveBack === undefined) return
     const byToken = linkId === null && onlooker.accountId !== null
@@ -99,15 +128,23 @@ export function createViews ({ db, writer, names, cache, cacheSeconds, now, limi
   }
 
   return {
-    /** Counts a view; durable when this resolves. With a link, one for each link and address. Throws `not_found`, `overloaded`. */
+    /**
+     * Counts a view; durable when this resolves. With a link, one for each link and address. Throws `not_found`,
+     * `overloaded`.
+     */
     count: (mediaId: string, linkId: string | null, onlooker: Onlooker) => write({ mediaId, linkId }, onlooker),
 
     /**
-     * Counts the view of a stream from its start, within the window of its address: one for each link and address, or one
-     * in 30 minutes for each account and address. Resolves when that is done, or after a while. Never throws: `onFailure`
-     * receives the error, however late.
+     * Counts the view of a stream from its start, within the window of its address: one for each link and address, or
+     * one in 30 minutes for each account and address. Resolves when that is done, or after a while. Never throws:
+     * `onFailure` receives the error, however late.
      */
-    async countStream (mediaId: string, linkId: string | null, onlooker: Onlooker, onFailure: (error: unknown) => void): Promise<void> {
+    async countStream (
+      mediaId: string,
+      linkId: string | null,
+      onlooker: Onlooker,
+      onFailure: (error: unknown) => void
+    ): Promise<void> {
       const byToken = linkId === null && onlooker.accountId !== null
       const key = streamKey(mediaId, linkId, onlooker)
       if (key !== undefined && isCounted(key, byToken)) return
@@ -131,8 +168,8 @@ export function createViews ({ db, writer, names, cache, cacheSeconds, now, limi
     },
 
     /**
-     * The figures of a media, days without views left out. Kept for the cache's time under a key that carries the total as it is now:
-     * a view counted anywhere is in the next answer.
+     * The figures of a media, days without views left out. Kept for the cache's time under a key that carries the total
+     * as it is now: a view counted anywhere is in the next answer.
      */
     async analytics (mediaId: string, days: number): Promise<Analytics> {
       const today = utcDay(now())
@@ -142,7 +179,9 @@ export function createViews ({ db, writer, names, cache, cacheSeconds, now, limi
       const kept = cacheSeconds > 0 ? await cache.get(key(stamp.totalViews, stamp.revision)) : undefined
       if (kept !== undefined) return Object.assign(JSON.parse(kept) as Analytics, { cached: true })
       const { answer, figures } = await compute(mediaId, days, today)
-      if (cacheSeconds > 0) await cache.set(key(figures.totalViews, figures.revision), JSON.stringify(answer), cacheSeconds)
+      if (cacheSeconds > 0) {
+        await cache.set(key(figures.totalViews, figures.revision), JSON.stringify(answer), cacheSeconds)
+      }
       return answer
     }
   }

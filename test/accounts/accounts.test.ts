@@ -8,36 +8,75 @@ const password = 'secure_password123'
 const form = { 'content-type': 'application/x-www-form-urlencoded' }
 let mobile = 1e9
 const registration = (email: string, more: object = {}) => ({
-  first_name: ' Ada ', last_name: 'Lovelace', email, password, date_of_birth: '1990-01-01', mobile_number: `+1${++mobile}`, role: 'student', ...more
+  first_name: ' Ada ',
+  last_name: 'Lovelace',
+  email,
+  password,
+  date_of_birth: '1990-01-01',
+  mobile_number: `+1${++mobile}`,
+  role: 'student',
+  ...more
 })
-const post = ({ inject }: TestApp, url: string, payload: object, headers = {}) => inject({ method: 'POST', url, payload, headers })
-const logIn = (server: TestApp, email: string, secret = password) => post(server, '/auth/login', { email, password: secret })
-const me = ({ inject }: TestApp, token: string) => inject({ url: '/auth/me', headers: { authorization: `Bearer ${token}` } })
-const bareProblem = (body: string) => ({ ...JSON.parse(body) as object, request_id: '' })
-const part = (token: string, index: number) => JSON.parse(Buffer.from(token.split('.')[index]!, 'base64url').toString()) as Record<string, unknown>
+const post = ({ inject }: TestApp, url: string, payload: object, headers = {}) =>
+  inject({ method: 'POST', url, payload, headers })
+const logIn = (server: TestApp, email: string, secret = password) =>
+  post(server, '/auth/login', { email, password: secret })
+const me = ({ inject }: TestApp, token: string) =>
+  inject({ url: '/auth/me', headers: { authorization: `Bearer ${token}` } })
+const bareProblem = (body: string) => ({ ...(JSON.parse(body) as object), request_id: '' })
+const part = (token: string, index: number) =>
+  JSON.parse(Buffer.from(token.split('.')[index]!, 'base64url').toString()) as Record<string, unknown>
 
 /** A token as the server makes it, but for what is put in its place. */
-function forge (server: TestApp, token: string, claims: object, { header = {}, key = loadSecrets(server.config).keyring('jwt').current.key } = {}): string {
-  const signed = [{ ...part(token, 0), ...header }, { ...part(token, 1), ...claims }].map((value) => Buffer.from(JSON.stringify(value)).toString('base64url')).join('.')
+function forge (
+  server: TestApp,
+  token: string,
+  claims: object,
+  { header = {}, key = loadSecrets(server.config).keyring('jwt').current.key } = {}
+): string {
+  const signed = [
+    { ...part(token, 0), ...header },
+    { ...part(token, 1), ...claims }
+  ]
+    .map((value) => Buffer.from(JSON.stringify(value)).toString('base64url'))
+    .join('.')
   return `${signed}.${createHmac('sha256', key).update(signed).digest('base64url')}`
 }
 
 t.test('the first of twenty parallel first signups alone is the admin', async (t) => {
   const server = await buildTestApp(t)
-  const replies = await Promise.all(Array.from({ length: 20 }, async (_, index) => await post(server, '/auth/signup', { email: `first-${index}@example.org`, password })))
-  t.same(replies.map(({ statusCode }) => statusCode), Array(20).fill(201))
+  const replies = await Promise.all(
+    Array.from(
+      { length: 20 },
+      async (_, index) => await post(server, '/auth/signup', { email: `first-${index}@example.org`, password })
+    )
+  )
+  t.same(
+    replies.map(({ statusCode }) => statusCode),
+    Array(20).fill(201)
+  )
   const roles = replies.map((reply) => reply.json<{ role: string }>().role)
   t.equal(roles.filter((role) => role === 'admin').length, 1)
   t.equal(roles.filter((role) => role === 'instructor').length, 19)
-  const again = await Promise.all(Array.from({ length: 20 }, async (_, index) => await post(server, '/auth/signup', { email: index % 2 ? 'Same@example.org' : 'same@EXAMPLE.org', password })))
-  t.same(again.map(({ statusCode }) => statusCode).sort(), [201, ...Array<number>(19).fill(409)], 'of twenty parallel signups of one email one gets it')
+  const again = await Promise.all(
+    Array.from(
+      { length: 20 },
+      async (_, index) =>
+        await post(server, '/auth/signup', { email: index % 2 ? 'Same@example.org' : 'same@EXAMPLE.org', password })
+    )
+  )
+  t.same(
+    again.map(({ statusCode }) => statusCode).sort(),
+    [201, ...Array<number>(19).fill(409)],
+    'of twenty parallel signups of one email one gets it'
+  )
 })
 
 t.test('no signup makes an admin in production, and a token lives as long as it is told', async (t) => {
   const server = await buildTestApp(t, { ENVIRONMENT: 'production', ACCESS_TOKEN_EXPIRE_MINUTES: '7' })
   const reply = await post(server, '/auth/signup', { email: 'a@example.org', password })
   t.match(reply.json(), { role: 'instructor', expires_in: 420 })
-  const { iat, exp } = part(reply.json<{ token: string }>().token, 1) as { iat: number, exp: number }
+  const { iat, exp } = part(reply.json<{ token: string }>().token, 1) as { iat: number; exp: number }
   t.equal(exp - iat, 420, 'bug: the lifetime was a thousand times too long')
 })
 
@@ -55,7 +94,12 @@ t.test('a closed signup takes nobody, but an admin makes accounts', async (t) =>
     t.notOk(/password|hash|token/.test(made.body))
     t.equal((await logIn(server, `${role}@example.org`)).statusCode, 200)
   }
-  expectProblem(t, await post(server, '/users', { email: 'STUDENT@example.org', password, role: 'student' }, admin.headers), 409, 'email_taken')
+  expectProblem(
+    t,
+    await post(server, '/users', { email: 'STUDENT@example.org', password, role: 'student' }, admin.headers),
+    409,
+    'email_taken'
+  )
 })
 
 t.test('a token signed by a previous secret is still good, and one of an unknown secret is not', async (t) => {
@@ -86,8 +130,24 @@ t.test('accounts', async (t) => {
     t.equal(signedUp.statusCode, 201)
     t.ok(signedUp.headers.location)
     const account = signedUp.json<Record<string, unknown>>()
-    t.same(Object.keys(account).sort(), ['access_token', 'created_at', 'email', 'expires_in', 'id', 'refresh_token', 'role', 'token', 'token_type'])
-    t.match(account, { role: 'instructor', token_type: 'bearer', expires_in: 1800, id: /^[0-9a-f]{8}-[0-9a-f]{4}-7/, created_at: /^\d{4}-\d\d-\d\dT[\d:.]+Z$/ })
+    t.same(Object.keys(account).sort(), [
+      'access_token',
+      'created_at',
+      'email',
+      'expires_in',
+      'id',
+      'refresh_token',
+      'role',
+      'token',
+      'token_type'
+    ])
+    t.match(account, {
+      role: 'instructor',
+      token_type: 'bearer',
+      expires_in: 1800,
+      id: /^[0-9a-f]{8}-[0-9a-f]{4}-7/,
+      created_at: /^\d{4}-\d\d-\d\dT[\d:.]+Z$/
+    })
     t.equal(account.token, account.access_token)
     for (const role of ['student', 'INSTRUCTOR', 'Student']) {
       const reply = await post(server, '/auth/register', registration(`r${++mobile}@example.org`, { role }))
@@ -97,8 +157,22 @@ t.test('accounts', async (t) => {
   })
 
   t.test('the examples of the contract are valid', async (t) => {
-    t.equal((await post(server, '/auth/register', registration('c1@example.org', { mobile_number: '+1234567890', password: 'secure123' }))).statusCode, 201)
-    expectProblem(t, await post(server, '/auth/register', registration('c2@example.org', { mobile_number: '+1234567890' })), 409, 'mobile_number_taken')
+    t.equal(
+      (
+        await post(
+          server,
+          '/auth/register',
+          registration('c1@example.org', { mobile_number: '+1234567890', password: 'secure123' })
+        )
+      ).statusCode,
+      201
+    )
+    expectProblem(
+      t,
+      await post(server, '/auth/register', registration('c2@example.org', { mobile_number: '+1234567890' })),
+      409,
+      'mobile_number_taken'
+    )
     expectProblem(t, await post(server, '/auth/register', registration('C1@EXAMPLE.org')), 409, 'email_taken')
     expectProblem(t, await post(server, '/auth/signup', { email: 'c1@example.org', password }), 409, 'email_taken')
   })
@@ -108,11 +182,29 @@ t.test('accounts', async (t) => {
     for (const [payload, headers] of [
       [{ email: student.email.toUpperCase(), password }, {}],
       [new URLSearchParams({ username: student.email, password }).toString(), form],
-      [new URLSearchParams({ grant_type: 'password', username: student.email, password, scope: '', client_id: 'string', client_secret: '' }).toString(), form]
+      [
+        new URLSearchParams({
+          grant_type: 'password',
+          username: student.email,
+          password,
+          scope: '',
+          client_id: 'string',
+          client_secret: ''
+        }).toString(),
+        form
+      ]
     ] as const) {
       const reply = await server.inject({ method: 'POST', url: '/auth/login', payload, headers })
       t.equal(reply.statusCode, 200, reply.body)
-      t.match(reply.json(), { id: student.id, email: student.email, role: 'student', first_name: firstName, last_name: lastName, token_type: 'bearer', expires_in: 1800 })
+      t.match(reply.json(), {
+        id: student.id,
+        email: student.email,
+        role: 'student',
+        first_name: firstName,
+        last_name: lastName,
+        token_type: 'bearer',
+        expires_in: 1800
+      })
       t.equal((await me(server, reply.json<{ access_token: string }>().access_token)).statusCode, 200)
     }
   })
@@ -144,28 +236,96 @@ t.test('accounts', async (t) => {
   t.test('passwords, dates, numbers, names, roles and emails outside the rules are refused by name', async (t) => {
     const nextYear = String(new Date().getUTCFullYear() + 1)
     const bad: Array<[field: string, values: unknown[]]> = [
-      ['password', ['short12', 'a1'.repeat(36) + 'x', 'é'.repeat(36) + 'x', '😀'.repeat(19), 'password', 'PASSWORD', '12345678', 'iloveyou', '        ', 'with\0nul12345', 'lone\ud800surrogate', 12345678, null]],
-      ['date_of_birth', ['1899-12-31', `${nextYear}-01-01`, '1990-02-30', '1990-13-01', '01.01.1990', '1990-01-01T00:00:00Z', '', 19900101, null]],
-      ['mobile_number', ['123456789', '+1234567890123456', '12345 67890', '++1234567890', '1234567890+', '١٢٣٤٥٦٧٨٩٠', '', 1234567890]],
+      [
+        'password',
+        [
+          'short12',
+          'a1'.repeat(36) + 'x',
+          'é'.repeat(36) + 'x',
+          '😀'.repeat(19),
+          'password',
+          'PASSWORD',
+          '12345678',
+          'iloveyou',
+          '        ',
+          'with\0nul12345',
+          'lone\ud800surrogate',
+          12345678,
+          null
+        ]
+      ],
+      [
+        'date_of_birth',
+        [
+          '1899-12-31',
+          `${nextYear}-01-01`,
+          '1990-02-30',
+          '1990-13-01',
+          '01.01.1990',
+          '1990-01-01T00:00:00Z',
+          '',
+          19900101,
+          null
+        ]
+      ],
+      [
+        'mobile_number',
+        ['123456789', '+1234567890123456', '12345 67890', '++1234567890', '1234567890+', '١٢٣٤٥٦٧٨٩٠', '', 1234567890]
+      ],
       ['first_name', ['', '   ', '\u00a0', 'x'.repeat(101), 'a\nb', 'a\u0007', '\udc00', 7, null, ['a'], {}]],
       ['last_name', ['', 'x'.repeat(101), '\t', 'a\u0085b', false]],
       ['role', ['admin', 'ADMIN', '', 'teacher', ' student', 1, null]],
-      ['email', ['', 'a', 'a@', '@b.org', 'a b@c.org', 'a@b\n.org', `${'x'.repeat(252)}@b.org`, 'a\0@b.org', '\ud800@b.org', 5, null]]
+      [
+        'email',
+        [
+          '',
+          'a',
+          'a@',
+          '@b.org',
+          'a b@c.org',
+          'a@b\n.org',
+          `${'x'.repeat(252)}@b.org`,
+          'a\0@b.org',
+          '\ud800@b.org',
+          5,
+          null
+        ]
+      ]
     ]
     for (const [field, values] of bad) {
-      for (const value of values) expectProblem(t, await post(server, '/auth/register', registration('fine@example.org', { [field]: value })), 422, 'validation_failed', [field])
+      for (const value of values) {
+        expectProblem(
+          t,
+          await post(server, '/auth/register', registration('fine@example.org', { [field]: value })),
+          422,
+          'validation_failed',
+          [field]
+        )
+      }
       const { [field as 'email']: _, ...without } = registration('fine@example.org')
       expectProblem(t, await post(server, '/auth/register', without), 422, 'validation_failed', [field])
     }
-    const good = { password: '😀'.repeat(8), date_of_birth: '1900-01-01', first_name: 'x'.repeat(100), last_name: '李', mobile_number: '123456789012345' }
+    const good = {
+      password: '😀'.repeat(8),
+      date_of_birth: '1900-01-01',
+      first_name: 'x'.repeat(100),
+      last_name: '李',
+      mobile_number: '123456789012345'
+    }
     t.equal((await post(server, '/auth/register', registration('fine@example.org', good))).statusCode, 201)
   })
 
   t.test('only an admin makes accounts', async (t) => {
     const body = { email: 'made@example.org', password, role: 'student' }
     expectProblem(t, await post(server, '/users', body), 401, 'not_authenticated')
-    for (const { headers } of [instructor, student]) expectProblem(t, await post(server, '/users', body, headers), 403, 'role_required')
-    for (const role of ['Admin', 'root', '', 3]) expectProblem(t, await post(server, '/users', { ...body, role }, admin.headers), 422, 'validation_failed', ['role'])
+    for (const { headers } of [instructor, student]) {
+      expectProblem(t, await post(server, '/users', body, headers), 403, 'role_required')
+    }
+    for (const role of ['Admin', 'root', '', 3]) {
+      expectProblem(t, await post(server, '/users', { ...body, role }, admin.headers), 422, 'validation_failed', [
+        'role'
+      ])
+    }
   })
 
   t.test('a token says who it is for, and each is another', async (t) => {
@@ -185,16 +345,35 @@ t.test('accounts', async (t) => {
     const none = Buffer.from(JSON.stringify({ ...part(token, 0), alg: 'none' })).toString('base64url')
     t.equal((await me(server, forge(server, token, {}))).statusCode, 200, 'the forge makes good ones')
     for (const bad of [
-      '', 'x', 'a.b.c', '..', token.slice(0, -1), `${head}.${body}.`, `${none}.${body}.`, `${none}.${body}.${signature}`, `${token}.x`, `${token}=`,
-      ...Array.from('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_').filter((last) => !token.endsWith(last)).map((last) => token.slice(0, -1) + last),
+      '',
+      'x',
+      'a.b.c',
+      '..',
+      token.slice(0, -1),
+      `${head}.${body}.`,
+      `${none}.${body}.`,
+      `${none}.${body}.${signature}`,
+      `${token}.x`,
+      `${token}=`,
+      ...Array.from('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_')
+        .filter((last) => !token.endsWith(last))
+        .map((last) => token.slice(0, -1) + last),
       forge(server, token, {}, { key: Buffer.alloc(32) }),
       forge(server, token, {}, { key: Buffer.from(server.env.SECRET_KEY!) }),
       forge(server, token, {}, { key: loadSecrets(server.config).keyring('link').current.key }),
-      forge(server, token, {}, { header: { alg: 'HS512' } }), forge(server, token, {}, { header: { kid: undefined } }), forge(server, token, {}, { header: { kid: 'nonesuch' } }),
-      forge(server, token, { exp: now - 1 }), forge(server, token, { iat: now - 3600, exp: now - 1800 }),
+      forge(server, token, {}, { header: { alg: 'HS512' } }),
+      forge(server, token, {}, { header: { kid: undefined } }),
+      forge(server, token, {}, { header: { kid: 'nonesuch' } }),
+      forge(server, token, { exp: now - 1 }),
+      forge(server, token, { iat: now - 3600, exp: now - 1800 }),
       ...['exp', 'iat', 'sub', 'jti', 'iss', 'aud'].map((claim) => forge(server, token, { [claim]: undefined })),
-      forge(server, token, { iss: 'other' }), forge(server, token, { aud: 'other' }), forge(server, token, { exp: 'never' }), forge(server, token, { sub: 5 }),
-      ...['nobody', '\0', admin.id.replace(/.$/, 'z'), '01a1fbf6-d633-746e-9ed0-2d142c952da7'].map((sub) => forge(server, token, { sub }))
+      forge(server, token, { iss: 'other' }),
+      forge(server, token, { aud: 'other' }),
+      forge(server, token, { exp: 'never' }),
+      forge(server, token, { sub: 5 }),
+      ...['nobody', '\0', admin.id.replace(/.$/, 'z'), '01a1fbf6-d633-746e-9ed0-2d142c952da7'].map((sub) =>
+        forge(server, token, { sub })
+      )
     ]) {
       const reply = await me(server, bad)
       expectProblem(t, reply, 401, 'invalid_token')
@@ -202,21 +381,35 @@ t.test('accounts', async (t) => {
       t.match(reply.headers['www-authenticate'], /^Bearer/)
     }
     for (const authorization of [undefined, '', 'Basic YTpi', token]) {
-      const reply = await server.inject({ url: '/auth/me', headers: { ...(authorization !== undefined && { authorization }) } })
+      const reply = await server.inject({
+        url: '/auth/me',
+        headers: { ...(authorization !== undefined && { authorization }) }
+      })
       expectProblem(t, reply, 401, 'not_authenticated')
       t.equal(reply.json<{ detail: string }>().detail, 'Not authenticated')
       t.match(reply.headers['www-authenticate'], /^Bearer/)
     }
-    t.equal((await server.inject({ url: '/auth/me', headers: { authorization: `bearer ${token}` } })).statusCode, 200, 'the scheme in any case')
+    t.equal(
+      (await server.inject({ url: '/auth/me', headers: { authorization: `bearer ${token}` } })).statusCode,
+      200,
+      'the scheme in any case'
+    )
   })
 
   t.test('a token that claims a higher role than the account has gains nothing', async (t) => {
     const headers = { authorization: `Bearer ${forge(server, student.token, { role: 'admin' })}` }
-    expectProblem(t, await post(server, '/users', { email: 'x@example.org', password, role: 'admin' }, headers), 403, 'role_required')
+    expectProblem(
+      t,
+      await post(server, '/users', { email: 'x@example.org', password, role: 'admin' }, headers),
+      403,
+      'role_required'
+    )
   })
 
   t.test('a demoted or disabled account loses its rights within a second', async (t) => {
-    const boss = (await post(server, '/users', { email: 'boss@example.org', password, role: 'admin' }, admin.headers)).json<{ id: string }>()
+    const boss = (
+      await post(server, '/users', { email: 'boss@example.org', password, role: 'admin' }, admin.headers)
+    ).json<{ id: string }>()
     const { token } = (await logIn(server, 'boss@example.org')).json<{ token: string }>()
     const attempt = () => post(server, '/users', {}, { authorization: `Bearer ${token}` })
     expectProblem(t, await attempt(), 422, 'validation_failed')

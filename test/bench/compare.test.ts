@@ -3,7 +3,7 @@ import type { Bench } from '../../bench/bench.js'
 import { agree, measure, type Measured } from '../../bench/compare.js'
 
 /** A bench whose sides answer how often they were set up. */
-function countingBench (shape: Partial<Bench>): { bench: Bench, calls: string[] } {
+function countingBench (shape: Partial<Bench>): { bench: Bench; calls: string[] } {
   const calls: string[] = []
   let opened = 0
   const bench: Bench = {
@@ -32,15 +32,27 @@ t.test('passes share the rounds, each with sides of its own, in turn, after thei
   t.same(calls.splice(0), [...Array(4).fill(['ours', 'theirs']).flat(), 'closed'])
   const { samples, outcomes } = await measure(bench, 'laptop', 2, first)
   t.same(calls, [...Array(3).fill(['ours', 'theirs']).flat(), 'closed'])
-  t.same(samples.ours!.map(({ seconds }) => seconds), [3, 3, 3, 6, 6])
-  t.match(outcomes, [{ value: { median: 1.5, least: 1.5, greatest: 1.5 }, subject: { median: 3, least: 3, greatest: 6 }, met: true }])
+  t.same(
+    samples.ours!.map(({ seconds }) => seconds),
+    [3, 3, 3, 6, 6]
+  )
+  t.match(outcomes, [
+    { value: { median: 1.5, least: 1.5, greatest: 1.5 }, subject: { median: 3, least: 3, greatest: 6 }, met: true }
+  ])
   t.equal(first.samples.ours!.length, 3, 'the first pass keeps its own')
 })
 
 t.test('a row may say what the machine allows, by a side of the same rounds', async (t) => {
-  const { bench } = countingBench({ rows: [{ what: 'Time', figure: 'seconds', subject: 'ours', baseline: 'theirs', atMost: 1, limit: 'theirs' }], rounds: { gate: 2 } })
+  const { bench } = countingBench({
+    rows: [{ what: 'Time', figure: 'seconds', subject: 'ours', baseline: 'theirs', atMost: 1, limit: 'theirs' }],
+    rounds: { gate: 2 }
+  })
   const { outcomes } = await measure(bench, 'gate', 1)
-  t.match(outcomes, [{ value: { median: 1.5 }, limit: { median: 1, least: 1, greatest: 1 }, met: false }], 'and is judged by its target all the same')
+  t.match(
+    outcomes,
+    [{ value: { median: 1.5 }, limit: { median: 1, least: 1, greatest: 1 }, met: false }],
+    'and is judged by its target all the same'
+  )
 })
 
 t.test('two runs agree where the median of one lies within the spread of the other', async (t) => {

@@ -70,13 +70,16 @@ t.test('clients generated from openapi.json compile in a strict project', async 
   await writeJson('stories/tsconfig.json', storiesProject)
   await writeFile(join(folder, 'openapi.json'), document)
   await Promise.all([openapiTypescript(), oazapfts()])
-  await run(process.execPath, [join(modules, 'typescript/bin/tsc'), '--build', join(folder, 'stories')])
-    .catch((error: { stdout: string }) => { throw new Error(error.stdout) })
+  await run(process.execPath, [join(modules, 'typescript/bin/tsc'), '--build', join(folder, 'stories')]).catch(
+    (error: { stdout: string }) => {
+      throw new Error(error.stdout)
+    }
+  )
 })
 
 for (const client of ['openapi-fetch', 'oazapfts']) {
   t.test(`${client} runs the README's two stories`, async (t) => {
-    const stories = await import(pathToFileURL(join(folder, `out/stories/${client}.js`)).href) as Stories
+    const stories = (await import(pathToFileURL(join(folder, `out/stories/${client}.js`)).href)) as Stories
     const origin = await (await buildTestApp(t)).listen()
     const file = new File([movie], 'movie.mp4', { type: 'video/mp4' })
     t.same(await stories.film(origin, file), film)
@@ -93,7 +96,7 @@ async function writeJson (name: string, value: object): Promise<void> {
 async function openapiTypescript (): Promise<void> {
   const blob = ts.factory.createTypeReferenceNode('Blob')
   const types = await openapiTS(JSON.parse(document) as OpenAPI3, {
-    transform: ({ format }) => format === 'binary' ? blob : undefined
+    transform: ({ format }) => (format === 'binary' ? blob : undefined)
   })
   await writeFile(join(folder, 'stories/openapi-typescript.ts'), astToString(types))
 }

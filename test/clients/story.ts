@@ -5,7 +5,7 @@ export interface FilmStory {
   codecs: string[]
   /** Status and size of the response to a byte range. */
   range: [status: number, size: number]
-  views: { total: number, unique: number, perDay: number[], logged: number, message: string }
+  views: { total: number; unique: number; perDay: number[]; logged: number; message: string }
   revoked: number
   /** Status of the link after revocation. */
   afterRevocation: number
@@ -14,14 +14,14 @@ export interface FilmStory {
 /** What a client saw of the README's second story: a course from registration to leaving. */
 export interface CourseStory {
   roles: string[]
-  batch: { successful: number, files: string[], errors: Array<string | undefined> }
+  batch: { successful: number; files: string[]; errors: Array<string | undefined> }
   /** Titles of all courses. */
   courses: string[]
   lectures: string[]
   /** Status of a lecture's link while subscribed, of leaving, and of the link after that. */
   access: number[]
-  progress: { reported: number, completed: boolean }
-  analytics: { subscribers: number, started: number[] }
+  progress: { reported: number; completed: boolean }
+  analytics: { subscribers: number; started: number[] }
 }
 
 /** What a client saw of an invalid request. */
@@ -33,8 +33,8 @@ export interface Refusal {
 
 /** The README's stories, told by one generated client. */
 export interface Stories {
-  film (origin: string, movie: Blob): Promise<FilmStory>
-  course (origin: string, movie: Blob): Promise<CourseStory>
+  film(origin: string, movie: Blob): Promise<FilmStory>
+  course(origin: string, movie: Blob): Promise<CourseStory>
   /** Sends a request that does not compile without `@ts-expect-error`. */
-  refusal (origin: string): Promise<Refusal>
+  refusal(origin: string): Promise<Refusal>
 }

@@ -7,16 +7,28 @@ t.test('prune-views', async (t) => {
   const { server, analytics, run, recount, viewsOn, logged } = await setUp(t)
   await viewsOn(today - 30, 11_000, '192.0.2.3')
   await viewsOn(today - 3, 2, '192.0.2.4')
-  const truth = { total_views: 11_007, unique_viewers: 4, views_per_day: { [isoDay(today - 3)]: 2, [isoDay(today)]: 5 } }
+  const truth = {
+    total_views: 11_007,
+    unique_viewers: 4,
+    views_per_day: { [isoDay(today - 3)]: 2, [isoDay(today)]: 5 }
+  }
 
   await t.test('needs a whole number of days', async (t) => {
-    for (const args of [[], ['--days', '0'], ['--days', '1.5'], ['--days', 'x'], ['--days', '-3']]) t.match(await run('prune-views', ...args), { code: 2, out: '', err: /--days/ }, args.join(' '))
+    for (const args of [[], ['--days', '0'], ['--days', '1.5'], ['--days', 'x'], ['--days', '-3']]) {
+      t.match(await run('prune-views', ...args), { code: 2, out: '', err: /--days/ }, args.join(' '))
+    }
     t.equal(await logged(), 11_007)
   })
 
   await t.test('refuses so few days that a view of a living link would be counted again', async (t) => {
-    t.match(await run('prune-views', '--days', '1'), { code: 2, err: /--days must be 2 or more: a link lives up to STREAM_TOKEN_MAX_SECONDS \(86400\)/ })
-    t.match(await playgate({ ...server.env, STREAM_TOKEN_MAX_SECONDS: '604801' }, ['prune-views', '--days', '8']), { code: 2, err: /--days must be 9 or more/ })
+    t.match(await run('prune-views', '--days', '1'), {
+      code: 2,
+      err: /--days must be 2 or more: a link lives up to STREAM_TOKEN_MAX_SECONDS \(86400\)/
+    })
+    t.match(await playgate({ ...server.env, STREAM_TOKEN_MAX_SECONDS: '604801' }, ['prune-views', '--days', '8']), {
+      code: 2,
+      err: /--days must be 9 or more/
+    })
   })
 
   await t.test('deletes older rows, batch after batch, and changes no figure', async (t) => {
@@ -53,7 +65,9 @@ t.test('a prune that was cut in the middle does not mislead a recount', async (t
   const { server, analytics, recount, viewsOn } = await setUp(t)
   await viewsOn(today - 30, 500, '192.0.2.3')
   await server.query(`insert into server_facts (name, value) values ('views.log_starts_on_day', '${today - 10}')`)
-  await server.query(`delete from views where id in (select id from views where viewed_at < ${(today - 10) * DAY} limit 200)`)
+  await server.query(
+    `delete from views where id in (select id from views where viewed_at < ${(today - 10) * DAY} limit 200)`
+  )
   const before = await analytics()
   t.match(before, { total_views: 505, unique_viewers: 3 })
   t.match(await recount(), { code: 0, differences: [] })
@@ -64,10 +78,14 @@ t.test('a prune and recounts at once, under views, find no difference and lose n
   const { view, analytics, run, recount, viewsOn } = await setUp(t)
   for (let day = 20; day < 26; day++) await viewsOn(today - day, 5001, `198.51.100.${day}`)
   let done = false
-  const pruning = run('prune-views', '--days', '10').finally(() => { done = true })
+  const pruning = run('prune-views', '--days', '10').finally(() => {
+    done = true
+  })
   let views = 5
   while (!done) {
-    views += (await Promise.all(Array.from({ length: 5 }, () => view('192.0.2.1')))).filter(({ statusCode }) => statusCode === 200).length
+    views += (await Promise.all(Array.from({ length: 5 }, () => view('192.0.2.1')))).filter(
+      ({ statusCode }) => statusCode === 200
+    ).length
     t.same((await recount()).differences, [])
   }
   t.match(await pruning, { code: 0, out: '30006 rows deleted.\n' })

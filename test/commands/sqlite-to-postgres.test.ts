@@ -6,7 +6,10 @@ import { mintLink, openTestApp, signUp, testEnvironment, testPostgres, upload } 
 import { playgate } from './playgate.js'
 
 t.test('an installation moves from SQLite to Postgres with its files', async (t) => {
-  const { env: { DATABASE_URL: _, ...rest }, folder } = await testEnvironment(t)
+  const {
+    env: { DATABASE_URL: _, ...rest },
+    folder
+  } = await testEnvironment(t)
   const file = join(folder, 'data', 'playgate.db')
   const sqlite = { ...rest, DATABASE_URL: `sqlite:${file}` }
   const postgres = { ...rest, DATABASE_URL: await testPostgres(t) }
@@ -37,6 +40,6 @@ t.test('an installation moves from SQLite to Postgres with its files', async (t)
 /** Runs the script; returns its exit code. */
 async function copy (file: string, url: string): Promise<number> {
   const child = spawn(process.execPath, [join('deploy', 'sqlite-to-postgres.mjs'), file, url], { stdio: 'ignore' })
-  const [code] = await once(child, 'close') as [number]
+  const [code] = (await once(child, 'close')) as [number]
   return code
 }

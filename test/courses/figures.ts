@@ -24,14 +24,23 @@ const TALLIES = `
   ) as reports group by lecture_id`
 
 type Row = Record<string, string | number>
-const numbers = (rows: Row[]) => rows.map((row) => Object.fromEntries(Object.entries(row).map(([key, value]) => [key, /^\d+$/.test(String(value)) ? Number(value) : value])))
+const numbers = (rows: Row[]) =>
+  rows.map((row) =>
+    Object.fromEntries(
+      Object.entries(row).map(([key, value]) => [key, /^\d+$/.test(String(value)) ? Number(value) : value])
+    )
+  )
 
 /** Compares the counters of all lists, and the tallies of all courses, with the rows they count. */
 export async function figuresAgree (t: Test, server: Pick<TestApp, 'query'>, when: string): Promise<void> {
   const counters = await server.query<Row>('select name, value from counters where value <> 0 order by name')
-  const counted = await server.query<Row>(`select name, value from (${COUNTERS}) as counted where value <> 0 order by name`)
+  const counted = await server.query<Row>(
+    `select name, value from (${COUNTERS}) as counted where value <> 0 order by name`
+  )
   const byName = (rows: Row[]) => Object.fromEntries(numbers(rows).map(({ name, value }) => [name, value]))
   t.same(byName(counters), byName(counted), `${when}: counters`)
-  const tallies = await server.query<Row>('select lecture_id, started, completed, stopped from lecture_tallies where started > 0 order by lecture_id')
+  const tallies = await server.query<Row>(
+    'select lecture_id, started, completed, stopped from lecture_tallies where started > 0 order by lecture_id'
+  )
   t.same(numbers(tallies), numbers(await server.query<Row>(`${TALLIES} order by lecture_id`)), `${when}: tallies`)
 }

@@ -5,7 +5,7 @@ import t from 'tap'
 import { fixtures, testEnvironment } from '../helper.js'
 import { startServer } from '../server-process.js'
 
-t.test('the README\'s requests run as written, against a fresh server', async (t) => {
+t.test("the README's requests run as written, against a fresh server", async (t) => {
   const { env, folder } = await testEnvironment(t, { ENVIRONMENT: 'development' })
   const server = await startServer(t, env)
   await copyFile(join(fixtures, 'tiny.mp4'), join(folder, 'movie.mp4'))
@@ -28,7 +28,7 @@ t.test('the README\'s requests run as written, against a fresh server', async (t
   t.notOk(output.includes('/problems/'), 'nothing was refused')
 })
 
-t.test('the README\'s first block by itself ends with a link that plays; without movie.mp4 it says so', async (t) => {
+t.test("the README's first block by itself ends with a link that plays; without movie.mp4 it says so", async (t) => {
   const { env, folder } = await testEnvironment(t, { ENVIRONMENT: 'development' })
   const server = await startServer(t, env)
   const [, block] = /```bash\n([^]*?)```/.exec(await readFile('README.md', 'utf8'))!
@@ -41,10 +41,14 @@ t.test('the README\'s first block by itself ends with a link that plays; without
 })
 
 /** Runs a script in a folder and answers its exit code and all it printed. */
-async function bash (script: string, cwd: string): Promise<{ code: number | null, output: string }> {
+async function bash (script: string, cwd: string): Promise<{ code: number | null; output: string }> {
   const child = spawn('bash', ['-c', script], { cwd, stdio: ['ignore', 'pipe', 'pipe'] })
   let output = ''
-  for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => { output += text })
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      output += text
+    })
+  }
   const code = await new Promise<number | null>((resolve) => child.once('close', resolve))
   return { code, output }
 }

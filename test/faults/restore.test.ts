@@ -9,7 +9,8 @@ import { call, eventually, newLinkedMedia, newToken, startServer } from '../serv
 // The commands of docs/backup.md, as they stand there, with a real server that is killed.
 
 const run = promisify(execFile)
-const titles = async (origin: string, token: string) => (await call(origin, '/media?size=100', { token })).body.items!.length
+const titles = async (origin: string, token: string) =>
+  (await call(origin, '/media?size=100', { token })).body.items!.length
 
 /** A command line of the SQLite section of docs/backup.md, by a word in it. */
 async function documented (word: string): Promise<string> {
@@ -27,10 +28,15 @@ t.test('a backup beside writes, restored after SIGKILL, is the state of the back
   await mkdir(join(folder, 'backup'))
 
   let writing = true
-  const writes = (async () => { while (writing) await newLinkedMedia(server.origin, token) })()
+  const writes = (async () => {
+    while (writing) await newLinkedMedia(server.origin, token)
+  })()
   const started = await titles(server.origin, token)
   const nodePath = join(process.cwd(), 'node_modules')
-  await run('sh', ['-c', await documented('vacuum into')], { cwd: folder, env: { PATH: process.env.PATH, NODE_PATH: nodePath } })
+  await run('sh', ['-c', await documented('vacuum into')], {
+    cwd: folder,
+    env: { PATH: process.env.PATH, NODE_PATH: nodePath }
+  })
   writing = false
   await writes
   const after = await titles(server.origin, token)
@@ -39,13 +45,19 @@ t.test('a backup beside writes, restored after SIGKILL, is the state of the back
 
   const database = join(folder, 'data', 'playgate.db')
   await copyFile(join(folder, 'backup', 'playgate.db'), database)
-  await t.rejects(startServer(t, env), /was restored, but the log of the database before it is still there/,
-    'bug: SQLite played the old log into the restored file, and a mixture was served')
+  await t.rejects(
+    startServer(t, env),
+    /was restored, but the log of the database before it is still there/,
+    'bug: SQLite played the old log into the restored file, and a mixture was served'
+  )
 
   await run('sh', ['-c', await documented('playgate.db-wal')], { cwd: folder, env: { PATH: process.env.PATH } })
   const restored = await startServer(t, env)
   const found = await titles(restored.origin, token)
-  t.ok(found >= started && found <= after, `${found} media: of ${started} when the backup began, and ${after} when it had ended`)
+  t.ok(
+    found >= started && found <= after,
+    `${found} media: of ${started} when the backup began, and ${after} when it had ended`
+  )
   await eventually('it is ready', async () => (await call(restored.origin, '/readyz')).status === 200)
   t.equal(await restored.end('SIGTERM'), 0)
 })

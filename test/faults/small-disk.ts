@@ -13,24 +13,33 @@ const KiB = 1024
 export interface SmallDisk {
   folder: string
   /** Takes what room is left. */
-  fill (): Promise<void>
+  fill(): Promise<void>
   /** Gives it back. */
-  free (): Promise<void>
-  remount (how: 'ro' | 'rw'): void
+  free(): Promise<void>
+  remount(how: 'ro' | 'rw'): void
 }
 
 /** Mounts one at `folder`, which is made, until the test ends. */
 export async function mountSmallDisk (t: Pick<Test, 'teardown'>, folder: string, sizeMiB: number): Promise<SmallDisk> {
   await mkdir(folder, { recursive: true })
   mount('-t', 'tmpfs', '-o', `size=${sizeMiB}m`, 'playgate-test', folder)
-  t.teardown(() => { spawnSync('umount', ['--lazy', folder]) })
+  t.teardown(() => {
+    spawnSync('umount', ['--lazy', folder])
+  })
   const filler = join(folder, `filler-${randomUUID()}`)
   return {
     folder,
     async fill () {
       for (const block of [Buffer.alloc(256 * KiB), Buffer.alloc(4 * KiB)]) {
-        const full = async () => await appendFile(filler, block).then(() => false, (error: NodeJS.ErrnoException) => { if (error.code === 'ENOSPC') return true; throw error })
-        while (!await full());
+        const full = async () =>
+          await appendFile(filler, block).then(
+            () => false,
+            (error: NodeJS.ErrnoException) => {
+              if (error.code === 'ENOSPC') return true
+              throw error
+            }
+          )
+        while (!(await full()));
       }
     },
     free: () => rm(filler),

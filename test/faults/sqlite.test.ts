@@ -13,13 +13,20 @@ t.test('SQLite: a server with 50 writers beside recount and prune-views never sh
   let running = true
   const maintenance = ['recount', 'prune-views'].map(async (command) => {
     const codes = new Set<number>()
-    while (running) codes.add(await run([command, '--json', ...(command === 'prune-views' ? ['--days', '2'] : [])], env))
+    while (running) {
+      codes.add(await run([command, '--json', ...(command === 'prune-views' ? ['--days', '2'] : [])], env))
+    }
     return [...codes]
   })
   await load(50, process.env.TEST_LONG ? 30_000 : 6000, async (round) => {
-    const { status } = round % 10 === 0
-      ? await call(server.origin, `/media/${media[round % 5]}`, { method: 'PATCH', token, json: { title: `Title ${round}` } })
-      : await call(server.origin, `/media/${media[round % 5]}/view`, { method: 'POST' })
+    const { status } =
+      round % 10 === 0
+        ? await call(server.origin, `/media/${media[round % 5]}`, {
+          method: 'PATCH',
+          token,
+          json: { title: `Title ${round}` }
+        })
+        : await call(server.origin, `/media/${media[round % 5]}/view`, { method: 'POST' })
     statuses.set(status, (statuses.get(status) ?? 0) + 1)
   })
   running = false
@@ -34,11 +41,16 @@ t.test('SQLite: a server with 50 writers beside recount and prune-views never sh
 t.test('SQLite: servers that start on one empty file at once all come up', async (t) => {
   const { env } = await testEnvironment(t)
   const servers = await Promise.all(Array.from({ length: 4 }, () => startServer(t, env)))
-  for (const { origin } of servers) await eventually('it is ready', async () => (await call(origin, '/readyz')).status === 200)
+  for (const { origin } of servers) {
+    await eventually('it is ready', async () => (await call(origin, '/readyz')).status === 200)
+  }
 })
 
 /** Runs a maintenance command and answers its exit code. */
 async function run (args: string[], env: Record<string, string>): Promise<number> {
-  const child = spawn(process.execPath, [join('dist', 'src', 'cli.js'), ...args], { env: { PATH: process.env.PATH, ...env }, stdio: 'ignore' })
+  const child = spawn(process.execPath, [join('dist', 'src', 'cli.js'), ...args], {
+    env: { PATH: process.env.PATH, ...env },
+    stdio: 'ignore'
+  })
   return await new Promise((resolve) => child.once('exit', (code) => resolve(code ?? -1)))
 }

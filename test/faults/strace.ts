@@ -5,15 +5,22 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 
-/** A system call as strace wrote it down. `from` and `to` are the lines where it began and ended: it was over before another began if its `to` is below that one's `from`. */
-export interface SystemCall { text: string, from: number, to: number }
+/**
+ * A system call as strace wrote it down. `from` and `to` are the lines where it began and ended: it was over before
+ * another began if its `to` is below that one's `from`.
+ */
+export interface SystemCall {
+  text: string
+  from: number
+  to: number
+}
 
 /** A strace at work on a running process. */
 export interface Trace {
   /** The calls so far, in the order in which they ended. */
-  calls (): Promise<SystemCall[]>
+  calls(): Promise<SystemCall[]>
   /** Lets go of the process, which runs on, and answers its calls. */
-  end (): Promise<SystemCall[]>
+  end(): Promise<SystemCall[]>
 }
 
 interface What {
@@ -28,7 +35,11 @@ interface What {
 }
 
 /** Attaches strace to a process; resolves when it watches. It lets go when the process ends, or by `end`. */
-export async function strace (t: Pick<Test, 'teardown'>, pid: number, { calls, inject, path, mainThread = false }: What): Promise<Trace> {
+export async function strace (
+  t: Pick<Test, 'teardown'>,
+  pid: number,
+  { calls, inject, path, mainThread = false }: What
+): Promise<Trace> {
   const folder = await mkdtemp(join(tmpdir(), 'playgate-strace-'))
   t.teardown(() => rm(folder, { recursive: true }))
   const log = join(folder, 'calls')
@@ -62,18 +73,35 @@ export async function straceModule (t: Pick<Test, 'teardown'>, source: string, c
   const folder = await mkdtemp(join(tmpdir(), 'playgate-strace-'))
   t.teardown(() => rm(folder, { recursive: true }))
   const log = join(folder, 'calls')
-  const { status, stderr } = spawnSync('strace', ['-f', '-yy', '-s', '64', '-o', log, '-e', `trace=${calls}`, process.execPath, '--input-type=module', '--eval', source], { encoding: 'utf8' })
+  const { status, stderr } = spawnSync(
+    'strace',
+    [
+      '-f',
+      '-yy',
+      '-s',
+      '64',
+      '-o',
+      log,
+      '-e',
+      `trace=${calls}`,
+      process.execPath,
+      '--input-type=module',
+      '--eval',
+      source
+    ],
+    { encoding: 'utf8' }
+  )
   if (status !== 0) throw new Error(stderr)
   return parse((await readFile(log, 'utf8')).split('\n'))
 }
 
 /** A call during which another thread made one stands on two lines. */
 function parse (lines: string[]): SystemCall[] {
-  const begun = new Map<string, { text: string, from: number }>()
+  const begun = new Map<string, { text: string; from: number }>()
   return lines.flatMap((line, to) => {
     const [, thread = '', rest = line] = /^(\d+) +(.*)$/.exec(line) ?? []
     const resumed = rest.startsWith('<... ')
-    const { text: start = '', from = to } = resumed ? begun.get(thread) ?? {} : {}
+    const { text: start = '', from = to } = resumed ? (begun.get(thread) ?? {}) : {}
     const text = start + (resumed ? rest.replace(/^<\.\.\. \w+ resumed>/, '') : rest)
     if (text.endsWith(' <unfinished ...>')) {
       begun.set(thread, { text: text.slice(0, -' <unfinished ...>'.length), from })
@@ -86,12 +114,19 @@ function parse (lines: string[]): SystemCall[] {
 /** Why processes cannot be traced here, and what to do; false where they can. */
 export const noStrace: string | false = (() => {
   if (process.platform !== 'linux') return 'FAULTS NOT INJECTED: strace needs Linux'
-  if (spawnSync('strace', ['--version']).status !== 0) return 'FAULTS NOT INJECTED: needs the strace program: apt-get install strace'
+  if (spawnSync('strace', ['--version']).status !== 0) {
+    return 'FAULTS NOT INJECTED: needs the strace program: apt-get install strace'
+  }
   // As the tests do: attached to a process that is not strace's own child.
   const other = spawn('sleep', ['10'], { stdio: 'ignore' })
   try {
-    const { stderr } = spawnSync('strace', ['-o', '/dev/null', '-p', String(other.pid)], { timeout: 500, encoding: 'utf8' })
-    return /attached/.test(stderr) ? false : `FAULTS NOT INJECTED: this user may not trace (${stderr.trim()}): run as root, with CAP_SYS_PTRACE in a container, or after sysctl kernel.yama.ptrace_scope=0`
+    const { stderr } = spawnSync('strace', ['-o', '/dev/null', '-p', String(other.pid)], {
+      timeout: 500,
+      encoding: 'utf8'
+    })
+    return /attached/.test(stderr)
+      ? false
+      : `FAULTS NOT INJECTED: this user may not trace (${stderr.trim()}): run as root, with CAP_SYS_PTRACE in a container, or after sysctl kernel.yama.ptrace_scope=0`
   } finally {
     other.kill()
   }

@@ -24,7 +24,14 @@ export function wav (bytes: number): Buffer {
   file.writeUInt32LE(36 + bytes, 4)
   file.write('WAVEfmt ', 8)
   file.writeUInt32LE(16, 16)
-  for (const [value, at] of [[1, 20], [2, 22], [4, 32], [16, 34]] as const) file.writeUInt16LE(value, at)
+  for (const [value, at] of [
+    [1, 20],
+    [2, 22],
+    [4, 32],
+    [16, 34]
+  ] as const) {
+    file.writeUInt16LE(value, at)
+  }
   file.writeUInt32LE(44_100, 24)
   file.writeUInt32LE(176_400, 28)
   file.write('data', 36)
@@ -33,8 +40,13 @@ export function wav (bytes: number): Buffer {
 }
 
 function mediaForm (content: Buffer): ReturnType<typeof form> {
-  const isWav = content.subarray(0, 4).equals(Buffer.from('RIFF')) && content.subarray(8, 12).equals(Buffer.from('WAVE'))
-  return form([{ name: 'title', value: 'A title' }, { name: 'type', value: isWav ? 'audio' : 'video' }, { name: 'file', value: content, fileName: 'a' }])
+  const isWav =
+    content.subarray(0, 4).equals(Buffer.from('RIFF')) && content.subarray(8, 12).equals(Buffer.from('WAVE'))
+  return form([
+    { name: 'title', value: 'A title' },
+    { name: 'type', value: isWav ? 'audio' : 'video' },
+    { name: 'file', value: content, fileName: 'a' }
+  ])
 }
 
 /** Uploads a file by a form; never throws for a status, and answers 0 where the connection ended. */
@@ -49,20 +61,40 @@ export type UploadWay = 'POST /media' | 'PUT /media/uploads'
 /** Those that a server offers. */
 export async function uploadWays (origin: string): Promise<UploadWay[]> {
   const { paths } = (await call(origin, '/openapi.json')).body as unknown as { paths: Record<string, object> }
-  return ['POST /media', ...('/media/uploads' in paths ? ['PUT /media/uploads'] as const : [])]
+  return ['POST /media', ...('/media/uploads' in paths ? (['PUT /media/uploads'] as const) : [])]
 }
 
-/** An upload of a large WAV that stands still halfway, with its draft on disk, until `finish`, which answers as {@link uploadForm}. */
-export async function holdUpload (origin: string, token: string, uploadDir: string, content: Buffer, way: UploadWay = 'POST /media'): Promise<{ draft: string, finish (): Promise<Reply> }> {
+/**
+ * An upload of a large WAV that stands still halfway, with its draft on disk, until `finish`, which answers as
+ * {@link uploadForm}.
+ */
+export async function holdUpload (
+  origin: string,
+  token: string,
+  uploadDir: string,
+  content: Buffer,
+  way: UploadWay = 'POST /media'
+): Promise<{ draft: string; finish(): Promise<Reply> }> {
   const folder = join(uploadDir, 'tmp')
   const before = new Set(await readdir(folder))
   const { headers, payload } = way === 'POST /media' ? mediaForm(content) : { headers: {}, payload: content }
-  const [method, path] = way === 'POST /media' ? ['POST', '/media'] : ['PUT', '/media/uploads?title=A%20title&type=audio']
-  const upload = request(origin + path, { method, agent: false, headers: { ...headers, authorization: `Bearer ${token}`, 'content-length': payload.length } })
+  const [method, path] =
+    way === 'POST /media' ? ['POST', '/media'] : ['PUT', '/media/uploads?title=A%20title&type=audio']
+  const upload = request(origin + path, {
+    method,
+    agent: false,
+    headers: { ...headers, authorization: `Bearer ${token}`, 'content-length': payload.length }
+  })
   const answer = new Promise<Reply>((resolve) => {
     upload.once('error', (error) => resolve({ status: 0, headers: new Headers(), body: { error: String(error) } }))
     upload.once('response', (reply) => {
-      void text(reply).then((body) => resolve({ status: reply.statusCode!, headers: new Headers(reply.headers as Record<string, string>), body: JSON.parse(body) as Reply['body'] }))
+      void text(reply).then((body) =>
+        resolve({
+          status: reply.statusCode!,
+          headers: new Headers(reply.headers as Record<string, string>),
+          body: JSON.parse(body) as Reply['body']
+        })
+      )
     })
   })
   upload.write(payload.subarray(0, payload.length - 1024))
@@ -70,7 +102,7 @@ export async function holdUpload (origin: string, token: string, uploadDir: stri
     const fresh = (await readdir(folder)).find((name) => !before.has(name))
     return fresh !== undefined && (await stat(join(folder, fresh))).size > 0 ? join(folder, fresh) : undefined
   }
-  await eventually('the draft is on disk', async () => await written() !== undefined)
+  await eventually('the draft is on disk', async () => (await written()) !== undefined)
   return {
     draft: (await written())!,
     async finish () {
@@ -113,20 +145,20 @@ export interface Victim {
   /** Answers that were neither a success nor the end of a connection by the server's death. */
   odd: string[]
   /** All three answer whether they were acknowledged; `meanwhile` happens when the draft is half on disk. */
-  upload (content: Buffer): Promise<boolean>
-  uploadHeld (meanwhile: (draft: string) => Promise<void>): Promise<boolean>
-  view (): Promise<boolean>
+  upload(content: Buffer): Promise<boolean>
+  uploadHeld(meanwhile: (draft: string) => Promise<void>): Promise<boolean>
+  view(): Promise<boolean>
   /** Uploads and views on eight lanes until the server is dead. */
-  work (): Promise<void>
+  work(): Promise<void>
   /** Starts it again, for this once with other settings. */
-  restart (more?: Record<string, string>): Promise<void>
+  restart(more?: Record<string, string>): Promise<void>
   /** Holds files, rows and figures against what was acknowledged, and sweeps. */
-  check (t: Test, when: string): Promise<void>
+  check(t: Test, when: string): Promise<void>
 }
 
 export async function startVictim (t: Test): Promise<Victim> {
   const { env, folder } = await testEnvironment(t, { ACCESS_TOKEN_EXPIRE_MINUTES: '600' })
-  const files = [...await Promise.all(['tiny.mp4', 'tiny.avi', 'tiny.mkv'].map(fixture)), wav(2 * MiB)]
+  const files = [...(await Promise.all(['tiny.mp4', 'tiny.avi', 'tiny.mkv'].map(fixture))), wav(2 * MiB)]
   const server = await startServer(t, env)
   const token = await newToken(server.origin, 'owner@example.org')
   /** What rows say of their files was held against these already. */
@@ -141,7 +173,7 @@ export async function startVictim (t: Test): Promise<Victim> {
   }
 
   async function remember (victim: Victim, reply: Reply, content: Buffer): Promise<boolean> {
-    if (!await acknowledged(victim, reply, 201)) return false
+    if (!(await acknowledged(victim, reply, 201))) return false
     victim.uploads.set(reply.body.id as string, sha256(content))
     return true
   }
@@ -167,14 +199,27 @@ export async function startVictim (t: Test): Promise<Victim> {
 
     async view () {
       triedViews++
-      if (!await acknowledged(this, await call(this.server.origin, `/media/${watched}/view`, { method: 'POST', token }), 200)) return false
+      if (
+        !(await acknowledged(
+          this,
+          await call(this.server.origin, `/media/${watched}/view`, { method: 'POST', token }),
+          200
+        ))
+      ) {
+        return false
+      }
       this.views++
       return true
     },
 
     async work () {
-      const lane = async (one: () => Promise<unknown>) => { while (!isDead(this.server)) await one() }
-      await Promise.all([...files.map((content) => lane(() => this.upload(content))), ...Array.from({ length: 4 }, () => lane(() => this.view()))])
+      const lane = async (one: () => Promise<unknown>) => {
+        while (!isDead(this.server)) await one()
+      }
+      await Promise.all([
+        ...files.map((content) => lane(() => this.upload(content))),
+        ...Array.from({ length: 4 }, () => lane(() => this.view()))
+      ])
     },
 
     async restart (more = {}) {
@@ -183,22 +228,40 @@ export async function startVictim (t: Test): Promise<Victim> {
     },
 
     async check (t, when) {
-      const rows = await rowsOf<{ id: string, blob_name: string, sha256: string }>(env, 'select id, blob_name, sha256 from media')
+      const rows = await rowsOf<{ id: string; blob_name: string; sha256: string }>(
+        env,
+        'select id, blob_name, sha256 from media'
+      )
       const hashes = new Map(rows.map((row) => [row.id, row.sha256]))
       const lost = [...this.uploads].filter(([id, hash]) => hashes.get(id) !== hash)
       t.same(lost, [], `${when}: each of ${this.uploads.size} acknowledged uploads has its row`)
       const wrong = []
       for (const { blob_name: name, sha256: hash } of rows) {
-        if (!read.has(name) && sha256(await readFile(join(folder, 'uploads/blobs', name)).catch(() => Buffer.from('missing'))) !== hash) wrong.push(name)
+        if (
+          !read.has(name) &&
+          sha256(await readFile(join(folder, 'uploads/blobs', name)).catch(() => Buffer.from('missing'))) !== hash
+        ) {
+          wrong.push(name)
+        }
         read.add(name)
       }
       t.same(wrong, [], `${when}: each row has its file, whole`)
-      t.same(await filesAfterSweep(env, folder, rows.length), rows.map((row) => row.blob_name).sort(), `${when}: each file has its row after the sweep, and none is lost`)
-      const [log] = await rowsOf<{ count: number }>(env, `select count(*) as count from views where media_id = '${watched}'`)
+      t.same(
+        await filesAfterSweep(env, folder, rows.length),
+        rows.map((row) => row.blob_name).sort(),
+        `${when}: each file has its row after the sweep, and none is lost`
+      )
+      const [log] = await rowsOf<{ count: number }>(
+        env,
+        `select count(*) as count from views where media_id = '${watched}'`
+      )
       const { body } = await call(this.server.origin, `/media/${watched}/analytics`, { token })
       const counted = Number(log!.count)
       t.equal(body.total_views, counted, `${when}: figures and log agree`)
-      t.ok(this.views <= counted && counted <= triedViews, `${when}: ${this.views} views acknowledged <= ${counted} counted <= ${triedViews} tried`)
+      t.ok(
+        this.views <= counted && counted <= triedViews,
+        `${when}: ${this.views} views acknowledged <= ${counted} counted <= ${triedViews} tried`
+      )
     }
   }
   await victim.upload(files[0]!)
@@ -206,11 +269,17 @@ export async function startVictim (t: Test): Promise<Victim> {
   return victim
 }
 
-/** On SQLite a server sweeps when it starts; where others may share the store, it takes two looks with 15 minutes between. */
+/**
+ * On SQLite a server sweeps when it starts; where others may share the store, it takes two looks with 15 minutes
+ * between.
+ */
 async function filesAfterSweep (env: Record<string, string>, folder: string, expected: number): Promise<string[]> {
-  const files = async () => [...await readdir(join(folder, 'uploads/tmp')), ...await readdir(join(folder, 'uploads/blobs'))].sort()
+  const files = async () =>
+    [...(await readdir(join(folder, 'uploads/tmp'))), ...(await readdir(join(folder, 'uploads/blobs')))].sort()
   if (engine === 'sqlite') {
-    await eventually('the sweep at the start is done', async () => (await files()).length === expected, 5000).catch(() => {})
+    await eventually('the sweep at the start is done', async () => (await files()).length === expected, 5000).catch(
+      () => {}
+    )
     return await files()
   }
   await sweepTwice(env)
@@ -221,7 +290,11 @@ async function filesAfterSweep (env: Record<string, string>, folder: string, exp
 export async function sweepTwice (env: Record<string, string>): Promise<void> {
   const db = openDatabase(loadConfig(env).database)
   const clock = { now: 0 }
-  const sweeper = new Sweeper({ store: await openDiskStore(env.UPLOAD_DIR!), owned: (names) => listOwnedBlobs(db, names), monotonicNow: () => clock.now })
+  const sweeper = new Sweeper({
+    store: await openDiskStore(env.UPLOAD_DIR!),
+    owned: (names) => listOwnedBlobs(db, names),
+    monotonicNow: () => clock.now
+  })
   await sweeper.sweep()
   clock.now += CONFIRM_AFTER_MS
   await sweeper.sweep()

@@ -9,10 +9,16 @@ async function orderOf (names: string[], maxWaiting = 100) {
   const release = await queue.acquire('someone before')
   const ran: string[] = []
   const refused: string[] = []
-  const all = names.map((name) => queue.run(name[0]!, async () => { ran.push(name) }).catch((error: unknown) => {
-    if (!(error instanceof ApiError) || error.code !== 'overloaded') throw error
-    refused.push(name)
-  }))
+  const all = names.map((name) =>
+    queue
+      .run(name[0]!, async () => {
+        ran.push(name)
+      })
+      .catch((error: unknown) => {
+        if (!(error instanceof ApiError) || error.code !== 'overloaded') throw error
+        refused.push(name)
+      })
+  )
   release()
   release()
   await Promise.all(all)

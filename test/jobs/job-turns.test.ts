@@ -9,7 +9,8 @@ import { buildTestApp, signUp, upload } from '../helper.js'
 t.test('jobs take turns by account: many of one do not hold up the first of another', async (t) => {
   const server = await buildTestApp(t)
   const [busy, other] = [await signUp(server), await signUp(server)]
-  const mediaOf = async (person: typeof busy) => (await upload(server, person, 'tiny.mp3', { type: 'audio' })).json<{ id: string }>().id
+  const mediaOf = async (person: typeof busy) =>
+    (await upload(server, person, 'tiny.mp3', { type: 'audio' })).json<{ id: string }>().id
   const db = openDatabase(loadConfig(server.env).database)
   t.teardown(() => db.destroy())
   await migrate(db, migrations)

@@ -8,13 +8,28 @@ const rule: WindowRule = { limit: 3, windowMs: 1000, blockAfter: 0 }
 function setUp (maxKeys?: number) {
   const clock = { now: 1_000_000 }
   const windows = new LocalSlidingWindow(() => clock.now, maxKeys)
-  return { clock, windows, hit: (key = 'a', more: Partial<WindowRule> = {}) => windows.hitNow(key, { ...rule, ...more }) }
+  return {
+    clock,
+    windows,
+    hit: (key = 'a', more: Partial<WindowRule> = {}) => windows.hitNow(key, { ...rule, ...more })
+  }
 }
 
 t.test('the limit is let through, and one more exactly when the first has left', async (t) => {
   const { clock, hit } = setUp()
   for (const [at, allowed, count, retryAfterMs] of [
-    [0, true, 1, 0], [100, true, 2, 0], [200, true, 3, 800], [201, false, 3, 799], [999, false, 3, 1], [1000, true, 3, 100], [1000, false, 3, 100], [1099, false, 3, 1], [1100, true, 3, 100], [1199, false, 3, 1], [1200, true, 3, 800], [9000, true, 1, 0]
+    [0, true, 1, 0],
+    [100, true, 2, 0],
+    [200, true, 3, 800],
+    [201, false, 3, 799],
+    [999, false, 3, 1],
+    [1000, true, 3, 100],
+    [1000, false, 3, 100],
+    [1099, false, 3, 1],
+    [1100, true, 3, 100],
+    [1199, false, 3, 1],
+    [1200, true, 3, 800],
+    [9000, true, 1, 0]
   ] as const) {
     clock.now = 1_000_000 + at
     t.match(hit(), { allowed, blocked: false, count, retryAfterMs }, `at ${at}`)
@@ -25,7 +40,10 @@ t.test('a refused request does not enter the window', async (t) => {
   const { clock, hit } = setUp()
   for (let index = 0; index < 100; index++) hit()
   clock.now += 1000
-  t.same([hit(), hit(), hit(), hit()].map(({ allowed }) => allowed), [true, true, true, false])
+  t.same(
+    [hit(), hit(), hit(), hit()].map(({ allowed }) => allowed),
+    [true, true, true, false]
+  )
 })
 
 t.test('keys do not share a window', async (t) => {
@@ -40,7 +58,11 @@ t.test('past five times the limit in one window a key is blocked for fifteen min
   const more = { blockAfter: 15 }
   const verdicts = Array.from({ length: 16 }, () => hit('a', more))
   t.equal(verdicts.filter(({ allowed }) => allowed).length, 3)
-  t.same(verdicts.map(({ blocked }) => blocked), [...Array<boolean>(15).fill(false), true], 'the sixteenth of a limit of three')
+  t.same(
+    verdicts.map(({ blocked }) => blocked),
+    [...Array<boolean>(15).fill(false), true],
+    'the sixteenth of a limit of three'
+  )
   t.equal(verdicts[15]!.retryAfterMs, BLOCK_MS)
   t.equal(hit('b', more).allowed, true, 'nobody else is')
   clock.now += BLOCK_MS - 1
@@ -79,23 +101,27 @@ t.test('memory is bounded however many keys come and however often they try', as
 
 t.test('any sequence is judged as a naive log of all allowed requests judges it', async (t) => {
   const step = fc.record({ wait: fc.nat({ max: 700 }), key: fc.constantFrom('a', 'b'), undo: fc.boolean() })
-  await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 200 }), fc.integer({ min: 1, max: 5 }), async (steps, limit) => {
-    const { clock, windows, hit } = setUp()
-    const log: Array<{ key: string, at: number }> = []
-    for (const { wait, key, undo } of steps) {
-      clock.now += wait
-      const inWindow = log.filter((entry) => entry.key === key && entry.at > clock.now - 1000)
-      const verdict = hit(key, { limit })
-      if (verdict.allowed !== (inWindow.length < limit)) return false
-      if (verdict.allowed) log.push({ key, at: clock.now })
-      else if (verdict.retryAfterMs !== inWindow[0]!.at + 1000 - clock.now) return false
-      if (verdict.count !== inWindow.length + Number(verdict.allowed)) return false
-      if (undo && verdict.allowed) {
-        await windows.undo(key)
-        log.pop()
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 200 }), fc.integer({ min: 1, max: 5 }), async (steps, limit) => {
+      const { clock, windows, hit } = setUp()
+      const log: Array<{ key: string; at: number }> = []
+      for (const { wait, key, undo } of steps) {
+        clock.now += wait
+        const inWindow = log.filter((entry) => entry.key === key && entry.at > clock.now - 1000)
+        const verdict = hit(key, { limit })
+        const isBelow = inWindow.length < limit
+        if (verdict.allowed !== isBelow) return false
+        if (verdict.allowed) log.push({ key, at: clock.now })
+        else if (verdict.retryAfterMs !== inWindow[0]!.at + 1000 - clock.now) return false
+        if (verdict.count !== inWindow.length + Number(verdict.allowed)) return false
+        if (undo && verdict.allowed) {
+          await windows.undo(key)
+          log.pop()
+        }
       }
-    }
-    return true
-  }), { numRuns: 300 })
+      return true
+    }),
+    { numRuns: 300 }
+  )
   t.pass('300 sequences')
 })

@@ -3,7 +3,14 @@ import { adtsDurationMs } from '../../src/media/probe/adts-duration.js'
 
 /** A frame: `rate` is the index of its sampling rate, `blocks` how many raw data blocks of 1024 samples it has. */
 function frame (rate: number, bytes: number, blocks = 1, sync = [0xff, 0xf1]): Buffer {
-  const header = [...sync, (1 << 6) | (rate << 2), (bytes >> 11) & 3, (bytes >> 3) & 0xff, ((bytes & 7) << 5) | 0x1f, 0xfc | (blocks - 1)]
+  const header = [
+    ...sync,
+    (1 << 6) | (rate << 2),
+    (bytes >> 11) & 3,
+    (bytes >> 3) & 0xff,
+    ((bytes & 7) << 5) | 0x1f,
+    0xfc | (blocks - 1)
+  ]
   return Buffer.concat([Buffer.from(header), Buffer.alloc(Math.max(0, bytes - 7))])
 }
 const times = (count: number, one: Buffer) => Buffer.concat(Array.from({ length: count }, () => one))
@@ -30,7 +37,7 @@ const cases: Array<[name: string, stream: Buffer, milliseconds: number]> = [
 
 t.test('the length of an ADTS stream is that of its frames', async (t) => {
   for (const [name, stream, expected] of cases) {
-    const read = (into: Buffer, position: number) => position >= stream.length ? 0 : stream.copy(into, 0, position)
+    const read = (into: Buffer, position: number) => (position >= stream.length ? 0 : stream.copy(into, 0, position))
     t.equal(adtsDurationMs(read), expected, name)
   }
 })

@@ -25,13 +25,16 @@ function residentBytes (pid: number): number {
 }
 
 function childrenOf (pid: number): number[] {
-  return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(Number).filter((one) => {
-    try {
-      return readFileSync(`/proc/${one}/stat`, 'latin1').split(') ')[1]!.split(' ')[1] === String(pid)
-    } catch {
-      return false
-    }
-  })
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((one) => {
+      try {
+        return readFileSync(`/proc/${one}/stat`, 'latin1').split(') ')[1]!.split(' ')[1] === String(pid)
+      } catch {
+        return false
+      }
+    })
 }
 
 t.test('a file that takes too much is refused as such, and the next one is described', async (t) => {
@@ -71,7 +74,10 @@ t.test('a file that takes too much is refused as such, and the next one is descr
 t.test('a wait or a probe that takes too long is refused with a time to come back', async (t) => {
   const hasty = createProber({ wallMs: 1 })
   const impatient = createProber({ maxWaitMs: 1 })
-  t.teardown(() => { hasty.close(); impatient.close() })
+  t.teardown(() => {
+    hasty.close()
+    impatient.close()
+  })
   const path = join(fixtures, 'tiny.mp4')
   const overloaded = { code: 'overloaded', options: { headers: { 'retry-after': /\d+/ } } }
   await t.rejects(hasty.probe(path, 'a'), overloaded)
@@ -116,7 +122,9 @@ t.test('ten hostile files of one account: memory grows by < 300 MB, and another 
   const bob = await newToken(server.origin, 'bob@example.org')
   const before = residentBytes(server.child.pid!)
   let peak = 0
-  const watch = setInterval(() => { peak = Math.max(peak, residentBytes(server.child.pid!)) }, 20)
+  const watch = setInterval(() => {
+    peak = Math.max(peak, residentBytes(server.child.pid!))
+  }, 20)
   const put = (token: string, body: Buffer) => call(server.origin, PUT, { method: 'PUT', token, body })
   const files = [hostile.manyTracks(440_000), hostile.compressedHeader(), hostile.oggPages(2 * MB)]
   if (process.env.TEST_LONG) files.splice(1, 2, hostile.manyTracks(1_800_000), matroskaTracks())
@@ -127,10 +135,12 @@ t.test('ten hostile files of one account: memory grows by < 300 MB, and another 
     return [reply.status, reply.body.code]
   })
   const pending = async () => {
-    const { body: { text } } = await call(server.origin, '/metrics')
+    const {
+      body: { text }
+    } = await call(server.origin, '/metrics')
     return Number(/^playgate_probes_pending (\d+)/m.exec(String(text))?.[1])
   }
-  await eventually('most of them wait', async () => await pending() + refused === 10)
+  await eventually('most of them wait', async () => (await pending()) + refused === 10)
   const [refusedBefore, began] = [refused, performance.now()]
   const tiny = await put(bob, await fixture('tiny.mp4'))
   const milliseconds = performance.now() - began
@@ -157,9 +167,14 @@ t.test('an upload gets its response however long its probe takes (bug: its silen
   t.same(await server.storedFiles(), [], 'nothing is left of them')
 })
 
-t.test('a probe process ends with a server that is killed while the process starts (bug: it stayed for good)', async (t) => {
-  const child = fork(resolve('dist/src/media/probe/probe-child.js'), [], { stdio: ['ignore', 'ignore', 'ignore', 'ipc'] })
-  t.teardown(() => child.kill('SIGKILL'))
-  child.disconnect()
-  t.same(await once(child, 'exit'), [null, 'SIGKILL'])
-})
+t.test(
+  'a probe process ends with a server that is killed while the process starts (bug: it stayed for good)',
+  async (t) => {
+    const child = fork(resolve('dist/src/media/probe/probe-child.js'), [], {
+      stdio: ['ignore', 'ignore', 'ignore', 'ipc']
+    })
+    t.teardown(() => child.kill('SIGKILL'))
+    child.disconnect()
+    t.same(await once(child, 'exit'), [null, 'SIGKILL'])
+  }
+)

@@ -11,7 +11,12 @@ const part = { start: 10, end: 19 }
 const range = 'bytes=10-19'
 const past = 'bytes=1000-'
 
-type Expected = [status: StreamAnswer['status'], body: StreamAnswer['body'], contentLength?: string, contentRange?: string]
+type Expected = [
+  status: StreamAnswer['status'],
+  body: StreamAnswer['body'],
+  contentLength?: string,
+  contentRange?: string
+]
 const whole: Expected = [200, all, '1000']
 const some: Expected = [206, part, '10', 'bytes 10-19/1000']
 const none: Expected = [304, undefined]
@@ -41,7 +46,11 @@ const cases: Array<[name: string, request: Partial<StreamRequest>, expected: Exp
   ['412 before 304', { ifMatch: '"other"', ifNoneMatch: ETAG }, refused],
   ['412 before 416', { range: past, ifMatch: '"other"' }, refused],
   ['If-Match holds, then If-None-Match', { ifMatch: ETAG, ifNoneMatch: ETAG }, none],
-  ['If-Match holds, an old If-Unmodified-Since beside it', { ifMatch: ETAG, ifUnmodifiedSince: 'Thu, 01 Jan 2026 00:00:00 GMT' }, whole],
+  [
+    'If-Match holds, an old If-Unmodified-Since beside it',
+    { ifMatch: ETAG, ifUnmodifiedSince: 'Thu, 01 Jan 2026 00:00:00 GMT' },
+    whole
+  ],
   ['changed since', { range, ifUnmodifiedSince: 'Fri, 02 Jan 2026 03:04:04 GMT' }, refused],
   ['unmodified since', { range, ifUnmodifiedSince: DATE }, some],
   ['304 before a range', { range, ifNoneMatch: ETAG }, none],
@@ -78,6 +87,11 @@ for (const [name, request, [status, body, length, contentRange]] of cases) {
 }
 
 t.test('a date is no strong validator while its minute has not passed', async (t) => {
-  const answer = answerFor({ method: 'GET', range, ifRange: DATE }, SIZE, { etag: ETAG, lastModified: MADE }, MADE + 100)
+  const answer = answerFor(
+    { method: 'GET', range, ifRange: DATE },
+    SIZE,
+    { etag: ETAG, lastModified: MADE },
+    MADE + 100
+  )
   t.equal(answer.status, 200)
 })

@@ -34,42 +34,68 @@ async function fakeFfmpeg (t: Test, script: string): Promise<string> {
 }
 
 const posterOf = async (server: TestApp, id: string) =>
-  (await server.query<{ poster_blob: string | null }>(`select poster_blob from media where id = '${id}'`))[0]!.poster_blob
-const jobsOf = async (server: TestApp) => (await server.query<{ n: number | string }>('select count(*) as n from jobs'))[0]!.n
+  (await server.query<{ poster_blob: string | null }>(`select poster_blob from media where id = '${id}'`))[0]!
+    .poster_blob
+const jobsOf = async (server: TestApp) =>
+  (await server.query<{ n: number | string }>('select count(*) as n from jobs'))[0]!.n
 
 /** A log that is read line by line. */
 function logTo (lines: Array<Record<string, unknown>>) {
   const stream = new Writable({
     write (chunk: Buffer, _encoding, done) {
-      lines.push(...chunk.toString().trim().split('\n').map((line) => JSON.parse(line) as Record<string, unknown>))
+      lines.push(
+        ...chunk
+          .toString()
+          .trim()
+          .split('\n')
+          .map((line) => JSON.parse(line) as Record<string, unknown>)
+      )
       done()
     }
   })
   return { level: 'info', stream }
 }
 
-t.test('whatever ffmpeg does, the server lives and each media ends ready without a picture or failed with a reason', async (t) => {
-  await Promise.all(Object.entries(KINDS).map(async ([kind, script]) => {
-    const ffmpeg = createFfmpeg(await fakeFfmpeg(t, script), { pictureLimitMs: 1000 })
-    const server = await buildTestApp(t, {}, { ffmpeg })
-    await server.listen()
-    const admin = await signUp(server)
-    const plain = (await upload(server, admin, 'tiny.mp4')).json<{ id: string }>()
-    const avi = ENDLESS.has(kind) ? undefined : (await upload(server, admin, 'tiny.avi', { protection: 'encrypted' })).json<{ id: string }>()
-    await eventually(`${kind}: its jobs are done`, async () => {
-      // Retries wait for minutes by this clock.
-      server.clock.advance(60_000)
-      return Number(await jobsOf(server)) === 0
-    }, 120_000)
-    t.equal((await shown(server, plain.id, admin)).status, 'ready', `${kind}: the plain video is ready`)
-    t.equal(await posterOf(server, plain.id), null, `${kind}: it has no picture`)
-    if (avi !== undefined) {
-      const media = await shown(server, avi.id, admin)
-      t.match(media, { status: 'failed', error: { code: /^(source_damaged|source_inflated|source_has_no_media|packaging_failed)$/ } }, `${kind}: the other failed with a reason`)
-    }
-    t.equal((await server.inject({ url: '/livez' })).statusCode, 200, `${kind}: the server lives`)
-  }))
-})
+t.test(
+  'whatever ffmpeg does, the server lives and each media ends ready without a picture or failed with a reason',
+  async (t) => {
+    await Promise.all(
+      Object.entries(KINDS).map(async ([kind, script]) => {
+        const ffmpeg = createFfmpeg(await fakeFfmpeg(t, script), { pictureLimitMs: 1000 })
+        const server = await buildTestApp(t, {}, { ffmpeg })
+        await server.listen()
+        const admin = await signUp(server)
+        const plain = (await upload(server, admin, 'tiny.mp4')).json<{ id: string }>()
+        const avi = ENDLESS.has(kind)
+          ? undefined
+          : (await upload(server, admin, 'tiny.avi', { protection: 'encrypted' })).json<{ id: string }>()
+        await eventually(
+          `${kind}: its jobs are done`,
+          async () => {
+            // Retries wait for minutes by this clock.
+            server.clock.advance(60_000)
+            return Number(await jobsOf(server)) === 0
+          },
+          120_000
+        )
+        t.equal((await shown(server, plain.id, admin)).status, 'ready', `${kind}: the plain video is ready`)
+        t.equal(await posterOf(server, plain.id), null, `${kind}: it has no picture`)
+        if (avi !== undefined) {
+          const media = await shown(server, avi.id, admin)
+          t.match(
+            media,
+            {
+              status: 'failed',
+              error: { code: /^(source_damaged|source_inflated|source_has_no_media|packaging_failed)$/ }
+            },
+            `${kind}: the other failed with a reason`
+          )
+        }
+        t.equal((await server.inject({ url: '/livez' })).statusCode, 200, `${kind}: the server lives`)
+      })
+    )
+  }
+)
 
 t.test('an ffmpeg that is missing, a folder, or not executable is treated as not installed', async (t) => {
   const missing = await temporaryFolder(t)
@@ -82,26 +108,35 @@ t.test('an ffmpeg that is missing, a folder, or not executable is treated as not
   t.equal(await createFfmpeg(folder).version(), undefined)
 })
 
-t.test('a stop while a picture is taken is no failure: the next start takes it (bug: the job was deleted, the picture lost)', async (t) => {
-  const lines: Array<Record<string, unknown>> = []
-  const hanging = createFfmpeg(await fakeFfmpeg(t, 'touch "$(dirname "$0")/begun"; exec sleep 600'))
-  const first = await buildTestApp(t, {}, { ffmpeg: hanging, logger: logTo(lines) })
-  await first.listen()
-  const admin = await signUp(first)
-  const { id } = (await upload(first, admin, 'tiny.mp4')).json<{ id: string }>()
-  await eventually('the picture is begun', async () => Number((await first.query<{ attempts: number }>('select attempts from jobs'))[0]?.attempts) === 1)
-  await first.app.close()
-  t.notOk(lines.find(({ level }) => Number(level) >= 40), 'nothing is logged as a warning')
-  t.equal(Number(await jobsOf(first)), 1, 'the job is kept')
+t.test(
+  'a stop while a picture is taken is no failure: the next start takes it (bug: the job was deleted, the picture lost)',
+  async (t) => {
+    const lines: Array<Record<string, unknown>> = []
+    const hanging = createFfmpeg(await fakeFfmpeg(t, 'touch "$(dirname "$0")/begun"; exec sleep 600'))
+    const first = await buildTestApp(t, {}, { ffmpeg: hanging, logger: logTo(lines) })
+    await first.listen()
+    const admin = await signUp(first)
+    const { id } = (await upload(first, admin, 'tiny.mp4')).json<{ id: string }>()
+    await eventually(
+      'the picture is begun',
+      async () => Number((await first.query<{ attempts: number }>('select attempts from jobs'))[0]?.attempts) === 1
+    )
+    await first.app.close()
+    t.notOk(
+      lines.find(({ level }) => Number(level) >= 40),
+      'nothing is logged as a warning'
+    )
+    t.equal(Number(await jobsOf(first)), 1, 'the job is kept')
 
-  const working = createFfmpeg(await fakeFfmpeg(t, 'printf picture'))
-  const second = await openTestApp(t, first.env, first.folder, { ffmpeg: working })
-  await second.listen()
-  await eventually('the picture is taken', async () => {
-    second.clock.advance(60_000)
-    return await posterOf(second, id) !== null
-  })
-})
+    const working = createFfmpeg(await fakeFfmpeg(t, 'printf picture'))
+    const second = await openTestApp(t, first.env, first.folder, { ffmpeg: working })
+    await second.listen()
+    await eventually('the picture is taken', async () => {
+      second.clock.advance(60_000)
+      return (await posterOf(second, id)) !== null
+    })
+  }
+)
 
 t.test('a picture that a damaged file does not give is one line in the log, without a stack', async (t) => {
   const lines: Array<Record<string, unknown>> = []
@@ -121,25 +156,47 @@ t.test('ffmpeg is given PATH and nothing else: no secret of the server reaches i
   const server = await buildTestApp(t, {}, { ffmpeg })
   await server.listen()
   const { id } = (await upload(server, await signUp(server), 'tiny.mp4')).json<{ id: string }>()
-  await eventually('the picture is taken', async () => await posterOf(server, id) !== null)
+  await eventually('the picture is taken', async () => (await posterOf(server, id)) !== null)
   const names = (await readFile(join(folder, 'environment'), 'utf8')).split('\n').map((line) => line.split('=')[0]!)
   // PWD, OLDPWD, _ and SHLVL are the shell's own.
-  t.strictSame(names.filter((name) => name !== '' && !['PWD', 'OLDPWD', '_', 'SHLVL'].includes(name)), ['PATH'])
+  t.strictSame(
+    names.filter((name) => name !== '' && !['PWD', 'OLDPWD', '_', 'SHLVL'].includes(name)),
+    ['PATH']
+  )
 })
 
-t.test('pictures beyond 8192 × 4320 are decoded by nobody: a 564 KB video took 1.4 GB', { skip: noFfmpeg }, async (t) => {
-  const folder = await temporaryFolder(t)
-  const source = ['-f', 'lavfi', '-i', 'color=red:size=16000x12000:rate=5:duration=0.2']
-  const path = await make(join(folder, 'huge.mp4'), ...source, '-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p')
-  const ffmpeg = createFfmpeg(process.env.PATH!)
-  // As for a header that lies: what is in the file is bounded too.
-  const failure: unknown = await ffmpeg.takePicture(path, 0).toArray().catch((error: unknown) => error)
-  t.match(failure, { kind: 'damaged' })
+t.test(
+  'pictures beyond 8192 × 4320 are decoded by nobody: a 564 KB video took 1.4 GB',
+  { skip: noFfmpeg },
+  async (t) => {
+    const folder = await temporaryFolder(t)
+    const source = ['-f', 'lavfi', '-i', 'color=red:size=16000x12000:rate=5:duration=0.2']
+    const path = await make(
+      join(folder, 'huge.mp4'),
+      ...source,
+      '-c:v',
+      'libx264',
+      '-preset',
+      'ultrafast',
+      '-pix_fmt',
+      'yuv420p'
+    )
+    const ffmpeg = createFfmpeg(process.env.PATH!)
+    // As for a header that lies: what is in the file is bounded too.
+    const failure: unknown = await ffmpeg
+      .takePicture(path, 0)
+      .toArray()
+      .catch((error: unknown) => error)
+    t.match(failure, { kind: 'damaged' })
 
-  const lines: Array<Record<string, unknown>> = []
-  const server = await buildTestApp(t, {}, { ffmpeg, logger: logTo(lines) })
-  await server.listen()
-  await upload(server, await signUp(server), await readFile(path))
-  await eventually('the job is done', async () => Number(await jobsOf(server)) === 0)
-  t.match(lines.find(({ reason }) => reason !== undefined), { reason: '16000 × 12000 pixels are too many' })
-})
+    const lines: Array<Record<string, unknown>> = []
+    const server = await buildTestApp(t, {}, { ffmpeg, logger: logTo(lines) })
+    await server.listen()
+    await upload(server, await signUp(server), await readFile(path))
+    await eventually('the job is done', async () => Number(await jobsOf(server)) === 0)
+    t.match(
+      lines.find(({ reason }) => reason !== undefined),
+      { reason: '16000 × 12000 pixels are too many' }
+    )
+  }
+)

@@ -11,7 +11,8 @@ import type { StreamDescription } from '../../src/protection/hls/stream-descript
 const run = promisify(execFile)
 
 /** Why tests that judge by ffmpeg can't run; false if they can. */
-export const noFfmpeg = spawnSync('ffmpeg', ['-version']).status !== 0 && 'needs the ffmpeg program: apt-get install ffmpeg'
+export const noFfmpeg =
+  spawnSync('ffmpeg', ['-version']).status !== 0 && 'needs the ffmpeg program: apt-get install ffmpeg'
 
 export async function temporaryFolder (t: Test): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'playgate-media-'))
@@ -25,20 +26,53 @@ export async function make (path: string, ...args: string[]): Promise<string> {
   return path
 }
 
-export const picture = (seconds: number, size = '128x72', rate = 25) => ['-f', 'lavfi', '-i', `testsrc=size=${size}:rate=${rate}:duration=${seconds}`]
-export const tone = (seconds: number, rate = 44_100) => ['-f', 'lavfi', '-i', `sine=frequency=440:sample_rate=${rate}:duration=${seconds}`]
+export const picture = (seconds: number, size = '128x72', rate = 25) => [
+  '-f',
+  'lavfi',
+  '-i',
+  `testsrc=size=${size}:rate=${rate}:duration=${seconds}`
+]
+export const tone = (seconds: number, rate = 44_100) => [
+  '-f',
+  'lavfi',
+  '-i',
+  `sine=frequency=440:sample_rate=${rate}:duration=${seconds}`
+]
 export const h264 = ['-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p', '-c:a', 'aac', '-b:a', '64k']
 
 /** What ffmpeg complains about while it decodes all of a file or address. */
 export async function decodingErrors (input: string): Promise<string> {
-  const { stderr } = await run('ffmpeg', ['-nostdin', '-hide_banner', '-v', 'error', '-xerror', '-i', input, '-map', '0', '-f', 'null', '-']).catch((error: { stderr: string, message: string }) => ({ stderr: error.stderr || error.message }))
+  const { stderr } = await run('ffmpeg', [
+    '-nostdin',
+    '-hide_banner',
+    '-v',
+    'error',
+    '-xerror',
+    '-i',
+    input,
+    '-map',
+    '0',
+    '-f',
+    'null',
+    '-'
+  ]).catch((error: { stderr: string; message: string }) => ({ stderr: error.stderr || error.message }))
   return stderr.trim()
 }
 
 /** First and last presentation time of a kind of stream, in seconds; undefined if there is none. */
-export async function span (input: string, kind: 'v' | 'a'): Promise<{ first: number, last: number, packets: number } | undefined> {
-  const { stdout } = await run('ffprobe', ['-v', 'error', '-select_streams', `${kind}:0`, '-show_entries', 'packet=pts_time', '-of', 'csv=p=0', input], { maxBuffer: 256 * 1024 * 1024 })
-  const times = stdout.split('\n').map((line) => parseFloat(line)).filter(Number.isFinite)
+export async function span (
+  input: string,
+  kind: 'v' | 'a'
+): Promise<{ first: number; last: number; packets: number } | undefined> {
+  const { stdout } = await run(
+    'ffprobe',
+    ['-v', 'error', '-select_streams', `${kind}:0`, '-show_entries', 'packet=pts_time', '-of', 'csv=p=0', input],
+    { maxBuffer: 256 * 1024 * 1024 }
+  )
+  const times = stdout
+    .split('\n')
+    .map((line) => parseFloat(line))
+    .filter(Number.isFinite)
   if (times.length === 0) return undefined
   let [first, last] = [Infinity, -Infinity]
   for (const time of times) {
@@ -54,7 +88,12 @@ export async function durationOf (path: string): Promise<number> {
   return parseFloat(stdout)
 }
 
-export interface Packaged { key: Buffer, sealed: Buffer[], facts: SegmentFacts[], description: StreamDescription }
+export interface Packaged {
+  key: Buffer
+  sealed: Buffer[]
+  facts: SegmentFacts[]
+  description: StreamDescription
+}
 
 /** Packages a file as the server does, and reads what was made. */
 export async function packageWhole (path: string, durationMs: number | null = null): Promise<Packaged> {
@@ -62,7 +101,11 @@ export async function packageWhole (path: string, durationMs: number | null = nu
   const folder = await mkdtemp(join(tmpdir(), 'playgate-package-'))
   try {
     const target = join(folder, 'package')
-    const { segments: facts, description } = await packageFile({ path, target, maxBytes: 1e9, maxSegments: 1e6, contentKey: key, durationMs }, new AbortController().signal, () => {})
+    const { segments: facts, description } = await packageFile(
+      { path, target, maxBytes: 1e9, maxSegments: 1e6, contentKey: key, durationMs },
+      new AbortController().signal,
+      () => {}
+    )
     const all = await readFile(target)
     let start = 0
     const sealed = facts.map(([size]) => {
@@ -100,7 +143,12 @@ export function looksLikeTs (bytes: Buffer): boolean {
 }
 
 /** Overwrites a stretch of a copy of a file. */
-export async function damaged (from: string, to: string, at: (content: Buffer) => number, length: number): Promise<string> {
+export async function damaged (
+  from: string,
+  to: string,
+  at: (content: Buffer) => number,
+  length: number
+): Promise<string> {
   const content = await readFile(from)
   const start = at(content)
   randomBytes(length).copy(content, start)

@@ -9,7 +9,14 @@ import { createPackageIndexes } from '../../src/protection/hls/package-indexes.j
 import { loadSecrets } from '../../src/secrets/keyring.js'
 import { openDiskStore } from '../../src/storage/disk-store.js'
 import {
-  buildTestApp, engine, fixture, form, openTestApp, queryDatabase, signUpEverybody, testEnvironment
+  buildTestApp,
+  engine,
+  fixture,
+  form,
+  openTestApp,
+  queryDatabase,
+  signUpEverybody,
+  testEnvironment
 } from '../helper.js'
 import { call, eventually, newToken, startServer } from '../server-process.js'
 import { codeOf, mintStream, protectedMedia } from './protected-server.js'
@@ -26,9 +33,7 @@ const LONGEST = JSON.stringify(
 async function copies (query: Query, id: string, count: number): Promise<string[]> {
   const ids = Array.from({ length: count }, () => randomUUID())
   const withIds = `with ids (new_id) as (values ${ids.map((copy) => `('${copy}')`).join(', ')})`
-  const [row] = await query<object>(
-    `select * from media where id = '${id}'`
-  )
+  const [row] = await query<object>(`select * from media where id = '${id}'`)
   const changed: Record<string, string> = {
     id: asId,
     package_blob: "'copy-' || new_id",
@@ -66,7 +71,7 @@ t.test('a heap of 96 MB plays 150 packages of 20,000 segments (bug: each media r
   const { body } = await call(server.origin, '/media', { token, method: 'POST', body: payload, headers })
   const id = body.id as string
   const statusOf = async () => (await call(server.origin, `/media/${id}`, { token })).body.status
-  await eventually('it is packaged', async () => await statusOf() === 'ready')
+  await eventually('it is packaged', async () => (await statusOf()) === 'ready')
   const ids = await copies((sql) => queryDatabase(loadConfig(env), sql), id, 150)
   for (const copy of ids) {
     const minted = await call(server.origin, `/media/${copy}/stream-url`)
@@ -84,7 +89,7 @@ t.test('indexes are cached in as many bytes as are given, and read again where t
   const server = await buildTestApp(t)
   const { instructor } = await signUpEverybody(server)
   const ids = await copies(server.query, await protectedMedia(server, instructor), 6)
-  const indexes = createPackageIndexes({ ...await partsOf(t, server.config), maxBytes: 600_000 })
+  const indexes = createPackageIndexes({ ...(await partsOf(t, server.config)), maxBytes: 600_000 })
   for (let round = 0; round < 2; round++) {
     for (const id of ids) {
       const index = await indexes.of(id, { blobName: `copy-${id}`, contentKey: '' })
@@ -114,7 +119,7 @@ t.test('an index goes with its package, and with its media', async (t) => {
   const other = await protectedMedia(server, instructor)
   t.equal(await count(), 1)
   t.equal((await server.inject({ method: 'DELETE', url: `/media/${other}`, headers })).statusCode, 204)
-  await eventually('its index is gone', async () => await count() === 0)
+  await eventually('its index is gone', async () => (await count()) === 0)
 })
 
 t.test('packages of the version before keep their indexes', async (t) => {
@@ -124,13 +129,19 @@ t.test('packages of the version before keep their indexes', async (t) => {
   const before = Object.entries(migrations).filter(([name]) => name < '012')
   await migrate(parts.db, Object.fromEntries(before))
   const id = randomUUID()
-  await queryDatabase(config, `insert into accounts (id, email, email_key, password_hash, role, created_at)
-    values ('${id}', 'a@example.org', 'a@example.org', 'x', 'instructor', 0)`)
-  await queryDatabase(config, `insert into media
+  await queryDatabase(
+    config,
+    `insert into accounts (id, email, email_key, password_hash, role, created_at)
+    values ('${id}', 'a@example.org', 'a@example.org', 'x', 'instructor', 0)`
+  )
+  await queryDatabase(
+    config,
+    `insert into media
     (id, owner_id, title, type, visibility, status, blob_name, codecs, created_at, updated_at,
       package_blob, package_index)
     values ('${id}', '${id}', 'A title', 'video', 'private', 'ready', 'source', '[]', 0, 0,
-      'package', '[[1600,6000],[800,3000]]')`)
+      'package', '[[1600,6000],[800,3000]]')`
+  )
   await migrate(parts.db, migrations)
   const index = await createPackageIndexes(parts).of(id, { blobName: 'package', contentKey: '' })
   t.same([index.placeOf(1), index.placeOf(2)], [{ start: 1600, end: 2399 }, undefined])

@@ -2,7 +2,13 @@ import type { Test } from 'tap'
 import { fixture, form, signUpEverybody, upload, type Person, type TestApp } from '../helper.js'
 import { ask, type WireReply } from '../service/wire.js'
 
-interface Shown { id: string, status: string, protection: string, progress: number, error?: { code: string, message: string } }
+interface Shown {
+  id: string
+  status: string
+  protection: string
+  progress: number
+  error?: { code: string; message: string }
+}
 
 export async function shown (server: TestApp, id: string, person: Person): Promise<Shown> {
   return (await server.inject({ url: `/media/${id}`, headers: person.headers })).json<Shown>()
@@ -21,7 +27,12 @@ export async function settled (server: TestApp, id: string, person: Person): Pro
 }
 
 /** Uploads a protected media and waits until it is ready; answers its id. */
-export async function protectedMedia (server: TestApp, person: Person, file: string | Buffer = 'tiny.mp4', fields: Record<string, string> = {}): Promise<string> {
+export async function protectedMedia (
+  server: TestApp,
+  person: Person,
+  file: string | Buffer = 'tiny.mp4',
+  fields: Record<string, string> = {}
+): Promise<string> {
   await server.listen()
   const reply = await upload(server, person, file, { protection: 'encrypted', ...fields })
   const { id } = reply.json<{ id: string }>()
@@ -30,7 +41,10 @@ export async function protectedMedia (server: TestApp, person: Person, file: str
   return id
 }
 
-export interface Stream { master: string, get (file: string, options?: Parameters<typeof ask>[2]): Promise<WireReply> }
+export interface Stream {
+  master: string
+  get(file: string, options?: Parameters<typeof ask>[2]): Promise<WireReply>
+}
 
 /** The protected stream behind an address that was given out. */
 export async function streamOf (server: TestApp, url: string): Promise<Stream> {
@@ -46,20 +60,51 @@ export async function mintStream (server: TestApp, id: string, person?: Person, 
   return await streamOf(server, reply.json<{ stream_url: string }>().stream_url)
 }
 
-export const codeOf = ({ status, body }: WireReply) => `${status} ${status < 400 ? '' : (JSON.parse(body.toString()) as { code: string }).code}`.trim()
+export const codeOf = ({ status, body }: WireReply) =>
+  `${status} ${status < 400 ? '' : (JSON.parse(body.toString()) as { code: string }).code}`.trim()
 
 /** A course with one lecture, and a student who is subscribed to it. */
-export async function courseWithLecture (t: Test, server: TestApp, premium: boolean): Promise<{ admin: Person, instructor: Person, student: Person, courseId: string, mediaId: string }> {
+export async function courseWithLecture (
+  t: Test,
+  server: TestApp,
+  premium: boolean
+): Promise<{ admin: Person; instructor: Person; student: Person; courseId: string; mediaId: string }> {
   const { admin, instructor, student } = await signUpEverybody(server)
   await server.listen()
-  const course = await server.inject({ method: 'POST', url: '/course', headers: instructor.headers, payload: { title: 'A course', description: 'About it', premium } })
+  const course = await server.inject({
+    method: 'POST',
+    url: '/course',
+    headers: instructor.headers,
+    payload: { title: 'A course', description: 'About it', premium }
+  })
   const { id: courseId } = course.json<{ id: string }>()
   const { headers, payload } = form([
-    ...Object.entries({ title: 'A lecture', description: 'About it', category: 'one', subcategory: 'two', course_id: courseId }).map(([name, value]) => ({ name, value })),
+    ...Object.entries({
+      title: 'A lecture',
+      description: 'About it',
+      category: 'one',
+      subcategory: 'two',
+      course_id: courseId
+    }).map(([name, value]) => ({ name, value })),
     { name: 'lecture_file', value: await fixture('tiny.mp4'), fileName: 'a.mp4' }
   ])
-  const lecture = await server.inject({ method: 'POST', url: '/course/add-lecture', headers: { ...headers, ...instructor.headers }, payload })
+  const lecture = await server.inject({
+    method: 'POST',
+    url: '/course/add-lecture',
+    headers: { ...headers, ...instructor.headers },
+    payload
+  })
   t.equal(lecture.statusCode, 201, lecture.body)
-  t.equal((await server.inject({ method: 'POST', url: '/subscribe', headers: student.headers, payload: { course_id: courseId } })).statusCode, 201)
+  t.equal(
+    (
+      await server.inject({
+        method: 'POST',
+        url: '/subscribe',
+        headers: student.headers,
+        payload: { course_id: courseId }
+      })
+    ).statusCode,
+    201
+  )
   return { admin, instructor, student, courseId, mediaId: lecture.json<{ asset_id: string }>().asset_id }
 }

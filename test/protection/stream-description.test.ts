@@ -11,10 +11,10 @@ import { h264, make, noFfmpeg, packageWhole, picture, temporaryFolder, tone } fr
 const run = promisify(execFile)
 
 /** Profile and level as ffprobe reads them. */
-async function avcOf (path: string): Promise<{ profile: string, level: number }> {
+async function avcOf (path: string): Promise<{ profile: string; level: number }> {
   const entries = ['-select_streams', 'v:0', '-show_entries', 'stream=profile,level', '-of', 'json']
   const { stdout } = await run('ffprobe', ['-v', 'error', ...entries, path])
-  return (JSON.parse(stdout) as { streams: [{ profile: string, level: number }] }).streams[0]
+  return (JSON.parse(stdout) as { streams: [{ profile: string; level: number }] }).streams[0]
 }
 
 const PROFILES: Record<string, string> = { 'Constrained Baseline': '42', Main: '4d', High: '64' }
@@ -66,8 +66,13 @@ function described (program: Program, frames: Frame[], partBytes: number) {
   return describer.describe()
 }
 
-const frame = (kind: 'video' | 'audio', data: Buffer, pts: number): Frame =>
-  ({ kind, pieces: [data], pts, dts: undefined, key: kind === 'video' })
+const frame = (kind: 'video' | 'audio', data: Buffer, pts: number): Frame => ({
+  kind,
+  pieces: [data],
+  pts,
+  dts: undefined,
+  key: kind === 'video'
+})
 
 t.test('parts may end anywhere, and times may wrap', async (t) => {
   const start = 2 ** 33 - 45_000

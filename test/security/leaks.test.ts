@@ -23,7 +23,11 @@ class Secrets {
   readonly #known = new Set<string>([SECRET_KEY, PREVIOUS_KEY, METRICS_TOKEN, DATABASE_PASSWORD, ...PASSWORDS])
 
   add (secret: string | Buffer): void {
-    for (const form of Buffer.isBuffer(secret) ? (['hex', 'base64', 'base64url'] as const).map((encoding) => secret.toString(encoding)) : [secret]) this.#known.add(form)
+    for (const form of Buffer.isBuffer(secret)
+      ? (['hex', 'base64', 'base64url'] as const).map((encoding) => secret.toString(encoding))
+      : [secret]) {
+      this.#known.add(form)
+    }
   }
 
   /** Learns what an answer hands out: tokens, the signed parts of links, content keys. */
@@ -34,21 +38,38 @@ class Secrets {
     for (const [, token] of body.matchAll(/"(?:access_token|refresh_token|token)":"([^"]+)"/g)) this.add(token!)
     for (const [, token] of body.matchAll(/"access_token":"[^"]+\.([^".]+)"/g)) this.add(token!)
     for (const [, sig] of body.matchAll(/[?&]sig=([\w-]{43})/g)) this.add(sig!)
-    for (const [, token] of body.matchAll(/\/hls\/([^/"]+)\//g)) { this.add(token!); this.add(token!.split('.').at(-1)!) }
+    for (const [, token] of body.matchAll(/\/hls\/([^/"]+)\//g)) {
+      this.add(token!)
+      this.add(token!.split('.').at(-1)!)
+    }
   }
 
-  get size (): number { return this.#known.size }
+  get size (): number {
+    return this.#known.size
+  }
 
   /** Which of them a text holds, in whatever case, as it is or percent-encoded. */
   in (text: string): string[] {
     const whole = text.toLowerCase()
-    return [...this.#known].filter((secret) => whole.includes(secret.toLowerCase()) || whole.includes(encodeURIComponent(secret).toLowerCase()))
+    return [...this.#known].filter(
+      (secret) => whole.includes(secret.toLowerCase()) || whole.includes(encodeURIComponent(secret).toLowerCase())
+    )
   }
 }
 
 /** A server process as the helpers take one, which notes every answer. */
-async function remoteServer (t: Test, secrets: Secrets): Promise<TestApp & { refusals: string[], output: () => string, stop: () => Promise<number | string>, origin: string }> {
-  const { env, folder } = await testEnvironment(t, { LOG_LEVEL: 'trace', SECRET_KEY, SECRET_KEYS_PREVIOUS: PREVIOUS_KEY, METRICS_TOKEN })
+async function remoteServer (
+  t: Test,
+  secrets: Secrets
+): Promise<
+  TestApp & { refusals: string[]; output: () => string; stop: () => Promise<number | string>; origin: string }
+> {
+  const { env, folder } = await testEnvironment(t, {
+    LOG_LEVEL: 'trace',
+    SECRET_KEY,
+    SECRET_KEYS_PREVIOUS: PREVIOUS_KEY,
+    METRICS_TOKEN
+  })
   if (engine === 'postgres') {
     const url = new URL(env.DATABASE_URL!)
     // Where the suite's own Postgres asks for none.
@@ -60,12 +81,29 @@ async function remoteServer (t: Test, secrets: Secrets): Promise<TestApp & { ref
   const refusals: string[] = []
 
   async function inject (options: InjectOptions): Promise<Response> {
-    const { method = 'GET', url, headers = {}, payload } = options as { method?: string, url: string, headers?: Record<string, string>, payload?: unknown }
-    const body = payload === undefined ? undefined : Buffer.isBuffer(payload) ? payload : Buffer.from(typeof payload === 'string' ? payload : JSON.stringify(payload))
-    const typed: Record<string, string> = typeof payload === 'object' && !Buffer.isBuffer(payload) ? { 'content-type': 'application/json' } : {}
+    const {
+      method = 'GET',
+      url,
+      headers = {},
+      payload
+    } = options as { method?: string; url: string; headers?: Record<string, string>; payload?: unknown }
+    const body =
+      payload === undefined
+        ? undefined
+        : Buffer.isBuffer(payload)
+          ? payload
+          : Buffer.from(typeof payload === 'string' ? payload : JSON.stringify(payload))
+    const typed: Record<string, string> =
+      typeof payload === 'object' && !Buffer.isBuffer(payload) ? { 'content-type': 'application/json' } : {}
     if (body !== undefined) typed['content-length'] = String(body.length)
     const reply = await ask(origin, url, { method, headers: { ...typed, ...headers }, body })
-    const response = { statusCode: reply.status, headers: reply.headers, body: reply.body.toString(), rawPayload: reply.body, json: () => JSON.parse(reply.body.toString()) as unknown } as unknown as Response
+    const response = {
+      statusCode: reply.status,
+      headers: reply.headers,
+      body: reply.body.toString(),
+      rawPayload: reply.body,
+      json: () => JSON.parse(reply.body.toString()) as unknown
+    } as unknown as Response
     secrets.learn(response, url)
     if (reply.status >= 400) refusals.push(`${JSON.stringify(reply.headers)} ${response.body}`)
     return response
@@ -90,14 +128,16 @@ async function remoteServer (t: Test, secrets: Secrets): Promise<TestApp & { ref
 
 /** Everything in the database: each row of each table, and on SQLite the bytes of its files. */
 async function databaseText ({ query, folder }: TestApp): Promise<string> {
-  const names = await query<{ name: string }>(engine === 'sqlite'
-    ? "select name from sqlite_master where type = 'table'"
-    : "select table_name as name from information_schema.tables where table_schema = 'public'")
+  const names = await query<{ name: string }>(
+    engine === 'sqlite'
+      ? "select name from sqlite_master where type = 'table'"
+      : "select table_name as name from information_schema.tables where table_schema = 'public'"
+  )
   const rows = await Promise.all(names.map(async ({ name }) => JSON.stringify(await query(`select * from "${name}"`))))
   if (engine === 'postgres') return rows.join('\n')
   const data = join(folder, 'data')
   const files = (await readdir(data)).filter((name) => name.startsWith('playgate.db'))
-  return [...rows, ...await Promise.all(files.map((name) => readFile(join(data, name), 'latin1')))].join('\n')
+  return [...rows, ...(await Promise.all(files.map((name) => readFile(join(data, name), 'latin1'))))].join('\n')
 }
 
 t.test('no secret is in a log, a metric, an error or the database', async (t) => {
@@ -136,8 +176,16 @@ t.test('no secret is in a log, a metric, an error or the database', async (t) =>
     // What is known of accounts and media is a second old at most.
     await new Promise((resolve) => setTimeout(resolve, 1100))
     const failures = [
-      await server.inject({ method: 'POST', url: '/auth/login', payload: { email: owner!.email, password: PASSWORDS[0] } }),
-      await server.inject({ method: 'POST', url: '/auth/signup', payload: { email: 'late@example.org', password: PASSWORDS[0] } }),
+      await server.inject({
+        method: 'POST',
+        url: '/auth/login',
+        payload: { email: owner!.email, password: PASSWORDS[0] }
+      }),
+      await server.inject({
+        method: 'POST',
+        url: '/auth/signup',
+        payload: { email: 'late@example.org', password: PASSWORDS[0] }
+      }),
       await server.inject({ url: '/media', headers: owner!.headers }),
       await server.inject({ url: scene.link }),
       await server.inject({ url: scene.hlsPath })
@@ -160,7 +208,9 @@ t.test('no secret is in a log, a metric, an error or the database', async (t) =>
   t.same(secrets.in(metrics.body), [], 'the metrics')
   t.same(secrets.in(database), [], 'the database')
   t.same(secrets.in(server.refusals.join('\n')), [], 'the errors')
-  t.comment(`figure: ${engine}: ${secrets.size} secrets, 0 found in ${log.length} bytes of log, ${metrics.body.length} of metrics, ${database.length} of database, ${server.refusals.length} errors`)
+  t.comment(
+    `figure: ${engine}: ${secrets.size} secrets, 0 found in ${log.length} bytes of log, ${metrics.body.length} of metrics, ${database.length} of database, ${server.refusals.length} errors`
+  )
 })
 
 /** Requests of people, proxies and programs that mistook where something belongs. */
@@ -170,24 +220,105 @@ async function mistakes (server: TestApp & { origin: string }, { link, hlsPath, 
   const hlsToken = hlsPath.split('/')[2]!
   const encoded = (text: string) => [...text].map((character) => `%${character.charCodeAt(0).toString(16)}`).join('')
   const urls = [
-    `/auth/me?access_token=${token}`, `/auth/me?t=${token}`, `/${token}`, `/auth/me/${token}`, `/media/${token}`, `/problems/${token}`, `/nope?x[token]=${token}`, `/auth/me?access%5ftoken=${token}`, `/media?q=${token}`,
-    `${link}&t=1`, `${path}?${query.replace('sig=', 'SIG=')}`, `${path}?${query.replace('sig=', '%73ig=')}`, `${path}?${query.replaceAll('=', '%3D')}`, `${path}?${query.replaceAll('&', '%26')}`, `${path}?${query.replaceAll('&', '&amp;')}`, `${path}?${query.replaceAll('&', ';')}`,
-    `${path}?${query.replace(/sig=(.*)/, (_, sig: string) => `sig=${encoded(sig)}`)}`, `${path}%3F${query}`, `${path}/${query}`, `${path}#${query}`, `${path}%23${query}`, `/${query}`, `/nope${path}?${query}`, `${path}??${query}`, `/api/v1${link}`, `/media${link}`, encodeURI(link).replace('/media', '//media'),
-    ...[link, hlsPath].map((earlier) => `${path.replace('/stream/', '/')}/stream-url?continues=${encodeURIComponent(server.origin + earlier)}`),
-    `/embed/x?src=${encodeURIComponent(server.origin + link)}`, `/${encodeURIComponent(server.origin + link)}`,
-    `/hls/${hlsToken}`, `/HLS/${hlsToken}/x/master.m3u8`, `//hls/${hlsToken}/x`, `/hls//${hlsToken}/x`, `/hls/x/${hlsToken}/x`, `/%68ls/${hlsToken}/x/y`, `/api/v1${hlsPath}`, `${hlsPath}/x`, `${hlsPath}%2f..`, hlsPath.replaceAll('.', '%2e'), hlsPath.replace('/hls/', '/hls%2f')
+    `/auth/me?access_token=${token}`,
+    `/auth/me?t=${token}`,
+    `/${token}`,
+    `/auth/me/${token}`,
+    `/media/${token}`,
+    `/problems/${token}`,
+    `/nope?x[token]=${token}`,
+    `/auth/me?access%5ftoken=${token}`,
+    `/media?q=${token}`,
+    `${link}&t=1`,
+    `${path}?${query.replace('sig=', 'SIG=')}`,
+    `${path}?${query.replace('sig=', '%73ig=')}`,
+    `${path}?${query.replaceAll('=', '%3D')}`,
+    `${path}?${query.replaceAll('&', '%26')}`,
+    `${path}?${query.replaceAll('&', '&amp;')}`,
+    `${path}?${query.replaceAll('&', ';')}`,
+    `${path}?${query.replace(/sig=(.*)/, (_, sig: string) => `sig=${encoded(sig)}`)}`,
+    `${path}%3F${query}`,
+    `${path}/${query}`,
+    `${path}#${query}`,
+    `${path}%23${query}`,
+    `/${query}`,
+    `/nope${path}?${query}`,
+    `${path}??${query}`,
+    `/api/v1${link}`,
+    `/media${link}`,
+    encodeURI(link).replace('/media', '//media'),
+    ...[link, hlsPath].map(
+      (earlier) =>
+        `${path.replace('/stream/', '/')}/stream-url?continues=${encodeURIComponent(server.origin + earlier)}`
+    ),
+    `/embed/x?src=${encodeURIComponent(server.origin + link)}`,
+    `/${encodeURIComponent(server.origin + link)}`,
+    `/hls/${hlsToken}`,
+    `/HLS/${hlsToken}/x/master.m3u8`,
+    `//hls/${hlsToken}/x`,
+    `/hls//${hlsToken}/x`,
+    `/hls/x/${hlsToken}/x`,
+    `/%68ls/${hlsToken}/x/y`,
+    `/api/v1${hlsPath}`,
+    `${hlsPath}/x`,
+    `${hlsPath}%2f..`,
+    hlsPath.replaceAll('.', '%2e'),
+    hlsPath.replace('/hls/', '/hls%2f')
   ]
   for (const url of urls) await server.inject({ url, headers })
-  for (const payload of [`{"email":"${email}","password":"${PASSWORDS[0]}"`, `{"email":"${email}","password":"${PASSWORDS[0]}"}}`, { email: PASSWORDS[0], password: email }, { email, password: [PASSWORDS[0]] }, { email, password: PASSWORDS[0], [PASSWORDS[0]!]: 1 }.email]) {
-    for (const url of ['/auth/login', '/auth/signup', '/auth/register']) await server.inject({ method: 'POST', url, headers: { 'content-type': 'application/json' }, payload: payload as object })
+  for (const payload of [
+    `{"email":"${email}","password":"${PASSWORDS[0]}"`,
+    `{"email":"${email}","password":"${PASSWORDS[0]}"}}`,
+    { email: PASSWORDS[0], password: email },
+    { email, password: [PASSWORDS[0]] },
+    { email, password: PASSWORDS[0], [PASSWORDS[0]!]: 1 }.email
+  ]) {
+    for (const url of ['/auth/login', '/auth/signup', '/auth/register']) {
+      await server.inject({
+        method: 'POST',
+        url,
+        headers: { 'content-type': 'application/json' },
+        payload: payload as object
+      })
+    }
   }
-  await server.inject({ method: 'POST', url: '/auth/login', headers: { 'content-type': 'application/x-www-form-urlencoded' }, payload: `username=${PASSWORDS[0]}&password=${PASSWORDS[0]}&password=${PASSWORDS[0]}` })
-  await server.inject({ method: 'POST', url: '/media', headers: { ...headers, 'content-type': `multipart/form-data; boundary=${token.slice(-43)}` }, payload: `--${token}` })
-  await server.inject({ url: '/auth/me', headers: { authorization: `Basic ${Buffer.from(`${email}:${PASSWORDS[0]}`).toString('base64')}`, cookie: `token=${token}`, referer: server.origin + link } })
+  await server.inject({
+    method: 'POST',
+    url: '/auth/login',
+    headers: { 'content-type': 'application/x-www-form-urlencoded' },
+    payload: `username=${PASSWORDS[0]}&password=${PASSWORDS[0]}&password=${PASSWORDS[0]}`
+  })
+  await server.inject({
+    method: 'POST',
+    url: '/media',
+    headers: { ...headers, 'content-type': `multipart/form-data; boundary=${token.slice(-43)}` },
+    payload: `--${token}`
+  })
+  await server.inject({
+    url: '/auth/me',
+    headers: {
+      authorization: `Basic ${Buffer.from(`${email}:${PASSWORDS[0]}`).toString('base64')}`,
+      cookie: `token=${token}`,
+      referer: server.origin + link
+    }
+  })
   await server.inject({ url: '/metrics', headers: { authorization: `Bearer ${METRICS_TOKEN}x` } })
   const { hostname, port } = new URL(server.origin)
-  for (const line of [`GET ${link} HTTP/9.9`, `GET ${link}`, `${token} / HTTP/1.1`, `GET / HTTP/1.1\r\nauthorization ${token}`, `GET ${link} HTTP/1.1\r\nhost: ${token}.example.org`, `GET ${server.origin}${link} HTTP/1.0`]) {
-    await new Promise((resolve) => connect(Number(port), hostname).on('close', resolve).on('error', () => {}).resume().end(`${line}\r\nconnection: close\r\n\r\n`))
+  for (const line of [
+    `GET ${link} HTTP/9.9`,
+    `GET ${link}`,
+    `${token} / HTTP/1.1`,
+    `GET / HTTP/1.1\r\nauthorization ${token}`,
+    `GET ${link} HTTP/1.1\r\nhost: ${token}.example.org`,
+    `GET ${server.origin}${link} HTTP/1.0`
+  ]) {
+    await new Promise((resolve) =>
+      connect(Number(port), hostname)
+        .on('close', resolve)
+        .on('error', () => {})
+        .resume()
+        .end(`${line}\r\nconnection: close\r\n\r\n`)
+    )
   }
 }
 
@@ -197,34 +328,55 @@ t.test('a URL is shown without what is secret in it, and otherwise as it is', as
   const cases: Array<[url: string, shown: string]> = [
     ['/media?page=2&size=10&q=a%20talk', '/media?page=2&size=10&q=a%20talk'],
     [`/media/${id}/stream-url?expires_in=auto`, `/media/${id}/stream-url?expires_in=auto`],
-    [`/media/stream/${id}?exp=1&lid=${id}&sub=anon&sig=${sig}`, `/media/stream/${id}?exp=1&lid=${id}&sub=anon&sig=[redacted]`],
+    [
+      `/media/stream/${id}?exp=1&lid=${id}&sub=anon&sig=${sig}`,
+      `/media/stream/${id}?exp=1&lid=${id}&sub=anon&sig=[redacted]`
+    ],
     [`/media/stream/${id}?%73ig=${sig}&t=1`, `/media/stream/${id}?%73ig=[redacted]&t=1`],
     [`/media/stream/${id}%3Fexp=1&sig=${sig}`, `/media/stream/${id}%3Fexp=1&sig=[redacted]`],
     [`/x?y=${sig.slice(0, 20)}%2D%5f${sig.slice(20)}`, '/x?y=[redacted]'],
     [`/hls/1.1.k.${id}.anon.${sig}/${id}/media.m3u8`, `/hls/[redacted]/${id}/media.m3u8`],
     ['/auth/me?token=short', '/auth/me?token=[redacted]'],
-    ['/media?q=%D0%9F%D1%80%D0%B8%D0%B2%D0%B5%D1%82%D0%9F%D1%80%D0%B8%D0%B2%D0%B5%D1%82%D0%9F%D1%80%D0%B8%D0%B2%D0%B5%D1%82%D0%9F%D1%80%D0%B8%D0%B2%D0%B5%D1%82', '/media?q=%D0%9F%D1%80%D0%B8%D0%B2%D0%B5%D1%82%D0%9F%D1%80%D0%B8%D0%B2%D0%B5%D1%82%D0%9F%D1%80%D0%B8%D0%B2%D0%B5%D1%82%D0%9F%D1%80%D0%B8%D0%B2%D0%B5%D1%82']
+    [
+      '/media?q=%D0%9F%D1%80%D0%B8%D0%B2%D0%B5%D1%82%D0%9F%D1%80%D0%B8%D0%B2%D0%B5%D1%82%D0%9F%D1%80%D0%B8%D0%B2%D0%B5%D1%82%D0%9F%D1%80%D0%B8%D0%B2%D0%B5%D1%82',
+      '/media?q=%D0%9F%D1%80%D0%B8%D0%B2%D0%B5%D1%82%D0%9F%D1%80%D0%B8%D0%B2%D0%B5%D1%82%D0%9F%D1%80%D0%B8%D0%B2%D0%B5%D1%82%D0%9F%D1%80%D0%B8%D0%B2%D0%B5%D1%82'
+    ]
   ]
   for (const [url, shown] of cases) t.equal(redactUrl(url), shown)
 })
 
 t.test('the logs of nginx name nothing that may carry a link', async (t) => {
-  const harmless = /^(time_iso8601|remote_addr|request_method|host|logged_path|status|body_bytes_sent|request_time|upstream_addr|upstream_status|sent_http_x_request_id|http_user_agent)$/
+  const harmless =
+    /^(time_iso8601|remote_addr|request_method|host|logged_path|status|body_bytes_sent|request_time|upstream_addr|upstream_status|sent_http_x_request_id|http_user_agent)$/
   const files = (await readdir('deploy')).filter((name) => /\.(conf|inc)$/.test(name))
-  const texts = new Map(await Promise.all(files.map(async (name) => [name, (await readFile(join('deploy', name), 'utf8')).replaceAll(/^\s*#.*$/gm, '')] as const)))
+  const texts = new Map(
+    await Promise.all(
+      files.map(
+        async (name) => [name, (await readFile(join('deploy', name), 'utf8')).replaceAll(/^\s*#.*$/gm, '')] as const
+      )
+    )
+  )
   const formats = new Set<string>()
   for (const [file, text] of texts) {
     for (const [, name, format] of text.matchAll(/log_format\s+(\S+)([^;]*);/g)) {
       formats.add(name!)
-      for (const [, variable] of format!.matchAll(/\$\{?(\w+)/g)) t.match(variable, harmless, `${file}: $${variable} in ${name}`)
+      for (const [, variable] of format!.matchAll(/\$\{?(\w+)/g)) {
+        t.match(variable, harmless, `${file}: $${variable} in ${name}`)
+      }
     }
-    for (const [, to] of text.matchAll(/\berror_log\s+([^;]*);/g)) t.match(to, / (crit|alert|emerg)$/, `${file}: errors quote the request line`)
+    for (const [, to] of text.matchAll(/\berror_log\s+([^;]*);/g)) {
+      t.match(to, / (crit|alert|emerg)$/, `${file}: errors quote the request line`)
+    }
     if (/\bhttp \{/.test(text)) t.match(text, /error_log/, `${file}: the level of errors is set`)
     const paths = /map \$uri \$logged_path \{\n([^]*?)\n *\}\n/.exec(text)?.[1]
-    if (text.includes('log_format')) t.match(paths, /hls.*\[redacted\][^]*\{40\}.*\[redacted\]/, `${file}: tokens in paths are left out`)
+    if (text.includes('log_format')) {
+      t.match(paths, /hls.*\[redacted\][^]*\{40\}.*\[redacted\]/, `${file}: tokens in paths are left out`)
+    }
   }
   for (const [file, text] of texts) {
-    for (const [, to] of text.matchAll(/\baccess_log\s+([^;]*);/g)) t.ok(to === 'off' || formats.has(to!.split(/\s+/)[1]!), `${file}: access_log ${to}`)
+    for (const [, to] of text.matchAll(/\baccess_log\s+([^;]*);/g)) {
+      t.ok(to === 'off' || formats.has(to!.split(/\s+/)[1]!), `${file}: access_log ${to}`)
+    }
   }
   t.same(formats, new Set(['no_query']))
 })

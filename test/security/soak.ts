@@ -1,7 +1,7 @@
 import type { Test } from 'tap'
 
 /** Sizes for every run, and the ones for `npm run test:soak` (TEST_LONG). */
-export const sized = (usual: number, soak: number): number => process.env.TEST_LONG ? soak : usual
+export const sized = (usual: number, soak: number): number => (process.env.TEST_LONG ? soak : usual)
 
 /** Of what is drawn at random: TEST_SEED, or the same in every run. */
 export const seed = Number(process.env.TEST_SEED ?? 20261125)

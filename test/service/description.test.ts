@@ -2,20 +2,32 @@ import { brotliDecompressSync, gunzipSync } from 'node:zlib'
 import t from 'tap'
 import { buildTestApp, fixture, form, mintLink, signUp, upload } from '../helper.js'
 
-interface Schema { required?: string[], properties?: Record<string, Schema>, default?: unknown, pattern?: string }
+interface Schema {
+  required?: string[]
+  properties?: Record<string, Schema>
+  default?: unknown
+  pattern?: string
+}
 interface Operation {
   description?: string
-  parameters?: Array<{ name: string, required?: boolean, schema: Schema }>
-  requestBody?: { required?: boolean, content: Record<string, { schema: Schema, example?: unknown, examples?: object }> }
-  responses: Record<string, { description: string, content?: Record<string, { schema: object }> }>
+  parameters?: Array<{ name: string; required?: boolean; schema: Schema }>
+  requestBody?: {
+    required?: boolean
+    content: Record<string, { schema: Schema; example?: unknown; examples?: object }>
+  }
+  responses: Record<string, { description: string; content?: Record<string, { schema: object }> }>
 }
 
 const server = await buildTestApp(t)
 await server.app.ready()
 const reply = await server.inject({ url: '/openapi.json' })
-const document = reply.json<{ paths: Record<string, Record<string, Operation>>, components: { schemas: Record<string, object> } }>()
+const document = reply.json<{
+  paths: Record<string, Record<string, Operation>>
+  components: { schemas: Record<string, object> }
+}>()
 const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
-  Object.entries(methods).map(([method, operation]) => ({ name: `${method.toUpperCase()} ${path}`, operation })))
+  Object.entries(methods).map(([method, operation]) => ({ name: `${method.toUpperCase()} ${path}`, operation }))
+)
 
 function walk (value: unknown, visit: (schema: Schema) => void): void {
   if (typeof value !== 'object' || value === null) return
@@ -29,11 +41,17 @@ t.test('nothing that has a default is required (bug: strict generated clients di
       t.notOk(parameter.required === true && parameter.schema.default !== undefined, `${name} ${parameter.name}`)
     }
     walk(operation.requestBody, ({ required, properties }) => {
-      for (const field of Array.isArray(required) ? required : []) t.equal(properties?.[field]?.default, undefined, `${name} ${field}`)
+      for (const field of Array.isArray(required) ? required : []) {
+        t.equal(properties?.[field]?.default, undefined, `${name} ${field}`)
+      }
     })
   }
   for (const name of ['POST /media/{id}/view', 'POST /auth/logout']) {
-    t.equal(operations.find((one) => one.name === name)!.operation.requestBody!.required, false, `${name} may go without a body`)
+    t.equal(
+      operations.find((one) => one.name === name)!.operation.requestBody!.required,
+      false,
+      `${name} may go without a body`
+    )
   }
 })
 
@@ -51,7 +69,9 @@ t.test('every operation is described, every body has an example, every error is 
     for (const [type, content] of Object.entries(operation.requestBody?.content ?? {})) {
       t.ok(content.example ?? content.examples, `${name} ${type} has an example`)
     }
-    if (operation.requestBody !== undefined) t.match(operation.responses, { 400: {}, 413: {}, 415: {} }, `${name} can refuse a body`)
+    if (operation.requestBody !== undefined) {
+      t.match(operation.responses, { 400: {}, 413: {}, 415: {} }, `${name} can refuse a body`)
+    }
     for (const [status, { description, content }] of Object.entries(operation.responses)) {
       t.not(description, 'Default Response', `${name} ${status}`)
       const problem = content?.['application/problem+json']
@@ -77,7 +97,10 @@ t.test('openapi.json has an ETag for each coding, and is sent compressed', async
 })
 
 t.test('OPTIONS that is no preflight is 405 with Allow; a preflight is as open as its GET', async (t) => {
-  for (const [env, name] of [[{}, 'test'], [{ ENVIRONMENT: 'production' }, 'production']] as const) {
+  for (const [env, name] of [
+    [{}, 'test'],
+    [{ ENVIRONMENT: 'production' }, 'production']
+  ] as const) {
     const { inject } = await buildTestApp(t, env)
     for (const url of ['/media', '/api/v1/course/all', '/hls/token/id/master.m3u8']) {
       const plain = await inject({ method: 'OPTIONS', url })
@@ -86,7 +109,11 @@ t.test('OPTIONS that is no preflight is 405 with Allow; a preflight is as open a
       t.match(plain.headers.allow, /GET/)
     }
     t.equal((await inject({ method: 'OPTIONS', url: '/nowhere' })).statusCode, 404)
-    const headers = { origin: 'https://school.example', 'access-control-request-method': 'GET', 'access-control-request-headers': 'range' }
+    const headers = {
+      origin: 'https://school.example',
+      'access-control-request-method': 'GET',
+      'access-control-request-headers': 'range'
+    }
     const preflight = await inject({ method: 'OPTIONS', url: '/hls/token/id/segment-0.ts', headers })
     t.equal(preflight.statusCode, 204, name)
     t.match(preflight.headers, { 'access-control-allow-origin': '*', 'access-control-allow-headers': /range/ })
@@ -98,10 +125,18 @@ t.test('OPTIONS that is no preflight is 405 with Allow; a preflight is as open a
 t.test('a part of a form is text whatever its media type says (bug: a title typed as JSON was 400)', async (t) => {
   const owner = await signUp(server)
   for (const contentType of ['application/json', 'application/octet-stream', 'text/markdown; charset=utf-8']) {
-    const { headers, payload } = form([{ name: 'type', value: 'video' }, { name: 'file', value: await fixture('tiny.mp4'), fileName: 'a.mp4' }])
+    const { headers, payload } = form([
+      { name: 'type', value: 'video' },
+      { name: 'file', value: await fixture('tiny.mp4'), fileName: 'a.mp4' }
+    ])
     const boundary = /boundary=(.*)$/.exec(headers['content-type']!)![1]!
     const typed = `--${boundary}\r\ncontent-disposition: form-data; name="title"\r\ncontent-type: ${contentType}\r\n\r\nMy film\r\n`
-    const made = await server.inject({ method: 'POST', url: '/media', headers: { ...headers, ...owner.headers }, payload: Buffer.concat([Buffer.from(typed), payload]) })
+    const made = await server.inject({
+      method: 'POST',
+      url: '/media',
+      headers: { ...headers, ...owner.headers },
+      payload: Buffer.concat([Buffer.from(typed), payload])
+    })
     t.equal(made.statusCode, 201, `${contentType}: ${made.body}`)
     t.equal(made.json<{ title: string }>().title, 'My film')
   }
@@ -114,12 +149,23 @@ t.test('words that clients of the older systems read', async (t) => {
   const view = await server.inject({ method: 'POST', url: `/media/${id}/view` })
   t.equal(view.json<{ message: string }>().message, 'View logged successfully')
   const unknown = '019377a4-3f00-7000-8000-000000000000'
-  for (const [method, path] of [['GET', ''], ['PATCH', ''], ['DELETE', ''], ['GET', '/stream-url'], ['GET', '/analytics'], ['GET', '/views']] as const) {
+  for (const [method, path] of [
+    ['GET', ''],
+    ['PATCH', ''],
+    ['DELETE', ''],
+    ['GET', '/stream-url'],
+    ['GET', '/analytics'],
+    ['GET', '/views']
+  ] as const) {
     const payload = method === 'PATCH' ? { title: 'Another' } : undefined
     const gone = await server.inject({ method, url: `/media/${unknown}${path}`, headers: owner.headers, payload })
     t.match(gone.json(), { status: 404, detail: 'Media not found' }, `${method} ${path}`)
   }
   const link = await mintLink(server, id, owner)
   await server.inject({ method: 'DELETE', url: `/media/${id}`, headers: owner.headers })
-  t.match((await server.inject({ url: link })).json(), { status: 404, detail: 'Media not found' }, 'a link to a media that is gone')
+  t.match(
+    (await server.inject({ url: link })).json(),
+    { status: 404, detail: 'Media not found' },
+    'a link to a media that is gone'
+  )
 })

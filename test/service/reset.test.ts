@@ -6,18 +6,29 @@ import { call, eventually } from '../server-process.js'
 
 const CLIENTS = process.env.TEST_LONG ? 2000 : 200
 
-type Parsed = { level: number, msg: string, status?: number, address?: string }
+type Parsed = { level: number; msg: string; status?: number; address?: string }
 
 /** A server that logs; it takes 100 requests a minute of an address. */
 async function loggingServer (t: Test) {
   const lines: string[] = []
-  const logger = { level: 'info', stream: { write: (line: string) => { lines.push(line) } } }
+  const logger = {
+    level: 'info',
+    stream: {
+      write: (line: string) => {
+        lines.push(line)
+      }
+    }
+  }
   const server = await buildTestApp(t, { RATE_LIMIT_API_PER_MINUTE: '100' }, { logger })
   const origin = await server.listen()
   const logged = async () => {
-    await eventually('all connections are closed', async () => await new Promise((resolve) => {
-      server.app.server.getConnections((_error, count) => resolve(count === 0))
-    }))
+    await eventually(
+      'all connections are closed',
+      async () =>
+        await new Promise((resolve) => {
+          server.app.server.getConnections((_error, count) => resolve(count === 0))
+        })
+    )
     const all = lines.map((line) => JSON.parse(line) as Parsed)
     return { errors: all.filter(({ level }) => level >= 50), requests: all.filter(({ msg }) => msg === 'request') }
   }
@@ -43,13 +54,20 @@ t.test('a client that resets within its first request is limited by its address 
   const { server, origin, logged } = await loggingServer(t)
   let accepted = 0
   // Without a look at the socket: Node would keep its address from then on.
-  server.app.server.on('connection', () => { accepted++ })
-  await many((clients) => requestAndReset(origin, async () => {
-    await eventually('the server has the connections', () => accepted === clients)
-  }))
+  server.app.server.on('connection', () => {
+    accepted++
+  })
+  await many((clients) =>
+    requestAndReset(origin, async () => {
+      await eventually('the server has the connections', () => accepted === clients)
+    })
+  )
   const { errors, requests } = await logged()
   t.same(errors, [])
-  t.same(requests.filter(({ status, address }) => status === 500 || address !== '127.0.0.1'), [])
+  t.same(
+    requests.filter(({ status, address }) => status === 500 || address !== '127.0.0.1'),
+    []
+  )
   t.ok(requests.length > 100, `${requests.length} of ${CLIENTS} requests were read`)
   t.equal((await call(origin, '/media')).status, 429)
 })
@@ -59,6 +77,9 @@ t.test('a connection that was reset before the server took it is closed (bug: 50
   await many(() => requestAndReset(origin, async () => {}))
   const { errors, requests } = await logged()
   t.same(errors, [])
-  t.same(requests.filter(({ status, address }) => status === 500 || address !== '127.0.0.1'), [])
+  t.same(
+    requests.filter(({ status, address }) => status === 500 || address !== '127.0.0.1'),
+    []
+  )
   t.not((await call(origin, '/media')).status, 500)
 })

@@ -23,7 +23,9 @@ async function publish (file?: Buffer): Promise<string> {
 
 /** What is counted of a media, in the roll-up and in the log. */
 async function views (id: string): Promise<[total: number, logged: number]> {
-  const [totals] = await server.query<{ n: unknown }>(`select total_views as n from view_totals where media_id = '${id}'`)
+  const [totals] = await server.query<{ n: unknown }>(
+    `select total_views as n from view_totals where media_id = '${id}'`
+  )
   const [log] = await server.query<{ n: unknown }>(`select count(*) as n from views where media_id = '${id}'`)
   return [Number(totals!.n), Number(log!.n)]
 }
@@ -44,20 +46,26 @@ t.test('1,000 random ranges are slices of the file', async (t) => {
   const link = await mintLink(server, big, instructor)
   const size = content.length
   let wrong = 0
-  await Promise.all(Array.from({ length: 8 }, async () => {
-    for (let index = 0; index < 125; index++) {
-      const start = randomInt(size)
-      const end = index % 25 === 0 ? randomInt(start, size) : Math.min(size - 1, start + randomInt(100_000))
-      const [range, expected] = [
-        [`bytes=${start}-${end}`, content.subarray(start, end + 1)],
-        [`bytes=${start}-`, content.subarray(start)],
-        [`bytes=-${size - start}`, content.subarray(start)]
-      ][index % 50 === 0 ? 1 : index % 50 === 1 ? 2 : 0] as [string, Buffer]
-      const { status, headers, body } = await ask(origin, link, { headers: { range } })
-      const right = status === 206 && body.equals(expected) && headers['content-range'] === `bytes ${start}-${start + expected.length - 1}/${size}` && headers['content-length'] === String(expected.length)
-      if (!right) wrong++
-    }
-  }))
+  await Promise.all(
+    Array.from({ length: 8 }, async () => {
+      for (let index = 0; index < 125; index++) {
+        const start = randomInt(size)
+        const end = index % 25 === 0 ? randomInt(start, size) : Math.min(size - 1, start + randomInt(100_000))
+        const [range, expected] = [
+          [`bytes=${start}-${end}`, content.subarray(start, end + 1)],
+          [`bytes=${start}-`, content.subarray(start)],
+          [`bytes=-${size - start}`, content.subarray(start)]
+        ][index % 50 === 0 ? 1 : index % 50 === 1 ? 2 : 0] as [string, Buffer]
+        const { status, headers, body } = await ask(origin, link, { headers: { range } })
+        const right =
+          status === 206 &&
+          body.equals(expected) &&
+          headers['content-range'] === `bytes ${start}-${start + expected.length - 1}/${size}` &&
+          headers['content-length'] === String(expected.length)
+        if (!right) wrong++
+      }
+    })
+  )
   t.equal(wrong, 0)
 })
 
@@ -68,17 +76,23 @@ t.test('100 aborted downloads leave no descriptor', async (t) => {
   await sleep(100)
   const before = await descriptors()
   for (let index = 0; index < 100; index++) {
-    const going = request({ host: '127.0.0.1', port, path: link, agent: false, headers: index % 2 === 0 ? {} : { range: `bytes=${index * 1000}-` } })
+    const going = request({
+      host: '127.0.0.1',
+      port,
+      path: link,
+      agent: false,
+      headers: index % 2 === 0 ? {} : { range: `bytes=${index * 1000}-` }
+    })
     going.on('error', () => {}).end()
     if (index % 10 === 0) await sleep(1)
     else {
-      const [response] = await once(going, 'response') as [IncomingMessage]
+      const [response] = (await once(going, 'response')) as [IncomingMessage]
       response.on('error', () => {})
       if (index % 3 === 0) await once(response, 'data')
     }
     going.destroy()
   }
-  t.ok(await settled(before) <= before)
+  t.ok((await settled(before)) <= before)
   t.ok((await ask(origin, link)).body.equals(content), 'and the next one gets all of it')
 })
 
@@ -94,7 +108,7 @@ t.test('bug: requests in a pipeline whose client left before their turn kept fil
     await sleep(10)
     socket.destroy()
   }
-  t.ok(await settled(before) <= before)
+  t.ok((await settled(before)) <= before)
 })
 
 t.test('requests in a pipeline are answered in their order, whole', async (t) => {
@@ -102,8 +116,17 @@ t.test('requests in a pipeline are answered in their order, whole', async (t) =>
   const socket = connect((server.app.server.address() as AddressInfo).port, '127.0.0.1')
   const chunks: Buffer[] = []
   socket.on('data', (chunk: Buffer) => chunks.push(chunk))
-  const ranges = [[0, 299_999], [5, 5], [1000, 700_000], [0, content.length - 1]] as const
-  ranges.forEach(([start, end], index) => socket.write(`GET ${link} HTTP/1.1\r\nhost: a\r\nrange: bytes=${start}-${end}\r\n${index === 3 ? 'connection: close\r\n' : ''}\r\n`))
+  const ranges = [
+    [0, 299_999],
+    [5, 5],
+    [1000, 700_000],
+    [0, content.length - 1]
+  ] as const
+  ranges.forEach(([start, end], index) =>
+    socket.write(
+      `GET ${link} HTTP/1.1\r\nhost: a\r\nrange: bytes=${start}-${end}\r\n${index === 3 ? 'connection: close\r\n' : ''}\r\n`
+    )
+  )
   await once(socket, 'end')
   let rest = Buffer.concat(chunks)
   for (const [start, end] of ranges) {
@@ -143,9 +166,10 @@ t.test('a stream counts one view for its link and address, from its start', asyn
   t.same(await views(id), [5, 5], 'another link')
 })
 
-t.test('a POST of a view with the link\'s query is the view of its stream', async (t) => {
+t.test("a POST of a view with the link's query is the view of its stream", async (t) => {
   const id = await publish()
-  const post = async (link: string, from?: string) => ask(origin, `/media/${id}/view?${query(link)}`, { method: 'POST', from })
+  const post = async (link: string, from?: string) =>
+    ask(origin, `/media/${id}/view?${query(link)}`, { method: 'POST', from })
   const first = await mintLink(server, id, instructor)
   t.equal((await post(first)).status, 200)
   await ask(origin, first)
@@ -174,7 +198,12 @@ t.test('with a token, requests from byte 0 are one view in 30 minutes', async (t
 })
 
 t.test('a media made by JSON counts by the same rule', async (t) => {
-  const made = await server.inject({ method: 'POST', url: '/media', headers: instructor.headers, payload: { title: 'x', type: 'video', file_url: 'https://example.org/a.mp4' } })
+  const made = await server.inject({
+    method: 'POST',
+    url: '/media',
+    headers: instructor.headers,
+    payload: { title: 'x', type: 'video', file_url: 'https://example.org/a.mp4' }
+  })
   const { id } = made.json<{ id: string }>()
   const link = await mintLink(server, id, instructor)
   await ask(origin, link, { method: 'HEAD' })
@@ -189,6 +218,10 @@ t.test('50 first requests at once make one row of one link', async (t) => {
   const id = await publish()
   const link = await mintLink(server, id, instructor)
   const target = `/media/${id}/view?${query(link)}`
-  await Promise.all(Array.from({ length: 50 }, (_, index) => index % 5 === 0 ? ask(origin, target, { method: 'POST' }) : ask(origin, link)))
+  await Promise.all(
+    Array.from({ length: 50 }, (_, index) =>
+      index % 5 === 0 ? ask(origin, target, { method: 'POST' }) : ask(origin, link)
+    )
+  )
   t.same(await views(id), [1, 1])
 })

@@ -8,14 +8,29 @@ async function withMedia (server: TestApp) {
   return { server, instructor, id, origin: await server.listen() }
 }
 
-const { server, instructor, id, origin } = await withMedia(await buildTestApp(t, { TRUSTED_PROXIES: '127.0.0.5, 127.0.1.0/24' }))
+const { server, instructor, id, origin } = await withMedia(
+  await buildTestApp(t, { TRUSTED_PROXIES: '127.0.0.5, 127.0.1.0/24' })
+)
 
-interface Minted { stream_url: string, expires_in: number, expires_at: string, media_id: string }
-const mint = async (query: string, of = id) => (await server.inject({ url: `/media/${of}/stream-url${query}`, headers: instructor.headers }))
+interface Minted {
+  stream_url: string
+  expires_in: number
+  expires_at: string
+  media_id: string
+}
+const mint = async (query: string, of = id) =>
+  await server.inject({ url: `/media/${of}/stream-url${query}`, headers: instructor.headers })
 
 t.test('a link lives as long as was asked', async (t) => {
-  const { id: long } = (await upload(server, instructor, noiseWav(176_400 * 3), { type: 'audio' })).json<{ id: string }>()
-  const elsewhere = await server.inject({ method: 'POST', url: '/media', headers: instructor.headers, payload: { title: 'x', type: 'video', file_url: 'https://example.org/a.mp4' } })
+  const { id: long } = (await upload(server, instructor, noiseWav(176_400 * 3), { type: 'audio' })).json<{
+    id: string
+  }>()
+  const elsewhere = await server.inject({
+    method: 'POST',
+    url: '/media',
+    headers: instructor.headers,
+    payload: { title: 'x', type: 'video', file_url: 'https://example.org/a.mp4' }
+  })
   const cases: Array<[query: string, of: string, seconds: number]> = [
     ['', id, 600],
     ['?expires_in=1', id, 1],
@@ -62,7 +77,9 @@ t.test('no row is written for a link', async (t) => {
 })
 
 const originOf = async (headers: Record<string, string>, from?: string, at = origin) =>
-  new URL((JSON.parse((await ask(at, `/media/${id}/stream-url`, { headers, from })).body.toString()) as Minted).stream_url).origin
+  new URL(
+    (JSON.parse((await ask(at, `/media/${id}/stream-url`, { headers, from })).body.toString()) as Minted).stream_url
+  ).origin
 
 t.test('a link names the origin that was asked', async (t) => {
   t.equal(await originOf({}), origin)
@@ -72,7 +89,11 @@ t.test('a link names the origin that was asked', async (t) => {
 })
 
 t.test('forwarded headers count from trusted proxies alone', async (t) => {
-  const forwarded = { 'x-forwarded-host': 'media.example.org', 'x-forwarded-proto': 'https', 'x-forwarded-for': '203.0.113.9' }
+  const forwarded = {
+    'x-forwarded-host': 'media.example.org',
+    'x-forwarded-proto': 'https',
+    'x-forwarded-for': '203.0.113.9'
+  }
   t.equal(await originOf(forwarded), origin, 'from anybody')
   t.equal(await originOf(forwarded, '127.0.0.6'), origin, 'from a neighbour')
   t.equal(await originOf(forwarded, '127.0.0.5'), 'https://media.example.org', 'from a trusted address')
@@ -81,7 +102,19 @@ t.test('forwarded headers count from trusted proxies alone', async (t) => {
 })
 
 t.test('a hostile Host header is not put into a link', async (t) => {
-  for (const host of ['evil.example/x?', 'user@evil.example', '"><script>', 'a b', 'evil.example:port', 'a#b', 'a\\b', '[::1', '']) t.equal(await originOf({ host }), origin, host)
+  for (const host of [
+    'evil.example/x?',
+    'user@evil.example',
+    '"><script>',
+    'a b',
+    'evil.example:port',
+    'a#b',
+    'a\\b',
+    '[::1',
+    ''
+  ]) {
+    t.equal(await originOf({ host }), origin, host)
+  }
 })
 
 t.test('bug: an IPv6 address of our own lacked its brackets in a link', async (t) => {
@@ -94,8 +127,13 @@ t.test('bug: an IPv6 address of our own lacked its brackets in a link', async (t
 })
 
 t.test('PUBLIC_URL goes before all', async (t) => {
-  const { server, instructor, id } = await withMedia(await buildTestApp(t, { PUBLIC_URL: 'https://media.example.com', TRUSTED_PROXIES: '127.0.0.1' }))
-  const reply = await server.inject({ url: `/media/${id}/stream-url`, headers: { ...instructor.headers, host: 'a.example', 'x-forwarded-host': 'b.example' } })
+  const { server, instructor, id } = await withMedia(
+    await buildTestApp(t, { PUBLIC_URL: 'https://media.example.com', TRUSTED_PROXIES: '127.0.0.1' })
+  )
+  const reply = await server.inject({
+    url: `/media/${id}/stream-url`,
+    headers: { ...instructor.headers, host: 'a.example', 'x-forwarded-host': 'b.example' }
+  })
   t.ok(reply.json<Minted>().stream_url.startsWith(`https://media.example.com/media/stream/${id}?exp=`))
 })
 
@@ -108,7 +146,11 @@ t.test('a link signed by the previous key is taken, one of a key that is gone is
   const twin = await openTestApp(t, { ...next, SECRET_KEYS_PREVIOUS: server.env.SECRET_KEY! }, server.folder)
   for (const other of [rotated, twin]) other.clock.now = server.clock.now
   t.equal((await ask(await rotated.listen(), link)).status, 200)
-  t.equal((await ask(await rotated.listen(), await mintLink(twin, id))).status, 200, 'the same secret signs alike in every process')
+  t.equal(
+    (await ask(await rotated.listen(), await mintLink(twin, id))).status,
+    200,
+    'the same secret signs alike in every process'
+  )
   await Promise.all([rotated.app.close(), twin.app.close()])
   const replaced = await openTestApp(t, next, server.folder)
   replaced.clock.now = server.clock.now

@@ -1,6 +1,15 @@
 import { createHash, randomUUID } from 'node:crypto'
 import t, { type Test } from 'tap'
-import { buildTestApp, expectProblem, fixture, mintLink, signUp, signUpEverybody, upload, type Person } from '../helper.js'
+import {
+  buildTestApp,
+  expectProblem,
+  fixture,
+  mintLink,
+  signUp,
+  signUpEverybody,
+  upload,
+  type Person
+} from '../helper.js'
 import { ask, type Ask, type WireReply } from './wire.js'
 
 const server = await buildTestApp(t)
@@ -31,28 +40,59 @@ function expectMediaHeaders (t: Test, { headers }: WireReply, secondsLeft: numbe
   t.equal(headers['cross-origin-resource-policy'], 'cross-origin')
   t.equal(headers['referrer-policy'], 'no-referrer')
   const [, left] = /^private, max-age=(\d+)$/.exec(headers['cache-control'] ?? '') ?? []
-  t.ok(left !== undefined && Number(left) <= secondsLeft && Number(left) >= secondsLeft - 2, `${headers['cache-control']}`)
+  t.ok(
+    left !== undefined && Number(left) <= secondsLeft && Number(left) >= secondsLeft - 2,
+    `${headers['cache-control']}`
+  )
   t.notOk(headers['set-cookie'])
 }
 
-const { created_at: createdAt } = (await server.inject({ url: `/media/${video}`, headers: instructor.headers })).json<{ created_at: string }>()
+const { created_at: createdAt } = (await server.inject({ url: `/media/${video}`, headers: instructor.headers })).json<{
+  created_at: string
+}>()
 const modified = new Date(createdAt).toUTCString()
 
-type Expected = { status: number, length?: string, range?: string, body?: Buffer }
+type Expected = { status: number; length?: string; range?: string; body?: Buffer }
 const whole: Expected = { status: 200, length: size, body: content }
 const part: Expected = { status: 206, length: '10', range: `bytes 5-14/${size}`, body: content.subarray(5, 15) }
 const unmodified: Expected = { status: 304, body: Buffer.alloc(0) }
 const cases: Array<[name: string, options: Ask, expected: Expected]> = [
   ['GET', {}, whole],
   ['a range', { headers: { range: 'bytes=5-14' } }, part],
-  ['Safari\'s first question', { headers: { range: 'bytes=0-1' } }, { status: 206, length: '2', range: `bytes 0-1/${size}`, body: content.subarray(0, 2) }],
-  ['a clamped range', { headers: { range: `bytes=${content.length - 3}-99999999` } }, { status: 206, length: '3', range: `bytes ${content.length - 3}-${content.length - 1}/${size}`, body: content.subarray(-3) }],
-  ['a suffix', { headers: { range: 'bytes=-4' } }, { status: 206, length: '4', range: `bytes ${content.length - 4}-${content.length - 1}/${size}`, body: content.subarray(-4) }],
+  [
+    "Safari's first question",
+    { headers: { range: 'bytes=0-1' } },
+    { status: 206, length: '2', range: `bytes 0-1/${size}`, body: content.subarray(0, 2) }
+  ],
+  [
+    'a clamped range',
+    { headers: { range: `bytes=${content.length - 3}-99999999` } },
+    {
+      status: 206,
+      length: '3',
+      range: `bytes ${content.length - 3}-${content.length - 1}/${size}`,
+      body: content.subarray(-3)
+    }
+  ],
+  [
+    'a suffix',
+    { headers: { range: 'bytes=-4' } },
+    {
+      status: 206,
+      length: '4',
+      range: `bytes ${content.length - 4}-${content.length - 1}/${size}`,
+      body: content.subarray(-4)
+    }
+  ],
   ['several ranges', { headers: { range: 'bytes=0-1,3-4' } }, whole],
   ['an unknown unit', { headers: { range: 'seconds=1-2' } }, whole],
   ['a malformed range', { headers: { range: 'bytes=9-1' } }, whole],
   ['HEAD', { method: 'HEAD' }, { status: 200, length: size, body: Buffer.alloc(0) }],
-  ['HEAD with a range', { method: 'HEAD', headers: { range: 'bytes=5-14' } }, { status: 200, length: size, body: Buffer.alloc(0) }],
+  [
+    'HEAD with a range',
+    { method: 'HEAD', headers: { range: 'bytes=5-14' } },
+    { status: 200, length: size, body: Buffer.alloc(0) }
+  ],
   ['If-None-Match', { headers: { 'if-none-match': etag } }, unmodified],
   ['If-None-Match, HEAD', { method: 'HEAD', headers: { 'if-none-match': `"x", W/${etag}` } }, unmodified],
   ['If-None-Match with a range', { headers: { 'if-none-match': '*', range: 'bytes=5-14' } }, unmodified],
@@ -118,8 +158,16 @@ t.test('past the end is 416 with the size', async (t) => {
 })
 
 t.test('a media made by JSON answers 302 to its address', async (t) => {
-  for (const [given, location] of [['https://cdn.example.org/a.mp4?b=c', 'https://cdn.example.org/a.mp4?b=c'], ['https://cdn.example.org/ü/日 本.mp4', undefined]] as const) {
-    const made = await server.inject({ method: 'POST', url: '/media', headers: instructor.headers, payload: { title: 'Elsewhere', type: 'video', file_url: given } })
+  for (const [given, location] of [
+    ['https://cdn.example.org/a.mp4?b=c', 'https://cdn.example.org/a.mp4?b=c'],
+    ['https://cdn.example.org/ü/日 本.mp4', undefined]
+  ] as const) {
+    const made = await server.inject({
+      method: 'POST',
+      url: '/media',
+      headers: instructor.headers,
+      payload: { title: 'Elsewhere', type: 'video', file_url: given }
+    })
     if (made.statusCode === 422) continue
     const link = await mintLink(server, made.json<{ id: string }>().id, instructor, '?expires_in=60')
     for (const method of ['GET', 'HEAD']) {
@@ -135,9 +183,17 @@ t.test('a media made by JSON answers 302 to its address', async (t) => {
 t.test('a title becomes a safe file name', async (t) => {
   const titles: Array<[title: string, disposition: string]> = [
     ['Für "Élise"', 'inline; filename="Fur _Elise_.mp4"; filename*=UTF-8\'\'F%C3%BCr%20_%C3%89lise_.mp4'],
-    ['a＂; filename=＂x', 'inline; filename="a_; filename=_x.mp4"; filename*=UTF-8\'\'a%EF%BC%82%3B%20filename%3D%EF%BC%82x.mp4']
+    [
+      'a＂; filename=＂x',
+      'inline; filename="a_; filename=_x.mp4"; filename*=UTF-8\'\'a%EF%BC%82%3B%20filename%3D%EF%BC%82x.mp4'
+    ]
   ]
-  for (const [title, disposition] of titles) t.equal((await get(await mintLink(server, await publish({ title }), instructor))).headers['content-disposition'], disposition)
+  for (const [title, disposition] of titles) {
+    t.equal(
+      (await get(await mintLink(server, await publish({ title }), instructor))).headers['content-disposition'],
+      disposition
+    )
+  }
   t.equal((await upload(server, instructor, 'tiny.mp4', { title: 'a\r\nx: y' })).statusCode, 422)
 })
 
@@ -145,7 +201,17 @@ t.test('all addresses of a stream are one, for the same link', async (t) => {
   const link = await mintLink(server, video, instructor)
   t.match(link, new RegExp(`^/media/stream/${video}\\?`))
   const query = link.split('?')[1]!
-  for (const path of ['/media/stream/ID', '/media/ID/stream', '/media/stream/ID/', '/media/ID/stream/', '/media/media/stream/ID', '/media/media/ID/stream', '/api/v1/media/stream/ID', '/api/v1/media/ID/stream', '/api/v1/media/media/stream/ID']) {
+  for (const path of [
+    '/media/stream/ID',
+    '/media/ID/stream',
+    '/media/stream/ID/',
+    '/media/ID/stream/',
+    '/media/media/stream/ID',
+    '/media/media/ID/stream',
+    '/api/v1/media/stream/ID',
+    '/api/v1/media/ID/stream',
+    '/api/v1/media/media/stream/ID'
+  ]) {
     const reply = await get(`${path.replace('ID', video)}?${query}`)
     t.equal(reply.status, 200, path)
     t.ok(reply.body.equals(content))
@@ -157,7 +223,7 @@ t.test('all addresses of a stream are one, for the same link', async (t) => {
   }
 })
 
-t.test('a link is refused for its own reason, in the contract\'s order', async (t) => {
+t.test("a link is refused for its own reason, in the contract's order", async (t) => {
   const id = await publish()
   const link = await mintLink(server, id, instructor)
   const query = link.split('?')[1]!
@@ -165,17 +231,40 @@ t.test('a link is refused for its own reason, in the contract\'s order', async (
   const linkToGone = await mintLink(server, gone, instructor)
   t.equal((await get(link)).status, 200)
 
-  for (const bad of [`${link}&t=1`, link.replace(/.$/, ''), link.replace('gen=1', 'gen=2'), `${link}&`, `/media/stream/${randomUUID()}?${query}`, `/media/stream/nothing?${query}`, `/media/stream/${video}?${query}`, `/media/stream/${id}?sig=`, link.replace('?', '?&')]) {
+  for (const bad of [
+    `${link}&t=1`,
+    link.replace(/.$/, ''),
+    link.replace('gen=1', 'gen=2'),
+    `${link}&`,
+    `/media/stream/${randomUUID()}?${query}`,
+    `/media/stream/nothing?${query}`,
+    `/media/stream/${video}?${query}`,
+    `/media/stream/${id}?sig=`,
+    link.replace('?', '?&')
+  ]) {
     expectCode(t, await get(bad), 403, 'stream_link_invalid', bad)
-    expectCode(t, await get(bad, { headers: instructor.headers }), 403, 'stream_link_invalid', `a good token does not help: ${bad}`)
+    expectCode(
+      t,
+      await get(bad, { headers: instructor.headers }),
+      403,
+      'stream_link_invalid',
+      `a good token does not help: ${bad}`
+    )
   }
-  t.equal((await get(link, { headers: { authorization: 'Bearer rubbish' } })).status, 200, 'a good link needs no good token')
+  t.equal(
+    (await get(link, { headers: { authorization: 'Bearer rubbish' } })).status,
+    200,
+    'a good link needs no good token'
+  )
 
   await server.inject({ method: 'DELETE', url: `/media/${gone}`, headers: instructor.headers })
   expectCode(t, await get(linkToGone), 404, 'not_found', 'a good link to what is gone')
   expectCode(t, await get(linkToGone.replace('gen=1', 'gen=2')), 403, 'stream_link_invalid', 'a bad one')
 
-  t.equal((await server.inject({ method: 'DELETE', url: `/media/${id}/stream-url`, headers: instructor.headers })).statusCode, 204)
+  t.equal(
+    (await server.inject({ method: 'DELETE', url: `/media/${id}/stream-url`, headers: instructor.headers })).statusCode,
+    204
+  )
   expectCode(t, await get(link), 403, 'stream_link_revoked', 'revoked by generation')
   t.equal((await get(await mintLink(server, id, instructor))).status, 200, 'links made after it live')
   server.clock.advance(600_000)
@@ -200,9 +289,16 @@ t.test('a link ends when the one it was made for may no longer watch', async (t)
 
   await server.query(`update accounts set disabled = 1 where id = '${leaving.id}'`)
   await server.query(`update accounts set role = 'student' where id = '${demoted.id}'`)
-  await server.inject({ method: 'PATCH', url: `/media/${shown}`, headers: instructor.headers, payload: { visibility: 'private' } })
+  await server.inject({
+    method: 'PATCH',
+    url: `/media/${shown}`,
+    headers: instructor.headers,
+    payload: { visibility: 'private' }
+  })
   server.clock.advance(AT_ONCE)
-  for (const link of [disabled, byAdmin, anonymous, asStudent]) expectCode(t, await get(link), 403, 'stream_link_revoked')
+  for (const link of [disabled, byAdmin, anonymous, asStudent]) {
+    expectCode(t, await get(link), 403, 'stream_link_revoked')
+  }
   t.equal((await get(asOwner)).status, 200)
 })
 
@@ -239,5 +335,7 @@ t.test('a file that is missing is 404 without a word of its bytes', async (t) =>
   server.clock.advance(AT_ONCE)
   const reply = await get(await mintLink(server, id, instructor), { headers: { range: 'bytes=1-2' } })
   expectCode(t, reply, 404, 'not_found')
-  for (const name of ['content-range', 'etag', 'last-modified', 'content-disposition', 'accept-ranges']) t.notOk(reply.headers[name], name)
+  for (const name of ['content-range', 'etag', 'last-modified', 'content-disposition', 'accept-ranges']) {
+    t.notOk(reply.headers[name], name)
+  }
 })

@@ -14,7 +14,11 @@ async function setUp (t: Test) {
   const store = await openDiskStore(folder)
   const clock = { now: 1e6 }
   const rows = new Set<string>()
-  const sweeper = new Sweeper({ store, monotonicNow: () => clock.now, owned: async (names) => new Set(names.filter((name) => rows.has(name))) })
+  const sweeper = new Sweeper({
+    store,
+    monotonicNow: () => clock.now,
+    owned: async (names) => new Set(names.filter((name) => rows.has(name)))
+  })
   return {
     folder,
     store,
@@ -22,7 +26,7 @@ async function setUp (t: Test) {
     rows,
     sweeper,
     put: (path: string, content = 'left over') => writeFile(join(folder, path), content),
-    left: async () => [...await readdir(join(folder, 'tmp')), ...await readdir(join(folder, 'blobs'))].sort(),
+    left: async () => [...(await readdir(join(folder, 'tmp'))), ...(await readdir(join(folder, 'blobs')))].sort(),
     /** Looks `looks` times, `minutes` apart. */
     async look (looks: number, minutes: number) {
       for (let look = 0; look < looks; look++) {
@@ -33,7 +37,8 @@ async function setUp (t: Test) {
   }
 }
 
-const receive = async (store: Awaited<ReturnType<typeof openDiskStore>>, content = 'bytes') => await store.receive(Readable.from([Buffer.from(content)]), () => {})
+const receive = async (store: Awaited<ReturnType<typeof openDiskStore>>, content = 'bytes') =>
+  await store.receive(Readable.from([Buffer.from(content)]), () => {})
 
 t.test('what a crash left goes when two looks 15 minutes apart found it, and not before', async (t) => {
   const { rows, put, left, look, sweeper, clock } = await setUp(t)
@@ -46,7 +51,13 @@ t.test('what a crash left goes when two looks 15 minutes apart found it, and not
   t.same(await sweeper.sweep(), [])
   t.same(await left(), ['draft', 'orphan', 'owned'])
   clock.now += 1
-  t.same((await sweeper.sweep()).map(({ kind, name, sizeBytes }) => ({ kind, name, sizeBytes })), [{ kind: 'draft', name: 'draft', sizeBytes: 9 }, { kind: 'blob', name: 'orphan', sizeBytes: 9 }])
+  t.same(
+    (await sweeper.sweep()).map(({ kind, name, sizeBytes }) => ({ kind, name, sizeBytes })),
+    [
+      { kind: 'draft', name: 'draft', sizeBytes: 9 },
+      { kind: 'blob', name: 'orphan', sizeBytes: 9 }
+    ]
+  )
   t.same(await left(), ['owned'])
   await look(3, 20)
   t.same(await left(), ['owned'])
@@ -87,18 +98,21 @@ t.test('what this process is writing stays, however long it takes and even alone
   t.same(await left(), [])
 })
 
-t.test('a published blob stays until its row is committed (bug: a start-up sweep took files of uploads that came meanwhile)', async (t) => {
-  const { store, rows, left, sweeper } = await setUp(t)
-  const draft = await receive(store)
-  const name = await draft.publish()
-  t.same(await sweeper.sweep({ alone: true }), [])
-  rows.add(name)
-  await draft.discard()
-  t.same(await sweeper.sweep({ alone: true }), [])
-  t.same(await left(), [name])
-  rows.clear()
-  t.equal((await sweeper.sweep({ alone: true })).length, 1, 'without a row it is left over again')
-})
+t.test(
+  'a published blob stays until its row is committed (bug: a start-up sweep took files of uploads that came meanwhile)',
+  async (t) => {
+    const { store, rows, left, sweeper } = await setUp(t)
+    const draft = await receive(store)
+    const name = await draft.publish()
+    t.same(await sweeper.sweep({ alone: true }), [])
+    rows.add(name)
+    await draft.discard()
+    t.same(await sweeper.sweep({ alone: true }), [])
+    t.same(await left(), [name])
+    rows.clear()
+    t.equal((await sweeper.sweep({ alone: true })).length, 1, 'without a row it is left over again')
+  }
+)
 
 t.test('alone, one look is enough', async (t) => {
   const { rows, put, left, sweeper } = await setUp(t)
@@ -112,13 +126,19 @@ t.test('a dry run says what it would remove and removes nothing', async (t) => {
   const { put, left, sweeper } = await setUp(t)
   await put('tmp/draft')
   await put('blobs/orphan')
-  t.same((await sweeper.sweep({ dryRun: true })).map(({ name }) => name), ['draft', 'orphan'])
+  t.same(
+    (await sweeper.sweep({ dryRun: true })).map(({ name }) => name),
+    ['draft', 'orphan']
+  )
   t.same(await left(), ['draft', 'orphan'])
 })
 
 t.test('a wall clock that is off by a day does not matter', async (t) => {
   const { folder, put, left, look } = await setUp(t)
-  for (const [name, days] of [['past', -1], ['future', 1]] as const) {
+  for (const [name, days] of [
+    ['past', -1],
+    ['future', 1]
+  ] as const) {
     await put(`tmp/${name}`)
     const moment = new Date(Date.now() + days * 86_400_000)
     await utimes(join(folder, 'tmp', name), moment, moment)
@@ -132,10 +152,12 @@ t.test('a wall clock that is off by a day does not matter', async (t) => {
 t.test('more blobs than one question takes, folders and files that vanish are no trouble', async (t) => {
   const { folder, rows, put, left, sweeper } = await setUp(t)
   await mkdir(join(folder, 'blobs', 'folder'))
-  await Promise.all(Array.from({ length: 1100 }, async (_, index) => {
-    await put(`blobs/${index}`)
-    if (index % 2 === 0) rows.add(String(index))
-  }))
+  await Promise.all(
+    Array.from({ length: 1100 }, async (_, index) => {
+      await put(`blobs/${index}`)
+      if (index % 2 === 0) rows.add(String(index))
+    })
+  )
   const removed = await sweeper.sweep({ alone: true })
   t.equal(removed.length, 550)
   t.equal((await left()).length, 551)

@@ -1,12 +1,15 @@
 /** Samples a second by the header's sampling_frequency_index (ISO/IEC 14496-3, table 1.18). */
-const SAMPLE_RATES = [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8000, 7350]
+const SAMPLE_RATES = [
+  96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8000, 7350
+]
 const SAMPLES_PER_BLOCK = 1024
 const HEADER_BYTES = 7
 const BLOCK_BYTES = 256 * 1024
 
 /**
- * The length of an ADTS stream (raw AAC) in milliseconds, by walking its frame headers (ISO/IEC 13818-7, 6.2): the format
- * has no duration of its own. Stops where the frames stop. `read` fills a buffer from a position and answers how many bytes it got.
+ * The length of an ADTS stream (raw AAC) in milliseconds, by walking its frame headers (ISO/IEC 13818-7, 6.2): the
+ * format has no duration of its own. Stops where the frames stop. `read` fills a buffer from a position and answers how
+ * many bytes it got.
  */
 export function adtsDurationMs (read: (into: Buffer, position: number) => number): number {
   const block = Buffer.allocUnsafe(BLOCK_BYTES)
@@ -25,7 +28,7 @@ export function adtsDurationMs (read: (into: Buffer, position: number) => number
     const rate = SAMPLE_RATES[(block[i + 2]! >> 2) & 0x0f]
     const frameBytes = ((block[i + 3]! & 0x03) << 11) | (block[i + 4]! << 3) | (block[i + 5]! >> 5)
     if (rate === undefined || frameBytes < HEADER_BYTES) break
-    seconds += SAMPLES_PER_BLOCK * ((block[i + 6]! & 0x03) + 1) / rate
+    seconds += (SAMPLES_PER_BLOCK * ((block[i + 6]! & 0x03) + 1)) / rate
     at += frameBytes
   }
   return Math.round(seconds * 1000)

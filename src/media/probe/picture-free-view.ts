@@ -1,8 +1,19 @@
 /** A file, or a part of one. `read` fills a buffer from a position and returns how many bytes it got. */
-export interface FileView { size: number, read (into: Buffer, position: number): number }
+export interface FileView {
+  size: number
+  read(into: Buffer, position: number): number
+}
 
-interface Patch { position: number, bytes: Buffer }
-interface Box { type: string, position: number, start: number, end: number }
+interface Patch {
+  position: number
+  bytes: Buffer
+}
+interface Box {
+  type: string
+  position: number
+  start: number
+  end: number
+}
 
 /** A sane file has a few dozen; a file of more is the parser's own business, and its CPU is bounded. */
 const MAX_HEADERS = 2000
@@ -75,7 +86,11 @@ function mp4Patches (view: FileView): Patch[] {
   let headers = 0
   const patches: Patch[] = []
   const parents: Record<string, string[]> = {
-    file: ['moov'], moov: ['udta', 'meta'], udta: ['meta'], meta: ['ilst'], ilst: ['covr']
+    file: ['moov'],
+    moov: ['udta', 'meta'],
+    udta: ['meta'],
+    meta: ['ilst'],
+    ilst: ['covr']
   }
   const first = bytesAt(view, 4, 4).toString('latin1')
   if (!['ftyp', 'moov', 'mdat', 'free', 'skip', 'wide', 'pnot'].includes(first)) return patches
@@ -122,7 +137,7 @@ function waveChunkPatches (view: FileView): Patch[] {
     if (head.length < 8) break
     if (/^id3 $/i.test(head.toString('latin1', 0, 4))) patches.push({ position, bytes: Buffer.from('JUNK') })
     const size = head.readUInt32LE(4)
-    position += 8 + size + size % 2
+    position += 8 + size + (size % 2)
   }
   return patches
 }

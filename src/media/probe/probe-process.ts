@@ -3,12 +3,16 @@ import { fileURLToPath } from 'node:url'
 import { ApiError } from '../../errors.js'
 import type { Probed } from '../media-formats.js'
 
-export interface ProbeTask { path: string, cpuMs: number, maxRssBytes: number }
+export interface ProbeTask {
+  path: string
+  cpuMs: number
+  maxRssBytes: number
+}
 
 export type ProbeOutcome =
   | { probed: Probed | null }
   /** The system refused a call. */
-  | { failed: { code: string, message: string } }
+  | { failed: { code: string; message: string } }
   | { tooComplex: 'cpu' | 'memory' }
 
 export interface ProbeLimits {
@@ -39,14 +43,16 @@ export class ProbeProcess {
   #idle: NodeJS.Timeout | undefined
   #closed: Error | undefined
   /** Settles the probe that runs. */
-  #settle: { resolve (outcome: ProbeOutcome): void, reject (error: Error): void } | undefined
+  #settle: { resolve(outcome: ProbeOutcome): void; reject(error: Error): void } | undefined
 
   constructor (limits: ProbeLimits) {
     this.#limits = limits
   }
 
   /** The id of the process while one runs. */
-  get pid (): number | undefined { return this.#child?.pid }
+  get pid (): number | undefined {
+    return this.#child?.pid
+  }
 
   /** **Throws** `media_too_complex`, `overloaded`, the reason of {@link close}, or the error of a system call. */
   async describe (path: string): Promise<Probed | null> {
@@ -100,7 +106,9 @@ export class ProbeProcess {
       stdio: ['ignore', 'ignore', 'ignore', 'ipc']
     })
     this.#child = child
-    child.on('message', (outcome: ProbeOutcome) => { if (this.#child === child) this.#settle?.resolve(outcome) })
+    child.on('message', (outcome: ProbeOutcome) => {
+      if (this.#child === child) this.#settle?.resolve(outcome)
+    })
     child.on('error', (error) => this.#ended(child, error))
     child.on('exit', (code, signal) => {
       if (CRASHES.includes(signal)) this.#settleCrash(child)

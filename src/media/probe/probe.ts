@@ -31,16 +31,16 @@ export interface Prober {
    * `media_too_complex` for a file that takes too much CPU or memory, `overloaded` when the queue is full or the wait
    * too long, `shutting_down`.
    */
-  probe (path: string, accountId: string): Promise<Probed | null>
+  probe(path: string, accountId: string): Promise<Probed | null>
   /** Files waiting or being described. */
-  pending (): number
+  pending(): number
   /** The process that describes files, while there is one. */
-  pid (): number | undefined
+  pid(): number | undefined
   /** Starts the process and loads the parser. */
-  warmUp (): Promise<unknown>
+  warmUp(): Promise<unknown>
   /** Ends every probe within a time: later ones throw `shutting_down`. */
-  endWithin (milliseconds: number): void
-  close (): void
+  endWithin(milliseconds: number): void
+  close(): void
 }
 
 export function createProber (options: Partial<ProberOptions> = {}): Prober {
@@ -62,10 +62,14 @@ export function createProber (options: Partial<ProberOptions> = {}): Prober {
       const tooLate = new ApiError('overloaded', { headers: { 'retry-after': '30' } })
       const late = setTimeout(() => waited.abort(tooLate), maxWaitMs)
       try {
-        return await queue.run(accountId, async () => {
-          clearTimeout(late)
-          return await process.describe(path)
-        }, waited.signal)
+        return await queue.run(
+          accountId,
+          async () => {
+            clearTimeout(late)
+            return await process.describe(path)
+          },
+          waited.signal
+        )
       } finally {
         clearTimeout(late)
       }
@@ -74,7 +78,9 @@ export function createProber (options: Partial<ProberOptions> = {}): Prober {
     pid: () => process.pid,
     // This file is no media, but only the parser can tell.
     warmUp: () => queue.run('warm-up', () => process.describe(fileURLToPath(import.meta.url))),
-    endWithin: (milliseconds) => { ending = setTimeout(close, milliseconds) },
+    endWithin: (milliseconds) => {
+      ending = setTimeout(close, milliseconds)
+    },
     close
   }
 }

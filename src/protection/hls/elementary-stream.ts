@@ -2,21 +2,27 @@ const START_CODE = Buffer.of(0, 0, 0, 1)
 /** Types of NAL units (ISO/IEC 14496-10, table 7-1). */
 const SEQUENCE_PARAMETERS = 7
 const DELIMITER = 9
-/** An access unit delimiter that allows every type of picture: MPEG-TS wants one before each (ISO/IEC 13818-1, 2.14). */
+/**
+ * An access unit delimiter that allows every type of picture: MPEG-TS wants one before each (ISO/IEC 13818-1, 2.14).
+ */
 const DELIMITER_UNIT = Buffer.of(DELIMITER, 0xf0)
 const ADTS_HEADER_BYTES = 7
 /** The frame length of ADTS has 13 bits. */
 const MAX_ADTS_BYTES = 0x1fff
 
-/** A frame of a file's track as a transport stream has it, in pieces, which are not copied; none for a frame that holds nothing. */
+/**
+ * A frame of a file's track as a transport stream has it, in pieces, which are not copied; none for a frame that holds
+ * nothing.
+ */
 export type Framing = (data: Buffer, key: boolean) => Buffer[]
 
 /** Frames that are the same in both. */
 export const asTheyAre: Framing = (data) => [data]
 
 /**
- * H.264 of a file, its units led by their lengths, as a byte stream (ISO/IEC 14496-10, annex B), with the parameter sets of `avcC` (ISO/IEC
- * 14496-15, 5.3.3.1) before each key picture that brings none. A unit that is longer than what is left of its frame ends there.
+ * H.264 of a file, its units led by their lengths, as a byte stream (ISO/IEC 14496-10, annex B), with the parameter
+ * sets of `avcC` (ISO/IEC 14496-15, 5.3.3.1) before each key picture that brings none. A unit that is longer than what
+ * is left of its frame ends there.
  */
 export function toAnnexB (avcC: Uint8Array): Framing {
   const { lengthBytes, parameterSets } = readAvcConfig(Buffer.from(avcC))
@@ -41,7 +47,7 @@ function unitType (unit: Buffer): number {
   return unit[0]! & 0x1f
 }
 
-function readAvcConfig (avcC: Buffer): { lengthBytes: number, parameterSets: Buffer[] } {
+function readAvcConfig (avcC: Buffer): { lengthBytes: number; parameterSets: Buffer[] } {
   const parameterSets: Buffer[] = []
   let at = 5
   for (const mask of [0x1f, 0xff]) {
@@ -56,8 +62,8 @@ function readAvcConfig (avcC: Buffer): { lengthBytes: number, parameterSets: Buf
 }
 
 /**
- * AAC of a file with an ADTS header before each frame, made from the AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1 and 1.A.2.2). Undefined
- * for a kind of AAC that ADTS has no words for.
+ * AAC of a file with an ADTS header before each frame, made from the AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1 and
+ * 1.A.2.2). Undefined for a kind of AAC that ADTS has no words for.
  */
 export function toAdts (specificConfig: Uint8Array): Framing | undefined {
   const bits = [...specificConfig].map((byte) => byte.toString(2).padStart(8, '0')).join('')
@@ -84,13 +90,21 @@ export function toAdts (specificConfig: Uint8Array): Framing | undefined {
     type = objectType()
   }
   if (!(type >= 1 && type <= 4 && frequencyIndex <= 12 && channels >= 1 && channels <= 7)) return undefined
-  const template = Buffer.of(0xff, 0xf1, (type - 1) << 6 | frequencyIndex << 2 | channels >> 2, (channels & 3) << 6, 0, 0x1f, 0xfc)
+  const template = Buffer.of(
+    0xff,
+    0xf1,
+    ((type - 1) << 6) | (frequencyIndex << 2) | (channels >> 2),
+    (channels & 3) << 6,
+    0,
+    0x1f,
+    0xfc
+  )
   return (data) => {
     const length = ADTS_HEADER_BYTES + data.length
     if (data.length === 0 || length > MAX_ADTS_BYTES) return []
     const header = Buffer.from(template)
     header[3]! |= length >> 11
-    header[4] = length >> 3 & 0xff
+    header[4] = (length >> 3) & 0xff
     header[5]! |= (length & 7) << 5
     return [header, data]
   }

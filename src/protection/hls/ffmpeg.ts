@@ -6,7 +6,9 @@ import { MINUTE, SECOND } from '../../time.js'
 import { FileFault } from './file-fault.js'
 
 const MiB = 1024 * 1024
-/** 8192 × 4320, the largest picture of ITU-R BT.2020. A 564 KB file may declare 16000 × 12000 and take 1.4 GB to decode. */
+/**
+ * 8192 × 4320, the largest picture of ITU-R BT.2020. A 564 KB file may declare 16000 × 12000 and take 1.4 GB to decode.
+ */
 export const MAX_PIXELS = 8192 * 4320
 /** Address space of one picture: measured, 8K H.264 on one thread needs 600 MB of it and 216 MB of memory. */
 const PICTURE_MEMORY_BYTES = 768 * MiB
@@ -23,19 +25,22 @@ const MAX_MESSAGE_CHARACTERS = 2000
 
 export interface Ffmpeg {
   /** First line of `ffmpeg -version`; undefined where ffmpeg is missing or does not run. Looked up once. */
-  version (): Promise<string | undefined>
+  version(): Promise<string | undefined>
   /** H.264 and AAC in Matroska; `copied` codecs are not encoded again. Key frames come at least every six seconds. */
-  transcode (path: string, copied: string[], limitMs: number): Readable
+  transcode(path: string, copied: string[], limitMs: number): Readable
   /** One JPEG picture of a video, `atSeconds` from its start, at most 1280 pixels wide. */
-  takePicture (path: string, atSeconds: number): Readable
+  takePicture(path: string, atSeconds: number): Readable
 }
 
 /** What may be changed for tests: how long one picture may take, in milliseconds. */
-interface Options { pictureLimitMs?: number }
+interface Options {
+  pictureLimitMs?: number
+}
 
 /**
- * Runs the ffmpeg of a search path (the form of `PATH`). Its streams fail with a {@link FileFault} when ffmpeg cannot read the file, takes
- * too long or too much memory, and with another error when ffmpeg cannot be started. Destroying a stream kills ffmpeg.
+ * Runs the ffmpeg of a search path (the form of `PATH`). Its streams fail with a {@link FileFault} when ffmpeg cannot
+ * read the file, takes too long or too much memory, and with another error when ffmpeg cannot be started. Destroying a
+ * stream kills ffmpeg.
  */
 export function createFfmpeg (searchPath: string, { pictureLimitMs = PICTURE_LIMIT_MS }: Options = {}): Ffmpeg {
   let found: Promise<string | undefined> | undefined
@@ -48,38 +53,97 @@ export function createFfmpeg (searchPath: string, { pictureLimitMs = PICTURE_LIM
 
   return {
     version: async () => await (found ??= findVersion()),
-    transcode: (path, copied, limitMs) => run(searchPath, [
-      '-max_pixels', String(MAX_PIXELS), '-i', path, '-map', '0:v:0?', '-map', '0:a:0?', ...videoArguments(copied),
-      ...(copied.includes('aac') ? ['-c:a', 'copy'] : ['-c:a', 'aac', '-ac', '2']), '-f', 'matroska', 'pipe:1'
-    ], { limitMs, memoryBytes: TRANSCODE_MEMORY_BYTES }),
+    transcode: (path, copied, limitMs) =>
+      run(
+        searchPath,
+        [
+          '-max_pixels',
+          String(MAX_PIXELS),
+          '-i',
+          path,
+          '-map',
+          '0:v:0?',
+          '-map',
+          '0:a:0?',
+          ...videoArguments(copied),
+          ...(copied.includes('aac') ? ['-c:a', 'copy'] : ['-c:a', 'aac', '-ac', '2']),
+          '-f',
+          'matroska',
+          'pipe:1'
+        ],
+        { limitMs, memoryBytes: TRANSCODE_MEMORY_BYTES }
+      ),
     // One thread: each further one keeps pictures of its own.
-    takePicture: (path, atSeconds) => run(searchPath, [
-      '-threads', '1', '-max_pixels', String(MAX_PIXELS), '-ss', String(atSeconds), '-i', path, '-map', '0:v:0', '-frames:v', '1',
-      '-vf', "scale='min(1280,iw)':-2", '-threads', '1', '-c:v', 'mjpeg', '-q:v', '4', '-f', 'image2pipe', 'pipe:1'
-    ], { limitMs: pictureLimitMs, memoryBytes: PICTURE_MEMORY_BYTES })
+    takePicture: (path, atSeconds) =>
+      run(
+        searchPath,
+        [
+          '-threads',
+          '1',
+          '-max_pixels',
+          String(MAX_PIXELS),
+          '-ss',
+          String(atSeconds),
+          '-i',
+          path,
+          '-map',
+          '0:v:0',
+          '-frames:v',
+          '1',
+          '-vf',
+          "scale='min(1280,iw)':-2",
+          '-threads',
+          '1',
+          '-c:v',
+          'mjpeg',
+          '-q:v',
+          '4',
+          '-f',
+          'image2pipe',
+          'pipe:1'
+        ],
+        { limitMs: pictureLimitMs, memoryBytes: PICTURE_MEMORY_BYTES }
+      )
   }
 }
 
 function videoArguments (copied: string[]): string[] {
   if (copied.includes('h264')) return ['-c:v', 'copy']
   return [
-    '-c:v', 'libx264', '-preset', 'veryfast', '-pix_fmt', 'yuv420p', '-vf', 'scale=trunc(iw/2)*2:trunc(ih/2)*2',
-    '-force_key_frames', 'expr:gte(t,n_forced*6)'
+    '-c:v',
+    'libx264',
+    '-preset',
+    'veryfast',
+    '-pix_fmt',
+    'yuv420p',
+    '-vf',
+    'scale=trunc(iw/2)*2:trunc(ih/2)*2',
+    '-force_key_frames',
+    'expr:gte(t,n_forced*6)'
   ]
 }
 
 /**
- * Starts ffmpeg in a process group of its own, with `PATH` as its whole environment and its memory and CPU bounded by the shell's `ulimit`
- * (POSIX; where a system refuses a bound, the others hold). It may open files only: a hostile file could name addresses.
+ * Starts ffmpeg in a process group of its own, with `PATH` as its whole environment and its memory and CPU bounded by
+ * the shell's `ulimit` (POSIX; where a system refuses a bound, the others hold). It may open files only: a hostile file
+ * could name addresses.
  */
-function run (searchPath: string, args: string[], { limitMs, memoryBytes }: { limitMs: number, memoryBytes: number }): Readable {
+function run (
+  searchPath: string,
+  args: string[],
+  { limitMs, memoryBytes }: { limitMs: number; memoryBytes: number }
+): Readable {
   const cpuSeconds = 2 * Math.ceil(limitMs / SECOND)
   const bounded = `ulimit -v ${Math.ceil(memoryBytes / 1024)}; ulimit -t ${cpuSeconds}; ulimit -c 0; exec ffmpeg "$@"`
-  const child = spawn('/bin/sh', ['-c', bounded, 'sh', '-nostdin', '-v', 'error', '-protocol_whitelist', 'file,pipe', ...args], {
-    env: { PATH: searchPath },
-    detached: true,
-    stdio: ['ignore', 'pipe', 'pipe']
-  })
+  const child = spawn(
+    '/bin/sh',
+    ['-c', bounded, 'sh', '-nostdin', '-v', 'error', '-protocol_whitelist', 'file,pipe', ...args],
+    {
+      env: { PATH: searchPath },
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe']
+    }
+  )
   return outputOf(child, limitMs)
 }
 
@@ -89,9 +153,14 @@ function outputOf (child: ChildProcess, limitMs: number): Readable {
   // It may fail before anyone reads, where the program ends at once; the reader is told when it begins.
   finished(output).catch(() => {})
   let message = ''
-  child.stderr!.setEncoding('utf8').on('data', (text: string) => { message = (message + text).slice(-MAX_MESSAGE_CHARACTERS) })
+  child.stderr!.setEncoding('utf8').on('data', (text: string) => {
+    message = (message + text).slice(-MAX_MESSAGE_CHARACTERS)
+  })
   child.stdout!.on('error', (error) => output.destroy(error)).pipe(output, { end: false })
-  const late = setTimeout(() => output.destroy(new FileFault('damaged', `no end within ${limitMs / SECOND} s`)), limitMs)
+  const late = setTimeout(
+    () => output.destroy(new FileFault('damaged', `no end within ${limitMs / SECOND} s`)),
+    limitMs
+  )
   child.on('error', (error) => output.destroy(error))
   // Grandchildren that outlive it would hold its output open.
   child.on('exit', () => killGroup(child))

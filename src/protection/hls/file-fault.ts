@@ -1,8 +1,8 @@
 export type FileFaultKind = 'damaged' | 'unsupported' | 'inflated' | 'excessive'
 
 /**
- * The file is at fault, so a retry does not help: it is damaged, of an unsupported kind, grew far beyond its size (`inflated`), or needs more
- * memory than one file may take (`excessive`).
+ * The file is at fault, so a retry does not help: it is damaged, of an unsupported kind, grew far beyond its size
+ * (`inflated`), or needs more memory than one file may take (`excessive`).
  */
 export class FileFault extends Error {
   readonly kind: FileFaultKind

@@ -5,7 +5,7 @@ import type { PackageRunner } from './package-runner.js'
 import type { Playback, VideoProvider } from '../provider.js'
 
 /** Protected streams that this server packages and serves itself. */
-export function createLocalProvider ({ runner, keys }: { runner: PackageRunner, keys: Keyring }): VideoProvider {
+export function createLocalProvider ({ runner, keys }: { runner: PackageRunner; keys: Keyring }): VideoProvider {
   return {
     start: (alone) => runner.start(alone),
     stop: () => runner.stop(),

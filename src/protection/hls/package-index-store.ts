@@ -4,7 +4,10 @@ import type { PackageFacts, SegmentFacts } from './packager.js'
 import type { StreamDescription } from './stream-description.js'
 
 /** `description` is undefined for a package of an earlier version, until it is described. */
-export interface StoredIndex { segments: SegmentFacts[], description: StreamDescription | undefined }
+export interface StoredIndex {
+  segments: SegmentFacts[]
+  description: StreamDescription | undefined
+}
 
 /** Stores the index of a media's package, in place of the index of an earlier one. */
 export async function insertPackageIndex (
@@ -14,8 +17,11 @@ export async function insertPackageIndex (
   { segments, description }: PackageFacts
 ): Promise<void> {
   const row = { blob_name: blobName, segments: JSON.stringify(segments), ...columnsOf(description) }
-  await trx.insertInto('package_indexes').values({ media_id: mediaId, ...row })
-    .onConflict((conflict) => conflict.column('media_id').doUpdateSet(row)).execute()
+  await trx
+    .insertInto('package_indexes')
+    .values({ media_id: mediaId, ...row })
+    .onConflict((conflict) => conflict.column('media_id').doUpdateSet(row))
+    .execute()
 }
 
 /** Undefined if the media has no such package. */
@@ -24,8 +30,12 @@ export async function findPackageIndex (
   mediaId: string,
   blobName: string
 ): Promise<StoredIndex | undefined> {
-  const row = await db.selectFrom('package_indexes').select(['segments', 'codecs', 'frame_rate_thousandths'])
-    .where('media_id', '=', mediaId).where('blob_name', '=', blobName).executeTakeFirst()
+  const row = await db
+    .selectFrom('package_indexes')
+    .select(['segments', 'codecs', 'frame_rate_thousandths'])
+    .where('media_id', '=', mediaId)
+    .where('blob_name', '=', blobName)
+    .executeTakeFirst()
   if (row === undefined) return undefined
   const { codecs, frame_rate_thousandths: thousandths } = row
   const frameRate = thousandths === null ? null : thousandths / 1000
@@ -41,8 +51,12 @@ export async function updateDescription (
   blobName: string,
   description: StreamDescription
 ): Promise<void> {
-  await db.updateTable('package_indexes').set(columnsOf(description))
-    .where('media_id', '=', mediaId).where('blob_name', '=', blobName).execute()
+  await db
+    .updateTable('package_indexes')
+    .set(columnsOf(description))
+    .where('media_id', '=', mediaId)
+    .where('blob_name', '=', blobName)
+    .execute()
 }
 
 export async function deletePackageIndex (trx: Transaction<Database>, mediaId: string): Promise<void> {

@@ -2,7 +2,10 @@ import type { PackageFacts } from './packager.js'
 import type { StreamDescription } from './stream-description.js'
 
 /** A segment's place in the blob of its package, first and last byte included. */
-export interface SegmentPlace { start: number, end: number }
+export interface SegmentPlace {
+  start: number
+  end: number
+}
 
 /** 8 bytes of an offset and 4 of a length. */
 const BYTES_PER_SEGMENT = 12
@@ -25,13 +28,17 @@ export class PackageIndex {
       this.#offsets[number + 1] = this.#offsets[number]! + bytes
       this.#milliseconds[number] = milliseconds
     }
-    this.independent = segments.every(([,, dependent]) => dependent === undefined)
+    this.independent = segments.every(([, , dependent]) => dependent === undefined)
   }
 
-  get durations (): Uint32Array { return this.#milliseconds }
+  get durations (): Uint32Array {
+    return this.#milliseconds
+  }
 
   /** What it takes of memory. */
-  get sizeBytes (): number { return OBJECT_BYTES + BYTES_PER_SEGMENT * this.#milliseconds.length }
+  get sizeBytes (): number {
+    return OBJECT_BYTES + BYTES_PER_SEGMENT * this.#milliseconds.length
+  }
 
   /** Where segment `number` (from 0) is; undefined if there is none. */
   placeOf (number: number): SegmentPlace | undefined {
@@ -40,7 +47,7 @@ export class PackageIndex {
   }
 
   /** Bits per second: of the segment with the most, and of all together. */
-  bandwidth (): { peak: number, average: number } {
+  bandwidth (): { peak: number; average: number } {
     let peak = 0
     let allMilliseconds = 0
     for (const [number, milliseconds] of this.#milliseconds.entries()) {
@@ -53,5 +60,5 @@ export class PackageIndex {
 }
 
 function bitsPerSecond (bytes: number, milliseconds: number): number {
-  return Math.ceil(bytes * 8000 / Math.max(1, milliseconds))
+  return Math.ceil((bytes * 8000) / Math.max(1, milliseconds))
 }

@@ -32,7 +32,7 @@ interface PackageIndexesOptions {
  */
 export function createPackageIndexes (options: PackageIndexesOptions) {
   const { db, blobs, keys, onFault, maxBytes = MAX_CACHED_BYTES } = options
-  const cache = new LRUCache<string, PackageIndex, { mediaId: string, contentKey: string }>({
+  const cache = new LRUCache<string, PackageIndex, { mediaId: string; contentKey: string }>({
     maxSize: maxBytes,
     sizeCalculation: (index) => index.sizeBytes,
     // A fetch that is evicted still resolves for the requests that await it.
@@ -41,7 +41,8 @@ export function createPackageIndexes (options: PackageIndexesOptions) {
       const stored = await findPackageIndex(db, mediaId, blobName)
       if (stored === undefined) return undefined
       const { segments } = stored
-      const description = stored.description ?? await describe(mediaId, { blobName, contentKey }, segments[0]?.[0] ?? 0)
+      const description =
+        stored.description ?? (await describe(mediaId, { blobName, contentKey }, segments[0]?.[0] ?? 0))
       return new PackageIndex({ segments, description })
     }
   })

@@ -19,7 +19,10 @@ const RENEW_EVERY_MS = 10 * SECOND
 const LOOK_EVERY_MS = SECOND
 /** What is not the file's fault (a full disk, a lost database) is tried again after growing delays. */
 const RETRY_AFTER_MS = [5 * SECOND, 30 * SECOND, 2 * MINUTE, 10 * MINUTE]
-/** A file that ended its process so often (out of memory, say) waits for its lease after a restart, like those of other processes. */
+/**
+ * A file that ended its process so often (out of memory, say) waits for its lease after a restart, like those of other
+ * processes.
+ */
 const HASTY_ATTEMPTS = 3
 /** More restarts than that during one file are the file's doing. */
 const MAX_ATTEMPTS = 25
@@ -28,13 +31,19 @@ const MIN_TRANSCODE_MS = 10 * MINUTE
 const TRANSCODE_FACTOR = 6
 /** A header may claim any length. */
 const MAX_TRANSCODE_MS = 6 * 60 * MINUTE
-/** MPEG-TS adds about a tenth; H.264 of a better codec may be several times as large. Far beyond that a hostile file fills the disk. */
+/**
+ * MPEG-TS adds about a tenth; H.264 of a better codec may be several times as large. Far beyond that a hostile file
+ * fills the disk.
+ */
 const PACKAGE_FACTOR = 2
 const TRANSCODED_FACTOR = 8
 const MIN_MADE_BYTES = 256 * 1024 * 1024
 /** A JPEG of 1280 pixels takes 0.1 to 0.6 MB. */
 const MAX_PICTURE_BYTES = 8 * 1024 * 1024
-/** 33 hours at six seconds each. A few megabytes may hold a key frame every six seconds for years: the index of their package would be as large. */
+/**
+ * 33 hours at six seconds each. A few megabytes may hold a key frame every six seconds for years: the index of their
+ * package would be as large.
+ */
 const MAX_SEGMENTS = 20_000
 
 interface RunnerOptions {
@@ -52,8 +61,8 @@ interface RunnerOptions {
 }
 
 /**
- * Packages queued media, one at a time. A process that dies leaves its job to others when its lease ends, or, where it was the only
- * one (`alone`), to the next start.
+ * Packages queued media, one at a time. A process that dies leaves its job to others when its lease ends, or, where it
+ * was the only one (`alone`), to the next start.
  */
 export class PackageRunner {
   readonly #options: RunnerOptions
@@ -70,7 +79,11 @@ export class PackageRunner {
     // Where that fails (a full disk, say), they wait for their leases.
     if (alone) await updateAllJobs(db, ['package'], now(), HASTY_ATTEMPTS).catch((error: unknown) => onError(error, ''))
     if (this.#stopping.signal.aborted) return
-    this.#timer = setInterval(() => { this.#running ??= this.#work().finally(() => { this.#running = undefined }) }, LOOK_EVERY_MS)
+    this.#timer = setInterval(() => {
+      this.#running ??= this.#work().finally(() => {
+        this.#running = undefined
+      })
+    }, LOOK_EVERY_MS)
     this.#timer.unref()
   }
 
@@ -97,9 +110,11 @@ export class PackageRunner {
 
   async #run (job: Job): Promise<void> {
     const { db, library, now, onError } = this.#options
-    const renewal = setInterval(() => { updateJob(db, job, now() + LEASE_MS).catch(() => {}) }, RENEW_EVERY_MS)
+    const renewal = setInterval(() => {
+      updateJob(db, job, now() + LEASE_MS).catch(() => {})
+    }, RENEW_EVERY_MS)
     try {
-      if (await updateAttempts(db, job, 1) > MAX_ATTEMPTS) throw new Unpackageable('packaging_failed')
+      if ((await updateAttempts(db, job, 1)) > MAX_ATTEMPTS) throw new Unpackageable('packaging_failed')
       await this.#do(job)
       await deleteJobById(db, job.id)
     } catch (error) {
@@ -143,13 +158,20 @@ export class PackageRunner {
         contentKey,
         durationMs: media.durationMs
       }
-      const made = await packageFile(order, this.#stopping.signal, reportTo((progress) => updatePackaging(db, media.id, { progress })))
-        .catch((error: unknown) => { throw ofFile(error) }).finally(() => source.discard())
+      const made = await packageFile(
+        order,
+        this.#stopping.signal,
+        reportTo((progress) => updatePackaging(db, media.id, { progress }))
+      )
+        .catch((error: unknown) => {
+          throw ofFile(error)
+        })
+        .finally(() => source.discard())
       if (made.segments.length === 0) throw new Unpackageable('source_has_no_media')
       const blobName = await draft.publish()
       const packaged = { blobName, contentKey: sealContentKey(contentKey, media.id, keys) }
       const kept = await db.transaction().execute(async (trx) => {
-        if (!await updatePackaging(trx, media.id, { packaged })) return false
+        if (!(await updatePackaging(trx, media.id, { packaged }))) return false
         await insertPackageIndex(trx, media.id, blobName, made)
         return true
       })
@@ -159,8 +181,11 @@ export class PackageRunner {
     }
   }
 
-  /** The file itself, or, where its codecs need it and ffmpeg is there, a draft in codecs that an encrypted stream takes. */
-  async #playableSource (media: Media): Promise<{ path: string, discard (): Promise<void> }> {
+  /**
+   * The file itself, or, where its codecs need it and ffmpeg is there, a draft in codecs that an encrypted stream
+   * takes.
+   */
+  async #playableSource (media: Media): Promise<{ path: string; discard(): Promise<void> }> {
     const { blobs } = this.#options
     const path = blobs.pathOf(media.blobName!)
     const problem = problemOf(media)
@@ -169,17 +194,20 @@ export class PackageRunner {
     if (ffmpeg === undefined) throw problem
     if (exceedsPixels(media)) throw new Unpackageable('source_too_large')
     const limitMs = Math.min(MAX_TRANSCODE_MS, MIN_TRANSCODE_MS + TRANSCODE_FACTOR * (media.durationMs ?? 0))
-    return await this.#receive(ffmpeg.transcode(path, copyable(media), limitMs), TRANSCODED_FACTOR * media.sizeBytes! + MIN_MADE_BYTES)
+    return await this.#receive(
+      ffmpeg.transcode(path, copyable(media), limitMs),
+      TRANSCODED_FACTOR * media.sizeBytes! + MIN_MADE_BYTES
+    )
   }
 
   async #availableFfmpeg (): Promise<Ffmpeg | undefined> {
     const { ffmpeg } = this.#options
-    return await ffmpeg?.version() === undefined ? undefined : ffmpeg
+    return (await ffmpeg?.version()) === undefined ? undefined : ffmpeg
   }
 
   /**
-   * A picture from a tenth of the way in, at most five seconds. A file from which none can be taken is told of and goes without; what is not
-   * the file's fault is thrown.
+   * A picture from a tenth of the way in, at most five seconds. A file from which none can be taken is told of and goes
+   * without; what is not the file's fault is thrown.
    */
   async #takePoster (media: Media): Promise<void> {
     const { blobs, onNoPicture } = this.#options
@@ -188,7 +216,10 @@ export class PackageRunner {
     if (exceedsPixels(media)) return onNoPicture(`${media.width} × ${media.height} pixels are too many`, media.id)
     const atSeconds = Math.min(5, (media.durationMs ?? 0) / SECOND / 10)
     try {
-      await this.#keepPoster(media, await this.#receive(ffmpeg.takePicture(blobs.pathOf(media.blobName!), atSeconds), MAX_PICTURE_BYTES))
+      await this.#keepPoster(
+        media,
+        await this.#receive(ffmpeg.takePicture(blobs.pathOf(media.blobName!), atSeconds), MAX_PICTURE_BYTES)
+      )
     } catch (error) {
       if (!(error instanceof Unpackageable)) throw error
       onNoPicture((error.cause as Error | undefined)?.message ?? error.message, media.id)
@@ -200,16 +231,21 @@ export class PackageRunner {
     try {
       if (draft.sizeBytes === 0) throw new Unpackageable('source_has_no_media', 'ffmpeg found no picture in it')
       const blobName = await draft.publish()
-      if (!await updatePoster(db, media.id, blobName)) await blobs.remove(blobName)
+      if (!(await updatePoster(db, media.id, blobName))) await blobs.remove(blobName)
     } finally {
       await draft.discard()
     }
   }
 
-  /** Writes down what is being made of a file, until the runner stops. Throws {@link Unpackageable} for what is the file's fault; what the store says is not. */
+  /**
+   * Writes down what is being made of a file, until the runner stops. Throws {@link Unpackageable} for what is the
+   * file's fault; what the store says is not.
+   */
   async #receive (bytes: Readable, maxBytes: number): Promise<Draft> {
     const { signal } = this.#stopping
-    const cut = () => { bytes.destroy(new Error('the runner stops')) }
+    const cut = () => {
+      bytes.destroy(new Error('the runner stops'))
+    }
     signal.addEventListener('abort', cut)
     if (signal.aborted) cut()
     let left = maxBytes
@@ -250,6 +286,6 @@ function exceedsPixels ({ width, height }: Media): boolean {
 function reportTo (write: (percent: number) => Promise<unknown>): (percent: number) => void {
   let last = 0
   return (percent) => {
-    if (percent > last) write(last = percent).catch(() => {})
+    if (percent > last) write((last = percent)).catch(() => {})
   }
 }

@@ -1,6 +1,9 @@
 import type { PackageIndex } from './package-index.js'
 
-interface Size { width: number | null, height: number | null }
+interface Size {
+  width: number | null
+  height: number | null
+}
 
 /** The multivariant playlist (RFC 8216, 4.3.4): one rendition. */
 export function masterPlaylist (index: PackageIndex, { width, height }: Size): string {

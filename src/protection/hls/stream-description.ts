@@ -4,7 +4,10 @@ import { PACKET_BYTES, PIDS, PMT_PID, TICKS_PER_SECOND, type TrackKind } from '.
  * What a player is told of a stream before it loads it. `codecs` by RFC 6381, joined by commas; empty where one of
  * them cannot be named. `frameRate` in pictures per second, three decimals; null without pictures.
  */
-export interface StreamDescription { codecs: string, frameRate: number | null }
+export interface StreamDescription {
+  codecs: string
+  frameRate: number | null
+}
 
 /** A delimiter and the sequence parameters come first in a key picture. */
 const MAX_HEAD_BYTES = 4096
@@ -88,7 +91,7 @@ function soundCodec (head: Buffer): string | undefined {
 
 /** The PTS of a PES header (ISO/IEC 13818-1, 2.4.3.6). */
 function presentationTime (pes: Buffer): number {
-  return (pes[9]! >> 1 & 7) * 2 ** 30 + (pes.readUInt16BE(10) >> 1) * 2 ** 15 + (pes.readUInt16BE(12) >> 1)
+  return ((pes[9]! >> 1) & 7) * 2 ** 30 + (pes.readUInt16BE(10) >> 1) * 2 ** 15 + (pes.readUInt16BE(12) >> 1)
 }
 
 /** The highest rate of pictures over a second (RFC 8216, 4.3.4.2: the maximum), or the mean where the rate is even. */
@@ -136,5 +139,5 @@ class FrameRate {
 }
 
 function modulo (value: number, by: number): number {
-  return (value % by + by) % by
+  return ((value % by) + by) % by
 }

@@ -10,19 +10,34 @@ export const PIDS = { video: 0x100, audio: 0x101 }
 const STREAM_IDS = { video: 0xe0, audio: 0xc0 }
 /** Table 2-34. */
 const STREAM_TYPES = { h264: 0x1b, aac: 0x0f, mp3: 0x03 }
-/** The program clock runs half a second behind what is to be decoded: 2.7.2 wants it in time, decoders want a reserve. In 1/90,000 s. */
+/**
+ * The program clock runs half a second behind what is to be decoded: 2.7.2 wants it in time, decoders want a reserve.
+ * In 1/90,000 s.
+ */
 const CLOCK_LAG = 45_000
 
 export type TrackKind = keyof typeof PIDS
 
-/** The tracks of a program; each has the same number in every segment, whether it has packets there or not (RFC 8216, 4.3.2.3). */
-export interface Program { video: 'h264' | undefined, audio: 'aac' | 'mp3' | undefined }
+/**
+ * The tracks of a program; each has the same number in every segment, whether it has packets there or not (RFC 8216,
+ * 4.3.2.3).
+ */
+export interface Program {
+  video: 'h264' | undefined
+  audio: 'aac' | 'mp3' | undefined
+}
 
 /**
- * A frame as it goes into the stream: the pieces of it one after another. Times count 1/90,000 s, and may wrap as the standard's do; `dts` is
- * undefined where it is `pts`.
+ * A frame as it goes into the stream: the pieces of it one after another. Times count 1/90,000 s, and may wrap as the
+ * standard's do; `dts` is undefined where it is `pts`.
  */
-export interface Frame { kind: TrackKind, pieces: Buffer[], pts: number, dts: number | undefined, key: boolean }
+export interface Frame {
+  kind: TrackKind
+  pieces: Buffer[]
+  pts: number
+  dts: number | undefined
+  key: boolean
+}
 
 /** Writes an MPEG transport stream of one program. It holds back no more than a chunk. */
 export class TransportStream {
@@ -36,21 +51,28 @@ export class TransportStream {
   /** `emit` gets the stream in chunks of so many packets, in a buffer that is used again for the next. */
   constructor (program: Program, chunkPackets: number, emit: (chunk: Buffer) => void) {
     this.#clockPid = program.video === undefined ? PIDS.audio : PIDS.video
-    this.#tables = [[PAT_PID, programAssociation()], [PMT_PID, programMap(program, this.#clockPid)]]
+    this.#tables = [
+      [PAT_PID, programAssociation()],
+      [PMT_PID, programMap(program, this.#clockPid)]
+    ]
     this.#chunk = Buffer.allocUnsafeSlow(chunkPackets * PACKET_BYTES)
     this.#emit = emit
   }
 
   /** Says what the program is made of: every segment begins with it. */
   writeTables (): void {
-    for (const [pid, section] of this.#tables) this.#writePayload(pid, [Buffer.of(0), section], (left) => stuffing(PAYLOAD_BYTES - left))
+    for (const [pid, section] of this.#tables) {
+      this.#writePayload(pid, [Buffer.of(0), section], (left) => stuffing(PAYLOAD_BYTES - left))
+    }
   }
 
   writeFrame ({ kind, pieces, pts, dts, key }: Frame): void {
     const pid = PIDS[kind]
     const clock = pid === this.#clockPid ? (dts ?? pts) - CLOCK_LAG : undefined
     const header = pesHeader(kind, sum(pieces), pts, dts)
-    this.#writePayload(pid, [header, ...pieces], (left, first) => first ? adaptationField(key, clock, PAYLOAD_BYTES - left) : stuffing(PAYLOAD_BYTES - left))
+    this.#writePayload(pid, [header, ...pieces], (left, first) =>
+      first ? adaptationField(key, clock, PAYLOAD_BYTES - left) : stuffing(PAYLOAD_BYTES - left)
+    )
   }
 
   /** Emits what is held back. */
@@ -113,7 +135,7 @@ function adaptationField (key: boolean, clock: number | undefined, minBytes: num
   if (clock !== undefined) {
     const base = wrapped(clock)
     field.writeUInt32BE(Math.floor(base / 2), 2)
-    field.writeUInt16BE((base % 2) << 15 | 0x7e00, 6)
+    field.writeUInt16BE(((base % 2) << 15) | 0x7e00, 6)
   }
   return field
 }
@@ -123,15 +145,28 @@ function pesHeader (kind: TrackKind, dataBytes: number, pts: number, dts: number
   const times = dts === undefined ? [timestamp(2, pts)] : [timestamp(3, pts), timestamp(1, dts)]
   const rest = 3 + 5 * times.length + dataBytes
   const length = kind === 'video' || rest > 0xffff ? 0 : rest
-  return Buffer.concat([Buffer.of(0, 0, 1, STREAM_IDS[kind], length >> 8, length & 0xff, 0x84, dts === undefined ? 0x80 : 0xc0, 5 * times.length), ...times])
+  return Buffer.concat([
+    Buffer.of(
+      0,
+      0,
+      1,
+      STREAM_IDS[kind],
+      length >> 8,
+      length & 0xff,
+      0x84,
+      dts === undefined ? 0x80 : 0xc0,
+      5 * times.length
+    ),
+    ...times
+  ])
 }
 
 function timestamp (prefix: number, time: number): Buffer {
   const ticks = wrapped(time)
   const field = Buffer.alloc(5)
-  field[0] = prefix << 4 | Math.floor(ticks / 2 ** 30) << 1 | 1
-  field.writeUInt16BE((Math.floor(ticks / 2 ** 15) & 0x7fff) << 1 | 1, 1)
-  field.writeUInt16BE((ticks & 0x7fff) << 1 | 1, 3)
+  field[0] = (prefix << 4) | (Math.floor(ticks / 2 ** 30) << 1) | 1
+  field.writeUInt16BE(((Math.floor(ticks / 2 ** 15) & 0x7fff) << 1) | 1, 1)
+  field.writeUInt16BE(((ticks & 0x7fff) << 1) | 1, 3)
   return field
 }
 
@@ -142,18 +177,27 @@ function wrapped (time: number): number {
 
 /** 2.4.4.3: program 1 is what the map says. */
 function programAssociation (): Buffer {
-  return section(0x00, 1, Buffer.of(0, 1, 0xe0 | PMT_PID >> 8, PMT_PID & 0xff))
+  return section(0x00, 1, Buffer.of(0, 1, 0xe0 | (PMT_PID >> 8), PMT_PID & 0xff))
 }
 
 /** 2.4.4.8. */
 function programMap ({ video, audio }: Program, clockPid: number): Buffer {
-  const entry = (kind: TrackKind, codec: keyof typeof STREAM_TYPES | undefined) => codec === undefined ? [] : [STREAM_TYPES[codec], 0xe0 | PIDS[kind] >> 8, PIDS[kind] & 0xff, 0xf0, 0]
-  return section(0x02, 1, Buffer.from([0xe0 | clockPid >> 8, clockPid & 0xff, 0xf0, 0, ...entry('video', video), ...entry('audio', audio)]))
+  const entry = (kind: TrackKind, codec: keyof typeof STREAM_TYPES | undefined) =>
+    codec === undefined ? [] : [STREAM_TYPES[codec], 0xe0 | (PIDS[kind] >> 8), PIDS[kind] & 0xff, 0xf0, 0]
+  return section(
+    0x02,
+    1,
+    Buffer.from([0xe0 | (clockPid >> 8), clockPid & 0xff, 0xf0, 0, ...entry('video', video), ...entry('audio', audio)])
+  )
 }
 
 function section (tableId: number, number: number, body: Buffer): Buffer {
   const length = 5 + body.length + 4
-  const bytes = Buffer.concat([Buffer.of(tableId, 0xb0 | length >> 8, length & 0xff, 0, number, 0xc1, 0, 0), body, Buffer.alloc(4)])
+  const bytes = Buffer.concat([
+    Buffer.of(tableId, 0xb0 | (length >> 8), length & 0xff, 0, number, 0xc1, 0, 0),
+    body,
+    Buffer.alloc(4)
+  ])
   bytes.writeUInt32BE(crc32(bytes.subarray(0, -4)), bytes.length - 4)
   return bytes
 }

@@ -13,10 +13,13 @@ const UPLOAD_SECONDS = DAY / SECOND
 export type MuxApi = ReturnType<typeof createMuxApi>
 
 /**
- * What this server asks of Mux's REST API. Each call is one request, which ends with `signal` or after `timeoutMs`; it throws what the SDK throws
- * (see {@link faultOf}). Trying again is the job's, which outlives this process.
+ * What this server asks of Mux's REST API. Each call is one request, which ends with `signal` or after `timeoutMs`; it
+ * throws what the SDK throws (see {@link faultOf}). Trying again is the job's, which outlives this process.
  */
-export function createMuxApi ({ tokenId, tokenSecret, baseUrl, drmConfigurationId, signingKeyId }: MuxConfig, timeoutMs: number) {
+export function createMuxApi (
+  { tokenId, tokenSecret, baseUrl, drmConfigurationId, signingKeyId }: MuxConfig,
+  timeoutMs: number
+) {
   const client = new Mux({
     tokenId,
     tokenSecret,
@@ -43,20 +46,26 @@ export function createMuxApi ({ tokenId, tokenSecret, baseUrl, drmConfigurationI
 
     /** Opens a direct upload for a media; what it becomes carries the media's id as `passthrough`. */
     async createUpload (mediaId: string, corsOrigin: string, signal: AbortSignal): Promise<MuxUpload> {
-      return await client.video.uploads.create({
-        cors_origin: corsOrigin,
-        timeout: UPLOAD_SECONDS,
-        new_asset_settings: {
-          ...(drmConfigurationId === undefined ? { playback_policies: ['signed'] } : { advanced_playback_policies: [{ policy: 'drm', drm_configuration_id: drmConfigurationId }] }),
-          // The lowest that DRM takes.
-          video_quality: 'plus',
-          passthrough: mediaId
-        }
-      }, within(signal))
+      return await client.video.uploads.create(
+        {
+          cors_origin: corsOrigin,
+          timeout: UPLOAD_SECONDS,
+          new_asset_settings: {
+            ...(drmConfigurationId === undefined
+              ? { playback_policies: ['signed'] }
+              : { advanced_playback_policies: [{ policy: 'drm', drm_configuration_id: drmConfigurationId }] }),
+            // The lowest that DRM takes.
+            video_quality: 'plus',
+            passthrough: mediaId
+          }
+        },
+        within(signal)
+      )
     },
 
     /** Undefined where Mux knows no such upload. */
-    findUpload: async (id: string, signal: AbortSignal): Promise<MuxUpload | undefined> => await found(client.video.uploads.retrieve(id, within(signal))),
+    findUpload: async (id: string, signal: AbortSignal): Promise<MuxUpload | undefined> =>
+      await found(client.video.uploads.retrieve(id, within(signal))),
 
     /** After it no asset will come of the upload. False if it is too late, or nothing was to come of it anyway. */
     async cancelUpload (id: string, signal: AbortSignal): Promise<boolean> {
@@ -70,7 +79,8 @@ export function createMuxApi ({ tokenId, tokenSecret, baseUrl, drmConfigurationI
     },
 
     /** Undefined where Mux knows no such asset. */
-    findAsset: async (id: string, signal: AbortSignal): Promise<MuxAsset | undefined> => await found(client.video.assets.retrieve(id, within(signal))),
+    findAsset: async (id: string, signal: AbortSignal): Promise<MuxAsset | undefined> =>
+      await found(client.video.assets.retrieve(id, within(signal))),
 
     /** One that is gone already is no error. */
     async deleteAsset (id: string, signal: AbortSignal): Promise<void> {
@@ -80,7 +90,7 @@ export function createMuxApi ({ tokenId, tokenSecret, baseUrl, drmConfigurationI
     /** Throws what is wrong with the credentials; false if the account has no such signing key. */
     async check (): Promise<boolean> {
       await client.video.uploads.list({ limit: 1 }, within())
-      return await found(client.system.signingKeys.retrieve(signingKeyId, within())) !== undefined
+      return (await found(client.system.signingKeys.retrieve(signingKeyId, within()))) !== undefined
     }
   }
 }

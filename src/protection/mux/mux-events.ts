@@ -17,11 +17,24 @@ export type EventOutcome = 'accepted' | 'duplicate' | 'ignored'
 export type MuxEvents = ReturnType<typeof createMuxEvents>
 
 /** Takes in Mux's webhooks. */
-export function createMuxEvents ({ db, ledger, library, secret, now }: { db: Kysely<Database>, ledger: MuxLedger, library: Library, secret: string, now: Clock }) {
+export function createMuxEvents ({
+  db,
+  ledger,
+  library,
+  secret,
+  now
+}: {
+  db: Kysely<Database>
+  ledger: MuxLedger
+  library: Library
+  secret: string
+  now: Clock
+}) {
   return {
     /**
-     * Deals with an event once, however often and wherever it arrives: durable when it is answered. Throws `webhook_signature_invalid` for all that Mux did not
-     * sign in the last five minutes, and `bad_request` for what Mux signed but is no event.
+     * Deals with an event once, however often and wherever it arrives: durable when it is answered. Throws
+     * `webhook_signature_invalid` for all that Mux did not sign in the last five minutes, and `bad_request` for what
+     * Mux signed but is no event.
      */
     async receive (body: Buffer, signature: string | undefined): Promise<EventOutcome> {
       if (!isSignedByMux(body, signature, secret, now())) throw new ApiError('webhook_signature_invalid')
@@ -30,7 +43,7 @@ export function createMuxEvents ({ db, ledger, library, secret, now }: { db: Kys
       if (news === undefined) return 'ignored'
       let mediaId: string | undefined
       const first = await db.transaction().execute(async (trx) => {
-        if (!await insertMuxEvent(trx, event.id, now())) return false
+        if (!(await insertMuxEvent(trx, event.id, now()))) return false
         mediaId = await ledger.enterWithin(trx, news)
         return true
       })
@@ -43,7 +56,11 @@ export function createMuxEvents ({ db, ledger, library, secret, now }: { db: Kys
   }
 }
 
-interface SomeEvent { id: string, type: string, data: object }
+interface SomeEvent {
+  id: string
+  type: string
+  data: object
+}
 
 function parseEvent (body: Buffer): SomeEvent {
   let event: Partial<SomeEvent> | null
@@ -52,7 +69,14 @@ function parseEvent (body: Buffer): SomeEvent {
   } catch (error) {
     throw new ApiError('malformed_json', { cause: error })
   }
-  if (typeof event?.id !== 'string' || typeof event.type !== 'string' || typeof event.data !== 'object' || event.data === null) throw new ApiError('bad_request', { detail: 'This is no event of Mux: it needs id, type and data.' })
+  if (
+    typeof event?.id !== 'string' ||
+    typeof event.type !== 'string' ||
+    typeof event.data !== 'object' ||
+    event.data === null
+  ) {
+    throw new ApiError('bad_request', { detail: 'This is no event of Mux: it needs id, type and data.' })
+  }
   return event as SomeEvent
 }
 

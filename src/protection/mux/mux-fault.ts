@@ -8,7 +8,10 @@ interface FaultOptions {
   retryAfterMs?: number
 }
 
-/** Something went wrong with Mux. Its message is one sentence for people; it holds no address and no secret, so that it may be logged and shown. */
+/**
+ * Something went wrong with Mux. Its message is one sentence for people; it holds no address and no secret, so that it
+ * may be logged and shown.
+ */
 export class MuxFault extends Error {
   readonly code: string | undefined
   readonly retryAfterMs: number
@@ -19,21 +22,40 @@ export class MuxFault extends Error {
   }
 }
 
-/** Whatever was thrown while Mux was asked, as a {@link MuxFault}. The SDK's errors are not handed on: they carry whole answers. */
+/**
+ * Whatever was thrown while Mux was asked, as a {@link MuxFault}. The SDK's errors are not handed on: they carry whole
+ * answers.
+ */
 export function faultOf (error: unknown): MuxFault {
   if (error instanceof MuxFault) return error
-  if (error instanceof APIConnectionTimeoutError || error instanceof APIUserAbortError || isTimeout(error)) return new MuxFault('Mux did not answer in time.')
+  if (error instanceof APIConnectionTimeoutError || error instanceof APIUserAbortError || isTimeout(error)) {
+    return new MuxFault('Mux did not answer in time.')
+  }
   if (error instanceof APIConnectionError) return new MuxFault(`Mux could not be reached${causeOf(error.cause)}.`)
-  if (error instanceof APIError && error.status !== undefined) return refusal(error.status, messagesOf(error.error), error.headers?.get('retry-after'))
+  if (error instanceof APIError && error.status !== undefined) {
+    return refusal(error.status, messagesOf(error.error), error.headers?.get('retry-after'))
+  }
   return new MuxFault(`The exchange with Mux failed${causeOf(error)}.`)
 }
 
 /** An answer that is no success, of the API or of an upload. */
 export function refusal (status: number, messages: string, retryAfter?: string | null): MuxFault {
   const said = messages === '' ? '' : `: ${messages}`
-  if (status === 401 || status === 403) return new MuxFault(`Mux does not accept this server's credentials (${status})${said}. An administrator has to look at MUX_TOKEN_ID and MUX_TOKEN_SECRET.`)
-  if (status === 429) return new MuxFault('Mux asked to wait (429): too many requests.', { retryAfterMs: Math.max(0, Number(retryAfter ?? 0) || 0) * SECOND })
-  if (status === 408 || status === 409 || status >= 500) return new MuxFault(`Mux has trouble (${status})${said}.`, { retryAfterMs: Math.max(0, Number(retryAfter ?? 0) || 0) * SECOND })
+  if (status === 401 || status === 403) {
+    return new MuxFault(
+      `Mux does not accept this server's credentials (${status})${said}. An administrator has to look at MUX_TOKEN_ID and MUX_TOKEN_SECRET.`
+    )
+  }
+  if (status === 429) {
+    return new MuxFault('Mux asked to wait (429): too many requests.', {
+      retryAfterMs: Math.max(0, Number(retryAfter ?? 0) || 0) * SECOND
+    })
+  }
+  if (status === 408 || status === 409 || status >= 500) {
+    return new MuxFault(`Mux has trouble (${status})${said}.`, {
+      retryAfterMs: Math.max(0, Number(retryAfter ?? 0) || 0) * SECOND
+    })
+  }
   return new MuxFault(`Mux refused the media (${status})${said}.`, { code: 'provider_refused' })
 }
 
@@ -54,7 +76,13 @@ function messagesOf (body: unknown): string {
 
 /** Mux's own words as one line, of a length that fits a sentence; without a full stop. */
 export function sentence (messages: unknown[]): string {
-  return messages.filter((message) => typeof message === 'string').join(' ').replaceAll(/\s+/g, ' ').trim().slice(0, 500).replace(/\.$/, '')
+  return messages
+    .filter((message) => typeof message === 'string')
+    .join(' ')
+    .replaceAll(/\s+/g, ' ')
+    .trim()
+    .slice(0, 500)
+    .replace(/\.$/, '')
 }
 
 function isTimeout (error: unknown): boolean {

@@ -20,16 +20,25 @@ interface IngestOptions {
 }
 
 /** How a step is told to stop, and tells that it got further. */
-export interface Step { signal: AbortSignal, onProgress (): void }
+export interface Step {
+  signal: AbortSignal
+  onProgress(): void
+}
 
 /** Sending is the first half of a media's progress, Mux's work the second. */
 const SENT_PERCENT = 50
 
 export type MuxIngest = ReturnType<typeof createMuxIngest>
 
-/** Brings media to Mux, and takes them away. Each call does what is next by what Mux says now, so that it can be broken off anywhere and called again. */
+/**
+ * Brings media to Mux, and takes them away. Each call does what is next by what Mux says now, so that it can be broken
+ * off anywhere and called again.
+ */
 export function createMuxIngest ({ db, blobs, api, ledger, corsOrigin, idleMs }: IngestOptions) {
-  /** The upload's id is written down before a byte is sent: one that no row names never gets a file, and so never becomes an asset. */
+  /**
+   * The upload's id is written down before a byte is sent: one that no row names never gets a file, and so never
+   * becomes an asset.
+   */
   async function begin (media: Media, signal: AbortSignal): Promise<MuxUpload | undefined> {
     const upload = await api.createUpload(media.id, corsOrigin, signal)
     if (await updateMuxUpload(db, media.id, null, { uploadId: upload.id, policy: api.policy })) return upload
@@ -37,7 +46,12 @@ export function createMuxIngest ({ db, blobs, api, ledger, corsOrigin, idleMs }:
     return undefined
   }
 
-  async function send (media: Media, { id, url }: MuxUpload, fresh: boolean, { signal, onProgress }: Step): Promise<void> {
+  async function send (
+    media: Media,
+    { id, url }: MuxUpload,
+    fresh: boolean,
+    { signal, onProgress }: Step
+  ): Promise<void> {
     if (url === undefined) throw new MuxFault('Mux gave the upload no address.')
     const sizeBytes = media.sizeBytes!
     try {
@@ -50,7 +64,7 @@ export function createMuxIngest ({ db, blobs, api, ledger, corsOrigin, idleMs }:
         signal,
         onProgress (bytes) {
           onProgress()
-          updatePackaging(db, media.id, { progress: Math.floor(SENT_PERCENT * bytes / sizeBytes) }).catch(() => {})
+          updatePackaging(db, media.id, { progress: Math.floor((SENT_PERCENT * bytes) / sizeBytes) }).catch(() => {})
         }
       })
     } catch (error) {
@@ -59,24 +73,45 @@ export function createMuxIngest ({ db, blobs, api, ledger, corsOrigin, idleMs }:
     }
   }
 
-  /** What was sent to it can't become an asset any more once it is cancelled; then another may be begun. One that has become an asset stays. */
+  /**
+   * What was sent to it can't become an asset any more once it is cancelled; then another may be begun. One that has
+   * become an asset stays.
+   */
   async function abandon (media: Media, uploadId: string, signal: AbortSignal): Promise<void> {
     const upload = await api.findUpload(uploadId, signal)
-    if (upload?.status === 'asset_created' || (upload?.status === 'waiting' && !await api.cancelUpload(uploadId, signal))) return
+    if (
+      upload?.status === 'asset_created' ||
+      (upload?.status === 'waiting' && !(await api.cancelUpload(uploadId, signal)))
+    ) {
+      return
+    }
     await updateMuxUpload(db, media.id, uploadId, null)
   }
 
   /** Asks how an asset stands, and writes it down. */
   async function follow (media: Media, uploadId: string, assetId: string, signal: AbortSignal): Promise<void> {
     const asset = await api.findAsset(assetId, signal)
-    if (asset === undefined) return await ledger.enter({ failure: { code: 'provider_asset_deleted', message: 'The asset was deleted at Mux.' }, uploadId, mediaId: media.id })
+    if (asset === undefined) {
+      return await ledger.enter({
+        failure: { code: 'provider_asset_deleted', message: 'The asset was deleted at Mux.' },
+        uploadId,
+        mediaId: media.id
+      })
+    }
     await ledger.enter({ asset: { ...asset, upload_id: uploadId } })
     const percent = asset.progress?.progress ?? 0
-    if (asset.status === 'preparing' && percent > 0) await updatePackaging(db, media.id, { progress: Math.min(99, SENT_PERCENT + Math.floor(percent * (100 - SENT_PERCENT) / 100)) })
+    if (asset.status === 'preparing' && percent > 0) {
+      await updatePackaging(db, media.id, {
+        progress: Math.min(99, SENT_PERCENT + Math.floor((percent * (100 - SENT_PERCENT)) / 100))
+      })
+    }
   }
 
   return {
-    /** Takes a waiting media as far as it gets now. Throws a {@link MuxFault}, or what the SDK or the connection throws; `signal` breaks it off. */
+    /**
+     * Takes a waiting media as far as it gets now. Throws a {@link MuxFault}, or what the SDK or the connection throws;
+     * `signal` breaks it off.
+     */
     async advance (media: Media, step: Step): Promise<void> {
       const { signal } = step
       const known = media.mux?.uploadId ?? null

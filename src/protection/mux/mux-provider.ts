@@ -25,7 +25,11 @@ const LICENSE = 'https://license.mux.com'
 const TIMES: MuxTimes = { answerMs: 20 * SECOND, idleMs: MINUTE, lookEveryMs: SECOND }
 
 /** How long to wait for an answer of the API and on a silent line, and how often to look for what waits. */
-export interface MuxTimes { answerMs: number, idleMs: number, lookEveryMs: number }
+export interface MuxTimes {
+  answerMs: number
+  idleMs: number
+  lookEveryMs: number
+}
 
 interface MuxProviderOptions {
   config: MuxConfig
@@ -41,10 +45,23 @@ interface MuxProviderOptions {
   onFault: (fault: MuxFault, about: object) => void
 }
 
-export interface MuxProvider extends HostedVideoProvider { events: MuxEvents }
+export interface MuxProvider extends HostedVideoProvider {
+  events: MuxEvents
+}
 
 /** Protected streams by Mux: uploaded in the background, played by signed addresses or DRM. */
-export function createMuxProvider ({ config, db, blobs, library, keys, lockSums, publicUrl, now, times = TIMES, onFault }: MuxProviderOptions): MuxProvider {
+export function createMuxProvider ({
+  config,
+  db,
+  blobs,
+  library,
+  keys,
+  lockSums,
+  publicUrl,
+  now,
+  times = TIMES,
+  onFault
+}: MuxProviderOptions): MuxProvider {
   const api = createMuxApi(config, times.answerMs)
   const ledger = createMuxLedger({ db, library, lockSums, now })
   const ingest = createMuxIngest({ db, blobs, api, ledger, corsOrigin: publicUrl ?? '*', idleMs: times.idleMs })
@@ -54,7 +71,13 @@ export function createMuxProvider ({ config, db, blobs, library, keys, lockSums,
   async function licences (playbackId: string, expiresAt: number): Promise<DrmLicences> {
     const token = await signPlaybackToken(playbackId, 'd', expiresAt, key)
     const license = (system: string) => `${LICENSE}/license/${system}/${playbackId}?token=${token}`
-    return { token, widevine: license('widevine'), playready: license('playready'), fairplay: license('fairplay'), fairplayCertificate: `${LICENSE}/appcert/fairplay/${playbackId}?token=${token}` }
+    return {
+      token,
+      widevine: license('widevine'),
+      playready: license('playready'),
+      fairplay: license('fairplay'),
+      fairplayCertificate: `${LICENSE}/appcert/fairplay/${playbackId}?token=${token}`
+    }
   }
 
   return {
@@ -69,7 +92,11 @@ export function createMuxProvider ({ config, db, blobs, library, keys, lockSums,
         media.type === 'video' ? signPlaybackToken(playbackId, 't', link.expiresAt, key) : null,
         media.mux!.policy === 'drm' ? licences(playbackId, link.expiresAt) : null
       ])
-      return { url: `${STREAM}/${playbackId}.m3u8?token=${video}`, posterUrl: picture && `${IMAGE}/${playbackId}/thumbnail.jpg?token=${picture}`, drm }
+      return {
+        url: `${STREAM}/${playbackId}.m3u8?token=${video}`,
+        posterUrl: picture && `${IMAGE}/${playbackId}/thumbnail.jpg?token=${picture}`,
+        drm
+      }
     },
 
     events: createMuxEvents({ db, ledger, library, secret: config.webhookSecret, now }),
@@ -77,7 +104,9 @@ export function createMuxProvider ({ config, db, blobs, library, keys, lockSums,
     async licencesFor ({ mux }, token) {
       const playbackId = mux?.playbackId ?? null
       const verdict = playbackId === null ? undefined : verifyPlaybackToken(playbackId, token, key, now())
-      if (verdict?.ok !== true) throw new ApiError(verdict?.reason === 'expired' ? 'stream_link_expired' : 'stream_link_invalid')
+      if (verdict?.ok !== true) {
+        throw new ApiError(verdict?.reason === 'expired' ? 'stream_link_expired' : 'stream_link_invalid')
+      }
       return mux!.policy === 'drm' ? await licences(playbackId!, verdict.expiresAt) : null
     }
   }

@@ -14,7 +14,9 @@ const RENEW_EVERY_MS = 10 * SECOND
 const LANES = 4
 /** After a failure; the last one from there on. */
 const RETRY_AFTER_MS = [5 * SECOND, 30 * SECOND, 2 * MINUTE, 5 * MINUTE, 15 * MINUTE]
-/** Mux tells by webhook; this is for what got lost on the way: a tenth of the time that a media has been waiting for. */
+/**
+ * Mux tells by webhook; this is for what got lost on the way: a tenth of the time that a media has been waiting for.
+ */
 const ASK_FACTOR = 0.1
 const ASK_AFTER_MS = { least: 5 * SECOND, most: 5 * MINUTE }
 /** Longer than any trouble that Mux had; then a media fails, and a deletion is left to people. */
@@ -31,8 +33,9 @@ interface RunnerOptions {
 }
 
 /**
- * Works off what waits for Mux, and asks after what Mux has not told. A job is taken by one process at a time, for a lease that it renews; what a process leaves behind
- * is taken up by another, or, where it was the only one (`alone`), at the next start.
+ * Works off what waits for Mux, and asks after what Mux has not told. A job is taken by one process at a time, for a
+ * lease that it renews; what a process leaves behind is taken up by another, or, where it was the only one (`alone`),
+ * at the next start.
  */
 export class MuxRunner {
   readonly #options: RunnerOptions
@@ -48,7 +51,9 @@ export class MuxRunner {
   async start (alone: boolean): Promise<void> {
     if (alone) await updateAllJobs(this.#options.db, KINDS, this.#options.now(), 0)
     if (this.#stopping.signal.aborted) return
-    this.#timer = setInterval(() => { void this.#look() }, this.#options.lookEveryMs)
+    this.#timer = setInterval(() => {
+      void this.#look()
+    }, this.#options.lookEveryMs)
     this.#timer.unref()
   }
 
@@ -67,7 +72,11 @@ export class MuxRunner {
       while (this.#running.size < LANES && !this.#stopping.signal.aborted) {
         const job = await claimJob(db, KINDS, now(), LEASE_MS)
         if (job === undefined) break
-        const run = this.#run(job).catch((error: unknown) => onFault(faultOf(error), aboutOf(job))).finally(() => { this.#running.delete(run) })
+        const run = this.#run(job)
+          .catch((error: unknown) => onFault(faultOf(error), aboutOf(job)))
+          .finally(() => {
+            this.#running.delete(run)
+          })
         this.#running.add(run)
       }
     } catch (error) {
@@ -81,13 +90,25 @@ export class MuxRunner {
     const { db, now } = this.#options
     const gone = new AbortController()
     const renewal = setInterval(() => {
-      updateJob(db, job, now() + LEASE_MS).then((there) => { if (!there) gone.abort() }, () => {})
+      updateJob(db, job, now() + LEASE_MS).then(
+        (there) => {
+          if (!there) gone.abort()
+        },
+        () => {}
+      )
     }, RENEW_EVERY_MS)
-    const step: Step = { signal: AbortSignal.any([this.#stopping.signal, gone.signal]), onProgress: () => { job.failures = 0 } }
+    const step: Step = {
+      signal: AbortSignal.any([this.#stopping.signal, gone.signal]),
+      onProgress: () => {
+        job.failures = 0
+      }
+    }
     try {
       const waiting = await this.#do(job, step)
       if (!waiting) await deleteJobById(db, job.id)
-      else if (!await this.#giveUp(job, 'Mux has not finished within a day.')) await updateJob(db, { ...job, failures: 0 }, now() + askAfterMs(now() - job.createdAt))
+      else if (!(await this.#giveUp(job, 'Mux has not finished within a day.'))) {
+        await updateJob(db, { ...job, failures: 0 }, now() + askAfterMs(now() - job.createdAt))
+      }
     } catch (error) {
       if (this.#stopping.signal.aborted) await updateJob(db, job, now())
       else if (!gone.signal.aborted) await this.#failed(job, faultOf(error))
@@ -113,7 +134,7 @@ export class MuxRunner {
     const { db, now, onFault } = this.#options
     onFault(fault, { ...aboutOf(job), failures: job.failures + 1 })
     if (fault.code !== undefined && job.removal === null) await this.#fail(job, fault.code, fault.message)
-    else if (!await this.#giveUp(job, fault.message)) {
+    else if (!(await this.#giveUp(job, fault.message))) {
       const delayMs = Math.max(fault.retryAfterMs, RETRY_AFTER_MS[Math.min(job.failures, RETRY_AFTER_MS.length - 1)]!)
       await updateJob(db, { ...job, failures: job.failures + 1 }, now() + delayMs)
     }
@@ -122,22 +143,33 @@ export class MuxRunner {
   /** Ends a job that has been tried for too long; its media fails with the last reason. */
   async #giveUp (job: Job, reason: string): Promise<boolean> {
     const { db, now } = this.#options
-    if ((job.kind !== 'mux-ingest' && job.kind !== 'mux-removal') || now() - job.createdAt < GIVE_UP_AFTER_MS[job.kind]) return false
-    if (job.removal === null) await this.#fail(job, 'provider_unavailable', `It could not be handed to Mux within a day. ${reason}`)
-    else await deleteJobById(db, job.id)
+    if (
+      (job.kind !== 'mux-ingest' && job.kind !== 'mux-removal') ||
+      now() - job.createdAt < GIVE_UP_AFTER_MS[job.kind]
+    ) {
+      return false
+    }
+    if (job.removal === null) {
+      await this.#fail(job, 'provider_unavailable', `It could not be handed to Mux within a day. ${reason}`)
+    } else await deleteJobById(db, job.id)
     return true
   }
 
   async #fail (job: Job, code: string, message: string): Promise<void> {
     const { db, library, ledger } = this.#options
     const media = await library.findNow(job.mediaId)
-    if (media !== undefined) await ledger.enter({ failure: { code, message }, uploadId: media.mux?.uploadId ?? null, mediaId: media.id })
+    if (media !== undefined) {
+      await ledger.enter({ failure: { code, message }, uploadId: media.mux?.uploadId ?? null, mediaId: media.id })
+    }
     await deleteJobById(db, job.id)
   }
 }
 
 function aboutOf ({ kind, mediaId, removal }: Job): object {
-  return { job: kind, ...(removal === null ? { media_id: mediaId } : { asset_id: removal.assetId, upload_id: removal.uploadId }) }
+  return {
+    job: kind,
+    ...(removal === null ? { media_id: mediaId } : { asset_id: removal.assetId, upload_id: removal.uploadId })
+  }
 }
 
 function askAfterMs (waitedMs: number): number {

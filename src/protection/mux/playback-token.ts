@@ -5,27 +5,50 @@ import { SECOND } from '../../time.js'
 /** What a token opens: the video, its pictures, or the licences of its DRM (Mux's `aud`). */
 export type TokenUse = 'v' | 't' | 'd'
 
-export interface SigningKey { id: string, privateKey: KeyObject, publicKey: KeyObject }
+export interface SigningKey {
+  id: string
+  privateKey: KeyObject
+  publicKey: KeyObject
+}
 
-export type TokenVerdict = { ok: true, expiresAt: number } | { ok: false, reason: 'invalid' | 'expired' }
+export type TokenVerdict = { ok: true; expiresAt: number } | { ok: false; reason: 'invalid' | 'expired' }
 
 const TOKEN = /^([\w-]+\.([\w-]+))\.([\w-]+)$/
 const signLater = promisify(sign) as (algorithm: string, data: Buffer, key: KeyObject) => Promise<Buffer>
 
 /**
- * A token for one playback id (RFC 7519, RS256), which ends at `expiresAt` (Unix seconds). Mux finds its key by `kid` in the payload; in the header it is where
- * other libraries look. Signed off the main thread: it takes about a millisecond.
+ * A token for one playback id (RFC 7519, RS256), which ends at `expiresAt` (Unix seconds). Mux finds its key by `kid`
+ * in the payload; in the header it is where other libraries look. Signed off the main thread: it takes about a
+ * millisecond.
  */
-export async function signPlaybackToken (playbackId: string, use: TokenUse, expiresAt: number, { id, privateKey }: Pick<SigningKey, 'id' | 'privateKey'>): Promise<string> {
+export async function signPlaybackToken (
+  playbackId: string,
+  use: TokenUse,
+  expiresAt: number,
+  { id, privateKey }: Pick<SigningKey, 'id' | 'privateKey'>
+): Promise<string> {
   const text = `${encode({ alg: 'RS256', typ: 'JWT', kid: id })}.${encode({ sub: playbackId, aud: use, exp: expiresAt, kid: id })}`
   return `${text}.${(await signLater('sha256', Buffer.from(text), privateKey)).toString('base64url')}`
 }
 
-/** Judges a token that this server signed for a playback id's video. `now` in milliseconds; `expiresAt` in Unix seconds. */
-export function verifyPlaybackToken (playbackId: string, token: string, { publicKey }: Pick<SigningKey, 'publicKey'>, now: number): TokenVerdict {
+/**
+ * Judges a token that this server signed for a playback id's video. `now` in milliseconds; `expiresAt` in Unix seconds.
+ */
+export function verifyPlaybackToken (
+  playbackId: string,
+  token: string,
+  { publicKey }: Pick<SigningKey, 'publicKey'>,
+  now: number
+): TokenVerdict {
   const [, text, payload, signature] = TOKEN.exec(token) ?? []
-  if (text === undefined || !verify('sha256', Buffer.from(text), publicKey, Buffer.from(signature!, 'base64url'))) return { ok: false, reason: 'invalid' }
-  const { sub, aud, exp } = JSON.parse(Buffer.from(payload!, 'base64url').toString()) as { sub: string, aud: string, exp: number }
+  if (text === undefined || !verify('sha256', Buffer.from(text), publicKey, Buffer.from(signature!, 'base64url'))) {
+    return { ok: false, reason: 'invalid' }
+  }
+  const { sub, aud, exp } = JSON.parse(Buffer.from(payload!, 'base64url').toString()) as {
+    sub: string
+    aud: string
+    exp: number
+  }
   if (sub !== playbackId || aud !== 'v') return { ok: false, reason: 'invalid' }
   return exp * SECOND <= now ? { ok: false, reason: 'expired' } : { ok: true, expiresAt: exp }
 }

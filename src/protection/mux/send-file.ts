@@ -18,25 +18,33 @@ export interface FileToSend {
   idleMs: number
   signal: AbortSignal
   /** Called with the bytes that arrived for good, each time there are more. */
-  onProgress (bytes: number): void
+  onProgress(bytes: number): void
 }
 
 /** An upload whose address takes nothing any more: it needs another one. */
 export class UploadGone extends MuxFault {}
 
-interface Answer { status: number, range: string | undefined, retryAfter: string | undefined }
+interface Answer {
+  status: number
+  range: string | undefined
+  retryAfter: string | undefined
+}
 
 /**
- * Sends a file to a direct upload of Mux, from where the last try ended: the resumable protocol of Google Cloud Storage (308 answers, `Content-Range`).
- * Streamed from disk, a chunk a request. Throws {@link UploadGone}, or another {@link MuxFault} or an error of the connection after which it can be resumed.
+ * Sends a file to a direct upload of Mux, from where the last try ended: the resumable protocol of Google Cloud Storage
+ * (308 answers, `Content-Range`). Streamed from disk, a chunk a request. Throws {@link UploadGone}, or another
+ * {@link MuxFault} or an error of the connection after which it can be resumed.
  */
 export async function sendFile (file: FileToSend): Promise<void> {
   let sent = file.fresh ? 0 : await arrivedBytes(file)
   while (sent < file.sizeBytes) {
     const end = Math.min(sent + CHUNK_BYTES, file.sizeBytes)
-    const arrived = arrivedOf(await put(file, `bytes ${sent}-${end - 1}/${file.sizeBytes}`, { start: sent, end: end - 1 }), file)
+    const arrived = arrivedOf(
+      await put(file, `bytes ${sent}-${end - 1}/${file.sizeBytes}`, { start: sent, end: end - 1 }),
+      file
+    )
     if (arrived <= sent) throw new MuxFault('Mux took none of the bytes that were sent.')
-    file.onProgress(sent = arrived)
+    file.onProgress((sent = arrived))
   }
 }
 
@@ -50,16 +58,26 @@ function arrivedOf ({ status, range, retryAfter }: Answer, { sizeBytes }: FileTo
   if (status === 200 || status === 201) return sizeBytes
   if (status === 308) return Math.min(sizeBytes, Number(/^bytes=0-(\d+)$/.exec(range ?? 'bytes=0--1')?.[1] ?? -1) + 1)
   const fault = refusal(status, '', retryAfter)
-  throw status < 500 && status !== 408 && status !== 429 ? new UploadGone(`Mux's upload takes no more of the file (${status}).`) : fault
+  throw status < 500 && status !== 408 && status !== 429
+    ? new UploadGone(`Mux's upload takes no more of the file (${status}).`)
+    : fault
 }
 
-async function put ({ url, path, idleMs, signal }: FileToSend, contentRange: string, part: { start: number, end: number } | undefined): Promise<Answer> {
+async function put (
+  { url, path, idleMs, signal }: FileToSend,
+  contentRange: string,
+  part: { start: number; end: number } | undefined
+): Promise<Answer> {
   const body = part && createReadStream(path, part)
   try {
     return await new Promise((resolve, reject) => {
       const length = part === undefined ? 0 : part.end - part.start + 1
       const request = url.startsWith('https:') ? requestHttps : requestHttp
-      const outgoing = request(url, { method: 'PUT', headers: { 'content-length': length, 'content-range': contentRange }, signal })
+      const outgoing = request(url, {
+        method: 'PUT',
+        headers: { 'content-length': length, 'content-range': contentRange },
+        signal
+      })
       outgoing.setTimeout(idleMs, () => outgoing.destroy(new MuxFault('Mux did not answer in time.')))
       outgoing.once('response', (response) => {
         response.resume()

@@ -5,8 +5,9 @@ import { MINUTE, SECOND } from '../../time.js'
 const TOLERANCE_MS = 5 * MINUTE
 
 /**
- * Whether a webhook is Mux's and new: `mux-signature: t=<Unix seconds>,v1=<hex>` with HMAC-SHA256 of `t`, a dot and the raw body, at most five minutes old or
- * ahead. Pure; compares in constant time. The SDK's own check takes any time in the future.
+ * Whether a webhook is Mux's and new: `mux-signature: t=<Unix seconds>,v1=<hex>` with HMAC-SHA256 of `t`, a dot and the
+ * raw body, at most five minutes old or ahead. Pure; compares in constant time. The SDK's own check takes any time in
+ * the future.
  */
 export function isSignedByMux (body: Buffer, header: string | undefined, secret: string, now: number): boolean {
   const parts = (header ?? '').split(',').map((part) => part.trim().split('=', 2) as [string, string?])
@@ -14,5 +15,8 @@ export function isSignedByMux (body: Buffer, header: string | undefined, secret:
   if (time === undefined || others.length > 0 || !/^\d{1,12}$/.test(time)) return false
   if (Math.abs(now - Number(time) * SECOND) > TOLERANCE_MS) return false
   const expected = createHmac('sha256', secret).update(`${time}.`).update(body).digest()
-  return parts.some(([name, value = '']) => name === 'v1' && /^[\da-f]{64}$/i.test(value) && timingSafeEqual(Buffer.from(value, 'hex'), expected))
+  return parts.some(
+    ([name, value = '']) =>
+      name === 'v1' && /^[\da-f]{64}$/i.test(value) && timingSafeEqual(Buffer.from(value, 'hex'), expected)
+  )
 }

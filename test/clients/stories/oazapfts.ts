@@ -43,9 +43,14 @@ export async function course (origin: string, movie: Blob): Promise<CourseStory>
     { title: 'Parsing', description: 'Tokens to trees', ...about },
     { title: 'Linking', description: 'Trees to programs', ...about }
   ]
-  const batch = await ok(api.addLectures({
-    body: { course_id: id, lectures_data: JSON.stringify(entries), lectures_files: [movie, movie] }
-  }, grace.options))
+  const batch = await ok(
+    api.addLectures(
+      {
+        body: { course_id: id, lectures_data: JSON.stringify(entries), lectures_files: [movie, movie] }
+      },
+      grace.options
+    )
+  )
   const all = await ok(api.listCourses({}, { baseUrl: origin }))
   await ok(api.subscribe({ body: { course_id: id } }, alan.options))
   const lectures = await ok(api.listSubscribedLectures({ courseId: id }, alan.options))
@@ -82,12 +87,7 @@ function optionsOf (origin: string, token: string): RequestOpts {
   return { baseUrl: origin, headers: { authorization: `Bearer ${token}` } }
 }
 
-async function newcomer (
-  origin: string,
-  name: { first_name: string, last_name: string },
-  role: string,
-  phone: string
-) {
+async function newcomer (origin: string, name: { first_name: string; last_name: string }, role: string, phone: string) {
   const email = `${name.first_name}@example.org`
   const person = { ...name, email, password, date_of_birth: '1990-01-01', mobile_number: phone, role }
   await ok(api.register({ body: person }, { baseUrl: origin }))

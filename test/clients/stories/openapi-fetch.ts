@@ -9,16 +9,20 @@ export async function film (origin: string, movie: Blob): Promise<FilmStory> {
   const account = { email: 'ada@example.org', password }
   const { token } = dataOf(await clientOf(origin).POST('/auth/signup', { body: account }))
   const api = clientOf(origin, token)
-  const { id, ...media } = dataOf(await api.POST('/media', {
-    body: { title: 'My film', type: 'video', file: movie },
-    bodySerializer: form
-  }))
-  const copy = dataOf(await api.PUT('/media/uploads', {
-    params: { query: { title: 'My film again', type: 'video' } },
-    body: movie,
-    bodySerializer: (body) => body,
-    headers: { 'content-type': 'application/octet-stream' }
-  }))
+  const { id, ...media } = dataOf(
+    await api.POST('/media', {
+      body: { title: 'My film', type: 'video', file: movie },
+      bodySerializer: form
+    })
+  )
+  const copy = dataOf(
+    await api.PUT('/media/uploads', {
+      params: { query: { title: 'My film again', type: 'video' } },
+      body: movie,
+      bodySerializer: (body) => body,
+      headers: { 'content-type': 'application/octet-stream' }
+    })
+  )
   const params = { path: { id } }
   const link = dataOf(await api.GET('/media/{id}/stream-url', { params: { ...params, query: { expires_in: 'auto' } } }))
   const part = await fetch(link.stream_url, { headers: { range: 'bytes=0-999' } })
@@ -47,18 +51,22 @@ export async function course (origin: string, movie: Blob): Promise<CourseStory>
   const alan = await newcomer(origin, { first_name: 'Alan', last_name: 'Turing' }, 'student', '+1234567891')
   const compilers = { title: 'Compilers', description: 'From source to machine.' }
   const { id } = dataOf(await grace.api.POST('/course', { body: compilers }))
-  dataOf(await grace.api.POST('/course/add-lecture', {
-    body: { course_id: id, title: 'Lexing', description: 'Characters to tokens', ...about, lecture_file: movie },
-    bodySerializer: form
-  }))
+  dataOf(
+    await grace.api.POST('/course/add-lecture', {
+      body: { course_id: id, title: 'Lexing', description: 'Characters to tokens', ...about, lecture_file: movie },
+      bodySerializer: form
+    })
+  )
   const entries = [
     { title: 'Parsing', description: 'Tokens to trees', ...about },
     { title: 'Linking', description: 'Trees to programs', ...about }
   ]
-  const batch = dataOf(await grace.api.POST('/course/add-lectures-batch', {
-    body: { course_id: id, lectures_data: JSON.stringify(entries), lectures_files: [movie, movie] },
-    bodySerializer: form
-  }))
+  const batch = dataOf(
+    await grace.api.POST('/course/add-lectures-batch', {
+      body: { course_id: id, lectures_data: JSON.stringify(entries), lectures_files: [movie, movie] },
+      bodySerializer: form
+    })
+  )
   const all = dataOf(await clientOf(origin).GET('/course/all'))
   dataOf(await alan.api.POST('/subscribe', { body: { course_id: id } }))
   const params = { path: { course_id: id } }
@@ -66,10 +74,12 @@ export async function course (origin: string, movie: Blob): Promise<CourseStory>
   const [first] = lectures
   if (first === undefined || first.url === null) throw new Error('there is no lecture to play')
   const watching = await statusOf(first.url)
-  const progress = dataOf(await alan.api.POST('/lecture/{id}/progress', {
-    params: { path: { id: first.id } },
-    body: { position_seconds: 1, watched_seconds: 1 }
-  }))
+  const progress = dataOf(
+    await alan.api.POST('/lecture/{id}/progress', {
+      params: { path: { id: first.id } },
+      body: { position_seconds: 1, watched_seconds: 1 }
+    })
+  )
   const figures = dataOf(await grace.api.GET('/course/{id}/analytics', { params: { path: { id } } }))
   const { response: leaving } = await alan.api.DELETE('/subscribe/{course_id}', { params })
   return {
@@ -101,12 +111,7 @@ function clientOf (origin: string, token?: string) {
   })
 }
 
-async function newcomer (
-  origin: string,
-  name: { first_name: string, last_name: string },
-  role: string,
-  phone: string
-) {
+async function newcomer (origin: string, name: { first_name: string; last_name: string }, role: string, phone: string) {
   const email = `${name.first_name}@example.org`
   const person = { ...name, email, password, date_of_birth: '1990-01-01', mobile_number: phone, role }
   dataOf(await clientOf(origin).POST('/auth/register', { body: person }))
@@ -115,7 +120,7 @@ async function newcomer (
 }
 
 /** Throws the problem of a failed request. */
-function dataOf<T> ({ data, error }: { data?: T, error?: { detail: string } }): T {
+function dataOf<T> ({ data, error }: { data?: T; error?: { detail: string } }): T {
   if (data === undefined) throw new Error(error?.detail ?? 'the response has no body')
   return data
 }
