@@ -60,6 +60,9 @@ export async function benchEnvironment (
     SECRET_KEY: 'a bench secret of at least thirty-two characters',
     LOG_LEVEL: 'warn',
     ...(Object.fromEntries(limits) as Record<string, string>),
+    // All load comes from one address, by one link.
+    MAX_STREAMS_PER_ADDRESS: '0',
+    MAX_STREAMS_PER_LINK: '0',
     ...more
   }
 }

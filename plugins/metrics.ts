@@ -58,6 +58,11 @@ export function createMetrics () {
       help: 'Bytes of media handed to sockets; with STREAM_OFFLOAD, to nginx to send',
       registers
     }),
+    stalledStreams: new Counter({
+      name: 'playgate_stalled_streams_total',
+      help: 'Streams ended to make room, because their clients took no bytes',
+      registers
+    }),
     views: new Counter({
       name: 'playgate_views_total',
       help: 'Views handed in, by what became of them',

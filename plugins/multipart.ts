@@ -4,7 +4,7 @@ import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Readable } from 'node:stream'
 import { ApiError, invalidField } from '../src/errors.js'
-import type { Places } from '../src/limits/concurrency-limiter.js'
+import type { ConcurrencyLimiter } from '../src/limits/concurrency-limiter.js'
 
 export interface FormOptions<T extends TObject, F> {
   /** What the text fields must be; they may come before or after the files. */
@@ -36,7 +36,7 @@ const TAIL_BYTES = 4 * KiB
 
 interface Options {
   /** Bounds how many forms are received at once. */
-  places: Places
+  limiter: ConcurrencyLimiter
   /** A file, and a form of several, need not be read further than this. */
   maxUploadBytes: number
 }
@@ -46,7 +46,7 @@ interface Options {
  * kept.
  */
 export default fp<Options>(
-  async (app, { places, maxUploadBytes }) => {
+  async (app, { limiter, maxUploadBytes }) => {
     // Typed parts arrive as streams: the plugin would parse JSON, and fail on a title that is none. The field's name
     // decides what a part is.
     const isPartAFile = (_name: string, type: string, fileName: string | undefined) =>
@@ -56,14 +56,14 @@ export default fp<Options>(
       T extends TObject,
       F
     >(this: FastifyRequest, options: FormOptions<T, F>) {
-      const leave = places.take(this.viewer?.id ?? null, this.ip)
+      const slot = limiter.acquire({ accountId: this.viewer?.id ?? null, address: this.ip })
       const end = this.reviewUpload()
       try {
         boundBody(this, options.maxFiles * maxUploadBytes + OVERHEAD_BYTES, maxUploadBytes)
         return await receiveForm(this, options)
       } finally {
         end()
-        leave()
+        slot.release()
       }
     })
   },

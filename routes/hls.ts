@@ -87,7 +87,7 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, indexes, views, 
       return reply.type(PLAYLIST).send(mediaPlaylist(await indexes.of(media.id, media.packaged)))
     }
     if (file === 'poster.jpg' && media.posterBlob !== null) {
-      return await reply.type('image/jpeg').sendBlob(media.posterBlob, admission.accountId)
+      return await reply.type('image/jpeg').sendBlob(media.posterBlob, admission)
     }
     if (file === 'content.key') {
       return reply.type('application/octet-stream').send(openContentKey(media.packaged.contentKey, media.id, keys))
@@ -131,12 +131,12 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, indexes, views, 
     admission: PackagedAdmission,
     number: string | undefined
   ): Promise<FastifyReply> {
-    const { media, link, accountId } = admission
+    const { media, link } = admission
     const place =
       number === undefined ? undefined : (await indexes.of(media.id, media.packaged)).placeOf(Number(number))
     if (place === undefined) throw new ApiError('not_found')
     const secondsLeft = Math.max(0, link!.expiresAt - Math.floor(now() / SECOND))
-    const send = request.method === 'HEAD' ? undefined : await reply.openBlob(media.packaged.blobName, accountId)
+    const send = request.method === 'HEAD' ? undefined : await reply.openBlob(media.packaged.blobName, admission)
     reply.type('video/mp2t').headers({
       etag: `"${media.packaged.blobName}-${number}"`,
       'content-length': String(place.end - place.start + 1),

@@ -94,7 +94,7 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, now }) =>
       const admission = await admit(request, gate.requirePoster)
       reply.stillAllowed = () => admitAgain(request, gate.requirePoster)
       setMediaHeaders(reply, admission)
-      return await reply.type('image/jpeg').sendBlob(admission.media.posterBlob!, admission.accountId)
+      return await reply.type('image/jpeg').sendBlob(admission.media.posterBlob!, admission)
     }
   )
 
@@ -146,7 +146,7 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, now }) =>
     const { status, headers, body } = answerFor(streamRequestOf(request), media.sizeBytes!, validators, now())
     if (status === 412) throw new ApiError('precondition_failed', { headers })
     if (status === 416) throw new ApiError('range_not_satisfiable', { headers })
-    const send = body && (await reply.code(status).openFile(media.blobName!, admission.accountId))
+    const send = body && (await reply.code(status).openFile(media.blobName!, admission))
     reply.code(status).headers(headers).header('content-disposition', disposition)
     if (status !== 304) reply.type(media.contentType!)
     if (body === undefined || send === undefined) return reply.send()

@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import type { FastifyRequest } from 'fastify'
 import { ApiError } from '../src/errors.js'
-import type { Places } from '../src/limits/concurrency-limiter.js'
+import type { ConcurrencyLimiter } from '../src/limits/concurrency-limiter.js'
 import type { Expected, Intake } from '../src/media/uploads.js'
 import { parseReprDigest } from '../src/media/repr-digest.js'
 import { MediaReply, UploadFields, mediaReply } from '../src/media/schema.js'
@@ -11,10 +11,10 @@ import { problemResponses } from '../src/schemas/problem.js'
 interface Options {
   intake: Intake
   /** Bounds how many uploads are received at once. */
-  places: Places
+  limiter: ConcurrencyLimiter
 }
 
-const routes: FastifyPluginAsyncTypebox<Options> = async (app, { intake, places }) => {
+const routes: FastifyPluginAsyncTypebox<Options> = async (app, { intake, limiter }) => {
   app.addHook('preParsing', app.requireAccount)
   // Any type is taken, and none believed: the body is handed on as it comes.
   app.removeAllContentTypeParsers()
@@ -67,7 +67,7 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { intake, places 
     async (request, reply) => {
       const { id: ownerId } = request.signedIn()
       const { title, type, visibility, protection } = request.query
-      const leave = places.take(ownerId, request.ip)
+      const slot = limiter.acquire({ accountId: ownerId, address: request.ip })
       const end = request.reviewUpload()
       try {
         const draft = await intake.receive(request.raw, ownerId, expectedOf(request)).catch((error: unknown) => {
@@ -79,7 +79,7 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { intake, places 
         return await reply.code(201).header('location', `/media/${media.id}`).send(mediaReply(media, true))
       } finally {
         end()
-        leave()
+        slot.release()
       }
     }
   )

@@ -58,7 +58,7 @@ import { createHealth } from './monitoring/health.js'
 import { Housekeeping } from './jobs/scheduler.js'
 import { createLoginGuard } from './limits/login-guard.js'
 import { FailoverSlidingWindow, RedisSlidingWindow } from './limits/redis-sliding-window.js'
-import { Places } from './limits/concurrency-limiter.js'
+import { ConcurrencyLimiter } from './limits/concurrency-limiter.js'
 import { LocalSlidingWindow } from './limits/sliding-window.js'
 import { createViewLimit } from './limits/view-limit.js'
 import { createIntake } from './media/uploads.js'
@@ -335,8 +335,9 @@ async function compose (app: FastifyInstance, config: Config, overrides: Overrid
     maxSeconds: config.streamTokenMaxSeconds
   })
   const lectureUrls = createLectureUrls(gate)
-  const uploads = new Places(config.uploadsAtOnce, 'too_many_uploads', now)
-  const streams = new Places(config.streamsAtOnce, 'too_many_streams', now)
+  const clocks = { now, monotonicNow }
+  const uploads = new ConcurrencyLimiter(config.uploadsAtOnce, 'too_many_uploads', clocks)
+  const streams = new ConcurrencyLimiter(config.streamsAtOnce, 'too_many_streams', clocks)
   const health = createHealth({ db, blobs, redis })
   const binding = await bindStore(db, blobs)
   if (binding !== 'bound') app.log.error({ upload_dir: config.uploadDir }, bindingFault(binding))
@@ -386,12 +387,13 @@ async function compose (app: FastifyInstance, config: Config, overrides: Overrid
     tokenSeconds: config.accessTokenSeconds
   })
   await app.register(accessReview, { review: new AccessReview(overrides.reviewEveryMs ?? REVIEW_EVERY_MS), accounts })
-  await app.register(multipart, { places: uploads, maxUploadBytes: config.maxUploadBytes })
+  await app.register(multipart, { limiter: uploads, maxUploadBytes: config.maxUploadBytes })
   await app.register(blobReply, {
     blobs,
-    places: streams,
+    limiter: streams,
     offload: config.streamOffload,
-    onBytes: (bytes) => metrics.streamedBytes.inc(bytes)
+    onBytes: (bytes) => metrics.streamedBytes.inc(bytes),
+    onStalled: () => metrics.stalledStreams.inc()
   })
 
   // What it answers.
@@ -405,7 +407,7 @@ async function compose (app: FastifyInstance, config: Config, overrides: Overrid
     library,
     maxLinkSeconds: config.streamTokenMaxSeconds
   })
-  await app.register(uploadRoutes, { intake, places: uploads })
+  await app.register(uploadRoutes, { intake, limiter: uploads })
   await app.register(streamRoutes, { gate, views, now })
   await app.register(hlsRoutes, { gate, indexes, views, keys: secrets.keyring('media'), now })
   await app.register(embedRoutes, {

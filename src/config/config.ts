@@ -2,7 +2,7 @@ import { Type, type Static, type TObject, type TSchema } from '@sinclair/typebox
 import { Value } from '@sinclair/typebox/value'
 import { isIP } from 'node:net'
 import { join } from 'node:path'
-import type { PlaceLimits } from '../limits/concurrency-limiter.js'
+import type { ConcurrencyLimits } from '../limits/concurrency-limiter.js'
 import { muxConfig, type MuxConfig } from './mux.js'
 
 /** Above it a number counts nothing that fits into memory, or into a timer's 2^31 milliseconds. */
@@ -49,10 +49,11 @@ const environmentSchema = Type.Object({
   QUOTA_BYTES: count(21_474_836_480, 0, Number.MAX_SAFE_INTEGER),
   MAX_UPLOADS: count(200),
   MAX_UPLOADS_PER_ACCOUNT: count(64),
-  MAX_UPLOADS_PER_ADDRESS: count(128),
+  MAX_UPLOADS_PER_ADDRESS: count(64),
   MAX_STREAMS: count(2000),
   MAX_STREAMS_PER_ACCOUNT: count(500),
-  MAX_STREAMS_PER_ADDRESS: count(500),
+  MAX_STREAMS_PER_ADDRESS: count(100),
+  MAX_STREAMS_PER_LINK: count(50),
   TRUSTED_PROXIES: text(''),
   CORS_ORIGINS: text(''),
   EMBED_ORIGINS: text(''),
@@ -124,8 +125,8 @@ export interface Config {
   maxUploadBytes: number
   quotaBytes: number
   /** Of each process, at once; 0 is no limit. */
-  uploadsAtOnce: PlaceLimits
-  streamsAtOnce: PlaceLimits
+  uploadsAtOnce: ConcurrencyLimits
+  streamsAtOnce: ConcurrencyLimits
   /** Addresses or CIDRs whose forwarded headers are believed. */
   trustedProxies: string[]
   corsOrigins: string[]
@@ -251,6 +252,7 @@ export function loadConfig (env: Record<string, string | undefined>): Config {
     streamsAtOnce: Object.freeze({
       perAccount: read.MAX_STREAMS_PER_ACCOUNT,
       perAddress: read.MAX_STREAMS_PER_ADDRESS,
+      perLink: read.MAX_STREAMS_PER_LINK,
       total: read.MAX_STREAMS
     }),
     trustedProxies,

@@ -1,78 +1,186 @@
-import { addressKey } from '../http/client-address.js'
 import { ApiError, type ProblemCode } from '../errors.js'
+import { addressKey } from '../http/client-address.js'
 import { isoTime, SECOND, type Clock } from '../time.js'
 
+const KiB = 1024
+
 /** How much of something may be under way at once in this process; 0 is no limit. */
-export interface PlaceLimits {
+export interface ConcurrencyLimits {
   perAccount: number
   perAddress: number
+  /** For work that is requested by a link. */
+  perLink?: number
   total: number
 }
 
-/** Nobody knows when a stream or an upload will end: soon enough to ask again, too late to be a load. */
-const RETRY_AFTER_SECONDS = 5
+/** Whom a slot counts for. */
+export interface SlotOwner {
+  accountId: string | null
+  address: string
+  linkId?: string
+}
 
-/**
- * Bounds what is under way at once: work takes a place under its account and its address, and lets go of both when it
- * ends.
- */
-export class Places {
-  readonly #limits: PlaceLimits
+/** What runs in a slot, for work that may be ended to make room. */
+export interface Transfer {
+  /** `takenBytes` only grows; `isPending`: more bytes are ready for the client. */
+  progress (): { takenBytes: number, isPending: boolean }
+  end (): void
+}
+
+export interface Slot {
+  /** Records that the client keeps up. */
+  touch (): void
+  /** Frees the slot. Further calls do nothing. */
+  release (): void
+}
+
+/** Soon enough to try again, too late to be a load: nobody knows when a stream or an upload ends. */
+const RETRY_AFTER_SECONDS = 5
+/** A transfer is stalled if its client takes less than {@link LEAST_BYTES} in this time (docs/decisions/0009-scarce-streams.md). */
+const STALLED_MS = 30 * SECOND
+const LEAST_BYTES = 64 * KiB
+
+/** Slots of one account, address or link, or of all; the one that was touched longest ago is first. */
+type Group = Set<HeldSlot>
+
+/** Bounds what is under way at once, by account, address, link and in all. Where a bound is reached, a stalled transfer makes room. */
+export class ConcurrencyLimiter {
+  readonly #limits: Required<ConcurrencyLimits>
   readonly #refusal: ProblemCode
   readonly #now: Clock
-  readonly #taken = new Map<string, number>()
-  #total = 0
+  readonly #monotonicNow: Clock
+  readonly #groups = new Map<string, Group>()
+  readonly #all: Group = new Set()
 
-  /** `refusal` is what a client is answered that has too many; a process that has too many answers `overloaded`. */
-  constructor (limits: PlaceLimits, refusal: ProblemCode, now: Clock) {
-    this.#limits = limits
+  /** `refusal`: the code for a client over its limit. A full process refuses with `overloaded`. */
+  constructor (limits: ConcurrencyLimits, refusal: ProblemCode, clocks: { now: Clock, monotonicNow: Clock }) {
+    this.#limits = { perLink: 0, ...limits }
     this.#refusal = refusal
-    this.#now = now
+    this.#now = clocks.now
+    this.#monotonicNow = clocks.monotonicNow
   }
 
   /**
-   * Answers how to let go, which may be called more than once. Throws 429 for a client that has too many, 503 where
-   * there are too many in all.
+   * Takes a slot. A `transfer` may be ended later, if it stalls and its slot is needed.
+   * Throws the refusal (429) for a client over its limit, `overloaded` (503) when the process is full.
    */
-  take (accountId: string | null, address: string): () => void {
-    const { perAccount, perAddress, total } = this.#limits
-    const asked = [{ key: `address ${addressKey(address)}`, limit: perAddress }]
-    if (accountId !== null) asked.push({ key: `account ${accountId}`, limit: perAccount })
-    for (const { key, limit } of asked) {
-      if (limit > 0 && (this.#taken.get(key) ?? 0) >= limit) throw this.#tooMany(limit)
+  acquire (owner: SlotOwner, transfer?: Transfer): Slot {
+    const bounds = this.#boundsOf(owner)
+    const stalled = new Set<HeldSlot>()
+    for (const { key, limit } of bounds) {
+      if (!this.#makeRoom(this.#groups.get(key), limit, stalled)) throw this.#tooMany(limit)
     }
-    if (total > 0 && this.#total >= total) {
+    if (!this.#makeRoom(this.#all, this.#limits.total, stalled)) {
       throw new ApiError('overloaded', { headers: { 'retry-after': String(RETRY_AFTER_SECONDS) } })
     }
-    this.#total++
-    for (const { key } of asked) this.#taken.set(key, (this.#taken.get(key) ?? 0) + 1)
-    let held = true
-    return () => {
-      if (!held) return
-      held = false
-      this.#total--
-      for (const { key } of asked) {
-        const left = this.#taken.get(key)! - 1
-        if (left > 0) this.#taken.set(key, left)
-        else this.#taken.delete(key)
-      }
-    }
+    // Only now: nobody loses a slot for a client that is refused.
+    for (const slot of stalled) slot.end()
+    const groups = bounds.map(({ key }) => ({ key, slots: this.#groupOf(key) }))
+    return new HeldSlot(transfer, this.#monotonicNow, [...groups.map(({ slots }) => slots), this.#all], () => {
+      for (const { key, slots } of groups) if (slots.size === 0) this.#groups.delete(key)
+    })
   }
 
-  /** Places taken. */
-  get taken (): number {
-    return this.#total
+  /** Number of slots in use. */
+  get taken (): number { return this.#all.size }
+
+  #boundsOf ({ accountId, address, linkId }: SlotOwner): Array<{ key: string, limit: number }> {
+    const { perAccount, perAddress, perLink } = this.#limits
+    const bounds = []
+    if (linkId !== undefined && perLink > 0) bounds.push({ key: `link ${linkId}`, limit: perLink })
+    if (perAddress > 0) bounds.push({ key: `address ${addressKey(address)}`, limit: perAddress })
+    if (accountId !== null && perAccount > 0) bounds.push({ key: `account ${accountId}`, limit: perAccount })
+    return bounds
+  }
+
+  #groupOf (key: string): Group {
+    const known = this.#groups.get(key)
+    if (known !== undefined) return known
+    const group: Group = new Set()
+    this.#groups.set(key, group)
+    return group
+  }
+
+  /** Whether a group has room, or will have it once `stalled` are ended. Adds one of its own to them where it is needed. */
+  #makeRoom (group: Group | undefined, limit: number, stalled: Set<HeldSlot>): boolean {
+    if (group === undefined || limit === 0 || group.size < limit) return true
+    for (const slot of stalled) if (group.has(slot)) return true
+    const slot = this.#findStalled(group)
+    if (slot === undefined) return false
+    stalled.add(slot)
+    return true
+  }
+
+  /** Looks at a slot once in {@link STALLED_MS} at most, so that refusals stay cheap. */
+  #findStalled (group: Group): HeldSlot | undefined {
+    const staleBefore = this.#monotonicNow() - STALLED_MS
+    for (const slot of group) {
+      // All others were touched later.
+      if (slot.touchedAt > staleBefore) return undefined
+      if (slot.isStalled()) return slot
+      slot.touch()
+    }
+    return undefined
   }
 
   #tooMany (limit: number): ApiError {
+    const resetAt = isoTime(this.#now() + RETRY_AFTER_SECONDS * SECOND)
     return new ApiError(this.#refusal, {
-      extra: {
-        limit,
-        remaining: 0,
-        reset_at: isoTime(this.#now() + RETRY_AFTER_SECONDS * SECOND),
-        retry_after: RETRY_AFTER_SECONDS
-      },
+      extra: { limit, remaining: 0, reset_at: resetAt, retry_after: RETRY_AFTER_SECONDS },
       headers: { 'retry-after': String(RETRY_AFTER_SECONDS) }
     })
+  }
+}
+
+class HeldSlot implements Slot {
+  readonly #transfer: Transfer | undefined
+  readonly #monotonicNow: Clock
+  readonly #groups: Group[]
+  readonly #onRelease: () => void
+  #touchedAt = 0
+  #isReleased = false
+  #takenBytes = 0
+
+  constructor (transfer: Transfer | undefined, monotonicNow: Clock, groups: Group[], onRelease: () => void) {
+    this.#transfer = transfer
+    this.#monotonicNow = monotonicNow
+    this.#groups = groups
+    this.#onRelease = onRelease
+    for (const group of groups) group.add(this)
+    this.#mark()
+  }
+
+  get touchedAt (): number { return this.#touchedAt }
+
+  /** Whether the client has taken too little since the last touch, with bytes ready for it: a slow disk stalls nobody. */
+  isStalled (): boolean {
+    if (this.#transfer === undefined) return false
+    const { takenBytes, isPending } = this.#transfer.progress()
+    return isPending && takenBytes - this.#takenBytes < LEAST_BYTES
+  }
+
+  touch (): void {
+    for (const group of this.#groups) {
+      // Last in the order of the group, unless the slot is released.
+      if (group.delete(this)) group.add(this)
+    }
+    this.#mark()
+  }
+
+  release (): void {
+    if (this.#isReleased) return
+    this.#isReleased = true
+    for (const group of this.#groups) group.delete(this)
+    this.#onRelease()
+  }
+
+  end (): void {
+    this.release()
+    this.#transfer?.end()
+  }
+
+  #mark (): void {
+    this.#touchedAt = this.#monotonicNow()
+    this.#takenBytes = this.#transfer?.progress().takenBytes ?? 0
   }
 }

@@ -31,6 +31,7 @@ const PROMPT_BLOCKS = 64
  */
 export class FilePump extends Readable {
   readonly #file: ReadableFile
+  readonly #onBlock: () => void
   readonly #start: number
   readonly #end: number
   #position: number
@@ -40,9 +41,11 @@ export class FilePump extends Readable {
   #promptBlocks = 0
   #reading: Promise<void> | undefined
 
-  constructor (file: ReadableFile, { start, end }: ByteRange, sink: Writable) {
+  /** `onBlock` is called after each block, when the sink has passed on all blocks before it. */
+  constructor (file: ReadableFile, { start, end }: ByteRange, sink: Writable, { onBlock = () => {} } = {}) {
     super({ highWaterMark: 0 })
     this.#file = file
+    this.#onBlock = onBlock
     this.#start = start
     this.#position = start
     this.#end = end
@@ -99,7 +102,10 @@ export class FilePump extends Readable {
     this.#reading = undefined
     this.#position += filled
     this.#pushedAt = performance.now()
-    if (!this.destroyed) this.push(buffer.subarray(0, filled))
+    if (this.destroyed) return
+    this.push(buffer.subarray(0, filled))
+    // A response uncorks its socket in the next tick: the kernel then has what it takes of this block at once.
+    process.nextTick(this.#onBlock)
   }
 
   override _destroy (error: Error | null, callback: (error?: Error | null) => void): void {

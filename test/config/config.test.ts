@@ -143,6 +143,7 @@ const bad: Record<string, string[]> = {
   VIEW_ADDRESSES: ['none', 'Full'],
   VIEW_RETENTION_DAYS: ['-1', '1', 'x'],
   MAX_STREAMS: ['-1', 'many'],
+  MAX_STREAMS_PER_LINK: ['-1', 'few'],
   SHUTDOWN_DELAY_SECONDS: ['31', '-1'],
   SIGNUP: ['yes', 'Open'],
   LOG_LEVEL: ['verbose', '5'],
