@@ -18,26 +18,26 @@ import {
 } from '../src/accounts/schema.js'
 import type { Sessions } from '../src/accounts/sessions.js'
 import { ApiError } from '../src/errors.js'
-import { PageOf, PageQuery } from '../src/schemas/pagination.js'
+import { FilteredPageQuery, PageOf, SearchText, mapPage } from '../src/schemas/pagination.js'
 import { problemResponses } from '../src/schemas/problem.js'
-import { line, secretText, uuid } from '../src/schemas/fields.js'
+import { SecretText, SingleLine, Uuid } from '../src/schemas/fields.js'
 
 interface Options {
   accounts: Accounts
   sessions: Sessions
 }
 
-const secret = secretText(1024, { examples: ['secure_password123'] })
+const secret = SecretText(1024, { examples: ['secure_password123'] })
 const LoginBody = Type.Object(
   {
-    email: line(256, { examples: ['ada@example.org'] }),
+    email: SingleLine(256, { examples: ['ada@example.org'] }),
     password: secret
   },
   { additionalProperties: false }
 )
 const PasswordForm = Type.Object(
   {
-    username: line(256, { description: 'The email.' }),
+    username: SingleLine(256, { description: 'The email.' }),
     password: secret,
     grant_type: Type.Optional(Type.String()),
     scope: Type.Optional(Type.String()),
@@ -47,11 +47,11 @@ const PasswordForm = Type.Object(
   { additionalProperties: false }
 )
 const RefreshBody = Type.Object(
-  { refresh_token: line(1024, { examples: ['Y2hhbmdlIG1lLCBJIGFtIGdvb2QgZm9yIG9uZSB1c2U'] }) },
+  { refresh_token: SingleLine(1024, { examples: ['Y2hhbmdlIG1lLCBJIGFtIGdvb2QgZm9yIG9uZSB1c2U'] }) },
   { additionalProperties: false }
 )
 const PasswordBody = Type.Object({ current_password: secret, new_password: Password }, { additionalProperties: false })
-const Params = Type.Object({ id: uuid() })
+const Params = Type.Object({ id: Uuid() })
 
 const tags = ['Accounts']
 
@@ -279,19 +279,13 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { accounts, sessi
           operationId: 'listUsers',
           summary: 'All accounts, newest first',
           tags,
-          querystring: Type.Object({
-            ...PageQuery.properties,
-            q: Type.Optional(
-              line(200, { description: 'Part of an email or a name. `total` counts at most 10,000 matches.' })
-            )
-          }),
+          querystring: FilteredPageQuery({ q: SearchText('an email or a name') }),
           response: { 200: PageOf(AccountReply), ...problemResponses(...refusals, 'validation_failed') }
         }
       },
       async (request) => {
         const { q: part, ...page } = request.query
-        const found = await accounts.list(part, page)
-        return { ...found, items: found.items.map(accountReply) }
+        return mapPage(await accounts.list(part, page), accountReply)
       }
     )
 

@@ -13,9 +13,9 @@ import {
   courseReply,
   listedCourse
 } from '../src/courses/schema.js'
-import { PageOf, PageQuery } from '../src/schemas/pagination.js'
+import { PageOf, PageQuery, mapPage } from '../src/schemas/pagination.js'
 import { problemResponses } from '../src/schemas/problem.js'
-import { nullable, uuid } from '../src/schemas/fields.js'
+import { Nullable, Uuid } from '../src/schemas/fields.js'
 
 interface Options {
   courses: Courses
@@ -26,14 +26,14 @@ interface Options {
 
 const tags = ['Courses']
 const config = { limit: 'course' as const }
-const Params = Type.Object({ id: uuid() })
-const Order = Type.Object({ lecture_ids: Type.Array(uuid(), { maxItems: 10_000 }) }, { additionalProperties: false })
+const Params = Type.Object({ id: Uuid() })
+const Order = Type.Object({ lecture_ids: Type.Array(Uuid(), { maxItems: 10_000 }) }, { additionalProperties: false })
 const AnalyticsReply = Type.Object({
-  course_id: uuid(),
+  course_id: Uuid(),
   subscribers: Type.Integer(),
   lectures: Type.Array(
     Type.Object({
-      lecture_id: uuid(),
+      lecture_id: Uuid(),
       title: Type.String(),
       views: Type.Integer(),
       unique_viewers: Type.Integer(),
@@ -41,8 +41,8 @@ const AnalyticsReply = Type.Object({
       completed: Type.Integer({ description: 'Subscribers who watched 90 % or more.' })
     })
   ),
-  drop_off_lecture_id: nullable(
-    uuid({ description: 'The lecture that most subscribers left unfinished as the last they started.' })
+  drop_off_lecture_id: Nullable(
+    Uuid({ description: 'The lecture that most subscribers left unfinished as the last they started.' })
   )
 })
 
@@ -62,8 +62,7 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { courses, lectur
         }
       },
       async ({ query }) => {
-        const page = await courses.list({}, query)
-        return { ...page, items: page.items.map(listedCourse) }
+        return mapPage(await courses.list({}, query), listedCourse)
       }
     )
 
@@ -122,7 +121,7 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { courses, lectur
       },
       async (request) => {
         const page = await courses.list({ ownerId: request.signedIn().id }, request.query)
-        return { ...page, items: page.items.map(({ course }) => courseReply(course)) }
+        return mapPage(page, ({ course }) => courseReply(course))
       }
     )
 

@@ -5,7 +5,7 @@ import type { EmbedAsset } from '../src/embed/assets.js'
 import { embedPage, embedPolicy } from '../src/embed/page.js'
 import { DrmReply, drmReply } from '../src/protection/schema.js'
 import { problemResponses } from '../src/schemas/problem.js'
-import { uuid } from '../src/schemas/fields.js'
+import { Uuid } from '../src/schemas/fields.js'
 
 /** `hosted`: media may be played by another provider. */
 interface Options {
@@ -31,7 +31,7 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { assets, embedOr
         description,
         tags: ['Streaming'],
         security: [],
-        params: Type.Object({ id: uuid({ examples: ['019377a4-3f00-7000-8000-000000000000'] }) }),
+        params: Type.Object({ id: Uuid({ examples: ['019377a4-3f00-7000-8000-000000000000'] }) }),
         response: {
           200: { description: 'The page.', content: { 'text/html': { schema: Type.String() } } },
           ...problemResponses('not_found')

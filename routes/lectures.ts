@@ -17,9 +17,10 @@ import {
 } from '../src/courses/schema.js'
 import type { Subscriptions } from '../src/courses/subscriptions.js'
 import { ApiError, invalidField } from '../src/errors.js'
+import { FailureReply } from '../src/media/schema.js'
 import type { Intake } from '../src/media/uploads.js'
 import { problemResponses } from '../src/schemas/problem.js'
-import { uuid } from '../src/schemas/fields.js'
+import { Uuid } from '../src/schemas/fields.js'
 
 interface Options {
   batch: LectureBatch
@@ -33,7 +34,7 @@ interface Options {
 
 const tags = ['Lectures']
 const config = { limit: 'course' as const }
-const Params = Type.Object({ id: uuid() })
+const Params = Type.Object({ id: Uuid() })
 const MAX_BATCH_FILES = 2
 const file = Type.String({ format: 'binary' })
 const LectureForm = Type.Object({ ...LectureFields.properties, lecture_file: file })
@@ -49,7 +50,7 @@ const BatchReply = Type.Object({
     Type.Object({
       success: Type.Boolean(),
       lecture: Type.Union([LectureReply, Type.Null()]),
-      error: Type.Union([Type.Object({ code: Type.String(), message: Type.String() }), Type.Null()]),
+      error: Type.Union([FailureReply, Type.Null()]),
       video_filename: Type.String()
     })
   )

@@ -6,11 +6,11 @@ import { invalidField } from '../src/errors.js'
 import type { Lectures } from '../src/courses/lectures.js'
 import type { Intake } from '../src/media/uploads.js'
 import type { Library } from '../src/media/library.js'
-import { Kind, LinkedMediaBody, MediaPatch, MediaReply, UploadFields, mediaReply } from '../src/media/schema.js'
-import { PageOf, PageQuery } from '../src/schemas/pagination.js'
+import { MediaTypeSchema, LinkedMediaBody, MediaPatch, MediaReply, UploadFields, mediaReply } from '../src/media/schema.js'
+import { FilteredPageQuery, PageOf, SearchText, mapPage } from '../src/schemas/pagination.js'
 import { DrmReply, drmReply } from '../src/protection/schema.js'
 import { problemResponses } from '../src/schemas/problem.js'
-import { line, moment, uuid } from '../src/schemas/fields.js'
+import { AnyId, DateTime, Uuid } from '../src/schemas/fields.js'
 import { isoTime } from '../src/time.js'
 
 interface Options {
@@ -23,9 +23,8 @@ interface Options {
 }
 
 const tags = ['Media']
-const Params = Type.Object({ id: uuid() })
-/** Where a token is optional, a malformed id must meet the same rule as an unknown one: 401 without a token. */
-const AnyParams = Type.Object({ id: Type.String({ examples: ['019377a4-3f00-7000-8000-000000000000'] }) })
+const Params = Type.Object({ id: Uuid() })
+const AnyParams = Type.Object({ id: AnyId() })
 const StreamUrlReply = Type.Object({
   stream_url: Type.String({
     examples: [
@@ -37,8 +36,8 @@ const StreamUrlReply = Type.Object({
   }),
   drm: Type.Optional(DrmReply),
   expires_in: Type.Integer({ description: 'Seconds.' }),
-  expires_at: moment(),
-  media_id: uuid()
+  expires_at: DateTime(),
+  media_id: Uuid()
 })
 
 const routes: FastifyPluginAsyncTypebox<Options> = async (
@@ -136,11 +135,7 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (
           operationId: 'listMedia',
           summary: 'Your media; an administrator sees all',
           tags,
-          querystring: Type.Object({
-            ...PageQuery.properties,
-            type: Type.Optional(Kind),
-            q: Type.Optional(line(200, { description: 'Part of a title. `total` counts at most 10,000 matches.' }))
-          }),
+          querystring: FilteredPageQuery({ type: Type.Optional(MediaTypeSchema), q: SearchText('a title') }),
           response: {
             200: PageOf(MediaReply),
             ...problemResponses('not_authenticated', 'invalid_token', 'validation_failed')
@@ -151,7 +146,7 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (
         const { id, role } = request.signedIn()
         const { type, q: titlePart, ...page } = request.query
         const found = await library.list({ type, titlePart, ...(role !== 'admin' && { ownerId: id }) }, page)
-        return { ...found, items: found.items.map((media) => mediaReply(media, true)) }
+        return mapPage(found, (media) => mediaReply(media, true))
       }
     )
 

@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import { ApiError, problems, type ProblemCode } from '../src/errors.js'
+import { StringEnum } from '../src/schemas/fields.js'
 import { problemResponses } from '../src/schemas/problem.js'
 import type { Health } from '../src/monitoring/health.js'
 
@@ -10,9 +11,9 @@ interface Options {
 }
 
 const tags = ['Service']
-const State = Type.Unsafe<'up' | 'down' | 'off'>(Type.String({ enum: ['up', 'down', 'off'] }))
+const State = StringEnum(['up', 'down', 'off'])
 const HealthReply = Type.Object({
-  status: Type.String({ enum: ['ok', 'degraded', 'down'] }),
+  status: StringEnum(['ok', 'degraded', 'down']),
   database: State,
   redis: State,
   storage: State

@@ -14,9 +14,9 @@ import {
   listedCourse
 } from '../src/courses/schema.js'
 import type { Subscriptions } from '../src/courses/subscriptions.js'
-import { PageOf, PageQuery } from '../src/schemas/pagination.js'
+import { PageOf, PageQuery, mapPage } from '../src/schemas/pagination.js'
 import { problemResponses } from '../src/schemas/problem.js'
-import { uuid } from '../src/schemas/fields.js'
+import { Uuid } from '../src/schemas/fields.js'
 import { isoTime } from '../src/time.js'
 
 interface Options {
@@ -28,7 +28,7 @@ interface Options {
 }
 
 const tags = ['Subscriptions']
-const Params = Type.Object({ course_id: uuid() })
+const Params = Type.Object({ course_id: Uuid() })
 const CourseProgressReply = Type.Object({
   percent: Type.Number({ description: 'Of the length of the whole course.' }),
   lectures: Type.Array(ProgressOfLecture)
@@ -102,8 +102,7 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (
       }
     },
     async (request) => {
-      const page = await courses.list({ studentId: request.signedIn().id }, request.query)
-      return { ...page, items: page.items.map(listedCourse) }
+      return mapPage(await courses.list({ studentId: request.signedIn().id }, request.query), listedCourse)
     }
   )
 

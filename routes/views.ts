@@ -2,11 +2,11 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import type { Access } from '../src/access/permissions.js'
 import type { StreamGate } from '../src/access/playback-links.js'
-import { Kind } from '../src/media/schema.js'
-import { PageOf, PageQuery } from '../src/schemas/pagination.js'
+import { MediaTypeSchema } from '../src/media/schema.js'
+import { PageOf, PageQuery, mapPage } from '../src/schemas/pagination.js'
 import { isLinkQuery } from '../src/playback/link.js'
 import { problemResponses } from '../src/schemas/problem.js'
-import { moment, nullable, uuid } from '../src/schemas/fields.js'
+import { DateTime, Nullable, Uuid } from '../src/schemas/fields.js'
 import { isoTime } from '../src/time.js'
 import type { Views } from '../src/views/views.js'
 
@@ -17,25 +17,25 @@ interface Options {
 }
 
 const tags = ['Views and analytics']
-const Params = Type.Object({ id: uuid() })
+const Params = Type.Object({ id: Uuid() })
 const ViewReply = Type.Object({
   message: Type.String({ examples: ['View logged successfully'] }),
-  media_id: uuid(),
+  media_id: Uuid(),
   viewer_ip: Type.String({ examples: ['203.0.113.7'] }),
-  timestamp: moment()
+  timestamp: DateTime()
 })
 const LoggedView = Type.Object({
   viewed_by_ip: Type.String(),
-  timestamp: moment(),
-  user_id: nullable(uuid()),
-  user_agent: nullable(Type.String())
+  timestamp: DateTime(),
+  user_id: Nullable(Uuid()),
+  user_agent: Nullable(Type.String())
 })
 const AnalyticsReply = Type.Object({
-  media_id: uuid(),
+  media_id: Uuid(),
   title: Type.String(),
   media_filename: Type.String({ description: 'The title, under the name that older clients read.' }),
-  type: Kind,
-  upload_date: moment(),
+  type: MediaTypeSchema,
+  upload_date: DateTime(),
   total_views: Type.Integer(),
   unique_ips: Type.Integer({ description: 'Addresses; an IPv6 address counts by its /64.' }),
   unique_viewers: Type.Integer({ description: 'The same number.' }),
@@ -115,16 +115,12 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { access, gate, v
       },
       async (request) => {
         const media = await access.changeable(request.signedIn(), request.params.id)
-        const page = await views.log(media.id, request.query)
-        return {
-          ...page,
-          items: page.items.map((view) => ({
-            viewed_by_ip: view.address,
-            timestamp: isoTime(view.viewedAt),
-            user_id: view.accountId,
-            user_agent: view.userAgent
-          }))
-        }
+        return mapPage(await views.log(media.id, request.query), (view) => ({
+          viewed_by_ip: view.address,
+          timestamp: isoTime(view.viewedAt),
+          user_id: view.accountId,
+          user_agent: view.userAgent
+        }))
       }
     )
 

@@ -1,6 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsync } from 'fastify'
 import { ApiError } from '../src/errors.js'
+import { StringEnum } from '../src/schemas/fields.js'
 import { problemResponses } from '../src/schemas/problem.js'
 import type { MuxEvents } from '../src/protection/mux/mux-events.js'
 
@@ -34,11 +35,7 @@ const routes: FastifyPluginAsync<Options> = async (app, { events }) => {
           'mux-signature': Type.Optional(Type.String({ examples: ['t=1764000000,v1=5257a869…'] }))
         }),
         response: {
-          200: Type.Object({
-            outcome: Type.Unsafe<'accepted' | 'duplicate' | 'ignored'>(
-              Type.String({ enum: ['accepted', 'duplicate', 'ignored'] })
-            )
-          }),
+          200: Type.Object({ outcome: StringEnum(['accepted', 'duplicate', 'ignored']) }),
           ...problemResponses(
             'bad_request',
             'malformed_json',

@@ -1,5 +1,5 @@
 import { Type, type Static } from '@sinclair/typebox'
-import { TIDIED, line, moment, nullable, uuid } from '../schemas/fields.js'
+import { DateTime, Nullable, SecretText, SingleLine, StringEnum, TIDIED, Uuid } from '../schemas/fields.js'
 import { isoTime } from '../time.js'
 
 export const roles = ['admin', 'instructor', 'student'] as const
@@ -29,15 +29,12 @@ export const Email = Type.String({
   description: 'Compared case-insensitively.',
   examples: ['ada@example.org']
 })
-export const Password = Type.String({
+export const Password = SecretText(72, {
   minLength: 8,
-  maxLength: 72,
-  pattern: '^(?=[^]*\\S)[^\\p{Cc}\\p{Cs}]*$',
-  'x-message': 'must not be blank, nor contain control characters',
   description: '8 characters at least, 72 bytes at most, not one of the 1,000 commonest.',
   examples: ['secure_password123']
 })
-const Role = Type.Unsafe<Role>(Type.String({ enum: [...roles] }))
+const Role = StringEnum(roles)
 
 export const SignupBody = Type.Object({ email: Email, password: Password }, { additionalProperties: false })
 export const NewAccountBody = Type.Object(
@@ -50,8 +47,8 @@ export const AccountPatch = Type.Object(
 )
 export const RegisterBody = Type.Object(
   {
-    first_name: line(100, { examples: ['Ada'] }),
-    last_name: line(100, { examples: ['Lovelace'] }),
+    first_name: SingleLine(100, { examples: ['Ada'] }),
+    last_name: SingleLine(100, { examples: ['Lovelace'] }),
     email: Email,
     password: Password,
     date_of_birth: Type.String({
@@ -74,14 +71,14 @@ export const RegisterBody = Type.Object(
 )
 
 const accountFields = {
-  id: uuid(),
+  id: Uuid(),
   email: Type.String(),
   role: Role,
-  created_at: moment()
+  created_at: DateTime()
 }
 const nameFields = {
-  first_name: nullable(Type.String()),
-  last_name: nullable(Type.String())
+  first_name: Nullable(Type.String()),
+  last_name: Nullable(Type.String())
 }
 const tokenFields = {
   access_token: Type.String({ description: 'Send it as `Authorization: Bearer …`.' }),
@@ -93,8 +90,8 @@ const tokenFields = {
 export const AccountReply = Type.Object({
   ...accountFields,
   ...nameFields,
-  date_of_birth: nullable(Type.String()),
-  mobile_number: nullable(Type.String()),
+  date_of_birth: Nullable(Type.String()),
+  mobile_number: Nullable(Type.String()),
   disabled: Type.Boolean()
 })
 export const SignedUpReply = Type.Object({ ...accountFields, ...tokenFields })
@@ -102,7 +99,7 @@ export const RegisteredReply = Type.Object({ ...accountFields, ...nameFields, ..
 export const GrantReply = Type.Object(tokenFields)
 export const LoggedInReply = Type.Object({
   ...tokenFields,
-  id: uuid(),
+  id: Uuid(),
   email: Type.String(),
   role: Role,
   ...nameFields

@@ -3,6 +3,7 @@ import { Value } from '@sinclair/typebox/value'
 import { isIP } from 'node:net'
 import { join } from 'node:path'
 import type { ConcurrencyLimits } from '../limits/concurrency-limiter.js'
+import { StringEnum } from '../schemas/fields.js'
 import { muxConfig, type MuxConfig } from './mux.js'
 
 /** Above it a number counts nothing that fits into memory, or into a timer's 2^31 milliseconds. */
@@ -14,7 +15,7 @@ const count = (initial: number, minimum = 0, maximum = MANY) => Type.Integer({ d
 const text = (initial?: string) =>
   initial === undefined ? Type.Optional(Type.String()) : Type.String({ default: initial })
 const oneOf = <const T extends string[]>(values: [...T], initial: T[number]) =>
-  Type.Unsafe<T[number]>(Type.String({ enum: values, default: initial }))
+  StringEnum(values, { default: initial })
 
 /**
  * The environment variables this server reads; `.env.example` says what each is for, and where its default comes from.

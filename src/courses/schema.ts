@@ -1,6 +1,7 @@
 import { Type, type Static } from '@sinclair/typebox'
+import { FailureReply, MediaStatusSchema } from '../media/schema.js'
 import { DrmReply } from '../protection/schema.js'
-import { line, moment, nullable, paragraph, uuid } from '../schemas/fields.js'
+import { DateTime, MultiLine, Nullable, SingleLine, Uuid } from '../schemas/fields.js'
 import { SECOND, isoTime } from '../time.js'
 
 export interface Course {
@@ -36,8 +37,8 @@ export interface Subscription {
 }
 
 const courseFields = {
-  title: line(200, { examples: ['Introduction to Algorithms'] }),
-  description: paragraph(1000, { examples: ['Sorting, searching, and why it matters.'] }),
+  title: SingleLine(200, { examples: ['Introduction to Algorithms'] }),
+  description: MultiLine(1000, { examples: ['Sorting, searching, and why it matters.'] }),
   premium: Type.Boolean({ description: 'Lectures of premium courses are protected streams.' })
 }
 export const CourseBody = Type.Object(
@@ -47,13 +48,13 @@ export const CourseBody = Type.Object(
 export const CoursePatch = Type.Partial(Type.Object(courseFields), { additionalProperties: false, minProperties: 1 })
 
 const lectureFields = {
-  title: line(200, { examples: ['Sorting'] }),
-  description: paragraph(1000, { examples: ['From bubble sort to quicksort.'] }),
-  category: line(100, { examples: ['Computer science'] }),
-  subcategory: line(100, { examples: ['Algorithms'] })
+  title: SingleLine(200, { examples: ['Sorting'] }),
+  description: MultiLine(1000, { examples: ['From bubble sort to quicksort.'] }),
+  category: SingleLine(100, { examples: ['Computer science'] }),
+  subcategory: SingleLine(100, { examples: ['Algorithms'] })
 }
 /** Any text: an id that is not well formed is answered like an unknown one. */
-const courseId = line(100, { description: 'The course.', examples: ['019377a4-3f00-7000-8000-000000000000'] })
+const courseId = SingleLine(100, { description: 'The course.', examples: ['019377a4-3f00-7000-8000-000000000000'] })
 
 /** The text fields of one lecture's form. */
 export const LectureFields = Type.Object({ ...lectureFields, course_id: courseId }, { additionalProperties: false })
@@ -72,32 +73,32 @@ export const BatchFields = Type.Object(
 export const SubscribeBody = Type.Object({ course_id: courseId }, { additionalProperties: false })
 
 export const CourseReply = Type.Object({
-  id: uuid(),
+  id: Uuid(),
   title: Type.String(),
   description: Type.String(),
   duration: Type.Number({ description: 'Seconds, the sum over its lectures.' }),
   lectures_count: Type.Integer(),
   premium: Type.Boolean(),
-  instructor_id: uuid(),
-  created_at: moment(),
-  updated_at: moment()
+  instructor_id: Uuid(),
+  created_at: DateTime(),
+  updated_at: DateTime()
 })
 export const ListedCourse = Type.Object({
   ...CourseReply.properties,
-  instructor: Type.Object({ first_name: nullable(Type.String()), last_name: nullable(Type.String()) })
+  instructor: Type.Object({ first_name: Nullable(Type.String()), last_name: Nullable(Type.String()) })
 })
 export const LectureReply = Type.Object({
-  id: uuid(),
+  id: Uuid(),
   title: Type.String(),
   description: Type.String(),
-  media_id: uuid({ description: 'The media that it shows: for views, figures and the player.' }),
+  media_id: Uuid({ description: 'The media that it shows: for views, figures and the player.' }),
   asset_id: Type.Union([Type.String(), Type.Null()], {
     description: "At home the media's id; at Mux that of the asset, null until there is one."
   }),
   playback_id: Type.Union([Type.String(), Type.Null()], {
     description: "At home the media's id; at Mux what it is played by, null until it is ready."
   }),
-  url: nullable(
+  url: Nullable(
     Type.String({ description: 'Minted for you when it is read; it expires. Null while the lecture cannot be played.' })
   ),
   poster_url: Type.Union([Type.String(), Type.Null()], {
@@ -107,18 +108,18 @@ export const LectureReply = Type.Object({
   duration: Type.Number({ description: 'Seconds.' }),
   category: Type.String(),
   subcategory: Type.String(),
-  course_id: uuid(),
+  course_id: Uuid(),
   position: Type.Integer({ description: '1 for the first.' }),
-  status: Type.String({ enum: ['ready', 'processing', 'failed'] }),
-  error: Type.Optional(Type.Object({ code: Type.String(), message: Type.String() })),
-  created_at: moment(),
-  updated_at: moment()
+  status: MediaStatusSchema,
+  error: Type.Optional(FailureReply),
+  created_at: DateTime(),
+  updated_at: DateTime()
 })
 export const SubscriptionReply = Type.Object({
-  id: uuid(),
-  student_id: uuid(),
-  course_id: uuid(),
-  created_at: moment()
+  id: Uuid(),
+  student_id: Uuid(),
+  course_id: Uuid(),
+  created_at: DateTime()
 })
 
 export function courseReply (course: Course): Static<typeof CourseReply> {
@@ -156,7 +157,7 @@ export const ProgressBody = Type.Object(
   { additionalProperties: false }
 )
 export const ProgressOfLecture = Type.Object({
-  lecture_id: uuid(),
+  lecture_id: Uuid(),
   position_seconds: Type.Number(),
   percent: Type.Number({ description: 'Watched, of its length; at most 100.' }),
   completed: Type.Boolean()

@@ -1,10 +1,15 @@
 import { Type, type Static } from '@sinclair/typebox'
-import { line, moment, nullable, uuid, webAddress } from '../schemas/fields.js'
+import { DateTime, Nullable, SingleLine, StringEnum, Uuid, WebAddress } from '../schemas/fields.js'
 import { isoTime } from '../time.js'
 
-export type MediaType = 'video' | 'audio'
-export type Visibility = 'private' | 'public'
-export type Protection = 'none' | 'encrypted'
+const mediaTypes = ['video', 'audio'] as const
+export type MediaType = (typeof mediaTypes)[number]
+const visibilities = ['private', 'public'] as const
+export type Visibility = (typeof visibilities)[number]
+const protections = ['none', 'encrypted'] as const
+export type Protection = (typeof protections)[number]
+const statuses = ['ready', 'processing', 'failed'] as const
+export type MediaStatus = (typeof statuses)[number]
 export type ProviderName = 'local' | 'mux'
 
 /**
@@ -31,7 +36,7 @@ export interface Media {
   title: string
   type: MediaType
   visibility: Visibility
-  status: 'ready' | 'processing' | 'failed'
+  status: MediaStatus
   /** Where it lives if it was made by JSON; null for an uploaded one. */
   fileUrl: string | null
   blobName: string | null
@@ -61,30 +66,26 @@ export interface Media {
   updatedAt: number
 }
 
-export const Title = line(200, { examples: ['Introduction to Algorithms'] })
-export const Kind = Type.Unsafe<MediaType>(Type.String({ enum: ['video', 'audio'] }))
-export const VisibilityField = Type.Unsafe<Visibility>(
-  Type.String({
-    enum: ['private', 'public'],
-    description: 'public: anyone may watch, without a token. Default: private.'
-  })
-)
-
-export const ProtectionField = Type.Unsafe<Protection>(
-  Type.String({
-    enum: ['none', 'encrypted'],
-    description:
-      'encrypted: it is played as encrypted HLS, and the plain stream is for its owner and administrators. Default: none.'
-  })
-)
+export const Title = SingleLine(200, { examples: ['Introduction to Algorithms'] })
+export const MediaTypeSchema = StringEnum(mediaTypes)
+export const MediaStatusSchema = StringEnum(statuses)
+export const VisibilitySchema = StringEnum(visibilities, {
+  description: 'public: anyone may watch, without a token. Default: private.'
+})
+export const ProtectionSchema = StringEnum(protections, {
+  description:
+    'encrypted: it is played as encrypted HLS, and the plain stream is for its owner and administrators. Default: none.'
+})
+/** The reason that a media failed. */
+export const FailureReply = Type.Object({ code: Type.String(), message: Type.String() })
 
 /** The text fields of an upload; the file comes beside them. */
 export const UploadFields = Type.Object(
   {
     title: Title,
-    type: Kind,
-    visibility: Type.Optional(VisibilityField),
-    protection: Type.Optional(ProtectionField)
+    type: MediaTypeSchema,
+    visibility: Type.Optional(VisibilitySchema),
+    protection: Type.Optional(ProtectionSchema)
   },
   { additionalProperties: false }
 )
@@ -92,12 +93,12 @@ export const UploadFields = Type.Object(
 export const LinkedMediaBody = Type.Object(
   {
     title: Title,
-    type: Kind,
-    file_url: webAddress({
+    type: MediaTypeSchema,
+    file_url: WebAddress({
       description: 'Where the media lives. Never fetched by this server.',
       examples: ['https://cdn.example.org/talk.mp4']
     }),
-    visibility: Type.Optional(VisibilityField)
+    visibility: Type.Optional(VisibilitySchema)
   },
   { additionalProperties: false }
 )
@@ -105,36 +106,36 @@ export const LinkedMediaBody = Type.Object(
 export const MediaPatch = Type.Object(
   {
     title: Type.Optional(Title),
-    visibility: Type.Optional(VisibilityField),
-    protection: Type.Optional(ProtectionField)
+    visibility: Type.Optional(VisibilitySchema),
+    protection: Type.Optional(ProtectionSchema)
   },
   { additionalProperties: false, minProperties: 1 }
 )
 
 export const MediaReply = Type.Object({
-  id: uuid(),
+  id: Uuid(),
   title: Type.String(),
-  type: Kind,
+  type: MediaTypeSchema,
   file_url: Type.Optional(
     Type.String({
       description: 'For the owner and administrators: the given address, or the unsigned path of the stream.'
     })
   ),
-  created_at: moment(),
-  updated_at: moment(),
-  owner_id: uuid(),
-  visibility: VisibilityField,
-  content_type: nullable(Type.String()),
-  size_bytes: nullable(Type.Integer()),
-  sha256: nullable(Type.String()),
-  duration_seconds: nullable(Type.Number()),
-  width: nullable(Type.Integer()),
-  height: nullable(Type.Integer()),
+  created_at: DateTime(),
+  updated_at: DateTime(),
+  owner_id: Uuid(),
+  visibility: VisibilitySchema,
+  content_type: Nullable(Type.String()),
+  size_bytes: Nullable(Type.Integer()),
+  sha256: Nullable(Type.String()),
+  duration_seconds: Nullable(Type.Number()),
+  width: Nullable(Type.Integer()),
+  height: Nullable(Type.Integer()),
   codecs: Type.Array(Type.String()),
-  status: Type.Unsafe<Media['status']>(Type.String({ enum: ['ready', 'processing', 'failed'] })),
-  protection: ProtectionField,
+  status: MediaStatusSchema,
+  protection: ProtectionSchema,
   progress: Type.Integer({ description: 'Percent, while it is processing.' }),
-  error: Type.Optional(Type.Object({ code: Type.String(), message: Type.String() }))
+  error: Type.Optional(FailureReply)
 })
 
 /** What is shown of a media; `forOwner` adds where its bytes are. */

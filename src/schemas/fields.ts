@@ -1,52 +1,50 @@
 import { Type, type Static, type TSchema } from '@sinclair/typebox'
 
-/** A pattern's meaning for people, shown instead of the regular expression. */
-const said = (meaning: string) => ({ 'x-message': meaning })
+/** The reason that a response gives instead of a regular expression. */
+const withMessage = (message: string) => ({ 'x-message': message })
 
 /** Marks a field whose text is trimmed and put into NFC (Unicode normal form C) before it is checked. */
 export const TIDIED = 'x-tidied'
 
 const NO_CONTROLS = '^(?=[^]*\\S)[^\\p{Cc}\\p{Cs}]*$'
+const NOT_BLANK = withMessage('must not be blank, nor contain control characters')
 
-/** A secret: one line of text, taken as it is. */
-export const secretText = (maxLength: number, options: object = {}) =>
-  Type.String({
-    minLength: 1,
-    maxLength,
-    pattern: NO_CONTROLS,
-    ...said('must not be blank, nor contain control characters'),
-    ...options
-  })
+/** A secret: one line of text, stored and compared as it is sent. */
+export const SecretText = (maxLength: number, options: object = {}) =>
+  Type.String({ minLength: 1, maxLength, pattern: NO_CONTROLS, ...NOT_BLANK, ...options })
 
-/** One line of text with something to read in it: no control characters, no lone surrogates. */
-export const line = (maxLength: number, options: object = {}) => secretText(maxLength, { [TIDIED]: true, ...options })
+/** One line of text that is not blank, without control characters and lone surrogates. */
+export const SingleLine = (maxLength: number, options: object = {}) =>
+  SecretText(maxLength, { [TIDIED]: true, ...options })
 
-/** Text of several lines: tabs and line breaks are allowed beside what {@link line} allows. */
-export const paragraph = (maxLength: number, options: object = {}) =>
+/** Text of several lines: tabs and line breaks are allowed beside what {@link SingleLine} allows. */
+export const MultiLine = (maxLength: number, options: object = {}) =>
   Type.String({
     minLength: 1,
     maxLength,
     pattern: '^(?=[^]*\\S)(?:[^\\p{Cc}\\p{Cs}]|[\\t\\n\\r])*$',
     [TIDIED]: true,
-    ...said('must not be blank, nor contain control characters'),
+    ...NOT_BLANK,
     ...options
   })
 
-/** An absolute http or https address. */
-export const webAddress = (options: object = {}) =>
-  Type.String({
-    maxLength: 2048,
-    format: 'web-address',
-    [TIDIED]: true,
-    ...options
-  })
+/** An absolute http or https URL. */
+export const WebAddress = (options: object = {}) =>
+  Type.String({ maxLength: 2048, format: 'web-address', [TIDIED]: true, ...options })
 
-export const uuid = (options: object = {}) => Type.String({ format: 'uuid', ...options })
-export const moment = (options: object = {}) =>
+export const Uuid = (options: object = {}) => Type.String({ format: 'uuid', ...options })
+
+/** For paths where an unknown and a malformed id get the same response, even without a token: 401. */
+export const AnyId = (options: object = {}) =>
+  Type.String({ examples: ['019377a4-3f00-7000-8000-000000000000'], ...options })
+
+export const DateTime = (options: object = {}) =>
   Type.String({ format: 'date-time', description: 'ISO 8601, UTC', ...options })
 
-/**
- * A value, or null. As a list of types: for a union the serializer would hold each value against each of its schemas.
- */
-export const nullable = <T extends TSchema & { type: string }>(schema: T) =>
+/** One of a few words. Clients are generated with them as a type, and so is the handler's. */
+export const StringEnum = <const T extends readonly string[]>(values: T, options: object = {}) =>
+  Type.Unsafe<T[number]>({ type: 'string', enum: [...values], ...options })
+
+/** A value, or null. As a list of types: for a union, the serializer tries each value against each of the schemas. */
+export const Nullable = <T extends TSchema & { type: string }>(schema: T) =>
   Type.Unsafe<Static<T> | null>({ ...schema, type: [schema.type, 'null'] })

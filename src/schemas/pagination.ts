@@ -1,14 +1,24 @@
-import { Type, type Static, type TSchema } from '@sinclair/typebox'
+import { Type, type Static, type TProperties, type TSchema } from '@sinclair/typebox'
 import { invalidField } from '../errors.js'
+import { SingleLine } from './fields.js'
 
-/** Query parameters of a list: 1-based `page`, `size` items a page. */
-export const PageQuery = Type.Object({
+const pageFields = {
   page: Type.Integer({ minimum: 1, maximum: 1_000_000, default: 1, description: 'No page starts after row 10,000.' }),
   size: Type.Integer({ minimum: 1, maximum: 100, default: 10 })
-})
+}
+
+/** Query parameters of a list: 1-based `page`, `size` items a page. */
+export const PageQuery = Type.Object(pageFields)
 export type PageQuery = Static<typeof PageQuery>
 
-/** One page of a list, and how much there is in all. */
+/** {@link PageQuery} with the filters of one list. */
+export const FilteredPageQuery = <T extends TProperties>(filters: T) => Type.Object({ ...pageFields, ...filters })
+
+/** The text that a list is searched for. */
+export const SearchText = (field: string) =>
+  Type.Optional(SingleLine(200, { description: `Part of ${field}. \`total\` counts at most 10,000 matches.` }))
+
+/** One page of a list, and the number of items on all its pages. */
 export interface Page<T> {
   items: T[]
   total: number
@@ -17,6 +27,7 @@ export interface Page<T> {
   pages: number
 }
 
+/** The reply schema of a {@link Page}. */
 export const PageOf = <T extends TSchema>(item: T) =>
   Type.Object({
     items: Type.Array(item),
@@ -26,17 +37,22 @@ export const PageOf = <T extends TSchema>(item: T) =>
     pages: Type.Integer()
   })
 
-/** How many rows of a list can be skipped: what is skipped costs as much as what is read. */
+/** How many rows of a list can be skipped: a skipped row costs as much as a returned one. */
 export const MAX_OFFSET = 10_000
 
-/** How many rows stand before a page. **Throws** `validation_failed` beyond {@link MAX_OFFSET}. */
+/** Returns the number of rows before a page. **Throws** `validation_failed` beyond {@link MAX_OFFSET}. */
 export function offsetOf ({ page, size }: PageQuery): number {
   const offset = (page - 1) * size
   if (offset > MAX_OFFSET) throw invalidField('page', `must not start after row ${MAX_OFFSET}: narrow the list instead`)
   return offset
 }
 
-/** Wraps what a store listed. */
+/** Wraps the items that a store listed. */
 export function pageOf<T> (items: T[], total: number, { page, size }: PageQuery): Page<T> {
   return { items, total, page, size, pages: Math.ceil(total / size) }
+}
+
+/** Returns a page with each item as `replyOf` shows it. */
+export function mapPage<T, R> (page: Page<T>, replyOf: (item: T) => R): Page<R> {
+  return { ...page, items: page.items.map(replyOf) }
 }
