@@ -16,7 +16,7 @@ export default fp<Options>(
       return this.stillAllowed === undefined ? () => {} : review.add(this.stillAllowed, () => this.raw.destroy())
     })
     app.decorateRequest('reviewUpload', function (this: FastifyRequest) {
-      const { id } = this.signedIn()
+      const { id } = this.requireViewer()
       return review.add(
         () => accounts.requirePublisher(id),
         (refusal) => this.raw.destroy(refusal)

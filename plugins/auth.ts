@@ -1,5 +1,5 @@
-import jwt from '@fastify/jwt'
-import type { FastifyReply, FastifyRequest, preParsingAsyncHookHandler } from 'fastify'
+import jwt, { type JWT } from '@fastify/jwt'
+import type { FastifyReply, FastifyRequest, RouteOptions, preParsingAsyncHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import { LRUCache } from 'lru-cache'
 import { hash, randomUUID } from 'node:crypto'
@@ -9,6 +9,7 @@ import type { Role, Viewer } from '../src/accounts/schema.js'
 import type { Grant, Sessions } from '../src/accounts/sessions.js'
 import { ApiError } from '../src/errors.js'
 import { confirmRefusal } from '../src/cache/record-cache.js'
+import { addProblems } from '../src/schemas/problem.js'
 import type { Keyring } from '../src/secrets/keyring.js'
 import { MINUTE, SECOND } from '../src/time.js'
 
@@ -18,7 +19,7 @@ interface Options {
   keys: Keyring
   tokenSeconds: number
 }
-/** Whose a token is; `sid` names the session it ends with, which tokens of older versions have none of. */
+/** The account and the session of a token. Tokens of older versions name no session. */
 interface Bearer {
   sub: string
   sid: string | undefined
@@ -32,6 +33,13 @@ interface Claims {
   jti: unknown
 }
 
+/**
+ * Who may call a route. `account`: only with a valid token. `{ roles }`: only with a token of one of these roles.
+ * `optional`: with or without a token, but an invalid token is refused. `handler`: the route identifies the caller
+ * itself, since something else than a token may open it too.
+ */
+export type AuthRule = 'account' | 'optional' | 'handler' | { readonly roles: readonly Role[] }
+
 const ISSUER = 'playgate'
 const AUDIENCE = 'playgate-api'
 const CACHED_TOKENS = 10_000
@@ -41,12 +49,15 @@ const CACHED_TOKENS = 10_000
 const TOKEN = /^[\w-]+\.[\w-]+\.[\w-]{42}[AEIMQUYcgkosw048]$/
 /** RFC 6750, 2.1; the scheme in any case (RFC 9110, 11.1). */
 const BEARER = /^bearer(?: +(.*))?$/i
-/** By so much may the clocks of several machines differ. */
+/** The largest difference between the clocks of several machines. */
 const MAX_SKEW_MS = MINUTE
 
+const WITH_TOKEN: ReadonlyArray<Record<string, string[]>> = [{ bearer: [] }, { login: [] }]
+
 /**
- * Who is asking. The hooks run before a body is read, and after the limits. What a token says of its bearer's role is
- * not believed: role and state of account and session are the database's, at most a second old, read by one query.
+ * Identifies the caller of each route by its {@link AuthRule}, before a body is read and after the rate limits, and
+ * describes it. The role in a token is not trusted: role and state of account and session are read from the database by
+ * one query, and are at most a second old.
  */
 export default fp<Options>(
   async (app, { accounts, sessions, keys, tokenSeconds }) => {
@@ -61,77 +72,16 @@ export default fp<Options>(
         requiredClaims: ['sub', 'iat', 'exp', 'jti', 'iss', 'aud']
       }
     })
-    /** Tokens that were found good, by their SHA-256, until they end. */
-    const judged = new LRUCache<string, Bearer>({ max: CACHED_TOKENS })
-
-    function bearerOf (token: string): Bearer {
-      const name = hash('sha256', token, 'base64')
-      let bearer = judged.get(name)
-      if (bearer === undefined) judged.set(name, (bearer = judge(token)))
-      // RFC 7519, 4.1.4: not on its last moment either.
-      if (bearer.expiresAt <= Date.now()) throw new Error('the token has expired')
-      return bearer
-    }
-
-    /** Throws for anything but a token of ours that lives; one signed by a previous secret is ours too. */
-    function judge (token: string): Bearer {
-      if (!TOKEN.test(token)) throw new Error('the token is not in the form of one')
-      const { header } = app.jwt.decode<{ header: { kid?: unknown } }>(token)!
-      const ring = keys.find(String(header.kid))
-      if (ring === undefined) throw new Error('the token names no key of ours')
-      const { sub, sid, iat, exp, jti } =
-        ring.id === keys.current.id ? app.jwt.verify<Claims>(token) : app.jwt.verify<Claims>(token, { key: ring.key })
-      if (typeof jti !== 'string' || typeof iat !== 'number' || iat * SECOND > Date.now() + MAX_SKEW_MS) {
-        throw new Error('the token has no id, or was issued in the future')
-      }
-      if (!isUuid(sub)) throw new Error('the token names no account')
-      if (sid !== undefined && !isUuid(sid)) throw new Error('the token names no session')
-      return { sub: sub as string, sid: sid as string | undefined, expiresAt: exp * SECOND }
-    }
-
-    async function identify (request: FastifyRequest, roles?: Role[]): Promise<Viewer | undefined> {
-      const bearer = BEARER.exec(request.headers.authorization ?? '')
-      if (bearer === null) return undefined
-      let named
-      try {
-        named = bearerOf(bearer[1] ?? '')
-      } catch (error) {
-        throw new ApiError('invalid_token', { cause: error })
-      }
-      const { sub, sid } = named
-      request.sessionId = sid
-      return await viewerOf(sub, sid, roles)
-    }
-
-    async function viewerOf (sub: string, sid: string | undefined, roles?: Role[]): Promise<Viewer> {
-      return await confirmRefusal(async (since) => {
-        const viewer = await (sid === undefined ? accounts.viewer(sub, since) : sessions.viewer(sid, since))
-        if (viewer?.id !== sub) throw new ApiError('invalid_token')
-        if (roles !== undefined && !roles.includes(viewer.role)) {
-          throw new ApiError('role_required', { detail: `This is for ${roles.join(' and ')} accounts.` })
-        }
-        return viewer
-      })
-    }
+    const { identify, viewerOf } = createIdentifier(createTokenVerifier(app.jwt, keys), accounts, sessions)
 
     app.decorateRequest('viewer', undefined)
     app.decorateRequest('sessionId', undefined)
-    app.decorateRequest('signedIn', function (this: FastifyRequest): Viewer {
+    app.decorateRequest('requireViewer', function (this: FastifyRequest): Viewer {
       if (this.viewer === undefined) throw new ApiError('not_authenticated')
       return this.viewer
     })
     app.decorate('identify', (request: FastifyRequest) => identify(request))
-    app.decorate('identifyAgain', (request: FastifyRequest) => viewerOf(request.signedIn().id, request.sessionId))
-    app.decorate('identifyAnyone', async (request: FastifyRequest) => {
-      request.viewer = await identify(request)
-    })
-    app.decorate('requireAccount', async (request: FastifyRequest) => {
-      request.viewer = await identify(request)
-      request.signedIn()
-    })
-    app.decorate('requireRole', (...roles: Role[]): preParsingAsyncHookHandler => async (request) => {
-      if (!roles.includes(request.signedIn().role)) request.viewer = await identify(request, roles)
-    })
+    app.decorate('identifyAgain', (request: FastifyRequest) => viewerOf(request.requireViewer().id, request.sessionId))
     app.decorateReply('grant', function (this: FastifyReply, { id, role }: Viewer, { sessionId, refreshToken }: Grant) {
       // RFC 6749, 5.1.
       this.header('cache-control', 'no-store')
@@ -144,36 +94,128 @@ export default fp<Options>(
         refresh_token: refreshToken
       }
     })
+    app.addHook('onRoute', (route) => {
+      const rule = route.config?.auth
+      route.schema = describeRule(route.schema, rule)
+      if (rule === undefined || rule === 'handler') return
+      route.preParsing = [ruleHook(rule, identify), ...[route.preParsing ?? []].flat()]
+    })
   },
   { name: 'auth', dependencies: ['errors'] }
 )
 
+/** Returns a function that reads a token. It throws for every token that is not ours, or has expired. */
+function createTokenVerifier (jwt: JWT, keys: Keyring): (token: string) => Bearer {
+  /** By the SHA-256 of the token. */
+  const verifiedTokens = new LRUCache<string, Bearer>({ max: CACHED_TOKENS })
+
+  /** Accepts tokens that were signed by a previous secret too. */
+  function verify (token: string): Bearer {
+    if (!TOKEN.test(token)) throw new Error('the token is malformed')
+    const { header } = jwt.decode<{ header: { kid?: unknown } }>(token)!
+    const ring = keys.find(String(header.kid))
+    if (ring === undefined) throw new Error('the token names an unknown key')
+    const { sub, sid, iat, exp, jti } =
+      ring.id === keys.current.id ? jwt.verify<Claims>(token) : jwt.verify<Claims>(token, { key: ring.key })
+    if (typeof jti !== 'string' || typeof iat !== 'number' || iat * SECOND > Date.now() + MAX_SKEW_MS) {
+      throw new Error('the token has no id, or was issued in the future')
+    }
+    if (!isUuid(sub)) throw new Error('the token names no account')
+    if (sid !== undefined && !isUuid(sid)) throw new Error('the token names no session')
+    return { sub: sub as string, sid: sid as string | undefined, expiresAt: exp * SECOND }
+  }
+
+  return (token) => {
+    const name = hash('sha256', token, 'base64')
+    let bearer = verifiedTokens.get(name)
+    if (bearer === undefined) {
+      bearer = verify(token)
+      verifiedTokens.set(name, bearer)
+    }
+    // RFC 7519, 4.1.4: a token is expired in the second of its `exp`.
+    if (bearer.expiresAt <= Date.now()) throw new Error('the token has expired')
+    return bearer
+  }
+}
+
+type Identify = (request: FastifyRequest, roles?: readonly Role[]) => Promise<Viewer | undefined>
+
+function createIdentifier (verify: (token: string) => Bearer, accounts: Accounts, sessions: Sessions) {
+  async function viewerOf (sub: string, sid: string | undefined, roles?: readonly Role[]): Promise<Viewer> {
+    return await confirmRefusal(async (since) => {
+      const viewer = await (sid === undefined ? accounts.viewer(sub, since) : sessions.viewer(sid, since))
+      if (viewer?.id !== sub) throw new ApiError('invalid_token')
+      if (roles !== undefined && !roles.includes(viewer.role)) {
+        throw new ApiError('role_required', { detail: `This is for ${roles.join(' and ')} accounts.` })
+      }
+      return viewer
+    })
+  }
+
+  const identify: Identify = async (request, roles) => {
+    const credentials = BEARER.exec(request.headers.authorization ?? '')
+    if (credentials === null) return undefined
+    let bearer
+    try {
+      bearer = verify(credentials[1] ?? '')
+    } catch (error) {
+      throw new ApiError('invalid_token', { cause: error })
+    }
+    request.sessionId = bearer.sid
+    return await viewerOf(bearer.sub, bearer.sid, roles)
+  }
+
+  return { identify, viewerOf }
+}
+
+/** A hook that identifies the caller, and refuses those that the rule excludes. */
+function ruleHook (rule: Exclude<AuthRule, 'handler'>, identify: Identify): preParsingAsyncHookHandler {
+  return async (request) => {
+    request.viewer = await identify(request)
+    if (rule === 'optional') return
+    const { role } = request.requireViewer()
+    // The role may come from the cache: a refusal is confirmed by the database.
+    if (rule !== 'account' && !rule.roles.includes(role)) request.viewer = await identify(request, rule.roles)
+  }
+}
+
+/** Adds to the description of an operation whether it needs a token, and how a token is refused. */
+function describeRule (schema: RouteOptions['schema'], rule: AuthRule | undefined): RouteOptions['schema'] {
+  if (rule === undefined) return schema && { security: [], ...schema }
+  const described = addProblems(
+    schema,
+    'not_authenticated',
+    'invalid_token',
+    ...(typeof rule === 'object' ? (['role_required'] as const) : [])
+  )
+  const isOptional = rule === 'optional' || rule === 'handler'
+  return described && { security: isOptional ? [...WITH_TOKEN, {}] : WITH_TOKEN, ...described }
+}
+
 declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Without a rule anyone may call the route, and no token is looked at. */
+    auth?: AuthRule
+  }
   interface FastifyRequest {
-    /** Whoever sent a valid token; undefined without one. */
+    /** The account of the token; undefined without one. */
     viewer: Viewer | undefined
-    /** The session that their token is of. */
+    /** The session of the token. */
     sessionId: string | undefined
-    /** The sender of a valid token; throws `not_authenticated` without one. */
-    signedIn(): Viewer
+    /** Returns the account of the token. **Throws** `not_authenticated` without one. */
+    requireViewer(): Viewer
   }
   interface FastifyInstance {
-    /** The sender of a request's token, if it has one; throws `invalid_token` for a bad one. */
+    /** Resolves to the account of a request's token, if it has one. **Throws** `invalid_token`. */
     identify(request: FastifyRequest): Promise<Viewer | undefined>
     /**
-     * The sender of a request that was identified, if account and session still are good; the token may have expired
-     * meanwhile.
+     * Resolves to the account of an identified request, if account and session are still valid; the token may have
+     * expired meanwhile. **Throws** `invalid_token`.
      */
     identifyAgain(request: FastifyRequest): Promise<Viewer>
-    /** A hook: a token is optional, but a bad one is refused. */
-    identifyAnyone: preParsingAsyncHookHandler
-    /** A hook: only with a valid token. */
-    requireAccount: preParsingAsyncHookHandler
-    /** A hook, after {@link requireAccount}: only for these roles. */
-    requireRole(...roles: Role[]): preParsingAsyncHookHandler
   }
   interface FastifyReply {
-    /** The tokens of a session, as an answer names them; no cache may keep it. */
+    /** Returns the tokens of a session, as replies name them, and forbids caches to keep the reply. */
     grant(
       viewer: Viewer,
       grant: Grant

@@ -6,6 +6,7 @@ import type { Socket } from 'node:net'
 import { isDatabaseFull, isUnavailable } from '../src/database/dialect.js'
 import { ApiError, problems, type FieldError, type ProblemCode } from '../src/errors.js'
 import { redactUrl } from '../src/http/redact-url.js'
+import { ProblemSchema, addProblems } from '../src/schemas/problem.js'
 
 /** What is said of one request: a body may have a hundred thousand fields, and names of any length. */
 const MAX_FIELD_ERRORS = 50
@@ -30,6 +31,10 @@ const frameworkCodes: Record<string, ProblemCode> = {
 export default fp(
   async (app) => {
     const methodsOf = rememberRoutes(app)
+    app.addSchema(ProblemSchema)
+    app.addHook('onRoute', (route) => {
+      route.schema = addProblems(route.schema, 'bad_request', 'database_unavailable')
+    })
 
     app.decorateReply('problem', function (this: FastifyReply, error: ApiError) {
       return sendProblem(this, error, this.request.origin)
@@ -81,7 +86,7 @@ export function sendProblem (
 ): FastifyReply {
   for (const [name, value] of Object.entries(options.headers ?? {})) reply.header(name, value)
   if (statusCode === 401) reply.header('www-authenticate', 'Bearer')
-  const [, title, detail] = problems[code]
+  const { title, detail } = problems[code]
   const document = {
     type: `${origin}/problems/${code}`,
     title,
@@ -178,7 +183,7 @@ export function answerUnreadable (error: Error & { code?: string }, socket: Sock
       : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
         ? 'request_timeout'
         : 'bad_request'
-  const [status, title, detail] = problems[code]
+  const { status, title, detail } = problems[code]
   const body = JSON.stringify({
     type: `/problems/${code}`,
     title,

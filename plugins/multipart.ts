@@ -5,23 +5,26 @@ import fp from 'fastify-plugin'
 import type { Readable } from 'node:stream'
 import { ApiError, invalidField } from '../src/errors.js'
 import type { ConcurrencyLimiter } from '../src/limits/concurrency-limiter.js'
+import type { FormDefinition, FormSchemas } from '../src/schemas/form.js'
+import { RECEIVE_PROBLEMS, addProblems } from '../src/schemas/problem.js'
 
-export interface FormOptions<T extends TObject, F> {
-  /** What the text fields must be; they may come before or after the files. */
-  fields: T
-  /** Names under which files are taken. */
-  fileFields: string[]
-  maxFiles: number
-  /** Takes a file's bytes as they come. */
+/** Where the files of a form go. */
+export interface FileSink<F> {
+  /** Receives the bytes of a file as they arrive. */
   receive(source: Readable): Promise<F>
   /** Undoes {@link receive}, for a form that is refused. */
   discard(received: F): Promise<void>
 }
 
-/** The files in the order they came, as they were received: whoever gets a form has to use or discard each of them. */
+interface ReceivedFile<F> {
+  received: F
+  fileName: string
+}
+
+/** A whole form, with its files in the order they arrived. The caller has to use or discard each of them. */
 export interface Form<T extends TObject, F> {
   fields: Static<T>
-  files: Array<{ received: F; fileName: string }>
+  files: [ReceivedFile<F>, ...Array<ReceivedFile<F>>]
 }
 
 const KiB = 1024
@@ -55,16 +58,26 @@ export default fp<Options>(
     app.decorateRequest('receiveForm', async function <
       T extends TObject,
       F
-    >(this: FastifyRequest, options: FormOptions<T, F>) {
+    >(this: FastifyRequest, form: FormDefinition<T>, sink: FileSink<F>) {
       const slot = limiter.acquire({ accountId: this.viewer?.id ?? null, address: this.ip })
       const end = this.reviewUpload()
       try {
-        boundBody(this, options.maxFiles * maxUploadBytes + OVERHEAD_BYTES, maxUploadBytes)
-        return await receiveForm(this, options)
+        boundBody(this, form.maxFiles * maxUploadBytes + OVERHEAD_BYTES, maxUploadBytes)
+        return await receiveForm(this, form, sink)
       } finally {
         end()
         slot.release()
       }
+    })
+    app.addHook('onRoute', (route) => {
+      if (route.config?.form === undefined) return
+      route.schema = addProblems(
+        route.schema,
+        'malformed_multipart',
+        'unsupported_content_type',
+        'validation_failed',
+        ...RECEIVE_PROBLEMS
+      )
     })
   },
   { name: 'multipart', dependencies: ['errors', 'validation', 'auth', 'access-review'] }
@@ -91,10 +104,12 @@ function boundBody ({ raw, headers }: FastifyRequest, maxBytes: number, maxUploa
 
 async function receiveForm<T extends TObject, F> (
   request: FastifyRequest,
-  { fields: schema, fileFields, maxFiles, receive, discard }: FormOptions<T, F>
+  form: FormDefinition<T>,
+  { receive, discard }: FileSink<F>
 ): Promise<Form<T, F>> {
+  const { fields: schema, fileFields, maxFiles } = form
   if (!request.isMultipart()) throw new ApiError('unsupported_content_type')
-  const files: Form<T, F>['files'] = []
+  const files: Array<ReceivedFile<F>> = []
   const fields: Record<string, unknown> = {}
   const isClosed = watchClosingBoundary(request)
   try {
@@ -106,7 +121,7 @@ async function receiveForm<T extends TObject, F> (
         if (!fileFields.includes(part.fieldname)) {
           throw invalidField(part.fieldname, `is not a file field: expected ${fileFields.join(' or ')}`)
         }
-        if (files.length === maxFiles) throw invalidField(fileFields[0]!, `at most ${maxFiles} may be sent`)
+        if (files.length === maxFiles) throw invalidField(fileFields[0], `at most ${maxFiles} may be sent`)
         // A part is also a file by its content type: then it has no name, whatever its type says.
         files.push({ received: await receive(part.file), fileName: (part.filename as string | undefined) ?? '' })
         continue
@@ -123,12 +138,14 @@ async function receiveForm<T extends TObject, F> (
     if (request.raw.complete === false) throw new ApiError('upload_incomplete')
     if (!isClosed()) throw new ApiError('malformed_multipart')
     request.checkInput(schema, fields)
-    return { fields: fields as Static<T>, files }
+    const [first, ...others] = files
+    if (first === undefined) throw invalidField(fileFields[0], 'is required')
+    return { fields: fields as Static<T>, files: [first, ...others] }
   } catch (error) {
     await Promise.all(files.map(({ received }) => discard(received)))
     request.raw.unpipe()
     request.raw.resume()
-    throw formError(request, error, fileFields, maxFiles)
+    throw formError(request, error, form)
   }
 }
 
@@ -153,10 +170,10 @@ function watchClosingBoundary ({ raw, headers }: FastifyRequest): () => boolean 
   return () => boundary !== null && tail.includes(`\r\n--${boundary[1] ?? boundary[2]}--`)
 }
 
-function formError ({ raw }: FastifyRequest, error: unknown, fileFields: string[], maxFiles: number): unknown {
+function formError ({ raw }: FastifyRequest, error: unknown, { fileFields, maxFiles }: FormDefinition<TObject>): unknown {
   const { code = '', message = '', validation } = error as { code?: string; message?: string; validation?: unknown }
   if (error instanceof ApiError || validation !== undefined) return error
-  if (code === 'FST_FILES_LIMIT') return invalidField(fileFields[0]!, `at most ${maxFiles} may be sent`)
+  if (code === 'FST_FILES_LIMIT') return invalidField(fileFields[0], `at most ${maxFiles} may be sent`)
   if (code === 'FST_FIELDS_LIMIT' || code === 'FST_PARTS_LIMIT') {
     return new ApiError('payload_too_large', { cause: error })
   }
@@ -170,12 +187,16 @@ function formError ({ raw }: FastifyRequest, error: unknown, fileFields: string[
 }
 
 declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The multipart form that the handler passes to `receiveForm`. */
+    form?: FormSchemas
+  }
   interface FastifyRequest {
     /**
-     * The form this request carries, when all of it has arrived. Throws `unsupported_content_type`,
+     * Resolves to the form of this request when all of it has arrived. **Throws** `unsupported_content_type`,
      * `malformed_multipart`, `upload_incomplete`, `payload_too_large`, `upload_too_large`, `too_many_uploads`,
-     * `overloaded`, `validation_failed`, or what `receive` throws; everything received is discarded then.
+     * `overloaded`, `validation_failed`, or the error of `receive`; every received file is discarded then.
      */
-    receiveForm<T extends TObject, F>(options: FormOptions<T, F>): Promise<Form<T, F>>
+    receiveForm<T extends TObject, F>(form: FormDefinition<T>, sink: FileSink<F>): Promise<Form<T, F>>
   }
 }

@@ -1,10 +1,10 @@
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
-import { Type, type TObject } from '@sinclair/typebox'
+import { Type } from '@sinclair/typebox'
 import fp from 'fastify-plugin'
 import { readFile } from 'node:fs/promises'
 import { completeDescription, type ApiDescription } from '../src/openapi/api-description.js'
-import { problemResponses } from '../src/schemas/problem.js'
+import type { FormSchemas } from '../src/schemas/form.js'
 import { NegotiatedText } from './negotiated-text.js'
 
 interface Options {
@@ -76,8 +76,7 @@ export default fp<Options>(
               flows: { password: { tokenUrl: '/auth/login', scopes: {} } }
             }
           }
-        },
-        security: [{ bearer: [] }, { login: [] }]
+        }
       },
       transformObject: (document) =>
         completeDescription('openapiObject' in document ? (document.openapiObject as ApiDescription) : {}) as object,
@@ -88,13 +87,10 @@ export default fp<Options>(
           ...(route.config?.form && { body: withForm(schema.body, route.config.form) }),
           ...(route.config?.rawBody && {
             body: { content: { 'application/octet-stream': { schema: Type.String({ format: 'binary' }) } } }
-          }),
-          response: {
-            ...(schema?.response as object),
-            ...(route.config?.limit !== 'none' && problemResponses('rate_limit_exceeded', 'client_blocked'))
-          }
+          })
         }
-      })
+      }),
+      refResolver: { buildLocalReference: (schema, _baseUri, _fragment, i) => String(schema.$id ?? `def-${i}`) }
     })
     await app.register(swaggerUi, {
       routePrefix: '/docs',
@@ -121,23 +117,21 @@ export default fp<Options>(
         .send((await readFile(REDOC_BUNDLE, 'utf8')).replaceAll(REDOC_LOGO, 'data:,'))
     )
   },
-  { name: 'docs', dependencies: ['errors', 'limits'] }
+  { name: 'docs', dependencies: ['errors'] }
 )
 
 /**
  * Adds a multipart form to the bodies of a route. The form is validated while it streams in, not by the body's schema.
  * The form comes first: some client generators support only the first media type, and only a form can carry a file.
  */
-function withForm (body: unknown, form: TObject): unknown {
+function withForm (body: unknown, { schema }: FormSchemas): unknown {
   const content = (body as { content?: object } | undefined)?.content
-  return { content: { 'multipart/form-data': { schema: form }, ...content } }
+  return { content: { 'multipart/form-data': { schema }, ...content } }
 }
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** The multipart form a route takes, for the API description. */
-    form?: TObject
-    /** The body is a file, of any type, and read by the route itself. */
+    /** The body is a file of any type, and the route reads it itself. */
     rawBody?: boolean
   }
 }

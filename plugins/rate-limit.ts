@@ -1,10 +1,11 @@
-import rateLimit from '@fastify/rate-limit'
+import rateLimit, { type FastifyRateLimitOptions } from '@fastify/rate-limit'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { addressKey } from '../src/http/client-address.js'
 import type { LimitGroup, Limits } from '../src/config/config.js'
 import { limitExceeded } from '../src/limits/limit-exceeded.js'
 import type { SlidingWindow } from '../src/limits/sliding-window.js'
+import { addProblems } from '../src/schemas/problem.js'
 import { MINUTE, type Clock } from '../src/time.js'
 
 interface Options {
@@ -25,11 +26,11 @@ export default fp<Options>(
     /** What @fastify/rate-limit asks of a store, for one group. */
     class Store {
       readonly #group: string
-      constructor ({ group = 'api' }: { group?: string }) {
+      constructor ({ group = 'api' }: FastifyRateLimitOptions) {
         this.#group = group
       }
 
-      child (options: { group?: string }): Store {
+      child (options: object): Store {
         return new Store(options)
       }
 
@@ -48,8 +49,13 @@ export default fp<Options>(
 
     app.addHook('onRoute', (route) => {
       const group = route.config?.limit ?? 'api'
-      const max = group === 'none' ? 0 : perMinute[group]
-      route.config = { ...route.config, rateLimit: max === 0 ? false : ({ max, group } as object) }
+      if (group === 'none') {
+        route.config = { ...route.config, rateLimit: false }
+        return
+      }
+      const max = perMinute[group]
+      route.config = { ...route.config, rateLimit: max === 0 ? false : { max, group } }
+      route.schema = addProblems(route.schema, 'rate_limit_exceeded', 'client_blocked')
     })
     await app.register(rateLimit, {
       global: true,
@@ -57,7 +63,7 @@ export default fp<Options>(
       timeWindow: MINUTE,
       // The store tells a block by an endless count; this makes the plugin tell it on.
       ban: 1,
-      store: Store as never,
+      store: Store,
       keyGenerator: (request: FastifyRequest) => addressKey(request.ip),
       errorResponseBuilder: (_request, { ban, ttl, max }) =>
         limitExceeded({ blocked: ban, retryAfterMs: ttl }, { limit: max, windowMs: MINUTE }, now())
@@ -66,6 +72,15 @@ export default fp<Options>(
   },
   { name: 'limits', dependencies: ['errors'] }
 )
+
+declare module '@fastify/rate-limit' {
+  interface FastifyRateLimitOptions {
+    group?: LimitGroup
+  }
+  interface RateLimitOptions {
+    group?: LimitGroup
+  }
+}
 
 declare module 'fastify' {
   interface FastifyContextConfig {

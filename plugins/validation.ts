@@ -8,10 +8,20 @@ import { setImmediate } from 'node:timers/promises'
 import { ApiError, invalidField } from '../src/errors.js'
 import { isLinkQuery } from '../src/playback/link.js'
 import { TIDIED } from '../src/schemas/fields.js'
+import { addProblems } from '../src/schemas/problem.js'
 import { apiErrorOf } from './errors.js'
 
 /** As databases take it: the one of ajv-formats lets a `urn:uuid:` stand in front. */
 const UUID = /^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/i
+
+/** The errors of a body, before its route sees it. */
+const BODY_PROBLEMS = [
+  'malformed_json',
+  'payload_too_large',
+  'unsupported_content_type',
+  'request_timeout',
+  'validation_failed'
+] as const
 
 /**
  * How what comes in and goes out is held against its schema, which is compiled when it is first met. Bodies are taken
@@ -50,10 +60,14 @@ export default fp(
       done()
     })
     app.addHook('onRoute', (route) => {
-      for (const schema of route.config?.checks ?? []) toCompile.add(() => ajv.compile(schema))
+      const { form, checks = [], rawBody } = route.config ?? {}
+      for (const schema of form === undefined ? checks : [form.fields, ...checks]) { toCompile.add(() => ajv.compile(schema)) }
       if (route.schema?.body !== undefined) {
         route.preValidation = [requireContentType(route), ...[route.preValidation ?? []].flat()]
       }
+      const hasBody = route.schema?.body !== undefined || form !== undefined || rawBody === true
+      if (hasBody) route.schema = addProblems(route.schema, ...BODY_PROBLEMS)
+      if (route.schema?.querystring !== undefined) route.schema = addProblems(route.schema, 'validation_failed')
     })
     app.decorateRequest('checkInput', (schema: TSchema, value: unknown) => {
       const validate = ajv.compile(schema)
@@ -150,7 +164,7 @@ function requireContentType ({ schema, config }: RouteOptions): preValidationHoo
 declare module 'fastify' {
   interface FastifyContextConfig {
     /** The schemas that the handler passes to `checkInput`. */
-    checks?: TSchema[]
+    checks?: readonly TSchema[]
     /** A link may open it: then the id in the path is part of what is signed. */
     byLink?: true
   }

@@ -1,13 +1,12 @@
 import formbody from '@fastify/formbody'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
+import type { FastifyReply } from 'fastify'
 import type { Accounts } from '../src/accounts/accounts.js'
 import {
-  AccountPatch,
   AccountReply,
   GrantReply,
   LoggedInReply,
-  NewAccountBody,
   Password,
   RegisterBody,
   RegisteredReply,
@@ -18,9 +17,9 @@ import {
 } from '../src/accounts/schema.js'
 import type { Sessions } from '../src/accounts/sessions.js'
 import { ApiError } from '../src/errors.js'
-import { FilteredPageQuery, PageOf, SearchText, mapPage } from '../src/schemas/pagination.js'
+import { BodyByContentType } from '../src/schemas/body.js'
+import { NoContent, SecretText, SingleLine } from '../src/schemas/fields.js'
 import { problemResponses } from '../src/schemas/problem.js'
-import { SecretText, SingleLine, Uuid } from '../src/schemas/fields.js'
 
 interface Options {
   accounts: Accounts
@@ -51,300 +50,159 @@ const RefreshBody = Type.Object(
   { additionalProperties: false }
 )
 const PasswordBody = Type.Object({ current_password: secret, new_password: Password }, { additionalProperties: false })
-const Params = Type.Object({ id: Uuid() })
 
-const tags = ['Accounts']
+const tags = ['Accounts'] as const
 
-const routes: FastifyPluginAsyncTypebox<Options> = async (app, { accounts, sessions }) => {
-  await app.register(async (open: typeof app) => {
-    open.post(
-      '/auth/signup',
-      {
-        config: { limit: 'signup' },
-        schema: {
-          operationId: 'signUp',
-          summary: 'Make an account that publishes its own media',
-          description: 'Outside production the very first account is the administrator.',
-          tags,
-          security: [],
-          body: SignupBody,
-          response: {
-            201: SignedUpReply,
-            ...problemResponses('malformed_json', 'signup_closed', 'email_taken', 'validation_failed')
-          }
-        }
-      },
-      async (request, reply) => {
-        const { account, grant } = await sessions.signUp({ ...request.body, role: 'instructor' })
-        reply.code(201).header('location', '/auth/me')
-        return { ...accountReply(account), ...reply.grant(account, grant) }
-      }
-    )
+const signUp = {
+  config: { limit: 'signup' },
+  schema: {
+    operationId: 'signUp',
+    summary: 'Create an account that publishes its own media',
+    description: 'Outside production, the first account is the administrator.',
+    tags,
+    body: SignupBody,
+    response: { 201: SignedUpReply, ...problemResponses('signup_closed', 'email_taken') }
+  }
+} as const
 
-    open.post(
-      '/auth/register',
-      {
-        config: { limit: 'signup' },
-        schema: {
-          operationId: 'register',
-          summary: 'Make an account with a name, as an instructor or a student',
-          tags,
-          security: [],
-          body: RegisterBody,
-          response: {
-            201: RegisteredReply,
-            ...problemResponses(
-              'malformed_json',
-              'signup_closed',
-              'email_taken',
-              'mobile_number_taken',
-              'validation_failed'
-            )
-          }
-        }
-      },
-      async ({ body }, reply) => {
-        const { account, grant } = await sessions.signUp({
-          email: body.email,
-          password: body.password,
-          role: body.role.toLowerCase() as Role,
-          firstName: body.first_name,
-          lastName: body.last_name,
-          dateOfBirth: body.date_of_birth,
-          mobileNumber: body.mobile_number
-        })
-        reply.code(201).header('location', '/auth/me')
-        return { ...accountReply(account), ...reply.grant(account, grant) }
-      }
-    )
+const register = {
+  config: { limit: 'signup' },
+  schema: {
+    operationId: 'register',
+    summary: 'Create an account with a name, as an instructor or a student',
+    tags,
+    body: RegisterBody,
+    response: { 201: RegisteredReply, ...problemResponses('signup_closed', 'email_taken', 'mobile_number_taken') }
+  }
+} as const
 
-    open.post(
-      '/auth/refresh',
-      {
-        schema: {
-          operationId: 'refresh',
-          summary: 'Get the next access token and refresh token',
-          description:
-            "Each refresh token is good once. One that is shown again ends its session with all its tokens, since its thief and its owner can't be told apart: refresh in one place, one request at a time.",
-          tags,
-          security: [],
-          body: RefreshBody,
-          response: {
-            200: GrantReply,
-            ...problemResponses('malformed_json', 'invalid_refresh_token', 'validation_failed')
-          }
-        }
-      },
-      async (request, reply) => {
-        const { viewer, grant } = await sessions.refresh(request.body.refresh_token)
-        return reply.grant(viewer, grant)
-      }
-    )
+const logIn = {
+  config: { limit: 'login' },
+  schema: {
+    operationId: 'logIn',
+    summary: 'Get an access token for an email and a password',
+    description: 'Send JSON, or the password form of OAuth 2 (RFC 6749, 4.3.2) with the email as `username`.',
+    tags,
+    body: BodyByContentType({ 'application/json': LoginBody, 'application/x-www-form-urlencoded': PasswordForm }),
+    response: { 200: LoggedInReply, ...problemResponses('invalid_credentials', 'account_disabled', 'overloaded') }
+  }
+} as const
 
-    open.post(
-      '/auth/logout',
-      {
-        schema: {
-          operationId: 'logOut',
-          summary: 'End a session at once, its access tokens too',
-          description:
-            'That of the access token; or, for a client whose access token has expired, that of a refresh token in the body.',
-          tags,
-          security: [{}, { bearer: [] }, { login: [] }],
-          body: Type.Optional(Type.Union([Type.Null(), Type.Partial(RefreshBody, { additionalProperties: false })])),
-          response: {
-            204: Type.Null({ description: 'Ended, or there was none.' }),
-            ...problemResponses('malformed_json', 'not_authenticated', 'invalid_token', 'validation_failed')
-          }
-        }
-      },
-      async (request, reply) => {
-        const refreshToken = request.body?.refresh_token
-        if (refreshToken === undefined) {
-          request.viewer = await app.identify(request)
-          request.signedIn()
-        }
-        await sessions.logOut(refreshToken === undefined ? { id: request.sessionId } : { refreshToken })
-        return reply.code(204).send(null)
-      }
-    )
+const refresh = {
+  schema: {
+    operationId: 'refresh',
+    summary: 'Get the next access token and refresh token',
+    description:
+      'A refresh token is valid once. Using it again ends its session with all tokens of the session: ' +
+      'refresh in one place, one request at a time.',
+    tags,
+    body: RefreshBody,
+    response: { 200: GrantReply, ...problemResponses('invalid_refresh_token') }
+  }
+} as const
+
+const logOut = {
+  config: { auth: 'handler' },
+  schema: {
+    operationId: 'logOut',
+    summary: 'End a session and its access tokens at once',
+    description:
+      'Ends the session of the access token. ' +
+      'A client whose access token has expired sends its refresh token in the body instead.',
+    tags,
+    body: Type.Optional(Type.Union([Type.Null(), Type.Partial(RefreshBody, { additionalProperties: false })])),
+    response: { 204: NoContent('Ended, or there was no such session.') }
+  }
+} as const
+
+const getMe = {
+  config: { auth: 'account' },
+  schema: {
+    operationId: 'getMe',
+    summary: 'Get the signed-in account',
+    tags,
+    response: { 200: AccountReply }
+  }
+} as const
+
+const changePassword = {
+  config: { auth: 'account', limit: 'login' },
+  schema: {
+    operationId: 'changePassword',
+    summary: 'Change your password and end all your other sessions',
+    description: 'A wrong current password counts as a failed login.',
+    tags,
+    body: PasswordBody,
+    response: { 204: NoContent('Changed.'), ...problemResponses('wrong_password', 'overloaded') }
+  }
+} as const
+
+const routes: FastifyPluginAsyncTypebox<Options> = async (app, options) => {
+  await app.register(signUpRoutes, options)
+  await app.register(logInRoute, options)
+  await app.register(sessionRoutes, options)
+}
+
+const signUpRoutes: FastifyPluginAsyncTypebox<Options> = async (app, { sessions }) => {
+  app.post('/auth/signup', signUp, async (request, reply) => {
+    return await create({ ...request.body, role: 'instructor' }, reply)
   })
 
-  await app.register(async (open: typeof app) => {
-    await open.register(formbody)
-    open.post(
-      '/auth/login',
-      {
-        config: { limit: 'login' },
-        schema: {
-          operationId: 'logIn',
-          summary: 'Get an access token for an email and a password',
-          description: 'JSON, or the password form of OAuth 2 (RFC 6749, 4.3.2), in which `username` is the email.',
-          tags,
-          security: [],
-          body: {
-            content: {
-              'application/json': { schema: LoginBody },
-              'application/x-www-form-urlencoded': { schema: PasswordForm }
-            }
-          },
-          response: {
-            200: LoggedInReply,
-            ...problemResponses(
-              'malformed_json',
-              'invalid_credentials',
-              'account_disabled',
-              'validation_failed',
-              'overloaded'
-            )
-          }
-        }
-      },
-      async (request, reply) => {
-        const {
-          email,
-          username = email!,
-          password
-        } = request.body as { email?: string; username?: string; password: string }
-        const { account, grant } = await sessions.logIn(username, password)
-        return { ...reply.grant(account, grant), ...accountReply(account) }
-      }
-    )
+  app.post('/auth/register', register, async ({ body }, reply) => {
+    const account = {
+      email: body.email,
+      password: body.password,
+      role: body.role.toLowerCase() as Role,
+      firstName: body.first_name,
+      lastName: body.last_name,
+      dateOfBirth: body.date_of_birth,
+      mobileNumber: body.mobile_number
+    }
+    return await create(account, reply)
   })
 
-  await app.register(async (signedIn: typeof app) => {
-    signedIn.addHook('preParsing', app.requireAccount)
+  async function create (newAccount: Parameters<Sessions['signUp']>[0], reply: FastifyReply) {
+    const { account, grant } = await sessions.signUp(newAccount)
+    reply.code(201).header('location', '/auth/me')
+    return { ...accountReply(account), ...reply.grant(account, grant) }
+  }
+}
 
-    signedIn.get(
-      '/auth/me',
-      {
-        schema: {
-          operationId: 'getMe',
-          summary: 'The account that a token is of',
-          tags,
-          response: { 200: AccountReply, ...problemResponses('not_authenticated', 'invalid_token') }
-        }
-      },
-      async (request) => {
-        const account = await accounts.find(request.signedIn().id)
-        if (account === undefined) throw new ApiError('invalid_token')
-        return accountReply(account)
-      }
-    )
+/** In a scope of its own: no other route accepts URL-encoded forms. */
+const logInRoute: FastifyPluginAsyncTypebox<Options> = async (app, { sessions }) => {
+  await app.register(formbody)
+  app.post('/auth/login', logIn, async ({ body }, reply) => {
+    const { account, grant } = await sessions.logIn('email' in body ? body.email : body.username, body.password)
+    return { ...reply.grant(account, grant), ...accountReply(account) }
+  })
+}
 
-    signedIn.post(
-      '/auth/password',
-      {
-        config: { limit: 'login' },
-        schema: {
-          operationId: 'changePassword',
-          summary: 'Change your password, and end all your other sessions at once',
-          description: 'Wrong guesses count as failed logins do.',
-          tags,
-          body: PasswordBody,
-          response: {
-            204: Type.Null({ description: 'Changed.' }),
-            ...problemResponses(
-              'malformed_json',
-              'not_authenticated',
-              'invalid_token',
-              'wrong_password',
-              'validation_failed',
-              'overloaded'
-            )
-          }
-        }
-      },
-      async (request, reply) => {
-        await sessions.changePassword(
-          request.signedIn(),
-          request.sessionId,
-          request.body.current_password,
-          request.body.new_password
-        )
-        return reply.code(204).send(null)
-      }
-    )
+const sessionRoutes: FastifyPluginAsyncTypebox<Options> = async (app, { accounts, sessions }) => {
+  app.post('/auth/refresh', refresh, async (request, reply) => {
+    const { viewer, grant } = await sessions.refresh(request.body.refresh_token)
+    return reply.grant(viewer, grant)
   })
 
-  await app.register(async (admins: typeof app) => {
-    admins.addHook('preParsing', app.requireAccount)
-    admins.addHook('preParsing', app.requireRole('admin'))
-    const refusals = ['not_authenticated', 'invalid_token', 'role_required'] as const
+  app.post('/auth/logout', logOut, async (request, reply) => {
+    const refreshToken = request.body?.refresh_token
+    if (refreshToken === undefined) {
+      request.viewer = await app.identify(request)
+      request.requireViewer()
+    }
+    await sessions.logOut(refreshToken === undefined ? { id: request.sessionId } : { refreshToken })
+    return reply.code(204).send(null)
+  })
 
-    admins.get(
-      '/users',
-      {
-        schema: {
-          operationId: 'listUsers',
-          summary: 'All accounts, newest first',
-          tags,
-          querystring: FilteredPageQuery({ q: SearchText('an email or a name') }),
-          response: { 200: PageOf(AccountReply), ...problemResponses(...refusals, 'validation_failed') }
-        }
-      },
-      async (request) => {
-        const { q: part, ...page } = request.query
-        return mapPage(await accounts.list(part, page), accountReply)
-      }
-    )
+  app.get('/auth/me', getMe, async (request) => {
+    const account = await accounts.find(request.requireViewer().id)
+    if (account === undefined) throw new ApiError('invalid_token')
+    return accountReply(account)
+  })
 
-    admins.post(
-      '/users',
-      {
-        schema: {
-          operationId: 'createUser',
-          summary: 'Make an account of any role',
-          tags,
-          body: NewAccountBody,
-          response: {
-            201: AccountReply,
-            ...problemResponses('malformed_json', ...refusals, 'email_taken', 'validation_failed')
-          }
-        }
-      },
-      async (request, reply) => {
-        const account = await accounts.create(request.body)
-        return reply.code(201).header('location', `/users/${account.id}`).send(accountReply(account))
-      }
-    )
-
-    admins.get(
-      '/users/:id',
-      {
-        schema: {
-          operationId: 'getUser',
-          summary: 'One account',
-          tags,
-          params: Params,
-          response: { 200: AccountReply, ...problemResponses(...refusals, 'not_found') }
-        }
-      },
-      async (request) => {
-        const account = await accounts.find(request.params.id)
-        if (account === undefined) throw new ApiError('not_found')
-        return accountReply(account)
-      }
-    )
-
-    admins.patch(
-      '/users/:id',
-      {
-        schema: {
-          operationId: 'updateUser',
-          summary: 'Give an account another role, disable it, or let it in again',
-          description: 'At once, on every process. Disabling ends all its sessions; links minted for it stop too.',
-          tags,
-          params: Params,
-          body: AccountPatch,
-          response: {
-            200: AccountReply,
-            ...problemResponses('malformed_json', ...refusals, 'not_found', 'last_admin', 'validation_failed')
-          }
-        }
-      },
-      async (request) => accountReply(await sessions.changeAccount(request.params.id, request.body))
-    )
+  app.post('/auth/password', changePassword, async (request, reply) => {
+    const { current_password: current, new_password: next } = request.body
+    await sessions.changePassword(request.requireViewer(), request.sessionId, current, next)
+    return reply.code(204).send(null)
   })
 }
 

@@ -1,10 +1,13 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { Type } from '@sinclair/typebox'
+import { Type, type Static } from '@sinclair/typebox'
+import type { FastifyRequest } from 'fastify'
 import type { LectureUrls } from '../src/access/lecture-reply.js'
+import { publisherRoles } from '../src/accounts/schema.js'
 import type { Courses } from '../src/courses/courses.js'
 import type { Lectures } from '../src/courses/lectures.js'
-import type { ProgressBook } from '../src/courses/progress.js'
+import type { CourseFigures, ProgressBook } from '../src/courses/progress.js'
 import {
+  CourseAnalyticsReply,
   CourseBody,
   CoursePatch,
   CourseReply,
@@ -13,9 +16,9 @@ import {
   courseReply,
   listedCourse
 } from '../src/courses/schema.js'
+import { IdParams, NoContent, Uuid } from '../src/schemas/fields.js'
 import { PageOf, PageQuery, mapPage } from '../src/schemas/pagination.js'
 import { problemResponses } from '../src/schemas/problem.js'
-import { Nullable, Uuid } from '../src/schemas/fields.js'
 
 interface Options {
   courses: Courses
@@ -24,224 +27,185 @@ interface Options {
   progress: ProgressBook
 }
 
-const tags = ['Courses']
-const config = { limit: 'course' as const }
-const Params = Type.Object({ id: Uuid() })
+const tags = ['Courses'] as const
+const forAnyone = { limit: 'course' } as const
+const forPublishers = { auth: { roles: publisherRoles }, limit: 'course' } as const
 const Order = Type.Object({ lecture_ids: Type.Array(Uuid(), { maxItems: 10_000 }) }, { additionalProperties: false })
-const AnalyticsReply = Type.Object({
-  course_id: Uuid(),
-  subscribers: Type.Integer(),
-  lectures: Type.Array(
-    Type.Object({
-      lecture_id: Uuid(),
-      title: Type.String(),
-      views: Type.Integer(),
-      unique_viewers: Type.Integer(),
-      started: Type.Integer({ description: 'Subscribers who reported any progress.' }),
-      completed: Type.Integer({ description: 'Subscribers who watched 90 % or more.' })
-    })
-  ),
-  drop_off_lecture_id: Nullable(
-    Uuid({ description: 'The lecture that most subscribers left unfinished as the last they started.' })
-  )
-})
 
-const routes: FastifyPluginAsyncTypebox<Options> = async (app, { courses, lectures, lectureUrls, progress }) => {
-  await app.register(async (anyone: typeof app) => {
-    anyone.get(
-      '/course/all',
-      {
-        config,
-        schema: {
-          operationId: 'listCourses',
-          summary: 'All courses, newest first',
-          tags,
-          security: [],
-          querystring: PageQuery,
-          response: { 200: PageOf(ListedCourse), ...problemResponses('validation_failed') }
-        }
-      },
-      async ({ query }) => {
-        return mapPage(await courses.list({}, query), listedCourse)
-      }
-    )
+const listCourses = {
+  config: forAnyone,
+  schema: {
+    operationId: 'listCourses',
+    summary: 'List all courses, newest first',
+    tags,
+    querystring: PageQuery,
+    response: { 200: PageOf(ListedCourse) }
+  }
+} as const
 
-    anyone.get(
-      '/course/:id',
-      {
-        config,
-        schema: {
-          operationId: 'getCourse',
-          summary: 'One course',
-          tags,
-          security: [],
-          params: Params,
-          response: { 200: CourseReply, ...problemResponses('not_found') }
-        }
-      },
-      async ({ params }) => courseReply(await courses.find(params.id))
-    )
+const getCourse = {
+  config: forAnyone,
+  schema: {
+    operationId: 'getCourse',
+    summary: 'Get a course',
+    tags,
+    params: IdParams,
+    response: { 200: CourseReply, ...problemResponses('not_found') }
+  }
+} as const
+
+const createCourse = {
+  config: forPublishers,
+  schema: {
+    operationId: 'createCourse',
+    summary: 'Create a course',
+    tags,
+    body: CourseBody,
+    response: { 201: CourseReply }
+  }
+} as const
+
+const listMyCourses = {
+  config: forPublishers,
+  schema: {
+    operationId: 'listMyCourses',
+    summary: 'List your own courses, newest first',
+    tags,
+    querystring: PageQuery,
+    response: { 200: PageOf(CourseReply) }
+  }
+} as const
+
+const updateCourse = {
+  config: forPublishers,
+  schema: {
+    operationId: 'updateCourse',
+    summary: 'Change a course',
+    tags,
+    params: IdParams,
+    body: CoursePatch,
+    response: { 200: CourseReply, ...problemResponses('not_owner', 'not_found') }
+  }
+} as const
+
+const deleteCourse = {
+  config: forPublishers,
+  schema: {
+    operationId: 'deleteCourse',
+    summary: 'Delete a course with its lectures, their media and its subscriptions',
+    tags,
+    params: IdParams,
+    response: { 204: NoContent('Deleted.'), ...problemResponses('not_owner', 'not_found') }
+  }
+} as const
+
+const listLectures = {
+  config: forPublishers,
+  schema: {
+    operationId: 'listLectures',
+    summary: 'List the lectures of your course, in order',
+    tags,
+    params: IdParams,
+    response: { 200: Type.Array(LectureReply), ...problemResponses('not_owner', 'not_found') }
+  }
+} as const
+
+const orderLectures = {
+  config: forPublishers,
+  schema: {
+    operationId: 'orderLectures',
+    summary: 'Change the order of the lectures',
+    description: 'Name each lecture of the course once.',
+    tags,
+    params: IdParams,
+    body: Order,
+    response: { 200: Type.Array(LectureReply), ...problemResponses('not_owner', 'not_found') }
+  }
+} as const
+
+const getCourseAnalytics = {
+  config: forPublishers,
+  schema: {
+    operationId: 'getCourseAnalytics',
+    summary: 'Get the subscribers, views and completion of a course, by lecture',
+    tags,
+    params: IdParams,
+    response: { 200: CourseAnalyticsReply, ...problemResponses('not_owner', 'not_found') }
+  }
+} as const
+
+const routes: FastifyPluginAsyncTypebox<Options> = async (app, options) => {
+  await app.register(courseRoutes, options)
+  await app.register(contentRoutes, options)
+}
+
+const courseRoutes: FastifyPluginAsyncTypebox<Options> = async (app, { courses, lectures }) => {
+  app.get('/course/all', listCourses, async ({ query }) => mapPage(await courses.list({}, query), listedCourse))
+
+  app.get('/course/:id', getCourse, async ({ params }) => courseReply(await courses.find(params.id)))
+
+  app.post('/course', createCourse, async (request, reply) => {
+    const course = await courses.create(request.requireViewer().id, request.body)
+    return reply.code(201).header('location', `/course/${course.id}`).send(courseReply(course))
   })
 
-  await app.register(async (signedIn: typeof app) => {
-    signedIn.addHook('preParsing', app.requireAccount)
-    const teachers = { preParsing: app.requireRole('admin', 'instructor'), config }
-    const refusals = ['not_authenticated', 'invalid_token', 'role_required'] as const
-    const ownerRefusals = [...refusals, 'not_owner', 'not_found'] as const
-
-    signedIn.post(
-      '/course',
-      {
-        ...teachers,
-        schema: {
-          operationId: 'createCourse',
-          summary: 'Make a course',
-          tags,
-          body: CourseBody,
-          response: { 201: CourseReply, ...problemResponses('malformed_json', ...refusals, 'validation_failed') }
-        }
-      },
-      async (request, reply) => {
-        const course = await courses.create(request.signedIn().id, request.body)
-        return reply.code(201).header('location', `/course/${course.id}`).send(courseReply(course))
-      }
-    )
-
-    signedIn.get(
-      '/course/mine',
-      {
-        ...teachers,
-        schema: {
-          operationId: 'listMyCourses',
-          summary: 'Your own courses, newest first',
-          tags,
-          querystring: PageQuery,
-          response: { 200: PageOf(CourseReply), ...problemResponses(...refusals, 'validation_failed') }
-        }
-      },
-      async (request) => {
-        const page = await courses.list({ ownerId: request.signedIn().id }, request.query)
-        return mapPage(page, ({ course }) => courseReply(course))
-      }
-    )
-
-    signedIn.patch(
-      '/course/:id',
-      {
-        ...teachers,
-        schema: {
-          operationId: 'updateCourse',
-          summary: 'Change a course',
-          tags,
-          params: Params,
-          body: CoursePatch,
-          response: { 200: CourseReply, ...problemResponses('malformed_json', ...ownerRefusals, 'validation_failed') }
-        }
-      },
-      async (request) => {
-        const course = await courses.changeable(request.signedIn(), request.params.id)
-        const changed = await courses.change(course.id, request.body)
-        if (request.body.premium !== undefined) await lectures.followProtection(changed.id)
-        return courseReply(changed)
-      }
-    )
-
-    signedIn.delete(
-      '/course/:id',
-      {
-        ...teachers,
-        schema: {
-          operationId: 'deleteCourse',
-          summary: 'Delete a course with its lectures, their media, and its subscriptions',
-          tags,
-          params: Params,
-          response: { 204: Type.Null({ description: 'Deleted.' }), ...problemResponses(...ownerRefusals) }
-        }
-      },
-      async (request, reply) => {
-        const course = await courses.changeable(request.signedIn(), request.params.id)
-        await courses.remove(course.id)
-        return reply.code(204).send(null)
-      }
-    )
-
-    signedIn.get(
-      '/course/:id/lectures',
-      {
-        ...teachers,
-        schema: {
-          operationId: 'listLectures',
-          summary: 'The lectures of your course, in their order',
-          tags,
-          params: Params,
-          response: { 200: Type.Array(LectureReply), ...problemResponses(...ownerRefusals) }
-        }
-      },
-      async (request) => {
-        const course = await courses.changeable(request.signedIn(), request.params.id)
-        return await Promise.all(
-          (await lectures.list(course.id)).map((one) => lectureUrls.reply(one, request.signedIn(), request.origin))
-        )
-      }
-    )
-
-    signedIn.put(
-      '/course/:id/lectures/order',
-      {
-        ...teachers,
-        schema: {
-          operationId: 'orderLectures',
-          summary: 'Put the lectures in another order',
-          description: 'It must name each lecture of the course once.',
-          tags,
-          params: Params,
-          body: Order,
-          response: {
-            200: Type.Array(LectureReply),
-            ...problemResponses('malformed_json', ...ownerRefusals, 'validation_failed')
-          }
-        }
-      },
-      async (request) => {
-        const course = await courses.changeable(request.signedIn(), request.params.id)
-        await lectures.reorder(course.id, request.body.lecture_ids)
-        return await Promise.all(
-          (await lectures.list(course.id)).map((one) => lectureUrls.reply(one, request.signedIn(), request.origin))
-        )
-      }
-    )
-
-    signedIn.get(
-      '/course/:id/analytics',
-      {
-        ...teachers,
-        schema: {
-          operationId: 'getCourseAnalytics',
-          summary: 'Subscribers, views and completion by lecture, and where most stop',
-          tags,
-          params: Params,
-          response: { 200: AnalyticsReply, ...problemResponses(...ownerRefusals) }
-        }
-      },
-      async (request) => {
-        const course = await courses.changeable(request.signedIn(), request.params.id)
-        const figures = await progress.figures(course.id)
-        return {
-          course_id: course.id,
-          subscribers: figures.subscribers,
-          lectures: figures.lectures.map((one) => ({
-            lecture_id: one.lectureId,
-            title: one.title,
-            views: one.totalViews,
-            unique_viewers: one.uniqueViewers,
-            started: one.started,
-            completed: one.completed
-          })),
-          drop_off_lecture_id: figures.dropOffLectureId
-        }
-      }
-    )
+  app.get('/course/mine', listMyCourses, async (request) => {
+    const page = await courses.list({ ownerId: request.requireViewer().id }, request.query)
+    return mapPage(page, ({ course }) => courseReply(course))
   })
+
+  app.patch('/course/:id', updateCourse, async (request) => {
+    const course = await courses.changeable(request.requireViewer(), request.params.id)
+    const changed = await courses.change(course.id, request.body)
+    if (request.body.premium !== undefined) await lectures.followProtection(changed.id)
+    return courseReply(changed)
+  })
+
+  app.delete('/course/:id', deleteCourse, async (request, reply) => {
+    const course = await courses.changeable(request.requireViewer(), request.params.id)
+    await courses.remove(course.id)
+    return reply.code(204).send(null)
+  })
+}
+
+/** The lectures of a course, and how they are watched. */
+const contentRoutes: FastifyPluginAsyncTypebox<Options> = async (app, { courses, lectures, lectureUrls, progress }) => {
+  app.get('/course/:id/lectures', listLectures, async (request) => {
+    const course = await courses.changeable(request.requireViewer(), request.params.id)
+    return await repliesFor(request, course.id)
+  })
+
+  app.put('/course/:id/lectures/order', orderLectures, async (request) => {
+    const course = await courses.changeable(request.requireViewer(), request.params.id)
+    await lectures.reorder(course.id, request.body.lecture_ids)
+    return await repliesFor(request, course.id)
+  })
+
+  app.get('/course/:id/analytics', getCourseAnalytics, async (request) => {
+    const course = await courses.changeable(request.requireViewer(), request.params.id)
+    return analyticsReply(course.id, await progress.figures(course.id))
+  })
+
+  async function repliesFor (request: FastifyRequest, courseId: string) {
+    const listed = await lectures.list(courseId)
+    return await Promise.all(listed.map((one) => lectureUrls.reply(one, request.requireViewer(), request.origin)))
+  }
+}
+
+function analyticsReply (courseId: string, analytics: CourseFigures): Static<typeof CourseAnalyticsReply> {
+  return {
+    course_id: courseId,
+    subscribers: analytics.subscribers,
+    lectures: analytics.lectures.map((one) => ({
+      lecture_id: one.lectureId,
+      title: one.title,
+      views: one.totalViews,
+      unique_viewers: one.uniqueViewers,
+      started: one.started,
+      completed: one.completed
+    })),
+    drop_off_lecture_id: analytics.dropOffLectureId
+  }
 }
 
 export default routes

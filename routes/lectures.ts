@@ -1,14 +1,16 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { Type } from '@sinclair/typebox'
+import type { FastifyRequest } from 'fastify'
 import type { LectureUrls } from '../src/access/lecture-reply.js'
-import type { Viewer } from '../src/accounts/schema.js'
+import { publisherRoles, type Viewer } from '../src/accounts/schema.js'
 import type { Courses } from '../src/courses/courses.js'
-import { discardBatchFile, type LectureBatch } from '../src/courses/lecture-batch.js'
+import { discardBatchFile, type BatchOutcome, type LectureBatch } from '../src/courses/lecture-batch.js'
 import type { Lectures } from '../src/courses/lectures.js'
 import type { ProgressBook } from '../src/courses/progress.js'
 import {
-  BatchFields,
+  BatchForm,
+  BatchReply,
   LectureFields,
+  LectureForm,
   LecturePatch,
   LectureReply,
   ProgressBody,
@@ -16,11 +18,10 @@ import {
   lectureProgressReply
 } from '../src/courses/schema.js'
 import type { Subscriptions } from '../src/courses/subscriptions.js'
-import { ApiError, invalidField } from '../src/errors.js'
-import { FailureReply } from '../src/media/schema.js'
+import { ApiError } from '../src/errors.js'
 import type { Intake } from '../src/media/uploads.js'
-import { problemResponses } from '../src/schemas/problem.js'
-import { Uuid } from '../src/schemas/fields.js'
+import { IdParams, NoContent } from '../src/schemas/fields.js'
+import { PUBLISH_PROBLEMS, problemResponses } from '../src/schemas/problem.js'
 
 interface Options {
   batch: LectureBatch
@@ -32,228 +33,156 @@ interface Options {
   subscriptions: Subscriptions
 }
 
-const tags = ['Lectures']
-const config = { limit: 'course' as const }
-const Params = Type.Object({ id: Uuid() })
-const MAX_BATCH_FILES = 2
-const file = Type.String({ format: 'binary' })
-const LectureForm = Type.Object({ ...LectureFields.properties, lecture_file: file })
-const BatchForm = Type.Object({
-  ...BatchFields.properties,
-  lectures_files: Type.Array(file, { minItems: 1, maxItems: MAX_BATCH_FILES })
-})
-const BatchReply = Type.Object({
-  total_videos: Type.Integer(),
-  successful_uploads: Type.Integer(),
-  failed_uploads: Type.Integer(),
-  results: Type.Array(
-    Type.Object({
-      success: Type.Boolean(),
-      lecture: Type.Union([LectureReply, Type.Null()]),
-      error: Type.Union([FailureReply, Type.Null()]),
-      video_filename: Type.String()
-    })
-  )
-})
-const uploadRefusals = [
-  'malformed_multipart',
-  'upload_incomplete',
-  'not_authenticated',
-  'invalid_token',
-  'role_required',
-  'unsupported_content_type',
-  'upload_too_large',
-  'validation_failed',
-  'too_many_uploads',
-  'overloaded',
-  'shutting_down',
-  'storage_unavailable',
-  'storage_full'
-] as const
-const ownerRefusals = ['not_authenticated', 'invalid_token', 'role_required', 'not_owner', 'not_found'] as const
+const tags = ['Lectures'] as const
+const forPublishers = { auth: { roles: publisherRoles }, limit: 'course' } as const
 
-const routes: FastifyPluginAsyncTypebox<Options> = async (
+const addLecture = {
+  config: { ...forPublishers, form: LectureForm },
+  schema: {
+    operationId: 'addLecture',
+    summary: 'Upload a lecture to the end of your course',
+    tags,
+    response: { 201: LectureReply, ...problemResponses('not_owner', 'not_found', ...PUBLISH_PROBLEMS) }
+  }
+} as const
+
+const addLectures = {
+  config: { ...forPublishers, form: BatchForm, checks: [LectureFields] },
+  schema: {
+    operationId: 'addLectures',
+    summary: 'Upload one or two lectures',
+    description:
+      'Each lecture succeeds or fails independently: see `results`. ' +
+      'If all of them fail, the response is a 422 with the same `results`.',
+    tags,
+    response: { 201: BatchReply, ...problemResponses('batch_failed') }
+  }
+} as const
+
+const updateLecture = {
+  config: forPublishers,
+  schema: {
+    operationId: 'updateLecture',
+    summary: 'Change the texts of a lecture',
+    tags,
+    params: IdParams,
+    body: LecturePatch,
+    response: { 200: LectureReply, ...problemResponses('not_owner', 'not_found') }
+  }
+} as const
+
+const deleteLecture = {
+  config: forPublishers,
+  schema: {
+    operationId: 'deleteLecture',
+    summary: 'Delete a lecture with its media',
+    tags,
+    params: IdParams,
+    response: { 204: NoContent('Deleted.'), ...problemResponses('not_owner', 'not_found') }
+  }
+} as const
+
+const reportProgress = {
+  config: { auth: { roles: ['student'] }, limit: 'course' },
+  schema: {
+    operationId: 'reportProgress',
+    summary: 'Report how far you have watched a lecture',
+    description:
+      'The largest report counts: repeated and late reports change nothing. ' +
+      'A lecture is completed at 90 % watched.',
+    tags,
+    params: IdParams,
+    body: ProgressBody,
+    response: { 200: ProgressOfLecture, ...problemResponses('not_subscribed', 'not_found') }
+  }
+} as const
+
+const routes: FastifyPluginAsyncTypebox<Options> = async (app, options) => {
+  await app.register(uploadRoutes, options)
+  await app.register(lectureRoutes, options)
+}
+
+const uploadRoutes: FastifyPluginAsyncTypebox<Options> = async (
   app,
-  { batch, courses, intake, lectures, lectureUrls, progress, subscriptions }
+  { batch, courses, intake, lectures, lectureUrls }
 ) => {
-  app.addHook('preParsing', app.requireAccount)
-  const teachers = { preParsing: app.requireRole('admin', 'instructor'), config }
+  app.post('/course/add-lecture', addLecture, async (request, reply) => {
+    const viewer = request.requireViewer()
+    const { fields, files } = await request.receiveForm(LectureForm, {
+      receive: (source) => intake.receive(source, likelyOwner(viewer)),
+      discard: (draft) => draft.discard()
+    })
+    const { course_id: courseId, ...text } = fields
+    const added = await lectures.add(files[0].received, text, {
+      uploaderId: viewer.id,
+      courseFor: () => courses.changeable(viewer, courseId)
+    })
+    const lecture = await lectureUrls.reply(added, viewer, request.origin)
+    return reply.code(201).header('location', `/lecture/${lecture.id}`).send(lecture)
+  })
 
-  app.post(
-    '/course/add-lecture',
-    {
-      ...teachers,
-      config: { ...config, checks: [LectureFields], form: LectureForm },
-      schema: {
-        operationId: 'addLecture',
-        summary: 'Upload a lecture to the end of your course',
-        tags,
-        response: {
-          201: LectureReply,
-          ...problemResponses(
-            ...uploadRefusals,
-            'not_owner',
-            'not_found',
-            'quota_exceeded',
-            'unsupported_media_format',
-            'media_too_complex'
-          )
-        }
-      }
-    },
-    async (request, reply) => {
-      const viewer = request.signedIn()
-      const {
-        fields: { course_id: courseId, ...text },
-        files: [file]
-      } = await request.receiveForm({
-        fields: LectureFields,
-        fileFields: ['lecture_file'],
-        maxFiles: 1,
-        receive: (source) => intake.receive(source, likelyOwner(viewer)),
-        discard: (draft) => draft.discard()
-      })
-      if (file === undefined) throw invalidField('lecture_file', 'is required')
-      const added = await lectures.add(file.received, text, {
-        uploaderId: viewer.id,
-        courseFor: () => courses.changeable(viewer, courseId)
-      })
-      return reply
-        .code(201)
-        .header('location', `/lecture/${added.lecture.id}`)
-        .send(await lectureUrls.reply(added, viewer, request.origin))
+  app.post('/course/add-lectures-batch', addLectures, async (request, reply) => {
+    const viewer = request.requireViewer()
+    const { fields, files } = await request.receiveForm(BatchForm, {
+      receive: (source) => batch.receive(source, likelyOwner(viewer)),
+      discard: discardBatchFile
+    })
+    const received = files.map((file) => file.received)
+    const outcomes = await batch.add(viewer, received, fields, (schema, entry) => request.checkInput(schema, entry))
+    const names = files.map(({ fileName }) => fileName)
+    const results = await Promise.all(outcomes.map((outcome, index) => resultOf(outcome, names[index]!, request)))
+    const successful = results.filter(({ success }) => success).length
+    const summary = {
+      total_videos: results.length,
+      successful_uploads: successful,
+      failed_uploads: results.length - successful,
+      results
     }
-  )
+    if (successful === 0) throw new ApiError('batch_failed', { extra: summary })
+    const courseId = outcomes.find(({ added }) => added !== undefined)!.added!.lecture.courseId
+    return reply.code(201).header('location', `/course/${courseId}/lectures`).send(summary)
+  })
 
-  app.post(
-    '/course/add-lectures-batch',
-    {
-      ...teachers,
-      config: { ...config, checks: [BatchFields, LectureFields], form: BatchForm },
-      schema: {
-        operationId: 'addLectures',
-        summary: 'Upload one or two lectures, each on its own fate',
-        description: 'One that fails leaves the other; when all fail, a 422 carries the same `results`.',
-        tags,
-        response: { 201: BatchReply, ...problemResponses(...uploadRefusals, 'batch_failed') }
-      }
-    },
-    async (request, reply) => {
-      const viewer = request.signedIn()
-      const { fields, files } = await request.receiveForm({
-        fields: BatchFields,
-        fileFields: ['lectures_files'],
-        maxFiles: MAX_BATCH_FILES,
-        receive: (source) => batch.receive(source, likelyOwner(viewer)),
-        discard: discardBatchFile
-      })
-      const outcomes = await batch.add(
-        viewer,
-        files.map(({ received }) => received),
-        fields,
-        (schema, entry) => request.checkInput(schema, entry)
-      )
-      const results = await Promise.all(
-        outcomes.map(async ({ added, error }, index) => ({
-          success: added !== undefined,
-          lecture: added === undefined ? null : await lectureUrls.reply(added, viewer, request.origin),
-          error: error === undefined ? null : { code: error.code, message: error.summary },
-          video_filename: files[index]!.fileName
-        }))
-      )
-      const successful = results.filter(({ success }) => success).length
-      const summary = {
-        total_videos: results.length,
-        successful_uploads: successful,
-        failed_uploads: results.length - successful,
-        results
-      }
-      if (successful === 0) throw new ApiError('batch_failed', { extra: summary })
-      const courseId = outcomes.find(({ added }) => added !== undefined)!.added!.lecture.courseId
-      return reply.code(201).header('location', `/course/${courseId}/lectures`).send(summary)
+  async function resultOf ({ added, error }: BatchOutcome, fileName: string, request: FastifyRequest) {
+    return {
+      success: added !== undefined,
+      lecture: added === undefined ? null : await lectureUrls.reply(added, request.requireViewer(), request.origin),
+      error: error === undefined ? null : { code: error.code, message: error.summary },
+      video_filename: fileName
     }
-  )
+  }
+}
 
-  app.patch(
-    '/lecture/:id',
-    {
-      ...teachers,
-      schema: {
-        operationId: 'updateLecture',
-        summary: 'Change the words of a lecture',
-        tags,
-        params: Params,
-        body: LecturePatch,
-        response: { 200: LectureReply, ...problemResponses('malformed_json', ...ownerRefusals, 'validation_failed') }
-      }
-    },
-    async (request) => {
-      const { id, courseId } = await lectures.find(request.params.id)
-      await courses.changeable(request.signedIn(), courseId)
-      return await lectureUrls.reply(await lectures.change(id, request.body), request.signedIn(), request.origin)
-    }
-  )
+const lectureRoutes: FastifyPluginAsyncTypebox<Options> = async (
+  app,
+  { courses, lectures, lectureUrls, progress, subscriptions }
+) => {
+  app.patch('/lecture/:id', updateLecture, async (request) => {
+    const viewer = request.requireViewer()
+    const { id, courseId } = await lectures.find(request.params.id)
+    await courses.changeable(viewer, courseId)
+    return await lectureUrls.reply(await lectures.change(id, request.body), viewer, request.origin)
+  })
 
-  app.delete(
-    '/lecture/:id',
-    {
-      ...teachers,
-      schema: {
-        operationId: 'deleteLecture',
-        summary: 'Delete a lecture with its media',
-        tags,
-        params: Params,
-        response: { 204: Type.Null({ description: 'Deleted.' }), ...problemResponses(...ownerRefusals) }
-      }
-    },
-    async (request, reply) => {
-      const lecture = await lectures.find(request.params.id)
-      await courses.changeable(request.signedIn(), lecture.courseId)
-      await lectures.remove(lecture)
-      return reply.code(204).send(null)
-    }
-  )
+  app.delete('/lecture/:id', deleteLecture, async (request, reply) => {
+    const lecture = await lectures.find(request.params.id)
+    await courses.changeable(request.requireViewer(), lecture.courseId)
+    await lectures.remove(lecture)
+    return reply.code(204).send(null)
+  })
 
-  app.post(
-    '/lecture/:id/progress',
-    {
-      preParsing: app.requireRole('student'),
-      config,
-      schema: {
-        operationId: 'reportProgress',
-        summary: 'Say how far you are',
-        description: 'The largest report counts, so repeats and late ones do no harm. Completed at 90 % watched.',
-        tags,
-        params: Params,
-        body: ProgressBody,
-        response: {
-          200: ProgressOfLecture,
-          ...problemResponses(
-            'malformed_json',
-            'not_authenticated',
-            'invalid_token',
-            'role_required',
-            'not_subscribed',
-            'not_found',
-            'validation_failed'
-          )
-        }
-      }
-    },
-    async (request) => {
-      const { id } = request.signedIn()
-      const lecture = await lectures.find(request.params.id)
-      await subscriptions.require(id, lecture.courseId)
-      return lectureProgressReply(
-        await progress.report(id, lecture, request.body.position_seconds, request.body.watched_seconds)
-      )
-    }
-  )
+  app.post('/lecture/:id/progress', reportProgress, async (request) => {
+    const { id } = request.requireViewer()
+    const { position_seconds: position, watched_seconds: watched } = request.body
+    const lecture = await lectures.find(request.params.id)
+    await subscriptions.require(id, lecture.courseId)
+    return lectureProgressReply(await progress.report(id, lecture, position, watched))
+  })
 }
 
 /**
- * Whose quota a lecture will count on, before its course is known: an instructor adds to their own, an administrator to
- * anyone's.
+ * The account whose quota a lecture will count on, before its course is known: an instructor adds to their own courses,
+ * an administrator to any.
  */
 function likelyOwner ({ id, role }: Viewer): string | undefined {
   return role === 'admin' ? undefined : id

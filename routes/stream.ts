@@ -111,7 +111,7 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, now }) =>
     const { id } = request.params as { id: string }
     if (isLinkQuery(request.rawQuery)) return await gate.admitLink(id, request.rawQuery, demand)
     request.viewer = await app.identify(request)
-    return await gate.admitViewer(request.signedIn(), id, demand)
+    return await gate.admitViewer(request.requireViewer(), id, demand)
   }
 
   /** A token may expire while a file is sent, a link may not: it says how long it lets watch. */

@@ -1,12 +1,13 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import type { FastifyRequest } from 'fastify'
+import { publisherRoles } from '../src/accounts/schema.js'
 import { ApiError } from '../src/errors.js'
 import type { ConcurrencyLimiter } from '../src/limits/concurrency-limiter.js'
-import type { Expected, Intake } from '../src/media/uploads.js'
 import { parseReprDigest } from '../src/media/repr-digest.js'
 import { MediaReply, UploadFields, mediaReply } from '../src/media/schema.js'
-import { problemResponses } from '../src/schemas/problem.js'
+import type { Expected, Intake } from '../src/media/uploads.js'
+import { PUBLISH_PROBLEMS, RECEIVE_PROBLEMS, problemResponses } from '../src/schemas/problem.js'
 
 interface Options {
   intake: Intake
@@ -14,78 +15,61 @@ interface Options {
   limiter: ConcurrencyLimiter
 }
 
+const putMedia = {
+  config: { auth: { roles: publisherRoles }, rawBody: true },
+  schema: {
+    operationId: 'putMedia',
+    summary: 'Upload a file as the request body',
+    description:
+      'Send the file without a form around it, with a `Content-Length`. ' +
+      'With `Repr-Digest: sha-256=:<base64>:` (RFC 9530), a body with another digest is refused, and nothing is stored.',
+    tags: ['Media'],
+    querystring: Type.Object(UploadFields.properties),
+    headers: Type.Object({
+      'repr-digest': Type.Optional(
+        Type.String({ examples: ['sha-256=:n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=:'] })
+      )
+    }),
+    response: {
+      201: MediaReply,
+      ...problemResponses(
+        'length_required',
+        'digest_malformed',
+        'digest_mismatch',
+        'media_type_mismatch',
+        ...RECEIVE_PROBLEMS,
+        ...PUBLISH_PROBLEMS
+      )
+    }
+  }
+} as const
+
 const routes: FastifyPluginAsyncTypebox<Options> = async (app, { intake, limiter }) => {
-  app.addHook('preParsing', app.requireAccount)
-  // Any type is taken, and none believed: the body is handed on as it comes.
+  // Any content type is accepted, and none is trusted: the body is passed on unparsed.
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
 
-  app.put(
-    '/media/uploads',
-    {
-      preParsing: app.requireRole('admin', 'instructor'),
-      config: { rawBody: true },
-      schema: {
-        operationId: 'putMedia',
-        summary: 'Upload a file as the body itself',
-        description:
-          'The cheapest way in: no form around the file. `Content-Length` is required. A `Repr-Digest: sha-256=:<base64>:` (RFC 9530) is held against what arrived; nothing is kept where they differ.',
-        tags: ['Media'],
-        querystring: Type.Object(UploadFields.properties),
-        headers: Type.Object({
-          'repr-digest': Type.Optional(
-            Type.String({ examples: ['sha-256=:n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=:'] })
-          )
-        }),
-        response: {
-          201: MediaReply,
-          ...problemResponses(
-            'bad_request',
-            'upload_incomplete',
-            'digest_malformed',
-            'not_authenticated',
-            'invalid_token',
-            'role_required',
-            'length_required',
-            'upload_too_large',
-            'quota_exceeded',
-            'unsupported_content_type',
-            'unsupported_media_format',
-            'validation_failed',
-            'media_type_mismatch',
-            'media_too_complex',
-            'digest_mismatch',
-            'too_many_uploads',
-            'overloaded',
-            'shutting_down',
-            'storage_unavailable',
-            'storage_full'
-          )
-        }
-      }
-    },
-    async (request, reply) => {
-      const { id: ownerId } = request.signedIn()
-      const { title, type, visibility, protection } = request.query
-      const slot = limiter.acquire({ accountId: ownerId, address: request.ip })
-      const end = request.reviewUpload()
-      try {
-        const draft = await intake.receive(request.raw, ownerId, expectedOf(request)).catch((error: unknown) => {
-          throw request.raw.errored === null || error instanceof ApiError
-            ? error
-            : new ApiError('upload_incomplete', { cause: error })
-        })
-        const media = await intake.publish(draft, { title, type, visibility, protection, ownerId, uploaderId: ownerId })
-        return await reply.code(201).header('location', `/media/${media.id}`).send(mediaReply(media, true))
-      } finally {
-        end()
-        slot.release()
-      }
+  app.put('/media/uploads', putMedia, async (request, reply) => {
+    const { id: ownerId } = request.requireViewer()
+    const { title, type, visibility, protection } = request.query
+    const slot = limiter.acquire({ accountId: ownerId, address: request.ip })
+    const end = request.reviewUpload()
+    try {
+      const draft = await intake.receive(request.raw, ownerId, expectedOf(request)).catch((error: unknown) => {
+        throw request.raw.errored === null || error instanceof ApiError
+          ? error
+          : new ApiError('upload_incomplete', { cause: error })
+      })
+      const media = await intake.publish(draft, { title, type, visibility, protection, ownerId, uploaderId: ownerId })
+      return await reply.code(201).header('location', `/media/${media.id}`).send(mediaReply(media, true))
+    } finally {
+      end()
+      slot.release()
     }
-  )
+  })
 }
 
-/** What the headers say of the body. Throws for those that say nothing, or something else than a whole file. */
+/** Returns what the headers say of the body. **Throws** for headers that do not describe a whole file. */
 function expectedOf ({ headers }: FastifyRequest): Expected {
   const {
     'content-length': length,
@@ -94,14 +78,13 @@ function expectedOf ({ headers }: FastifyRequest): Expected {
     'repr-digest': digest
   } = headers
   if (length === undefined) throw new ApiError('length_required')
-  // RFC 9110, 14.4 and 15.5.16: part of a file would be taken for the whole of it, and an encoded one for something
-  // else.
+  // RFC 9110, 14.4 and 15.5.16: part of a file would be stored as the whole file, and an encoded file as another one.
   if (part !== undefined) {
-    throw new ApiError('bad_request', { detail: 'A part of a file (Content-Range) is not taken here.' })
+    throw new ApiError('bad_request', { detail: 'Part of a file (Content-Range) is not accepted here.' })
   }
   if (encoding !== 'identity') {
     throw new ApiError('unsupported_content_type', {
-      detail: 'A body with a Content-Encoding is not taken here.',
+      detail: 'A body with a Content-Encoding is not accepted here.',
       headers: { 'accept-encoding': 'identity' }
     })
   }

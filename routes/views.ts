@@ -3,10 +3,10 @@ import { Type } from '@sinclair/typebox'
 import type { Access } from '../src/access/permissions.js'
 import type { StreamGate } from '../src/access/playback-links.js'
 import { MediaTypeSchema } from '../src/media/schema.js'
-import { PageOf, PageQuery, mapPage } from '../src/schemas/pagination.js'
 import { isLinkQuery } from '../src/playback/link.js'
-import { problemResponses } from '../src/schemas/problem.js'
-import { DateTime, Nullable, Uuid } from '../src/schemas/fields.js'
+import { DateTime, IdParams, Nullable, Uuid } from '../src/schemas/fields.js'
+import { PageOf, PageQuery, mapPage } from '../src/schemas/pagination.js'
+import { LINK_PROBLEMS, problemResponses } from '../src/schemas/problem.js'
 import { isoTime } from '../src/time.js'
 import type { Views } from '../src/views/views.js'
 
@@ -16,8 +16,7 @@ interface Options {
   views: Views
 }
 
-const tags = ['Views and analytics']
-const Params = Type.Object({ id: Uuid() })
+const tags = ['Views and analytics'] as const
 const ViewReply = Type.Object({
   message: Type.String({ examples: ['View logged successfully'] }),
   media_id: Uuid(),
@@ -30,6 +29,14 @@ const LoggedView = Type.Object({
   user_id: Nullable(Uuid()),
   user_agent: Nullable(Type.String())
 })
+const AnalyticsQuery = Type.Object({
+  days: Type.Integer({
+    minimum: 1,
+    maximum: 365,
+    default: 30,
+    description: 'The number of UTC days in `views_per_day`, today included.'
+  })
+})
 const AnalyticsReply = Type.Object({
   media_id: Uuid(),
   title: Type.String(),
@@ -37,136 +44,98 @@ const AnalyticsReply = Type.Object({
   type: MediaTypeSchema,
   upload_date: DateTime(),
   total_views: Type.Integer(),
-  unique_ips: Type.Integer({ description: 'Addresses; an IPv6 address counts by its /64.' }),
-  unique_viewers: Type.Integer({ description: 'The same number.' }),
+  unique_ips: Type.Integer({ description: 'IP addresses; IPv6 addresses count by their /64.' }),
+  unique_viewers: Type.Integer({ description: 'The same number as `unique_ips`.' }),
   recent_views_7days: Type.Integer({ description: 'Today and the six UTC days before.' }),
   views_per_day: Type.Record(Type.String(), Type.Integer(), {
-    description: 'By UTC day; days without views are left out.',
+    description: 'By UTC day, without the days that have no views.',
     examples: [{ '2026-11-20': 3 }]
   }),
   cached: Type.Boolean()
 })
 
+const logView = {
+  config: { auth: 'handler', limit: 'view', byLink: true },
+  schema: {
+    operationId: 'logView',
+    summary: 'Count a view',
+    description:
+      'For anyone who may watch, or with the query string of a valid link. ' +
+      'With a link, this is the same view as the one that the stream by that link counts. ' +
+      'The view is durable before the response.',
+    tags,
+    params: Type.Object({ id: Type.String() }),
+    body: Type.Optional(Type.Union([Type.Null(), Type.Object({}, { additionalProperties: false })])),
+    response: { 200: ViewReply, ...problemResponses(...LINK_PROBLEMS, 'not_found', 'overloaded') }
+  }
+} as const
+
+const listViews = {
+  config: { auth: 'account' },
+  schema: {
+    operationId: 'listViews',
+    summary: 'List the views of a media, newest first',
+    tags,
+    params: IdParams,
+    querystring: PageQuery,
+    response: { 200: PageOf(LoggedView), ...problemResponses('not_owner', 'not_found') }
+  }
+} as const
+
+const getAnalytics = {
+  config: { auth: 'account' },
+  schema: {
+    operationId: 'getAnalytics',
+    summary: 'Get the total, unique and daily views of a media',
+    tags,
+    params: IdParams,
+    querystring: AnalyticsQuery,
+    response: { 200: AnalyticsReply, ...problemResponses('not_owner', 'not_found') }
+  }
+} as const
+
 const routes: FastifyPluginAsyncTypebox<Options> = async (app, { access, gate, views }) => {
-  app.post(
-    '/media/:id/view',
-    {
-      config: { limit: 'view', byLink: true },
-      schema: {
-        operationId: 'logView',
-        summary: 'Count a view',
-        description:
-          'For anyone who may watch, or with the query string of a valid link: then it is the same view that the stream by that link counts. Durable when it is answered.',
-        tags,
-        security: [{}, { bearer: [] }, { login: [] }],
-        params: Type.Object({ id: Type.String() }),
-        body: Type.Optional(Type.Union([Type.Null(), Type.Object({}, { additionalProperties: false })])),
-        response: {
-          200: ViewReply,
-          ...problemResponses(
-            'not_authenticated',
-            'invalid_token',
-            'stream_link_invalid',
-            'stream_link_expired',
-            'stream_link_revoked',
-            'not_found',
-            'validation_failed',
-            'overloaded'
-          )
-        }
-      }
-    },
-    async (request) => {
-      const { id } = request.params
-      const { media, link, accountId } = isLinkQuery(request.rawQuery)
-        ? await gate.admitLink(id, request.rawQuery)
-        : await gate.admitViewer(await app.identify(request), id)
-      const { viewedAt } = await views.count(media.id, link?.linkId ?? null, {
-        address: request.ip,
-        accountId,
-        userAgent: request.headers['user-agent']
-      })
-      return {
-        message: 'View logged successfully',
-        media_id: media.id,
-        viewer_ip: request.ip,
-        timestamp: isoTime(viewedAt)
-      }
+  app.post('/media/:id/view', logView, async (request) => {
+    const { id } = request.params
+    const { media, link, accountId } = isLinkQuery(request.rawQuery)
+      ? await gate.admitLink(id, request.rawQuery)
+      : await gate.admitViewer(await app.identify(request), id)
+    const onlooker = { address: request.ip, accountId, userAgent: request.headers['user-agent'] }
+    const { viewedAt } = await views.count(media.id, link?.linkId ?? null, onlooker)
+    return {
+      message: 'View logged successfully',
+      media_id: media.id,
+      viewer_ip: request.ip,
+      timestamp: isoTime(viewedAt)
     }
-  )
+  })
 
-  await app.register(async (signedIn: typeof app) => {
-    signedIn.addHook('preParsing', app.requireAccount)
+  app.get('/media/:id/views', listViews, async (request) => {
+    const media = await access.changeable(request.requireViewer(), request.params.id)
+    return mapPage(await views.log(media.id, request.query), (view) => ({
+      viewed_by_ip: view.address,
+      timestamp: isoTime(view.viewedAt),
+      user_id: view.accountId,
+      user_agent: view.userAgent
+    }))
+  })
 
-    signedIn.get(
-      '/media/:id/views',
-      {
-        schema: {
-          operationId: 'listViews',
-          summary: 'Who watched, when, from where',
-          tags,
-          params: Params,
-          querystring: PageQuery,
-          response: {
-            200: PageOf(LoggedView),
-            ...problemResponses('not_authenticated', 'invalid_token', 'not_owner', 'not_found', 'validation_failed')
-          }
-        }
-      },
-      async (request) => {
-        const media = await access.changeable(request.signedIn(), request.params.id)
-        return mapPage(await views.log(media.id, request.query), (view) => ({
-          viewed_by_ip: view.address,
-          timestamp: isoTime(view.viewedAt),
-          user_id: view.accountId,
-          user_agent: view.userAgent
-        }))
-      }
-    )
-
-    signedIn.get(
-      '/media/:id/analytics',
-      {
-        schema: {
-          operationId: 'getAnalytics',
-          summary: 'Views of a media: total, unique, per day',
-          tags,
-          params: Params,
-          querystring: Type.Object({
-            days: Type.Integer({
-              minimum: 1,
-              maximum: 365,
-              default: 30,
-              description: 'How many UTC days `views_per_day` reaches back, today included.'
-            })
-          }),
-          response: {
-            200: AnalyticsReply,
-            ...problemResponses('not_authenticated', 'invalid_token', 'not_owner', 'not_found', 'validation_failed')
-          }
-        }
-      },
-      async (request) => {
-        const media = await access.changeable(request.signedIn(), request.params.id)
-        const { totalViews, uniqueViewers, recentViews, viewsPerDay, cached } = await views.analytics(
-          media.id,
-          request.query.days
-        )
-        return {
-          media_id: media.id,
-          title: media.title,
-          media_filename: media.title,
-          type: media.type,
-          upload_date: isoTime(media.createdAt),
-          total_views: totalViews,
-          unique_ips: uniqueViewers,
-          unique_viewers: uniqueViewers,
-          recent_views_7days: recentViews,
-          views_per_day: viewsPerDay,
-          cached
-        }
-      }
-    )
+  app.get('/media/:id/analytics', getAnalytics, async (request) => {
+    const media = await access.changeable(request.requireViewer(), request.params.id)
+    const analytics = await views.analytics(media.id, request.query.days)
+    return {
+      media_id: media.id,
+      title: media.title,
+      media_filename: media.title,
+      type: media.type,
+      upload_date: isoTime(media.createdAt),
+      total_views: analytics.totalViews,
+      unique_ips: analytics.uniqueViewers,
+      unique_viewers: analytics.uniqueViewers,
+      recent_views_7days: analytics.recentViews,
+      views_per_day: analytics.viewsPerDay,
+      cached: analytics.cached
+    }
   })
 }
 

@@ -31,6 +31,7 @@ import serviceRoutes from '../routes/service.js'
 import streamRoutes from '../routes/stream.js'
 import subscriptionRoutes from '../routes/subscriptions.js'
 import uploadRoutes from '../routes/uploads.js'
+import userRoutes from '../routes/users.js'
 import viewRoutes from '../routes/views.js'
 import webhookRoutes from '../routes/webhooks.js'
 import { AccessReview } from './access/access-review.js'
@@ -399,6 +400,7 @@ async function compose (app: FastifyInstance, config: Config, overrides: Overrid
   // What it answers.
   await app.register(serviceRoutes, { health, version: VERSION })
   await app.register(accountRoutes, { accounts, sessions })
+  await app.register(userRoutes, { accounts, sessions })
   await app.register(mediaRoutes, {
     access,
     gate,

@@ -3,122 +3,197 @@
  * the problem documents are all made from this table.
  */
 export const problems = {
-  bad_request: [400, 'Bad request', 'The request could not be understood.'],
-  malformed_json: [400, 'Malformed JSON', 'The body is not valid JSON.'],
-  malformed_multipart: [
-    400,
-    'Malformed multipart body',
-    'The multipart body is malformed or lacks its closing boundary.'
-  ],
-  upload_incomplete: [400, 'Upload incomplete', 'The body ended before all of it had arrived.'],
-  digest_malformed: [
-    400,
-    'Digest malformed',
-    'The Repr-Digest header is not in the form of RFC 9530, such as sha-256=:<base64>:.'
-  ],
-  not_authenticated: [401, 'Not authenticated', 'Not authenticated'],
-  invalid_token: [401, 'Invalid token', 'Could not validate credentials'],
-  invalid_credentials: [401, 'Invalid credentials', 'Invalid credentials'],
-  invalid_refresh_token: [
-    401,
-    'Invalid refresh token',
-    'This refresh token is not valid, or was used before. Log in again.'
-  ],
-  wrong_password: [403, 'Wrong password', 'The current password is not right.'],
-  account_disabled: [403, 'Account disabled', 'This account is disabled. Ask an administrator.'],
-  signup_closed: [403, 'Signup closed', 'This server does not take new accounts. Ask an administrator for one.'],
-  role_required: [403, 'Role required', 'Your role does not allow this.'],
-  not_owner: [403, 'Not the owner', 'Only the owner or an administrator may do this.'],
-  stream_link_invalid: [
-    403,
-    'Stream link invalid',
-    'This link is not valid: it was altered, or not copied whole (in a shell, put it in quotes).'
-  ],
-  stream_link_expired: [403, 'Stream link expired', 'This link has expired. Ask for a new one.'],
-  stream_link_revoked: [403, 'Stream link revoked', 'This link has been revoked.'],
-  metrics_forbidden: [
-    403,
-    'Metrics forbidden',
-    'Metrics need the METRICS_TOKEN. Outside production, where none is set, requests from this machine need none.'
-  ],
-  route_not_found: [404, 'No such route', 'There is nothing at this address.'],
-  not_found: [404, 'Not found', 'There is no such thing, or you may not see it.'],
-  method_not_allowed: [405, 'Method not allowed', 'This address does not answer this method.'],
-  media_protected: [403, 'Media protected', 'This media is played as an encrypted stream only.'],
-  webhook_signature_invalid: [
-    403,
-    'Webhook signature invalid',
-    'This webhook is not signed by Mux, or not of the last five minutes.'
-  ],
-  not_subscribed: [403, 'Not subscribed', 'Access denied. You are not subscribed to this course.'],
-  request_timeout: [408, 'Request timeout', 'The request did not arrive in time.'],
-  email_taken: [409, 'Email taken', 'An account with this email exists already.'],
-  mobile_number_taken: [409, 'Mobile number taken', 'An account with this mobile number exists already.'],
-  last_admin: [409, 'Last administrator', 'This is the last administrator who can log in. Make another one first.'],
-  media_not_ready: [409, 'Media not ready', 'This media is still being packaged. Try again shortly.'],
-  media_in_use: [409, 'Media in use', 'A lecture uses this media. Delete the lecture instead.'],
-  protection_required: [
-    409,
-    'Protection required',
-    'A lecture uses this media, and lectures of its course are protected. Change the course instead.'
-  ],
-  already_subscribed: [409, 'Already subscribed', 'You are subscribed to this course already.'],
-  length_required: [411, 'Length required', 'The body must come with a Content-Length.'],
-  precondition_failed: [
-    412,
-    'Precondition failed',
-    'The file is not the one that If-Match or If-Unmodified-Since names.'
-  ],
-  payload_too_large: [413, 'Payload too large', 'The body is larger than this address takes.'],
-  upload_too_large: [413, 'Upload too large', 'The file is larger than this server takes.'],
-  quota_exceeded: [413, 'Quota exceeded', 'The file does not fit into what is left of your quota.'],
-  uri_too_long: [414, 'URI too long', 'The address is too long.'],
-  unsupported_content_type: [
-    415,
-    'Unsupported content type',
-    'This address does not take a body of this content type: most take application/json.'
-  ],
-  unsupported_media_format: [
-    415,
-    'Unsupported media format',
-    'The file is not, or not whole, in a format this server takes: MP4, AVI, MOV, MKV, WebM, M4V, MP3, WAV, M4A, AAC, OGG, Opus or FLAC.'
-  ],
-  range_not_satisfiable: [416, 'Range not satisfiable', 'The range starts past the end of the file.'],
-  validation_failed: [422, 'Validation failed', 'Some fields are not valid.'],
-  media_type_mismatch: [422, 'Media type mismatch', 'The file is not of the type that was named.'],
-  digest_mismatch: [422, 'Digest mismatch', 'The body that arrived is not the one that Repr-Digest names.'],
-  media_too_complex: [
-    422,
-    'Media too complex',
-    'Reading what this file is takes more CPU or memory than a media file needs. Remux it (ffmpeg -i in -c copy out), or leave out what it carries beside picture and sound.'
-  ],
-  batch_failed: [422, 'Batch failed', 'None of the lectures could be added.'],
-  rate_limit_exceeded: [429, 'Rate limit exceeded', 'Too many requests.'],
-  client_blocked: [429, 'Client blocked', 'Too many requests for too long: blocked for a while.'],
-  too_many_uploads: [429, 'Too many uploads', 'Too many uploads at once. Let one end first.'],
-  too_many_streams: [429, 'Too many streams', 'Too many streams at once. Let one end first.'],
-  headers_too_large: [431, 'Headers too large', 'The request headers are too large.'],
-  internal_error: [500, 'Internal error', 'Something went wrong on our side. The request id finds it in the log.'],
-  overloaded: [503, 'Overloaded', 'The server is busy. Try again shortly.'],
-  database_unavailable: [503, 'Database unavailable', 'The database does not answer right now. Try again shortly.'],
-  video_provider_missing: [
-    503,
-    'Video provider missing',
-    'This media is played by a provider that this server is not set up for at the moment.'
-  ],
-  starting: [
-    503,
-    'Starting',
-    'The server is warming up. Requests are served, but the first ones are slow. Try again shortly.'
-  ],
-  shutting_down: [503, 'Shutting down', 'The server is stopping. Try again shortly.'],
-  storage_unavailable: [
-    503,
-    'Storage unavailable',
-    'The server cannot store files right now. What it has can still be read.'
-  ],
-  storage_full: [507, 'Storage full', 'The server has no room left for this file.']
-} as const satisfies Record<string, readonly [status: number, title: string, detail: string]>
+  bad_request: { status: 400, title: 'Bad request', detail: 'The request could not be understood.' },
+  malformed_json: { status: 400, title: 'Malformed JSON', detail: 'The body is not valid JSON.' },
+  malformed_multipart: {
+    status: 400,
+    title: 'Malformed multipart body',
+    detail: 'The multipart body is malformed or lacks its closing boundary.'
+  },
+  upload_incomplete: {
+    status: 400,
+    title: 'Upload incomplete',
+    detail: 'The body ended before all of it had arrived.'
+  },
+  digest_malformed: {
+    status: 400,
+    title: 'Digest malformed',
+    detail: 'The Repr-Digest header is not in the form of RFC 9530, such as sha-256=:<base64>:.'
+  },
+  not_authenticated: { status: 401, title: 'Not authenticated', detail: 'Not authenticated' },
+  invalid_token: { status: 401, title: 'Invalid token', detail: 'Could not validate credentials' },
+  invalid_credentials: { status: 401, title: 'Invalid credentials', detail: 'Invalid credentials' },
+  invalid_refresh_token: {
+    status: 401,
+    title: 'Invalid refresh token',
+    detail: 'This refresh token is not valid, or was used before. Log in again.'
+  },
+  wrong_password: { status: 403, title: 'Wrong password', detail: 'The current password is not right.' },
+  account_disabled: {
+    status: 403,
+    title: 'Account disabled',
+    detail: 'This account is disabled. Ask an administrator.'
+  },
+  signup_closed: {
+    status: 403,
+    title: 'Signup closed',
+    detail: 'This server does not take new accounts. Ask an administrator for one.'
+  },
+  role_required: { status: 403, title: 'Role required', detail: 'Your role does not allow this.' },
+  not_owner: { status: 403, title: 'Not the owner', detail: 'Only the owner or an administrator may do this.' },
+  stream_link_invalid: {
+    status: 403,
+    title: 'Stream link invalid',
+    detail: 'This link is not valid: it was altered, or not copied whole (in a shell, put it in quotes).'
+  },
+  stream_link_expired: {
+    status: 403,
+    title: 'Stream link expired',
+    detail: 'This link has expired. Ask for a new one.'
+  },
+  stream_link_revoked: { status: 403, title: 'Stream link revoked', detail: 'This link has been revoked.' },
+  metrics_forbidden: {
+    status: 403,
+    title: 'Metrics forbidden',
+    detail:
+      'Metrics need the METRICS_TOKEN. Outside production, where none is set, requests from this machine need none.'
+  },
+  route_not_found: { status: 404, title: 'No such route', detail: 'There is nothing at this address.' },
+  not_found: { status: 404, title: 'Not found', detail: 'There is no such thing, or you may not see it.' },
+  method_not_allowed: { status: 405, title: 'Method not allowed', detail: 'This address does not answer this method.' },
+  media_protected: {
+    status: 403,
+    title: 'Media protected',
+    detail: 'This media is played as an encrypted stream only.'
+  },
+  webhook_signature_invalid: {
+    status: 403,
+    title: 'Webhook signature invalid',
+    detail: 'This webhook is not signed by Mux, or not of the last five minutes.'
+  },
+  not_subscribed: {
+    status: 403,
+    title: 'Not subscribed',
+    detail: 'Access denied. You are not subscribed to this course.'
+  },
+  request_timeout: { status: 408, title: 'Request timeout', detail: 'The request did not arrive in time.' },
+  email_taken: { status: 409, title: 'Email taken', detail: 'An account with this email exists already.' },
+  mobile_number_taken: {
+    status: 409,
+    title: 'Mobile number taken',
+    detail: 'An account with this mobile number exists already.'
+  },
+  last_admin: {
+    status: 409,
+    title: 'Last administrator',
+    detail: 'This is the last administrator who can log in. Make another one first.'
+  },
+  media_not_ready: {
+    status: 409,
+    title: 'Media not ready',
+    detail: 'This media is still being packaged. Try again shortly.'
+  },
+  media_in_use: {
+    status: 409,
+    title: 'Media in use',
+    detail: 'A lecture uses this media. Delete the lecture instead.'
+  },
+  protection_required: {
+    status: 409,
+    title: 'Protection required',
+    detail: 'A lecture uses this media, and lectures of its course are protected. Change the course instead.'
+  },
+  already_subscribed: {
+    status: 409,
+    title: 'Already subscribed',
+    detail: 'You are subscribed to this course already.'
+  },
+  length_required: { status: 411, title: 'Length required', detail: 'The body must come with a Content-Length.' },
+  precondition_failed: {
+    status: 412,
+    title: 'Precondition failed',
+    detail: 'The file is not the one that If-Match or If-Unmodified-Since names.'
+  },
+  payload_too_large: { status: 413, title: 'Payload too large', detail: 'The body is larger than this address takes.' },
+  upload_too_large: { status: 413, title: 'Upload too large', detail: 'The file is larger than this server takes.' },
+  quota_exceeded: {
+    status: 413,
+    title: 'Quota exceeded',
+    detail: 'The file does not fit into what is left of your quota.'
+  },
+  uri_too_long: { status: 414, title: 'URI too long', detail: 'The address is too long.' },
+  unsupported_content_type: {
+    status: 415,
+    title: 'Unsupported content type',
+    detail: 'This address does not take a body of this content type: most take application/json.'
+  },
+  unsupported_media_format: {
+    status: 415,
+    title: 'Unsupported media format',
+    detail:
+      'The file is not, or not whole, in a format this server takes: MP4, AVI, MOV, MKV, WebM, M4V, MP3, WAV, M4A, AAC, OGG, Opus or FLAC.'
+  },
+  range_not_satisfiable: {
+    status: 416,
+    title: 'Range not satisfiable',
+    detail: 'The range starts past the end of the file.'
+  },
+  validation_failed: { status: 422, title: 'Validation failed', detail: 'Some fields are not valid.' },
+  media_type_mismatch: {
+    status: 422,
+    title: 'Media type mismatch',
+    detail: 'The file is not of the type that was named.'
+  },
+  digest_mismatch: {
+    status: 422,
+    title: 'Digest mismatch',
+    detail: 'The body that arrived is not the one that Repr-Digest names.'
+  },
+  media_too_complex: {
+    status: 422,
+    title: 'Media too complex',
+    detail:
+      'Reading what this file is takes more CPU or memory than a media file needs. Remux it (ffmpeg -i in -c copy out), or leave out what it carries beside picture and sound.'
+  },
+  batch_failed: { status: 422, title: 'Batch failed', detail: 'None of the lectures could be added.' },
+  rate_limit_exceeded: { status: 429, title: 'Rate limit exceeded', detail: 'Too many requests.' },
+  client_blocked: {
+    status: 429,
+    title: 'Client blocked',
+    detail: 'Too many requests for too long: blocked for a while.'
+  },
+  too_many_uploads: { status: 429, title: 'Too many uploads', detail: 'Too many uploads at once. Let one end first.' },
+  too_many_streams: { status: 429, title: 'Too many streams', detail: 'Too many streams at once. Let one end first.' },
+  headers_too_large: { status: 431, title: 'Headers too large', detail: 'The request headers are too large.' },
+  internal_error: {
+    status: 500,
+    title: 'Internal error',
+    detail: 'Something went wrong on our side. The request id finds it in the log.'
+  },
+  overloaded: { status: 503, title: 'Overloaded', detail: 'The server is busy. Try again shortly.' },
+  database_unavailable: {
+    status: 503,
+    title: 'Database unavailable',
+    detail: 'The database does not answer right now. Try again shortly.'
+  },
+  video_provider_missing: {
+    status: 503,
+    title: 'Video provider missing',
+    detail: 'This media is played by a provider that this server is not set up for at the moment.'
+  },
+  starting: {
+    status: 503,
+    title: 'Starting',
+    detail: 'The server is warming up. Requests are served, but the first ones are slow. Try again shortly.'
+  },
+  shutting_down: { status: 503, title: 'Shutting down', detail: 'The server is stopping. Try again shortly.' },
+  storage_unavailable: {
+    status: 503,
+    title: 'Storage unavailable',
+    detail: 'The server cannot store files right now. What it has can still be read.'
+  },
+  storage_full: { status: 507, title: 'Storage full', detail: 'The server has no room left for this file.' }
+} as const satisfies Record<string, { status: number; title: string; detail: string }>
 
 export type ProblemCode = keyof typeof problems
 
@@ -145,10 +220,10 @@ export class ApiError extends Error {
   readonly options: ApiErrorOptions
 
   constructor (code: ProblemCode, options: ApiErrorOptions = {}) {
-    super(options.detail ?? problems[code][2], { cause: options.cause })
+    super(options.detail ?? problems[code].detail, { cause: options.cause })
     this.name = 'ApiError'
     this.code = code
-    this.statusCode = problems[code][0]
+    this.statusCode = problems[code].status
     this.options = options
   }
 

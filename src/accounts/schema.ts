@@ -4,6 +4,8 @@ import { isoTime } from '../time.js'
 
 export const roles = ['admin', 'instructor', 'student'] as const
 export type Role = (typeof roles)[number]
+/** The roles that may upload media. */
+export const publisherRoles = ['admin', 'instructor'] as const satisfies Role[]
 
 /** An account as the rules see it; the hash never leaves the store. */
 export interface Account {

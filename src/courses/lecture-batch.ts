@@ -93,7 +93,6 @@ export async function discardBatchFile (file: BatchFile): Promise<void> {
 }
 
 function entriesOf ({ lectures_data: text, course_id: courseId }: Static<typeof BatchFields>, files: number): unknown[] {
-  if (files === 0) throw invalidField('lectures_files', 'one or two files are required')
   let entries: unknown
   try {
     entries = JSON.parse(text)

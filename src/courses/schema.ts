@@ -2,6 +2,7 @@ import { Type, type Static } from '@sinclair/typebox'
 import { FailureReply, MediaStatusSchema } from '../media/schema.js'
 import { DrmReply } from '../protection/schema.js'
 import { DateTime, MultiLine, Nullable, SingleLine, Uuid } from '../schemas/fields.js'
+import { defineForm } from '../schemas/form.js'
 import { SECOND, isoTime } from '../time.js'
 
 export interface Course {
@@ -58,6 +59,7 @@ const courseId = SingleLine(100, { description: 'The course.', examples: ['01937
 
 /** The text fields of one lecture's form. */
 export const LectureFields = Type.Object({ ...lectureFields, course_id: courseId }, { additionalProperties: false })
+export const LectureForm = defineForm(LectureFields, { name: 'lecture_file' })
 export const LecturePatch = Type.Partial(Type.Object(lectureFields), { additionalProperties: false, minProperties: 1 })
 /** The text fields of a batch's form; each entry of the array in `lectures_data` is a {@link LectureFields}. */
 export const BatchFields = Type.Object(
@@ -70,6 +72,7 @@ export const BatchFields = Type.Object(
   },
   { additionalProperties: false }
 )
+export const BatchForm = defineForm(BatchFields, { name: 'lectures_files', maxFiles: 2 })
 export const SubscribeBody = Type.Object({ course_id: courseId }, { additionalProperties: false })
 
 export const CourseReply = Type.Object({
@@ -115,6 +118,36 @@ export const LectureReply = Type.Object({
   created_at: DateTime(),
   updated_at: DateTime()
 })
+export const BatchReply = Type.Object({
+  total_videos: Type.Integer(),
+  successful_uploads: Type.Integer(),
+  failed_uploads: Type.Integer(),
+  results: Type.Array(
+    Type.Object({
+      success: Type.Boolean(),
+      lecture: Type.Union([LectureReply, Type.Null()]),
+      error: Type.Union([FailureReply, Type.Null()]),
+      video_filename: Type.String()
+    })
+  )
+})
+export const CourseAnalyticsReply = Type.Object({
+  course_id: Uuid(),
+  subscribers: Type.Integer(),
+  lectures: Type.Array(
+    Type.Object({
+      lecture_id: Uuid(),
+      title: Type.String(),
+      views: Type.Integer(),
+      unique_viewers: Type.Integer(),
+      started: Type.Integer({ description: 'Subscribers who reported any progress.' }),
+      completed: Type.Integer({ description: 'Subscribers who watched at least 90 %.' })
+    })
+  ),
+  drop_off_lecture_id: Nullable(
+    Uuid({ description: 'The lecture that the most subscribers started last and left unfinished.' })
+  )
+})
 export const SubscriptionReply = Type.Object({
   id: Uuid(),
   student_id: Uuid(),
@@ -149,6 +182,15 @@ export function listedCourse ({
   return Object.assign(courseReply(course), { instructor: { first_name: firstName, last_name: lastName } })
 }
 
+export function subscriptionReply (subscription: Subscription): Static<typeof SubscriptionReply> {
+  return {
+    id: subscription.id,
+    student_id: subscription.studentId,
+    course_id: subscription.courseId,
+    created_at: isoTime(subscription.createdAt)
+  }
+}
+
 /** A year: longer than any lecture. */
 const MAX_SECONDS = 31_536_000
 const seconds = Type.Number({ minimum: 0, maximum: MAX_SECONDS, examples: [90] })
@@ -161,6 +203,11 @@ export const ProgressOfLecture = Type.Object({
   position_seconds: Type.Number(),
   percent: Type.Number({ description: 'Watched, of its length; at most 100.' }),
   completed: Type.Boolean()
+})
+
+export const CourseProgressReply = Type.Object({
+  percent: Type.Number({ description: 'Watched, of the duration of the whole course.' }),
+  lectures: Type.Array(ProgressOfLecture)
 })
 
 export function lectureProgressReply (progress: {

@@ -1,5 +1,6 @@
 import { Type, type Static } from '@sinclair/typebox'
 import { DateTime, Nullable, SingleLine, StringEnum, Uuid, WebAddress } from '../schemas/fields.js'
+import { defineForm } from '../schemas/form.js'
 import { isoTime } from '../time.js'
 
 const mediaTypes = ['video', 'audio'] as const
@@ -79,7 +80,7 @@ export const ProtectionSchema = StringEnum(protections, {
 /** The reason that a media failed. */
 export const FailureReply = Type.Object({ code: Type.String(), message: Type.String() })
 
-/** The text fields of an upload; the file comes beside them. */
+/** The text fields of an upload. */
 export const UploadFields = Type.Object(
   {
     title: Title,
@@ -89,6 +90,8 @@ export const UploadFields = Type.Object(
   },
   { additionalProperties: false }
 )
+
+export const MediaForm = defineForm(UploadFields, { name: 'file', aliases: ['media'] })
 
 export const LinkedMediaBody = Type.Object(
   {

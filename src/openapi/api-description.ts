@@ -1,5 +1,3 @@
-import { ProblemSchema, problemResponses } from '../schemas/problem.js'
-import type { ProblemCode } from '../errors.js'
 import { exampleOf } from './api-examples.js'
 
 interface Schema {
@@ -33,11 +31,6 @@ export interface ApiDescription {
   paths?: Record<string, Record<string, Operation>>
 }
 
-const PROBLEM = 'application/problem+json'
-const PROBLEM_REFERENCE = { $ref: '#/components/schemas/Problem' }
-/** What any request may meet before its handler: a URL or a header that cannot be read, and a database that is away. */
-const ANY_REQUEST: ProblemCode[] = ['bad_request', 'database_unavailable']
-const ANY_BODY: ProblemCode[] = ['malformed_json', 'payload_too_large', 'unsupported_content_type', 'request_timeout']
 const DESCRIPTIONS: Record<string, string> = {
   200: 'The request succeeded.',
   201: 'Created.',
@@ -59,10 +52,6 @@ export function completeDescription (description: ApiDescription): ApiDescriptio
   for (const operations of Object.values(description.paths ?? {})) {
     for (const operation of Object.values(operations)) completeOperation(operation)
   }
-  description.components = {
-    ...description.components,
-    schemas: { ...description.components?.schemas, Problem: ProblemSchema }
-  }
   return description
 }
 
@@ -75,10 +64,6 @@ function completeOperation (operation: Operation): void {
   }
   const { requestBody } = operation
   if (requestBody !== undefined) completeBody(requestBody)
-  const codes = [...ANY_REQUEST, ...(requestBody === undefined ? [] : ANY_BODY)]
-  for (const [status, response] of Object.entries(problemResponses(...codes))) {
-    operation.responses[status] = merged(operation.responses[status], response as unknown as Response)
-  }
   for (const [status, response] of Object.entries(operation.responses)) completeResponse(status, response)
 }
 
@@ -98,9 +83,8 @@ function completeBody (requestBody: NonNullable<Operation['requestBody']>): void
 
 function completeResponse (status: string, response: Response): void {
   if (response.description === 'Default Response') response.description = DESCRIPTIONS[status] ?? 'The response.'
-  for (const [type, content] of Object.entries(response.content ?? {})) {
-    if (type === PROBLEM) content.schema = PROBLEM_REFERENCE
-    else if (content.schema !== undefined) simplify(content.schema)
+  for (const content of Object.values(response.content ?? {})) {
+    if (content.schema !== undefined) simplify(content.schema)
   }
 }
 
@@ -116,15 +100,4 @@ function simplify (schema: Schema): void {
       if (typeof part === 'object' && part !== null) simplify(part as Schema)
     }
   }
-}
-
-/** The errors of two responses of one status, as one. */
-function merged (own: Response | undefined, more: Response): Response {
-  const ours = own?.content?.[PROBLEM]
-  if (own === undefined) return more
-  const theirs = more.content![PROBLEM]!
-  const examples = { ...ours?.examples, ...theirs.examples }
-  const titles = Object.values(examples).map((example) => (example as { summary: string }).summary)
-  const description = own.description === 'Default Response' || ours === undefined ? own.description : titles.join('; ')
-  return { ...own, description, content: { ...own.content, [PROBLEM]: { ...theirs, examples } } }
 }

@@ -34,9 +34,13 @@ export const WebAddress = (options: object = {}) =>
 
 export const Uuid = (options: object = {}) => Type.String({ format: 'uuid', ...options })
 
-/** For paths where an unknown and a malformed id get the same response, even without a token: 401. */
-export const AnyId = (options: object = {}) =>
-  Type.String({ examples: ['019377a4-3f00-7000-8000-000000000000'], ...options })
+export const IdParams = Type.Object({ id: Uuid() })
+
+/** For routes that respond to a malformed id as to an unknown one, without a token too: 401. */
+export const AnyIdParams = Type.Object({ id: Type.String({ examples: ['019377a4-3f00-7000-8000-000000000000'] }) })
+
+/** A response without a body. */
+export const NoContent = (description: string) => Type.Null({ description })
 
 export const DateTime = (options: object = {}) =>
   Type.String({ format: 'date-time', description: 'ISO 8601, UTC', ...options })

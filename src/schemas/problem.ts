@@ -13,27 +13,84 @@ export const ProblemSchema = Type.Object(
     request_id: Type.String(),
     errors: Type.Optional(Type.Array(Type.Object({ path: Type.String(), message: Type.String() })))
   },
-  { title: 'Problem', description: 'RFC 9457', additionalProperties: true }
+  { $id: 'Problem', title: 'Problem', description: 'RFC 9457', additionalProperties: true }
 )
 
-/** The error responses of a route, by status, with an example for each code, for its `response` schema. */
+const PROBLEM = 'application/problem+json'
+
+/** The errors of a signed link: see `StreamGate.admitLink`. */
+export const LINK_PROBLEMS = ['stream_link_invalid', 'stream_link_expired', 'stream_link_revoked'] as const
+
+/** The errors of receiving a file: see `Intake.receive`. */
+export const RECEIVE_PROBLEMS = [
+  'upload_incomplete',
+  'upload_too_large',
+  'too_many_uploads',
+  'overloaded',
+  'shutting_down',
+  'storage_unavailable',
+  'storage_full'
+] as const
+
+/** The errors of publishing a file as a media: see `Intake.publish`. */
+export const PUBLISH_PROBLEMS = ['quota_exceeded', 'unsupported_media_format', 'media_too_complex'] as const
+
+interface ProblemResponse {
+  description: string
+  content: Record<string, { schema?: object; examples?: Record<string, { summary: string; value: object }> }>
+}
+
+/** The error responses of an operation, by status, with an example for each code, for its `response` schema. */
 export function problemResponses (...codes: ProblemCode[]): Record<number, TSchema> {
-  const responses: Record<number, TSchema> = {}
-  for (const status of new Set(codes.map((code) => problems[code][0]))) {
-    const same = codes.filter((code) => problems[code][0] === status)
-    const examples = Object.fromEntries(
-      same.map((code) => [code, { summary: problems[code][1], value: exampleOf(code) }])
-    )
+  const responses: Record<number, ProblemResponse> = {}
+  for (const code of codes) {
+    const { status, title } = problems[code]
+    const known = responses[status]?.content[PROBLEM]?.examples
+    const examples = { ...known, [code]: { summary: title, value: exampleOf(code) } }
     responses[status] = {
-      description: same.map((code) => problems[code][1]).join('; '),
-      content: { 'application/problem+json': { schema: ProblemSchema, examples } }
-    } as unknown as TSchema
+      description: titlesOf(examples),
+      content: { [PROBLEM]: { schema: { $ref: `${ProblemSchema.$id}#` }, examples } }
+    }
   }
-  return responses
+  return responses as unknown as Record<number, TSchema>
+}
+
+/**
+ * Adds errors to the `response` schema of an operation, for plugins that refuse requests before its handler. An
+ * operation without a schema is not described, and stays as it is.
+ */
+export function addProblems<T extends { response?: unknown }> (
+  schema: T | undefined,
+  ...codes: ProblemCode[]
+): T | undefined {
+  if (schema === undefined) return undefined
+  const response = { ...(schema.response as Record<string, ProblemResponse> | undefined) }
+  for (const [status, added] of Object.entries(
+    problemResponses(...codes) as unknown as Record<string, ProblemResponse>
+  )) {
+    response[status] = merge(response[status], added)
+  }
+  return { ...schema, response }
+}
+
+/** The errors of two responses with the same status, as one response. A reply beside them keeps its description. */
+function merge (own: ProblemResponse | undefined, added: ProblemResponse): ProblemResponse {
+  if (own === undefined) return added
+  const examples = { ...own.content[PROBLEM]?.examples, ...added.content[PROBLEM]!.examples }
+  return {
+    description: own.content[PROBLEM] === undefined ? own.description : titlesOf(examples),
+    content: { ...own.content, [PROBLEM]: { ...added.content[PROBLEM], examples } }
+  }
+}
+
+function titlesOf (examples: Record<string, { summary: string }>): string {
+  return Object.values(examples)
+    .map(({ summary }) => summary)
+    .join('; ')
 }
 
 function exampleOf (code: ProblemCode): object {
-  const [status, title, detail] = problems[code]
+  const { status, title, detail } = problems[code]
   return {
     type: `/problems/${code}`,
     title,

@@ -15,7 +15,8 @@ interface Operation {
     required?: boolean
     content: Record<string, { schema: Schema; example?: unknown; examples?: object }>
   }
-  responses: Record<string, { description: string; content?: Record<string, { schema: object }> }>
+  security?: object[]
+  responses: Record<string, { description: string; content?: Record<string, { schema: object; examples?: object }> }>
 }
 
 const server = await buildTestApp(t)
@@ -80,6 +81,25 @@ t.test('every operation is described, every body has an example, every error is 
   }
   t.ok(document.components.schemas.Problem)
   t.ok(document.paths['/metrics']?.get, 'the metrics are described')
+})
+
+t.test('an operation names the refusals of the plugins in front of it (bug: too_many_uploads was lost)', async (t) => {
+  for (const { name, operation } of operations) {
+    const codes = Object.values(operation.responses).flatMap(({ content }) =>
+      Object.keys(content?.['application/problem+json']?.examples ?? {})
+    )
+    const names = (...wanted: string[]) => t.same(wanted.filter((code) => !codes.includes(code)), [], name)
+    const isOpen = operation.security?.length === 0
+    names('bad_request', 'database_unavailable')
+    if (!isOpen && name !== 'GET /metrics') names('not_authenticated', 'invalid_token')
+    if (operation.requestBody !== undefined) names('malformed_json', 'payload_too_large', 'unsupported_content_type')
+    if (operation.requestBody?.content['multipart/form-data'] !== undefined) {
+      names('malformed_multipart', 'upload_incomplete', 'upload_too_large', 'too_many_uploads', 'rate_limit_exceeded')
+    }
+    t.same(codes, [...new Set(codes)], `${name} names each code once`)
+  }
+  const upload = operations.find(({ name }) => name === 'POST /media')!.operation.requestBody!
+  t.match(upload.content['multipart/form-data']?.schema.required, ['title', 'type', 'file'], 'from one definition')
 })
 
 t.test('openapi.json has an ETag for each coding, and is sent compressed', async (t) => {

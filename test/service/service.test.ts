@@ -78,7 +78,7 @@ t.test('service', async (t) => {
   })
 
   t.test('every problem code has a page', async (t) => {
-    for (const [code, [status, title]] of Object.entries(problems)) {
+    for (const [code, { status, title }] of Object.entries(problems)) {
       const page = await get(`/problems/${code}`)
       t.match(page, { statusCode: 200, headers: { 'content-type': /^text\/html/ } }, code)
       t.ok(page.body.includes(title) && page.body.includes(String(status)))
