@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
-import { testPostgres } from '../test/helper.js'
+import { testPostgres } from '../test/support/test-app.js'
 
 type CleanUp = Pick<Test, 'teardown'>
 

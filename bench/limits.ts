@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { findRedis } from '../test/services.js'
+import { findRedis } from '../test/support/services.js'
 import { requestsOf, type Bench } from './bench.js'
 import { get, measureLoad } from './load.js'
 import { linkedMedia, openStage } from './stage.js'

@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { call } from '../test/server-process.js'
+import { call } from '../test/support/server-process.js'
 import { requestsOf, type Bench, type Row } from './bench.js'
 import { get, measureLoad } from './load.js'
 import { startProgram, type Program } from './processes.js'

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { call, newLinkedMedia, newToken } from '../test/server-process.js'
+import { call, newLinkedMedia, newToken } from '../test/support/server-process.js'
 import type { CleanUp } from './bench.js'
 import { benchEnvironment } from './environment.js'
 import { runLoad } from './load.js'

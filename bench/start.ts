@@ -1,5 +1,5 @@
 import { performance } from 'node:perf_hooks'
-import { call } from '../test/server-process.js'
+import { call } from '../test/support/server-process.js'
 import type { Bench, Sample } from './bench.js'
 import { withCleanUp } from './environment.js'
 import { cpuSecondsOf, startProgram, type Program } from './processes.js'

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { mkdir, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { call } from '../test/server-process.js'
+import { call } from '../test/support/server-process.js'
 import type { Bench, Sample } from './bench.js'
 import { gigabytes, measureLoad, type Job } from './load.js'
 import { startBareNginx } from './nginx.js'

@@ -20,7 +20,7 @@ export interface MuxTheatre {
 
 /** Starts it, as a step of the story. It is imported only then: an installation has no tests. */
 export async function createMuxTheatre (terminal: Terminal): Promise<MuxTheatre> {
-  const { MuxDouble, readToken } = await import('../test/doubles/mux.js')
+  const { MuxDouble, readToken } = await import('../test/support/mux-double.js')
   terminal.step('Start a double of Mux')
   const mux = await new MuxDouble().start()
   terminal.good(`${mux.origin} takes uploads, makes assets and sends signed webhooks`)

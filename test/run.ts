@@ -2,19 +2,16 @@ import { spawn } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { findPostgres, findRedis, type Service } from './services.js'
+import { findPostgres, findRedis, type Service } from './support/services.js'
 
 // Runs the compiled suite: every file on SQLite, and what touches a database on Postgres as well. Arguments are parts
 // of test file names to run; `--fast` leaves out slow files, `--sqlite` leaves out Postgres. What cannot run, or was
 // not asked for, is said loudly; with CI set, what cannot run fails.
 
-/** Nothing in these reads a database, or the engine is nothing to them: once is enough. */
-const ENGINE_FREE =
-  /^run\.|^jobs\/fair|^(playback|clients|config|storage|demo|browser|docs|bench)\/|^protection\/(content-keys|mux-parts|packager|playlists|transport-stream)|^media\/(describe-file|picture-free|probe)|^limits\/(at-once|contract|sliding-window)|^service\/(clients|reset|start)|^database\/sqlite|^faults\/(disk|redis|restore|sqlite|stop)|^commands\/(commands|doctor|prune)|^security\/(forgery|input|wire|timing)/
-/** These are about Postgres, or about several processes. */
-const POSTGRES_ONLY = /^commands\/sqlite-to-postgres|^faults\/(postgres|rolling-keys|two-processes)/
-/** Minutes of load, kills and long films: with CI set, with TEST_LONG (then at full length), or by name. */
-const SLOW = /^faults\/|^security\/(leaks|timing|wire)|^browser\/embed|^protection\/packager/
+/** Run on Postgres as well as on SQLite. */
+const EACH_ENGINE = ['api/', 'system/each-engine/']
+/** Minutes of load, kills and browsers: with CI set, with TEST_LONG (then at full length), or by name. */
+const SLOW = 'system/'
 
 /** Two files for two cores, as in CI; more only wait on one another's disk. */
 const JOBS = 2
@@ -46,7 +43,7 @@ async function main (): Promise<number> {
   const left =
     !options.fast && (process.env.CI || process.env.TEST_LONG || wanted.length > 0)
       ? []
-      : all.filter((file) => SLOW.test(file))
+      : all.filter((file) => file.startsWith(SLOW))
   const files = all.filter((file) => !left.includes(file))
   const [postgres, redis] = await Promise.all([options.sqlite ? 'not asked for' : findPostgres(), findRedis()])
   const services = [postgres, redis].filter((service): service is Service => typeof service !== 'string')
@@ -58,9 +55,13 @@ async function main (): Promise<number> {
       ...(typeof postgres !== 'string' && { TEST_DATABASE_URL: postgres.url }),
       ...(typeof redis !== 'string' && { TEST_REDIS_URL: redis.url })
     }
-    const jobs: Job[] = files.filter((file) => !POSTGRES_ONLY.test(file)).map((file) => ({ file, engine: 'sqlite' }))
+    const jobs: Job[] = files.map((file) => ({ file, engine: 'sqlite' }))
     if (typeof postgres !== 'string') {
-      jobs.push(...files.filter((file) => !ENGINE_FREE.test(file)).map((file): Job => ({ file, engine: 'postgres' })))
+      jobs.push(
+        ...files
+          .filter((file) => EACH_ENGINE.some((folder) => file.startsWith(folder)))
+          .map((file): Job => ({ file, engine: 'postgres' }))
+      )
     }
     const total: Count = { passed: 0, failed: 0, skipped: missing.length }
     await Promise.all(

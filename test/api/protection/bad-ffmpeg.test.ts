@@ -1,0 +1,202 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Writable } from 'node:stream'
+import t, { type Test } from 'tap'
+import { createFfmpeg } from '../../../src/protection/hls/ffmpeg.js'
+import { buildTestApp, openTestApp, signUp, upload, type TestApp } from '../../support/test-app.js'
+import { eventually } from '../../support/server-process.js'
+import { make, noFfmpeg, temporaryFolder } from '../../support/ffmpeg.js'
+import { shown } from '../../support/protected-server.js'
+
+/** How an ffmpeg may fail, as the body of a shell script; the first lines below say that it is there. */
+const KINDS: Record<string, string> = {
+  'exits at once': 'exit 1',
+  'ends with 0 and no output': 'exit 0',
+  'kills itself': 'kill -KILL $$',
+  hangs: 'exec sleep 600',
+  'writes without end': 'exec cat /dev/zero',
+  'floods its error output': 'head -c 20000000 /dev/zero >&2; exit 1',
+  'closes its output and stays': 'exec >&- 2>&-; sleep 600',
+  'writes a part, then fails': 'head -c 100000 /dev/zero; exit 1',
+  'ignores SIGTERM': 'trap "" TERM; while :; do sleep 1; done',
+  'leaves a grandchild that holds its output': 'sleep 600 & exit 1',
+  'is taken away after it was found': 'exit 127'
+}
+/** These run until their time is up; a transcode has ten minutes. */
+const ENDLESS = new Set(['hangs', 'closes its output and stays', 'ignores SIGTERM'])
+
+/** A search path whose ffmpeg is a script. */
+async function fakeFfmpeg (t: Test, script: string): Promise<string> {
+  const folder = await temporaryFolder(t)
+  const text = `#!/bin/sh\n[ "$1" != -version ] || { echo "ffmpeg version fake"; exit 0; }\n${script}\n`
+  await writeFile(join(folder, 'ffmpeg'), text, { mode: 0o755 })
+  return `${folder}:/usr/bin:/bin`
+}
+
+const posterOf = async (server: TestApp, id: string) =>
+  (await server.query<{ poster_blob: string | null }>(`select poster_blob from media where id = '${id}'`))[0]!
+    .poster_blob
+const jobsOf = async (server: TestApp) =>
+  (await server.query<{ n: number | string }>('select count(*) as n from jobs'))[0]!.n
+
+/** A log that is read line by line. */
+function logTo (lines: Array<Record<string, unknown>>) {
+  const stream = new Writable({
+    write (chunk: Buffer, _encoding, done) {
+      lines.push(
+        ...chunk
+          .toString()
+          .trim()
+          .split('\n')
+          .map((line) => JSON.parse(line) as Record<string, unknown>)
+      )
+      done()
+    }
+  })
+  return { level: 'info', stream }
+}
+
+t.test(
+  'whatever ffmpeg does, the server lives and each media ends ready without a picture or failed with a reason',
+  async (t) => {
+    await Promise.all(
+      Object.entries(KINDS).map(async ([kind, script]) => {
+        const ffmpeg = createFfmpeg(await fakeFfmpeg(t, script), { pictureLimitMs: 1000 })
+        const server = await buildTestApp(t, {}, { ffmpeg })
+        await server.listen()
+        const admin = await signUp(server)
+        const plain = (await upload(server, admin, 'tiny.mp4')).json<{ id: string }>()
+        const avi = ENDLESS.has(kind)
+          ? undefined
+          : (await upload(server, admin, 'tiny.avi', { protection: 'encrypted' })).json<{ id: string }>()
+        await eventually(
+          `${kind}: its jobs are done`,
+          async () => {
+            // Retries wait for minutes by this clock.
+            server.clock.advance(60_000)
+            return Number(await jobsOf(server)) === 0
+          },
+          120_000
+        )
+        t.equal((await shown(server, plain.id, admin)).status, 'ready', `${kind}: the plain video is ready`)
+        t.equal(await posterOf(server, plain.id), null, `${kind}: it has no picture`)
+        if (avi !== undefined) {
+          const media = await shown(server, avi.id, admin)
+          t.match(
+            media,
+            {
+              status: 'failed',
+              error: { code: /^(source_damaged|source_inflated|source_has_no_media|packaging_failed)$/ }
+            },
+            `${kind}: the other failed with a reason`
+          )
+        }
+        t.equal((await server.inject({ url: '/livez' })).statusCode, 200, `${kind}: the server lives`)
+      })
+    )
+  }
+)
+
+t.test('an ffmpeg that is missing, a folder, or not executable is treated as not installed', async (t) => {
+  const missing = await temporaryFolder(t)
+  t.equal(await createFfmpeg(missing).version(), undefined)
+  const forbidden = await temporaryFolder(t)
+  await writeFile(join(forbidden, 'ffmpeg'), '#!/bin/sh\nexit 0\n', { mode: 0o644 })
+  t.equal(await createFfmpeg(forbidden).version(), undefined)
+  const folder = await temporaryFolder(t)
+  await mkdir(join(folder, 'ffmpeg'))
+  t.equal(await createFfmpeg(folder).version(), undefined)
+})
+
+t.test(
+  'a stop while a picture is taken is no failure: the next start takes it (bug: the job was deleted, the picture lost)',
+  async (t) => {
+    const lines: Array<Record<string, unknown>> = []
+    const hanging = createFfmpeg(await fakeFfmpeg(t, 'touch "$(dirname "$0")/begun"; exec sleep 600'))
+    const first = await buildTestApp(t, {}, { ffmpeg: hanging, logger: logTo(lines) })
+    await first.listen()
+    const admin = await signUp(first)
+    const { id } = (await upload(first, admin, 'tiny.mp4')).json<{ id: string }>()
+    await eventually(
+      'the picture is begun',
+      async () => Number((await first.query<{ attempts: number }>('select attempts from jobs'))[0]?.attempts) === 1
+    )
+    await first.app.close()
+    t.notOk(
+      lines.find(({ level }) => Number(level) >= 40),
+      'nothing is logged as a warning'
+    )
+    t.equal(Number(await jobsOf(first)), 1, 'the job is kept')
+
+    const working = createFfmpeg(await fakeFfmpeg(t, 'printf picture'))
+    const second = await openTestApp(t, first.env, first.folder, { ffmpeg: working })
+    await second.listen()
+    await eventually('the picture is taken', async () => {
+      second.clock.advance(60_000)
+      return (await posterOf(second, id)) !== null
+    })
+  }
+)
+
+t.test('a picture that a damaged file does not give is one line in the log, without a stack', async (t) => {
+  const lines: Array<Record<string, unknown>> = []
+  const failing = createFfmpeg(await fakeFfmpeg(t, 'echo "Invalid data found" >&2; exit 1'))
+  const server = await buildTestApp(t, {}, { ffmpeg: failing, logger: logTo(lines) })
+  await server.listen()
+  const { id } = (await upload(server, await signUp(server), 'tiny.mp4')).json<{ id: string }>()
+  await eventually('the job is done', async () => Number(await jobsOf(server)) === 0)
+  const told = lines.filter(({ media_id: mediaId }) => mediaId === id)
+  t.match(told, [{ level: 30, reason: 'Invalid data found', msg: 'no picture could be taken of a video' }])
+  t.equal(told.length, 1)
+})
+
+t.test('ffmpeg is given PATH and nothing else: no secret of the server reaches it', async (t) => {
+  const folder = await temporaryFolder(t)
+  const ffmpeg = createFfmpeg(await fakeFfmpeg(t, `env > ${folder}/environment; printf picture`))
+  const server = await buildTestApp(t, {}, { ffmpeg })
+  await server.listen()
+  const { id } = (await upload(server, await signUp(server), 'tiny.mp4')).json<{ id: string }>()
+  await eventually('the picture is taken', async () => (await posterOf(server, id)) !== null)
+  const names = (await readFile(join(folder, 'environment'), 'utf8')).split('\n').map((line) => line.split('=')[0]!)
+  // PWD, OLDPWD, _ and SHLVL are the shell's own.
+  t.strictSame(
+    names.filter((name) => name !== '' && !['PWD', 'OLDPWD', '_', 'SHLVL'].includes(name)),
+    ['PATH']
+  )
+})
+
+t.test(
+  'pictures beyond 8192 × 4320 are decoded by nobody: a 564 KB video took 1.4 GB',
+  { skip: noFfmpeg },
+  async (t) => {
+    const folder = await temporaryFolder(t)
+    const source = ['-f', 'lavfi', '-i', 'color=red:size=16000x12000:rate=5:duration=0.2']
+    const path = await make(
+      join(folder, 'huge.mp4'),
+      ...source,
+      '-c:v',
+      'libx264',
+      '-preset',
+      'ultrafast',
+      '-pix_fmt',
+      'yuv420p'
+    )
+    const ffmpeg = createFfmpeg(process.env.PATH!)
+    // As for a header that lies: what is in the file is bounded too.
+    const failure: unknown = await ffmpeg
+      .takePicture(path, 0)
+      .toArray()
+      .catch((error: unknown) => error)
+    t.match(failure, { kind: 'damaged' })
+
+    const lines: Array<Record<string, unknown>> = []
+    const server = await buildTestApp(t, {}, { ffmpeg, logger: logTo(lines) })
+    await server.listen()
+    await upload(server, await signUp(server), await readFile(path))
+    await eventually('the job is done', async () => Number(await jobsOf(server)) === 0)
+    t.match(
+      lines.find(({ reason }) => reason !== undefined),
+      { reason: '16000 × 12000 pixels are too many' }
+    )
+  }
+)

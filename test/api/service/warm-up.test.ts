@@ -1,0 +1,109 @@
+import { Ajv } from 'ajv'
+import fastify from 'fastify'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import t from 'tap'
+import serviceRoutes from '../../../routes/service.js'
+import errors from '../../../plugins/errors.js'
+import requestUrl from '../../../plugins/origin.js'
+import warmUp from '../../../plugins/warm-up.js'
+import { buildTestApp, mintLink, openTestApp, signUp, upload } from '../../support/test-app.js'
+import { eventually } from '../../support/server-process.js'
+
+t.test('/readyz says 503 starting from the first connection until the last warm-up task has ended', async (t) => {
+  const health = {
+    starting: false,
+    stopping: false,
+    check: async () => ({
+      status: 'ok' as const,
+      database: 'up' as const,
+      redis: 'off' as const,
+      storage: 'up' as const
+    })
+  }
+  const lines: string[] = []
+  const app = fastify({
+    logger: {
+      level: 'warn',
+      stream: {
+        write: (line: string) => {
+          lines.push(line)
+        }
+      }
+    }
+  })
+  t.teardown(() => app.close())
+  let endTask = (): void => {}
+  await app.register(requestUrl, { publicUrl: undefined })
+  await app.register(errors)
+  await app.register(serviceRoutes, { health, version: '0.0.0' })
+  await app.register(warmUp, {
+    health,
+    tasks: {
+      slow: () =>
+        new Promise<void>((resolve) => {
+          endTask = resolve
+        }),
+      broken: async () => {
+        throw new Error('no thread could be started')
+      }
+    }
+  })
+  t.equal((await app.inject('/readyz')).statusCode, 200, 'nothing waits for a server that does not listen')
+
+  const origin = await app.listen({ host: '127.0.0.1', port: 0 })
+  const starting = await fetch(`${origin}/readyz`)
+  t.match(await starting.json(), { code: 'starting' })
+  t.equal(starting.status, 503)
+  t.equal(starting.headers.get('retry-after'), '1')
+  t.equal((await fetch(`${origin}/livez`)).status, 200, 'it is alive')
+  t.match(lines.join(''), /"task":"broken","msg":"warm-up failed: the first requests will be slower"/)
+  endTask()
+  await eventually('it is ready', async () => (await fetch(`${origin}/readyz`)).status === 200)
+})
+
+t.test(
+  'once it is ready, the first login, upload, link and view start no worker and compile no schema (bug: 0.3 s each)',
+  async (t) => {
+    const compiled = new Set<unknown>()
+    const compile = Ajv.prototype.compile
+    Ajv.prototype.compile = function (this: Ajv, ...args: Parameters<typeof compile>) {
+      const validate = compile.apply(this, args)
+      if (ready && !compiled.has(validate)) late.push(`a schema: ${JSON.stringify(args[0])}`)
+      compiled.add(validate)
+      return validate
+    } as typeof compile
+    t.teardown(() => {
+      Ajv.prototype.compile = compile
+    })
+    const late: string[] = []
+    let ready = false
+    const before = await buildTestApp(t)
+    const ada = await signUp(before)
+    const server = await openTestApp(t, before.env, before.folder, { warmUp: true })
+    const origin = await server.listen()
+    await eventually('it is ready', async () => (await fetch(`${origin}/readyz`)).status === 200)
+
+    ready = true
+    const onWorker = (): void => {
+      late.push('a worker thread')
+    }
+    const onProcess = (): void => {
+      late.push('a process')
+    }
+    process.on('worker', onWorker)
+    subscribe('child_process', onProcess)
+    t.teardown(() => {
+      process.off('worker', onWorker)
+      unsubscribe('child_process', onProcess)
+    })
+    const credentials = { email: ada.email, password: 'secure_password123' }
+    t.equal((await server.inject({ method: 'POST', url: '/auth/login', payload: credentials })).statusCode, 200)
+    const media = (await upload(server, ada)).json<{ id: string }>()
+    t.equal((await server.inject({ url: await mintLink(server, media.id, ada) })).statusCode, 200)
+    t.equal(
+      (await server.inject({ method: 'POST', url: `/media/${media.id}/view`, headers: ada.headers })).statusCode,
+      200
+    )
+    t.same(late, [])
+  }
+)

@@ -1,0 +1,464 @@
+import type { InjectOptions, Response } from 'light-my-request'
+import { courseText, lectureText, newCourse, newLecture, part, subscribe, succeeded, textParts } from './courses.js'
+import { fixture, form, mintLink, signUp, upload, type FormPart, type Person, type TestApp } from './test-app.js'
+import { protectedMedia } from './protected-server.js'
+
+// Every operation of the API: how it is called, and what each kind of caller gets. A route that openapi.json names and
+// this table does not fails test/api/security/matrix.test.ts; the fuzz and the search for leaks walk the same table.
+
+/**
+ * In the order of the cells: no token, student, subscribed student, instructor, owner, instructor with a course of
+ * their own, admin, disabled account.
+ */
+export const everyone = [
+  'nobody',
+  'student',
+  'subscribed',
+  'instructor',
+  'owner',
+  'other',
+  'admin',
+  'disabled'
+] as const
+export type Who = (typeof everyone)[number]
+export type Server = Pick<TestApp, 'inject'>
+
+/** One server's people, and what none of the calls changes. */
+export interface World {
+  server: Server
+  people: Record<Who, Person | undefined>
+  hlsPath: string
+}
+
+/** What belongs to `owner`; made anew after a call that changed it. */
+export interface Scene extends World {
+  courseId: string
+  lectureId: string
+  /** The media of the lecture. */
+  courseMediaId: string
+  privateMediaId: string
+  publicMediaId: string
+  /** Path and query, minted for the owner of the private media. */
+  link: string
+}
+
+export type Cells = Record<Who, number>
+export interface Case {
+  /** Which of the things an operation may be called on. */
+  on?: string
+  send?: (scene: Scene, who: Who) => InjectOptions | Promise<InjectOptions>
+  cells: Cells
+  /** A text that is in the reply to these alone, among those who get one. */
+  shows?: { text: (scene: Scene) => string; to: Who[] }
+}
+
+const cells = (
+  ...[nobody, student, subscribed, instructor, owner, other, admin, disabled]: [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number
+  ]
+): Cells => ({ nobody, student, subscribed, instructor, owner, other, admin, disabled })
+const forAll = (status: number) => cells(status, status, status, status, status, status, status, status)
+const forAccounts = (status: number) => cells(401, status, status, status, status, status, status, 401)
+const forTeachers = (status: number) => cells(401, 403, 403, status, status, status, status, 401)
+const forAdmins = (status: number) => cells(401, 403, 403, 403, 403, 403, status, 401)
+const forStudents = (status: number, subscribed: number) => cells(401, status, subscribed, 403, 403, 403, 403, 401)
+const forTheCourse = (status: number) => cells(401, 403, 403, 403, status, 403, status, 401)
+
+/** The three kinds of media: who may watch, by whether a token is needed for a public one. */
+const watching = (
+  status: number,
+  publicly: number
+): Array<[on: 'privateMediaId' | 'courseMediaId' | 'publicMediaId', Cells]> => [
+  ['privateMediaId', cells(401, 404, 404, 404, status, 404, status, 401)],
+  ['courseMediaId', cells(401, 404, status, 404, status, 404, status, 401)],
+  ['publicMediaId', cells(publicly, status, status, status, status, status, status, 401)]
+]
+/** Who may change: whoever may watch learns that it is not theirs, others nothing. */
+const changing = (status: number, ofCourse = status): ReturnType<typeof watching> => [
+  ['privateMediaId', cells(401, 404, 404, 404, status, 404, status, 401)],
+  ['courseMediaId', cells(401, 404, 403, 404, ofCourse, 404, ofCourse, 401)],
+  ['publicMediaId', cells(401, 403, 403, 403, status, 403, status, 401)]
+]
+const onMedia = (kinds: ReturnType<typeof watching>, path: (id: string) => string, payload?: object): Case[] =>
+  kinds.map(([on, expected]) => ({
+    on,
+    send: (scene) => ({ url: path(scene[on]), ...(payload && { payload }) }),
+    cells: expected
+  }))
+
+const multipart = async (url: string, parts: Array<FormPart | Promise<FormPart>>): Promise<InjectOptions> => ({
+  url,
+  ...form(await Promise.all(parts))
+})
+const query = (link: string) => link.slice(link.indexOf('?'))
+const forged = (link: string) => `${link.slice(0, -1)}${link.endsWith('A') ? 'E' : 'A'}`
+let people = 0
+const email = () => `new-${++people}@example.org`
+const password = 'secure_password123'
+const newRefreshToken = async (server: Server) =>
+  succeeded(await server.inject({ method: 'POST', url: '/auth/signup', payload: { email: email(), password } })).json<{
+    refresh_token: string
+  }>().refresh_token
+const linked = { title: 'A talk', type: 'video', file_url: 'https://cdn.example.org/talk.mp4' }
+
+/**
+ * By method and path, as openapi.json writes them. Where no `send` is given, the path is called, with `{id}` that of
+ * the course.
+ */
+export const operations: Record<string, Case[]> = {
+  'GET /': [{ cells: forAll(200) }],
+  'GET /health': [{ cells: forAll(200) }],
+  'GET /livez': [{ cells: forAll(200) }],
+  'GET /readyz': [{ cells: forAll(200) }],
+  // By the METRICS_TOKEN, or from this machine: no account matters.
+  'GET /metrics': [{ cells: forAll(200) }],
+  'GET /problems/{code}': [{ send: () => ({ url: '/problems/not_found' }), cells: forAll(200) }],
+
+  'POST /auth/signup': [{ send: () => ({ payload: { email: email(), password } }), cells: forAll(201) }],
+  'POST /auth/register': [
+    {
+      send: () => ({
+        payload: {
+          first_name: 'A',
+          last_name: 'B',
+          email: email(),
+          password,
+          date_of_birth: '1990-01-01',
+          mobile_number: `+2${1e10 + ++people}`,
+          role: 'student'
+        }
+      }),
+      cells: forAll(201)
+    }
+  ],
+  'POST /auth/login': [
+    {
+      on: 'their own account',
+      send: ({ people }, who) => ({ payload: { email: (people[who] ?? people.owner!).email, password } }),
+      cells: cells(200, 200, 200, 200, 200, 200, 200, 403)
+    },
+    {
+      on: 'a wrong password',
+      send: ({ people }, who) => ({
+        payload: { email: people[who]?.email ?? 'nobody@example.org', password: 'a wrong one' }
+      }),
+      cells: forAll(401)
+    }
+  ],
+  'GET /auth/me': [{ cells: forAccounts(200) }],
+  'POST /auth/refresh': [
+    {
+      on: 'a refresh token',
+      send: async ({ server }) => ({ payload: { refresh_token: await newRefreshToken(server) } }),
+      cells: forAll(200)
+    },
+    { on: 'a made-up one', send: () => ({ payload: { refresh_token: 'x'.repeat(43) } }), cells: forAll(401) }
+  ],
+  'POST /auth/logout': [
+    {
+      on: 'a refresh token',
+      send: async ({ server }) => ({ payload: { refresh_token: await newRefreshToken(server) } }),
+      cells: forAll(204)
+    },
+    { on: 'a session', send: async ({ server }) => ({ headers: (await signUp(server)).headers }), cells: forAll(204) },
+    { on: 'nothing', send: () => ({ headers: { authorization: '' } }), cells: forAll(401) }
+  ],
+  'POST /auth/password': [
+    {
+      on: 'the right password',
+      send: () => ({ payload: { current_password: password, new_password: password } }),
+      cells: forAccounts(204)
+    },
+    {
+      on: 'a wrong one',
+      send: () => ({ payload: { current_password: 'a wrong one', new_password: password } }),
+      cells: forAccounts(403)
+    }
+  ],
+  'GET /users': [
+    {
+      send: () => ({ url: '/users?size=100' }),
+      cells: forAdmins(200),
+      shows: { text: ({ people }) => people.owner!.email, to: ['admin'] }
+    }
+  ],
+  'GET /users/{id}': [{ send: ({ people }) => ({ url: `/users/${people.owner!.id}` }), cells: forAdmins(200) }],
+  'PATCH /users/{id}': [
+    {
+      on: 'another',
+      send: ({ people }) => ({ url: `/users/${people.other!.id}`, payload: { role: 'instructor' } }),
+      cells: forAdmins(200)
+    },
+    {
+      on: 'themselves',
+      send: ({ people }, who) => ({ url: `/users/${(people[who] ?? people.owner!).id}`, payload: { role: 'admin' } }),
+      cells: forAdmins(200)
+    }
+  ],
+  'POST /users': [{ send: () => ({ payload: { email: email(), password, role: 'admin' } }), cells: forAdmins(201) }],
+
+  'GET /media': [
+    { cells: forAccounts(200), shows: { text: ({ privateMediaId }) => privateMediaId, to: ['owner', 'admin'] } }
+  ],
+  'POST /media': [
+    { on: 'an address', send: () => ({ payload: linked }), cells: forTeachers(201) },
+    {
+      on: 'a file',
+      send: () => multipart('/media', [...textParts({ title: 'A', type: 'audio' }), part('tiny.ogg', 'file')]),
+      cells: forTeachers(201)
+    }
+  ],
+  'PUT /media/uploads': [
+    {
+      send: async () => ({ url: '/media/uploads?title=A&type=audio', payload: await fixture('tiny.ogg') }),
+      cells: forTeachers(201)
+    }
+  ],
+  'GET /media/{id}': onMedia(watching(200, 200), (id) => `/media/${id}`).map((one) => ({
+    ...one,
+    shows: { text: () => '"file_url"', to: ['owner', 'admin'] }
+  })),
+  'PATCH /media/{id}': onMedia(changing(200), (id) => `/media/${id}`, { title: 'New' }),
+  'DELETE /media/{id}': onMedia(changing(204, 409), (id) => `/media/${id}`),
+  'GET /media/{id}/stream-url': onMedia(watching(200, 200), (id) => `/media/${id}/stream-url`),
+  'DELETE /media/{id}/stream-url': onMedia(changing(204), (id) => `/media/${id}/stream-url`),
+  'GET /media/{id}/views': onMedia(changing(200), (id) => `/media/${id}/views`),
+  'GET /media/{id}/analytics': onMedia(changing(200), (id) => `/media/${id}/analytics`),
+  'POST /media/{id}/view': [
+    ...onMedia(watching(200, 200), (id) => `/media/${id}/view`),
+    {
+      on: 'a link',
+      send: ({ privateMediaId, link }) => ({ url: `/media/${privateMediaId}/view${query(link)}` }),
+      cells: forAll(200)
+    },
+    {
+      on: 'a forged link',
+      send: ({ privateMediaId, link }) => ({ url: `/media/${privateMediaId}/view${query(forged(link))}` }),
+      cells: forAll(403)
+    }
+  ],
+  'GET /media/stream/{id}': [
+    ...onMedia(watching(200, 401), (id) => `/media/stream/${id}`),
+    { on: 'a link', send: ({ link }) => ({ url: link }), cells: forAll(200) },
+    { on: 'a forged link', send: ({ link }) => ({ url: forged(link) }), cells: forAll(403) },
+    {
+      on: 'the link of another media',
+      send: ({ link, courseMediaId }) => ({ url: `/media/stream/${courseMediaId}${query(link)}` }),
+      cells: forAll(403)
+    }
+  ],
+  'GET /media/{id}/poster.jpg': [
+    ...onMedia(watching(200, 401), (id) => `/media/${id}/poster.jpg`),
+    {
+      on: 'a link',
+      send: ({ privateMediaId, link }) => ({ url: `/media/${privateMediaId}/poster.jpg${query(link)}` }),
+      cells: forAll(200)
+    },
+    {
+      on: 'a forged link',
+      send: ({ privateMediaId, link }) => ({ url: `/media/${privateMediaId}/poster.jpg${query(forged(link))}` }),
+      cells: forAll(403)
+    }
+  ],
+  'GET /hls/{token}/{id}/{file}': [
+    ...['master.m3u8', 'media.m3u8', 'content.key', 'segment-0.ts'].map((file): Case => ({
+      on: file,
+      send: ({ hlsPath }) => ({ url: hlsPath.replace('master.m3u8', file) }),
+      cells: forAll(200)
+    })),
+    {
+      on: 'a forged token',
+      send: ({ hlsPath }) => ({
+        url: hlsPath.replace(/[^/](?=\/[^/]+\/[^/]+$)/, (last) => (last === 'A' ? 'E' : 'A'))
+      }),
+      cells: forAll(403)
+    },
+    {
+      on: 'a token for another media',
+      send: ({ hlsPath, privateMediaId }) => ({ url: hlsPath.replace(/[^/]+(?=\/[^/]+$)/, privateMediaId) }),
+      cells: forAll(403)
+    }
+  ],
+  // What a signature opens, a made-up one does not; what genuine ones open is in test/api/protection/mux.test.ts and
+  // mux-webhooks.test.ts.
+  'GET /embed/{id}/playback': [
+    {
+      on: 'a made-up token',
+      send: ({ privateMediaId }) => ({ url: `/embed/${privateMediaId}/playback?token=a.b.c` }),
+      cells: forAll(403)
+    }
+  ],
+  'POST /webhooks/mux': [
+    { on: 'a server without Mux', send: () => ({ payload: { type: 'video.asset.ready' } }), cells: forAll(404) }
+  ],
+  'GET /embed/{id}': [{ send: ({ privateMediaId }) => ({ url: `/embed/${privateMediaId}` }), cells: forAll(200) }],
+
+  'GET /course/all': [{ cells: forAll(200) }],
+  'GET /course/{id}': [{ cells: forAll(200) }],
+  'POST /course': [{ send: () => ({ payload: courseText }), cells: forTeachers(201) }],
+  'GET /course/mine': [{ cells: forTeachers(200), shows: { text: ({ courseId }) => courseId, to: ['owner'] } }],
+  'PATCH /course/{id}': [{ send: () => ({ payload: { title: 'New' } }), cells: forTheCourse(200) }],
+  'DELETE /course/{id}': [{ cells: forTheCourse(204) }],
+  'GET /course/{id}/lectures': [{ cells: forTheCourse(200) }],
+  'PUT /course/{id}/lectures/order': [
+    { send: ({ lectureId }) => ({ payload: { lecture_ids: [lectureId] } }), cells: forTheCourse(200) }
+  ],
+  'GET /course/{id}/analytics': [{ cells: forTheCourse(200) }],
+  'POST /course/add-lecture': [
+    {
+      send: ({ courseId }) =>
+        multipart('/course/add-lecture', [...textParts({ ...lectureText, course_id: courseId }), part('tiny.ogg')]),
+      cells: forTheCourse(201)
+    }
+  ],
+  'POST /course/add-lectures-batch': [
+    {
+      send: ({ courseId }) =>
+        multipart('/course/add-lectures-batch', [
+          ...textParts({ lectures_data: JSON.stringify([{ ...lectureText, course_id: courseId }]) }),
+          part('tiny.ogg', 'lectures_files')
+        ]),
+      // The entry for another's course fails by itself, and it is the only one.
+      cells: cells(401, 403, 403, 422, 201, 422, 201, 401)
+    }
+  ],
+  'PATCH /lecture/{id}': [
+    { send: ({ lectureId }) => ({ url: `/lecture/${lectureId}`, payload: { title: 'New' } }), cells: forTheCourse(200) }
+  ],
+  'DELETE /lecture/{id}': [{ send: ({ lectureId }) => ({ url: `/lecture/${lectureId}` }), cells: forTheCourse(204) }],
+  'POST /lecture/{id}/progress': [
+    {
+      send: ({ lectureId }) => ({
+        url: `/lecture/${lectureId}/progress`,
+        payload: { position_seconds: 1, watched_seconds: 1 }
+      }),
+      cells: forStudents(403, 200)
+    }
+  ],
+
+  'POST /subscribe': [{ send: ({ courseId }) => ({ payload: { course_id: courseId } }), cells: forStudents(201, 409) }],
+  'DELETE /subscribe/{course_id}': [{ cells: forStudents(404, 204) }],
+  'GET /subscribe/my-courses': [
+    { cells: forStudents(200, 200), shows: { text: ({ courseId }) => courseId, to: ['subscribed'] } }
+  ],
+  'GET /subscribe/my-courses/{course_id}/lectures': [{ cells: forStudents(403, 200) }],
+  'GET /subscribe/my-courses/{course_id}/progress': [{ cells: forStudents(403, 200) }]
+}
+
+/** Routes that openapi.json leaves out: pages, their files, and figures. */
+export const hidden: Record<string, Cells> = {
+  'GET /openapi.json': forAll(200),
+  'GET /redoc': forAll(200),
+  'GET /redoc/redoc.standalone.js': forAll(200),
+  'GET /docs': forAll(200),
+  'GET /docs/static/swagger-ui.css': forAll(200),
+  'GET /embed/player.js': forAll(200),
+  // From this machine; from others by METRICS_TOKEN alone (test/api/service/service.test.ts).
+  'GET /metrics': forAll(200)
+}
+
+/** The people of a fresh server, and a protected media of the owner's; the server listens then. */
+export async function newWorld (server: TestApp): Promise<World> {
+  const admin = await signUp(server)
+  const [student, subscribed, disabled] = [
+    await signUp(server, 'student'),
+    await signUp(server, 'student'),
+    await signUp(server)
+  ]
+  const [instructor, owner, other] = [await signUp(server), await signUp(server), await signUp(server)]
+  await newCourse(server, other)
+  await server.query(`update accounts set disabled = 1 where id = '${disabled.id}'`)
+  const hlsPath = await mintLink(server, await protectedMedia(server, owner), owner)
+  return {
+    server,
+    people: { nobody: undefined, student, subscribed, instructor, owner, other, admin, disabled },
+    hlsPath
+  }
+}
+
+export async function newScene (server: TestApp, world: World): Promise<Scene> {
+  const [owner, subscribed] = [world.people.owner!, world.people.subscribed!]
+  const media = async (visibility: string) =>
+    succeeded(await upload(server, owner, 'tiny.ogg', { type: 'audio', visibility })).json<{ id: string }>().id
+  const course = await newCourse(server, owner)
+  const lecture = await newLecture(server, owner, course.id, { file: 'tiny.ogg' })
+  succeeded(await subscribe(server, subscribed, course.id))
+  const [privateMediaId, publicMediaId] = [await media('private'), await media('public')]
+  // Pictures are made by ffmpeg alone, and any file does for who may have one.
+  await server.query('update media set poster_blob = blob_name where poster_blob is null and package_blob is null')
+  return {
+    ...world,
+    courseId: course.id,
+    lectureId: lecture.id,
+    courseMediaId: lecture.asset_id,
+    privateMediaId,
+    publicMediaId,
+    link: await mintLink(server, privateMediaId, owner)
+  }
+}
+
+/** Calls an operation as somebody. */
+export async function callAs (
+  server: Server,
+  name: string,
+  { send }: Case,
+  scene: Scene,
+  who: Who,
+  more: InjectOptions = {}
+): Promise<Response> {
+  const [method, template] = name.split(' ') as ['GET', string]
+  const {
+    url = template.replace(/\{(id|course_id)\}/, scene.courseId),
+    headers,
+    ...sent
+  } = (await send?.(scene, who)) ?? {}
+  return await server.inject({
+    method,
+    url,
+    ...sent,
+    ...more,
+    headers: { ...scene.people[who]?.headers, ...headers, ...more.headers }
+  })
+}
+
+/** What openapi.json says of each operation. */
+export interface Description {
+  operationId: string
+  security?: object[]
+  parameters?: Array<{ name: string; in: 'path' | 'query' | 'header'; schema: Schema; required?: boolean }>
+  requestBody?: { content: Record<string, { schema: Schema }> }
+  responses: Record<string, unknown>
+}
+/** As much of JSON Schema as the API uses. */
+export interface Schema {
+  type?: string
+  enum?: unknown[]
+  const?: unknown
+  anyOf?: Schema[]
+  properties?: Record<string, Schema>
+  required?: string[]
+  items?: Schema
+  format?: string
+  minimum?: number
+  maximum?: number
+  minLength?: number
+  maxLength?: number
+}
+
+/** Every operation of openapi.json, by `METHOD /path`. */
+export async function describedOperations ({ app }: Pick<TestApp, 'app'>): Promise<Map<string, Description>> {
+  await app.ready()
+  const { paths } = app.swagger() as unknown as { paths: Record<string, Record<string, Description>> }
+  return new Map(
+    Object.entries(paths).flatMap(([path, methods]) =>
+      Object.entries(methods).map(([method, operation]) => [`${method.toUpperCase()} ${path}`, operation])
+    )
+  )
+}

@@ -1,0 +1,309 @@
+import SQLite from 'better-sqlite3'
+import type { FastifyInstance } from 'fastify'
+import type { InjectOptions, Response } from 'light-my-request'
+import { randomUUID } from 'node:crypto'
+import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import pg from 'pg'
+import type { Test } from 'tap'
+import { buildApp, type Overrides } from '../../src/app.js'
+import { loadConfig, type Config } from '../../src/config/config.js'
+import { drain, trackSockets } from '../../src/process/drain.js'
+
+export const fixtures = resolve('test/fixtures')
+export const fixture = (name: string) => readFile(join(fixtures, name))
+
+/** Which engine this run is on: the same suite runs on both. */
+export const engine = process.env.TEST_ENGINE === 'postgres' ? 'postgres' : 'sqlite'
+
+const noLimits = {
+  RATE_LIMIT_VIEW_PER_MINUTE: '0',
+  RATE_LIMIT_LOGIN_PER_MINUTE: '0',
+  RATE_LIMIT_SIGNUP_PER_MINUTE: '0',
+  RATE_LIMIT_COURSE_PER_MINUTE: '0',
+  RATE_LIMIT_API_PER_MINUTE: '0'
+}
+
+export interface TestApp {
+  app: FastifyInstance
+  config: Config
+  /** The environment it was configured by, for starting a second process beside it. */
+  env: Record<string, string>
+  /** The folder that holds its data and uploads. */
+  folder: string
+  /** Moves the clock that the app sees. */
+  clock: { now: number; advance(milliseconds: number): void }
+  inject(options: InjectOptions): Promise<Response>
+  /** Rows of a query, straight from its database. */
+  query<T = Record<string, unknown>>(sql: string): Promise<T[]>
+  /** Starts listening on a free port, once; answers the origin. */
+  listen(): Promise<string>
+  /** Files under uploads/, drafts and blobs. */
+  storedFiles(): Promise<string[]>
+}
+
+/**
+ * An environment of its own: a folder and a database, both gone when the test ends. Limits are off unless `env` sets
+ * them.
+ */
+export async function testEnvironment (
+  t: Test,
+  env: Record<string, string> = {}
+): Promise<{ env: Record<string, string>; folder: string }> {
+  const folder = await mkdtemp(join(tmpdir(), 'playgate-test-'))
+  t.teardown(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }))
+  const databaseUrl = engine === 'postgres' ? await testPostgres(t) : `sqlite:${join(folder, 'data', 'playgate.db')}`
+  return {
+    folder,
+    env: {
+      ENVIRONMENT: 'test',
+      // As on a machine without ffmpeg: files are those that a test made.
+      PATH: '/nonexistent',
+      PORT: '0',
+      DATA_DIR: join(folder, 'data'),
+      UPLOAD_DIR: join(folder, 'uploads'),
+      DATABASE_URL: databaseUrl,
+      SECRET_KEY: 'a test secret of at least thirty-two characters',
+      LOG_LEVEL: 'silent',
+      ...noLimits,
+      ...env
+    }
+  }
+}
+
+/** Why a test that is about Postgres cannot run here; false if it can. */
+export const withoutPostgres =
+  process.env.TEST_DATABASE_URL === undefined && 'needs Postgres: run `npm test`, or set TEST_DATABASE_URL'
+
+/** An environment on Postgres, whatever the engine of this run: for tests of what only Postgres has. */
+export async function postgresEnvironment (
+  t: Test,
+  env: Record<string, string> = {}
+): Promise<{ env: Record<string, string>; folder: string }> {
+  return await testEnvironment(t, { DATABASE_URL: await testPostgres(t), ...env })
+}
+
+/** A server of its own, on the engine of this run, closed when the test ends. Bcrypt's cost is 4 unless overridden. */
+export async function buildTestApp (
+  t: Test,
+  env: Record<string, string> = {},
+  overrides: Overrides = {}
+): Promise<TestApp> {
+  const made = await testEnvironment(t, env)
+  return await openTestApp(t, made.env, made.folder, overrides)
+}
+
+/** A server on an environment that exists: a restart, or a second process's twin. */
+export async function openTestApp (
+  t: Test,
+  env: Record<string, string>,
+  folder: string,
+  overrides: Overrides = {}
+): Promise<TestApp> {
+  const config = loadConfig(env)
+  const start = Date.now()
+  const clock = {
+    now: start,
+    advance (milliseconds: number) {
+      this.now += milliseconds
+    }
+  }
+  const app = await buildApp(config, {
+    bcryptCost: 4,
+    ffmpeg: false,
+    warmUp: false,
+    now: () => clock.now,
+    monotonicNow: () => performance.now() + clock.now - start,
+    ...overrides
+  })
+  // As the server itself stops: a connection that a browser opened ahead of need would hold app.close() up for a minute
+  // and a half (bug: browser/embed-mux ran into its timeout).
+  const sockets = trackSockets(app.server)
+  t.teardown(() => drain(app, sockets, 10_000))
+  let origin: string | undefined
+  return {
+    app,
+    config,
+    env,
+    folder,
+    clock,
+    inject: (options) => app.inject(options),
+    query: (sql) => queryDatabase(config, sql),
+    async listen () {
+      if (origin === undefined) {
+        await app.listen({ host: '127.0.0.1', port: 0 })
+        origin = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`
+      }
+      return origin
+    },
+    async storedFiles () {
+      const folders = await Promise.all(
+        ['tmp', 'blobs'].map((name) => readdir(join(folder, 'uploads', name)).catch(() => []))
+      )
+      return folders.flat()
+    }
+  }
+}
+
+/** A database of its own on a Postgres, by default the one that test/run.ts found. */
+export async function testPostgres (t: Pick<Test, 'teardown'>, base = process.env.TEST_DATABASE_URL): Promise<string> {
+  if (base === undefined) {
+    throw new Error('TEST_DATABASE_URL is not set: run `npm test`, which finds or starts a Postgres')
+  }
+  const name = `playgate_test_${randomUUID().replaceAll('-', '')}`
+  await once(base, `create database ${name}`)
+  t.teardown(() => once(base, `drop database if exists ${name} with (force)`))
+  const url = new URL(base)
+  url.pathname = `/${name}`
+  return url.href
+}
+
+async function once (url: string, sql: string): Promise<Array<Record<string, unknown>>> {
+  const client = new pg.Client({ connectionString: url })
+  client.on('error', () => {})
+  await client.connect()
+  try {
+    return (await client.query(sql)).rows as Array<Record<string, unknown>>
+  } finally {
+    await client.end()
+  }
+}
+
+/** Rows of a query, straight from a database. */
+export async function queryDatabase<T = Record<string, unknown>> ({ database }: Config, sql: string): Promise<T[]> {
+  if (database.engine === 'postgres') return (await once(database.url, sql)) as T[]
+  const file = new SQLite(database.path, { timeout: 5000 })
+  try {
+    const statement = file.prepare(sql)
+    return statement.reader ? (statement.all() as T[]) : (statement.run(), [])
+  } finally {
+    file.close()
+  }
+}
+
+export interface Person {
+  id: string
+  email: string
+  token: string
+  headers: { authorization: string }
+}
+
+let people = 0
+
+/** Signs somebody up. The very first of a server is its admin; see {@link admin}. */
+export async function signUp (
+  { inject }: Pick<TestApp, 'inject'>,
+  role: 'instructor' | 'student' = 'instructor',
+  email = `person-${++people}@example.org`
+): Promise<Person> {
+  const reply = await inject({
+    method: 'POST',
+    url: '/auth/register',
+    payload: {
+      first_name: 'Test',
+      last_name: 'Person',
+      email,
+      password: 'secure_password123',
+      date_of_birth: '1990-01-01',
+      mobile_number: `+1${String(1e10 + ++people)}`,
+      role
+    }
+  })
+  if (reply.statusCode !== 201) throw new Error(`could not sign up: ${reply.body}`)
+  const { id, token } = reply.json<{ id: string; token: string }>()
+  return { id, email, token, headers: { authorization: `Bearer ${token}` } }
+}
+
+/** The administrator, an instructor and a student of a fresh server. */
+export async function signUpEverybody (
+  server: TestApp
+): Promise<{ admin: Person; instructor: Person; student: Person }> {
+  const admin = await signUp(server)
+  return { admin, instructor: await signUp(server), student: await signUp(server, 'student') }
+}
+
+export interface FormPart {
+  name: string
+  value: string | Buffer
+  fileName?: string
+  contentType?: string
+}
+
+/** A multipart body and its headers, for `inject`. */
+export function form (parts: FormPart[]): { headers: Record<string, string>; payload: Buffer } {
+  const boundary = `----test${randomUUID()}`
+  const chunks = parts.flatMap(({ name, value, fileName, contentType = 'application/octet-stream' }) => [
+    `--${boundary}\r\ncontent-disposition: form-data; name="${name}"${fileName === undefined ? '' : `; filename="${fileName}"\r\ncontent-type: ${contentType}`}\r\n\r\n`,
+    value,
+    '\r\n'
+  ])
+  const payload = Buffer.concat([...chunks, `--${boundary}--\r\n`].map((chunk) => Buffer.from(chunk as string)))
+  return { headers: { 'content-type': `multipart/form-data; boundary=${boundary}` }, payload }
+}
+
+/** Uploads a fixture and answers the reply. */
+export async function upload (
+  server: Pick<TestApp, 'inject'>,
+  person: Person,
+  file: string | Buffer = 'tiny.mp4',
+  fields: Record<string, string> = {}
+): Promise<Response> {
+  const content = typeof file === 'string' ? await fixture(file) : file
+  const { headers, payload } = form([
+    ...Object.entries({ title: 'A title', type: 'video', ...fields }).map(([name, value]) => ({ name, value })),
+    { name: 'file', value: content, fileName: typeof file === 'string' ? file : 'file.bin' }
+  ])
+  return await server.inject({ method: 'POST', url: '/media', headers: { ...headers, ...person.headers }, payload })
+}
+
+/** Resolves when everything that was deleted is removed: rows, and then files. */
+export async function removalsDone (server: TestApp): Promise<void> {
+  const left = async () =>
+    (await server.query("select id from jobs where kind in ('delete-media', 'delete-course')")).length
+  for (let tries = 0; (await left()) > 0; tries++) {
+    if (tries === 300) throw new Error(`deleted, and not removed: ${await left()} jobs are left`)
+    await sleep(20)
+  }
+}
+
+/** Mints a link; answers its path and query. */
+export async function mintLink (
+  server: Pick<TestApp, 'inject'>,
+  mediaId: string,
+  person?: Person,
+  query = ''
+): Promise<string> {
+  const reply = await server.inject({ url: `/media/${mediaId}/stream-url${query}`, headers: person?.headers })
+  if (reply.statusCode !== 200) throw new Error(`could not mint a link: ${reply.body}`)
+  const url = new URL(reply.json<{ stream_url: string }>().stream_url)
+  return url.pathname + url.search
+}
+
+/** Holds a reply against the problem it must be, member by member. */
+export function expectProblem (t: Test, reply: Response, status: number, code: string, fields: string[] = []): void {
+  t.equal(reply.statusCode, status, `${code}: ${reply.body.slice(0, 300)}`)
+  t.match(reply.headers['content-type'], /^application\/problem\+json/)
+  const problem = reply.json<{
+    status: number
+    code: string
+    type: string
+    detail: string
+    instance: string
+    request_id: string
+    errors?: Array<{ path: string }>
+  }>()
+  t.equal(problem.code, code)
+  t.equal(problem.status, status)
+  t.ok(problem.type.endsWith(`/problems/${code}`))
+  t.ok(problem.detail)
+  t.ok(problem.request_id)
+  for (const path of fields) {
+    t.ok(
+      problem.errors?.some((error) => error.path === path),
+      `names the field ${path}: ${JSON.stringify(problem.errors)}`
+    )
+  }
+}

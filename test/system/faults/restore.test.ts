@@ -1,0 +1,83 @@
+import { execFile } from 'node:child_process'
+import { copyFile, mkdir, open, readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import t from 'tap'
+import { testEnvironment } from '../../support/test-app.js'
+import { call, eventually, newLinkedMedia, newToken, startServer } from '../../support/server-process.js'
+
+// The commands of docs/backup.md, as they stand there, with a real server that is killed.
+
+const run = promisify(execFile)
+const titles = async (origin: string, token: string) =>
+  (await call(origin, '/media?size=100', { token })).body.items!.length
+
+/** A command line of the SQLite section of docs/backup.md, by a word in it. */
+async function documented (word: string): Promise<string> {
+  const page = await readFile('docs/backup.md', 'utf8')
+  const line = page.split('\n').find((text) => text.includes(word) && !text.startsWith('#'))
+  if (line === undefined) throw new Error(`docs/backup.md has no command with ${word}`)
+  return line
+}
+
+t.test('a backup beside writes, restored after SIGKILL, is the state of the backup', async (t) => {
+  const { env, folder } = await testEnvironment(t)
+  const server = await startServer(t, env)
+  const token = await newToken(server.origin, 'ada@example.org')
+  for (let media = 0; media < 5; media++) await newLinkedMedia(server.origin, token)
+  await mkdir(join(folder, 'backup'))
+
+  let writing = true
+  const writes = (async () => {
+    while (writing) await newLinkedMedia(server.origin, token)
+  })()
+  const started = await titles(server.origin, token)
+  const nodePath = join(process.cwd(), 'node_modules')
+  await run('sh', ['-c', await documented('vacuum into')], {
+    cwd: folder,
+    env: { PATH: process.env.PATH, NODE_PATH: nodePath }
+  })
+  writing = false
+  await writes
+  const after = await titles(server.origin, token)
+  await newLinkedMedia(server.origin, token)
+  await server.end('SIGKILL')
+
+  const database = join(folder, 'data', 'playgate.db')
+  await copyFile(join(folder, 'backup', 'playgate.db'), database)
+  await t.rejects(
+    startServer(t, env),
+    /was restored, but the log of the database before it is still there/,
+    'bug: SQLite played the old log into the restored file, and a mixture was served'
+  )
+
+  await run('sh', ['-c', await documented('playgate.db-wal')], { cwd: folder, env: { PATH: process.env.PATH } })
+  const restored = await startServer(t, env)
+  const found = await titles(restored.origin, token)
+  t.ok(
+    found >= started && found <= after,
+    `${found} media: of ${started} when the backup began, and ${after} when it had ended`
+  )
+  await eventually('it is ready', async () => (await call(restored.origin, '/readyz')).status === 200)
+  t.equal(await restored.end('SIGTERM'), 0)
+})
+
+t.test('a damaged database is refused at the start, and whole again it starts', async (t) => {
+  const { env, folder } = await testEnvironment(t)
+  const database = join(folder, 'data', 'playgate.db')
+  const server = await startServer(t, env)
+  const token = await newToken(server.origin, 'ada@example.org')
+  for (let media = 0; media < 20; media++) await newLinkedMedia(server.origin, token)
+  t.equal(await server.end('SIGTERM'), 0)
+  await copyFile(database, `${database}.whole`)
+
+  const file = await open(database, 'r+')
+  const { size } = await file.stat()
+  for (let page = 3; page < size / 4096; page += 3) await file.write(Buffer.alloc(512, 0x5a), 0, 512, page * 4096)
+  await file.close()
+  await t.rejects(startServer(t, env), /the database .* is damaged \(.*\): restore a backup/s)
+  await rm(database)
+  await copyFile(`${database}.whole`, database)
+  const restored = await startServer(t, env)
+  t.equal((await call(restored.origin, '/media', { token })).status, 200)
+})

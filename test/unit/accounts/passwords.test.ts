@@ -1,0 +1,23 @@
+import t from 'tap'
+import { createPasswordHasher } from '../../../src/accounts/passwords.js'
+
+t.test(
+  'passwords are checked in the order in which they came (bug: while more kept coming, the first of a queue waited for ever)',
+  async (t) => {
+    const hasher = createPasswordHasher(4)
+    t.teardown(() => hasher.close())
+    const hash = await hasher.hash('a password')
+    const lanes = 8
+    let [asked, answered, overtaken] = [0, 0, 0]
+    await Promise.all(
+      Array.from({ length: lanes }, async () => {
+        while (asked < 400) {
+          const mine = asked++
+          t.ok(await hasher.matches('a password', hash))
+          overtaken = Math.max(overtaken, answered++ - mine)
+        }
+      })
+    )
+    t.ok(overtaken < 2 * lanes, `at most ${overtaken} who came later were answered first`)
+  }
+)

@@ -1,0 +1,155 @@
+import { randomUUID } from 'node:crypto'
+import t, { type Test } from 'tap'
+import { FailoverSlidingWindow, RedisSlidingWindow } from '../../../src/limits/redis-sliding-window.js'
+import { BLOCK_MS, LocalSlidingWindow, type SlidingWindow, type Verdict } from '../../../src/limits/sliding-window.js'
+import { openRedis } from '../../../src/redis/redis.js'
+
+// One suite for every implementation: in process, in Redis, and Redis with its twin in process.
+
+const MINUTE = 60_000
+const rule = { limit: 10, windowMs: MINUTE, blockAfter: 50 }
+const clock = { now: 1_800_000_000_000 }
+const now = () => clock.now
+
+const implementations: Record<string, (t: Test) => Promise<SlidingWindow>> = {
+  'in process': async () => new LocalSlidingWindow(now),
+  'in Redis': async (t) => {
+    const shared = new RedisSlidingWindow(await testRedis(t), now)
+    return { hit: async (...args) => (await shared.hit(...args))!, undo: (key) => shared.undo(key) }
+  },
+  'in Redis with its twin': async (t) =>
+    new FailoverSlidingWindow(new LocalSlidingWindow(now), new RedisSlidingWindow(await testRedis(t), now))
+}
+
+async function testRedis (t: Test) {
+  const redis = await openRedis(process.env.TEST_REDIS_URL!)
+  t.teardown(() => redis.close())
+  if (!redis.up) throw new Error('Redis does not answer')
+  return redis
+}
+
+for (const [name, open] of Object.entries(implementations)) {
+  t.test(
+    `a sliding window ${name}`,
+    {
+      skip:
+        name !== 'in process' &&
+        process.env.TEST_REDIS_URL === undefined &&
+        'needs Redis: install redis-server, or set TEST_REDIS_URL'
+    },
+    async (t) => {
+      const windows = await open(t)
+      const key = () => `test:${randomUUID()}`
+      const times = async (count: number, key: string): Promise<Verdict[]> =>
+        await Promise.all(Array.from({ length: count }, () => windows.hit(key, rule)))
+
+      await t.test('lets exactly its limit through, however many come at once', async (t) => {
+        const verdicts = await times(50, key())
+        t.equal(verdicts.filter(({ allowed }) => allowed).length, 10)
+        t.notOk(verdicts.some(({ blocked }) => blocked))
+      })
+
+      await t.test('has room again exactly when the first has left', async (t) => {
+        const one = key()
+        await windows.hit(one, rule)
+        clock.now += 1000
+        await times(9, one)
+        const refused = await windows.hit(one, rule)
+        t.match(refused, { allowed: false, count: 10, retryAfterMs: MINUTE - 1000, resetMs: MINUTE - 1000 })
+        clock.now += MINUTE - 1001
+        t.equal((await windows.hit(one, rule)).allowed, false, 'a millisecond before')
+        clock.now += 1
+        t.equal((await windows.hit(one, rule)).allowed, true, 'at the moment itself')
+        t.equal((await windows.hit(one, rule)).allowed, false, 'for one alone: the refused ones never entered')
+      })
+
+      await t.test('blocks for fifteen minutes who goes on past five times the limit', async (t) => {
+        const one = key()
+        const before = await times(50, one)
+        t.notOk(before.at(-1)!.blocked)
+        t.match(await windows.hit(one, rule), { allowed: false, blocked: true, retryAfterMs: BLOCK_MS })
+        clock.now += BLOCK_MS - 1
+        t.match(await windows.hit(one, rule), { allowed: false, blocked: true, retryAfterMs: 1 })
+        clock.now += 1
+        t.match(await windows.hit(one, rule), { allowed: true, blocked: false })
+      })
+
+      await t.test('forgets refused tries with the window', async (t) => {
+        const one = key()
+        await times(45, one)
+        clock.now += MINUTE
+        const again = await times(45, one)
+        t.equal(again.filter(({ allowed }) => allowed).length, 10)
+        t.notOk(again.some(({ blocked }) => blocked))
+      })
+
+      await t.test('gives a place back', async (t) => {
+        const one = key()
+        await times(10, one)
+        await windows.undo(one)
+        t.equal((await windows.hit(one, rule)).allowed, true)
+        t.equal((await windows.hit(one, rule)).allowed, false)
+      })
+
+      await t.test('gives each of many requests at once the answer of its own key and rule', async (t) => {
+        const keys = [key(), key(), key()]
+        const verdicts = await Promise.all(
+          Array.from({ length: 330 }, (_, i) =>
+            windows.hit(keys[i % 3]!, { ...rule, limit: 50 * (i % 3), blockAfter: 0 })
+          )
+        )
+        keys.forEach((_, which) => {
+          const own = verdicts.filter((_, i) => i % 3 === which)
+          t.same(
+            own.map(({ allowed }) => allowed),
+            own.map((_, i) => i < 50 * which)
+          )
+          t.same(
+            own.map(({ count }) => count),
+            own.map((_, i) => Math.min(i + 1, 50 * which))
+          )
+        })
+      })
+
+      await t.test('keeps keys apart', async (t) => {
+        await times(20, key())
+        t.equal((await windows.hit(key(), rule)).allowed, true)
+      })
+    }
+  )
+}
+
+t.test(
+  'a clock of Redis that is set back an hour refuses nobody for an hour',
+  { skip: process.env.TEST_REDIS_URL === undefined && 'needs Redis: install redis-server, or set TEST_REDIS_URL' },
+  async (t) => {
+    const time = { now: 1_800_000_000_000 }
+    const windows = new RedisSlidingWindow(await testRedis(t), () => time.now)
+    for (const tries of [11, 60]) {
+      const key = `test:${randomUUID()}`
+      const verdicts = await Promise.all(Array.from({ length: tries }, () => windows.hit(key, rule)))
+      t.match(verdicts.at(-1), { allowed: false, blocked: tries === 60 })
+      time.now -= 60 * MINUTE
+      t.match(await windows.hit(key, rule), { allowed: true, blocked: false, count: 1 })
+    }
+  }
+)
+
+t.test(
+  'several processes on one Redis share one window exactly',
+  { skip: process.env.TEST_REDIS_URL === undefined && 'needs Redis: install redis-server, or set TEST_REDIS_URL' },
+  async (t) => {
+    const processes = await Promise.all(
+      Array.from(
+        { length: 4 },
+        async () =>
+          new FailoverSlidingWindow(new LocalSlidingWindow(Date.now), new RedisSlidingWindow(await testRedis(t)))
+      )
+    )
+    const key = `test:${randomUUID()}`
+    const verdicts = await Promise.all(
+      Array.from({ length: 200 }, (_, i) => processes[i % 4]!.hit(key, { ...rule, blockAfter: 0 }))
+    )
+    t.equal(verdicts.filter(({ allowed }) => allowed).length, 10)
+  }
+)
