@@ -3,8 +3,8 @@ import fp from 'fastify-plugin'
 import { randomUUID } from 'node:crypto'
 import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
-import { isDatabaseFull, isUnavailable } from '../src/database/dialect.js'
-import { ApiError, problems, type FieldError, type ProblemCode } from '../src/errors.js'
+import { isDamaged, isDatabaseFull, isUnavailable } from '../src/database/dialect.js'
+import { ApiError, databaseDamaged, problems, type FieldError, type ProblemCode } from '../src/errors.js'
 import { redactUrl } from '../src/http/redact-url.js'
 import { ProblemSchema, addProblems } from '../src/schemas/problem.js'
 
@@ -119,6 +119,7 @@ export function apiErrorOf (error: Partial<FastifyError>): ApiError {
   }
   const code = frameworkCodes[error.code ?? '']
   if (code !== undefined) return new ApiError(code, { cause: error })
+  if (isDamaged(error)) return databaseDamaged(error)
   if (isDatabaseFull(error)) {
     return new ApiError('database_unavailable', {
       detail: 'The disk of the database is full. What it has can still be read.',

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
-import { ApiError, problems, type ProblemCode } from '../src/errors.js'
+import { ApiError, databaseDamaged, problems, type ProblemCode } from '../src/errors.js'
 import type { Health } from '../src/monitoring/health.js'
 import { StringEnum } from '../src/schemas/fields.js'
 import { problemResponses } from '../src/schemas/problem.js'
@@ -113,6 +113,7 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { health, version
   app.get('/readyz', getReadiness, async () => {
     if (health.stopping) throw new ApiError('shutting_down')
     if (health.starting) throw new ApiError('starting', { headers: { 'retry-after': '1' } })
+    if (health.isDamaged) throw databaseDamaged()
     const { status, database } = await health.check()
     if (status === 'down') throw new ApiError(database === 'down' ? 'database_unavailable' : 'storage_unavailable')
     return { status: 'ready' }

@@ -52,9 +52,11 @@ import { createProgress } from './courses/progress.js'
 import { createSubscriptions } from './courses/subscriptions.js'
 import { migrate } from './database/migrate.js'
 import { checkDatabaseFile, markIntact } from './database/file-check.js'
+import { DamageWatch } from './database/damage-watch.js'
 import { openDatabase, poolFigures } from './database/open.js'
 import { becomeSoleUser } from './database/instance-lock.js'
 import { loadEmbedAssets } from './embed/assets.js'
+import { databaseDamaged } from './errors.js'
 import { createHealth } from './monitoring/health.js'
 import { Housekeeping } from './jobs/scheduler.js'
 import { createLoginGuard } from './limits/login-guard.js'
@@ -156,12 +158,17 @@ async function compose (app: FastifyInstance, config: Config, overrides: Overrid
   const secrets = loadSecrets(config)
   const sqlitePath = config.database.engine === 'sqlite' ? config.database.path : undefined
   if (sqlitePath !== undefined) await checkDatabaseFile(sqlitePath)
-  const db = openDatabase(config.database, ({ message }) =>
-    app.log.warn({ reason: message }, 'a database connection failed')
-  )
+  const damage = new DamageWatch((err) => {
+    app.log.error({ err }, 'database file is damaged: stop the server and restore a backup (docs/backup.md)')
+  })
+  const onDamage = (error: Error) => damage.report(error)
+  const db = openDatabase(config.database, {
+    onConnectionError: ({ message }) => app.log.warn({ reason: message }, 'a database connection failed'),
+    onDamage
+  })
   app.addHook('onClose', async () => {
     await db.destroy()
-    if (sqlitePath !== undefined) await markIntact(sqlitePath)
+    if (sqlitePath !== undefined && !damage.isDamaged) await markIntact(sqlitePath)
   })
   await migrate(db, migrations)
   // Whoever is alone may take up at once what another process left. After a restart that did not wait, the other one is
@@ -198,7 +205,8 @@ async function compose (app: FastifyInstance, config: Config, overrides: Overrid
   // What it does.
   const passwords = createPasswordHasher(overrides.bcryptCost)
   const prober = createProber()
-  const sqliteCommit = config.database.engine === 'sqlite' ? createSqliteCommit(config.database.path) : undefined
+  const sqliteCommit =
+    config.database.engine === 'sqlite' ? createSqliteCommit(config.database.path, onDamage) : undefined
   const writer = new ViewWriter(sqliteCommit?.commit ?? ((batch) => insertViews(db, batch)), (outcomes) => {
     metrics.batchViews.observe(outcomes.length)
     for (const outcome of outcomes) metrics.views.inc({ outcome })
@@ -339,10 +347,18 @@ async function compose (app: FastifyInstance, config: Config, overrides: Overrid
   const clocks = { now, monotonicNow }
   const uploads = new ConcurrencyLimiter(config.uploadsAtOnce, 'too_many_uploads', clocks)
   const streams = new ConcurrencyLimiter(config.streamsAtOnce, 'too_many_streams', clocks)
-  const health = createHealth({ db, blobs, redis })
+  const health = createHealth({ db, damage, blobs, redis })
   const binding = await bindStore(db, blobs)
   if (binding !== 'bound') app.log.error({ upload_dir: config.uploadDir }, bindingFault(binding))
-  const sweeper = new Sweeper({ store: blobs, owned: (names) => listOwnedBlobs(db, names), monotonicNow })
+  const sweeper = new Sweeper({
+    store: blobs,
+    async owned (names) {
+      // A damaged index hides rows: their files would look orphaned.
+      if (damage.isDamaged) throw databaseDamaged()
+      return await listOwnedBlobs(db, names)
+    },
+    monotonicNow
+  })
 
   // What every request meets.
   app.removeContentTypeParser('text/plain')

@@ -242,6 +242,14 @@ export function mediaNotFound (): ApiError {
   return new ApiError('not_found', { detail: 'Media not found' })
 }
 
+/** The database file is damaged: no retry helps. */
+export function databaseDamaged (cause?: unknown): ApiError {
+  return new ApiError('database_unavailable', {
+    detail: 'The database is damaged: an operator must restore a backup.',
+    cause
+  })
+}
+
 /** A 422 about one field. */
 export function invalidField (path: string, message: string): ApiError {
   return new ApiError('validation_failed', { errors: [{ path, message }] })

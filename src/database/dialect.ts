@@ -70,6 +70,11 @@ export function isUnavailable (error: unknown): boolean {
   )
 }
 
+/** Whether SQLite found its file damaged. */
+export function isDamaged (error: unknown): boolean {
+  return /^SQLITE_(CORRUPT|NOTADB)/.test((error as { code?: string }).code ?? '')
+}
+
 /** Whether the database's disk is full. */
 export function isDatabaseFull (error: unknown): boolean {
   return ['53100', 'SQLITE_FULL'].includes((error as { code?: string }).code ?? '')
@@ -81,6 +86,7 @@ export function isDatabaseFull (error: unknown): boolean {
  * overwrites it.
  */
 export function isInDoubt (error: unknown): boolean {
+  if (isDamaged(error)) return true
   return (
     isUnavailable(error) &&
     !/^(53|57014|25|40001|40P01|SQLITE_(BUSY|FULL|CANTOPEN|READONLY))/.test((error as { code?: string }).code ?? '')

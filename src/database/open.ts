@@ -13,6 +13,7 @@ import { closeSync, existsSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type pg from 'pg'
 import type { DatabaseConfig } from '../config/config.js'
+import type { OnDamage } from './damage-watch.js'
 import type { OnConnectionError } from './postgres-pool.js'
 import { makeFolder } from '../storage/durable-folder.js'
 import { SqliteDriver, type SqliteConnections } from './sqlite-driver.js'
@@ -22,18 +23,21 @@ const MAX_KEPT_STATEMENTS = 500
 /** Longer ones are batches, each of another size. */
 const MAX_KEPT_TEXT = 4096
 
+interface Listeners {
+  onConnectionError?: OnConnectionError
+  onDamage?: OnDamage
+}
+
 const pools = new WeakMap<Kysely<Database>, pg.Pool>()
 
 /**
  * The database as a Kysely. SQLite is in WAL mode, durable on every commit (synchronous=FULL); it is opened by the
  * first query, and its folder is made if it is missing.
  */
-export function openDatabase (
-  config: DatabaseConfig,
-  onConnectionError: OnConnectionError = () => {}
-): Kysely<Database> {
+export function openDatabase (config: DatabaseConfig, listeners: Listeners = {}): Kysely<Database> {
+  const { onConnectionError = () => {}, onDamage = () => {} } = listeners
   if (config.engine === 'sqlite') {
-    return new Kysely<Database>({ dialect: sqliteDialect(config.path) })
+    return new Kysely<Database>({ dialect: sqliteDialect(config.path, onDamage) })
   }
   const db: Kysely<Database> = new Kysely<Database>({
     dialect: new PostgresDialect({
@@ -114,9 +118,9 @@ class StableLimitCompiler extends SqliteQueryCompiler {
   }
 }
 
-function sqliteDialect (path: string): Dialect {
+function sqliteDialect (path: string, onDamage: OnDamage): Dialect {
   return {
-    createDriver: () => new SqliteDriver(async () => openSqlite(path)),
+    createDriver: () => new SqliteDriver(async () => openSqlite(path), onDamage),
     createQueryCompiler: () => new StableLimitCompiler(),
     createAdapter: () => new TransactionalSqliteAdapter(),
     createIntrospector: (db) => new SqliteIntrospector(db)

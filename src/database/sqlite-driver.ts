@@ -2,6 +2,8 @@ import type SQLite from 'better-sqlite3'
 import { CompiledQuery, SelectQueryNode, type DatabaseConnection, type Driver, type QueryResult } from 'kysely'
 import { performance } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { OnDamage } from './damage-watch.js'
+import { isDamaged } from './dialect.js'
 
 /** How long a statement waits for a lock that another connection holds. */
 const BUSY_DEADLINE_MS = 10_000
@@ -21,11 +23,13 @@ export interface SqliteConnections {
  */
 export class SqliteDriver implements Driver {
   readonly #open: () => Promise<SqliteConnections>
+  readonly #onDamage: OnDamage
   #connections: SqliteConnections | undefined
   readonly #turns = new Turns()
 
-  constructor (open: () => Promise<SqliteConnections>) {
+  constructor (open: () => Promise<SqliteConnections>, onDamage: OnDamage) {
     this.#open = open
+    this.#onDamage = onDamage
   }
 
   async init (): Promise<void> {
@@ -33,7 +37,7 @@ export class SqliteDriver implements Driver {
   }
 
   async acquireConnection (): Promise<DatabaseConnection> {
-    return new Lease(this.#connections!, this.#turns)
+    return new Lease(this.#connections!, this.#turns, this.#onDamage)
   }
 
   /** Deferred, a transaction that reads and then writes would fail with SQLITE_BUSY_SNAPSHOT, however long it waits. */
@@ -69,14 +73,25 @@ export class SqliteDriver implements Driver {
 class Lease implements DatabaseConnection {
   readonly #connections: SqliteConnections
   readonly #turns: Turns
+  readonly #onDamage: OnDamage
   #hasTurn = false
 
-  constructor (connections: SqliteConnections, turns: Turns) {
+  constructor (connections: SqliteConnections, turns: Turns, onDamage: OnDamage) {
     this.#connections = connections
     this.#turns = turns
+    this.#onDamage = onDamage
   }
 
   async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
+    try {
+      return await this.#execute<R>(query)
+    } catch (error) {
+      if (isDamaged(error)) this.#onDamage(error as Error)
+      throw error
+    }
+  }
+
+  async #execute<R>(query: CompiledQuery): Promise<QueryResult<R>> {
     if (!this.#hasTurn) {
       if (SelectQueryNode.is(query.query)) return await run<R>(this.#connections.reader, query)
       const turn = this.#turns.take()

@@ -1,4 +1,5 @@
 import { sql, type Kysely } from 'kysely'
+import type { DamageWatch } from '../database/damage-watch.js'
 import type { Database } from '../database/tables.js'
 import type { RedisLink } from '../redis/redis.js'
 import type { BlobStore } from '../storage/blob-store.js'
@@ -19,24 +20,31 @@ export interface Health {
   starting: boolean
   /** Set while the server drains. */
   stopping: boolean
+  /** The database file was found damaged. */
+  readonly isDamaged: boolean
   check(): Promise<HealthState>
 }
 
-/** Asks each part that a request may need. */
-export function createHealth ({
-  db,
-  blobs,
-  redis
-}: {
+interface Parts {
   db: Kysely<Database>
+  damage: DamageWatch
   blobs: BlobStore
   redis: RedisLink | undefined
-}): Health {
+}
+
+/**
+ * Asks each part that a request may need. A damaged database is down, although it can run queries that miss the damage.
+ */
+export function createHealth ({ db, damage, blobs, redis }: Parts): Health {
   return {
     starting: false,
     stopping: false,
+    get isDamaged () {
+      return damage.isDamaged
+    },
     async check () {
-      const [database, storage] = await Promise.all([state(sql`select 1`.execute(db)), state(blobs.check())])
+      const [reachable, storage] = await Promise.all([state(sql`select 1`.execute(db)), state(blobs.check())])
+      const database = damage.isDamaged ? 'down' : reachable
       const shared = redis === undefined ? 'off' : redis.up ? 'up' : 'down'
       return {
         status: database === 'down' || storage === 'down' ? 'down' : shared === 'down' ? 'degraded' : 'ok',

@@ -1,4 +1,6 @@
 import { Worker } from 'node:worker_threads'
+import type { OnDamage } from '../database/damage-watch.js'
+import { isDamaged } from '../database/dialect.js'
 import type { CommitViews } from './view-writer.js'
 import type { View } from './schema.js'
 import type { ViewOutcome } from './view-store.js'
@@ -13,16 +15,18 @@ export interface CommitReply {
   error?: { message: string; code?: string }
 }
 
+export interface SqliteCommit {
+  warmUp(): Promise<unknown>
+  commit: CommitViews
+  close(): Promise<void>
+}
+
 /**
  * Commits in a worker thread with a connection of its own: on SQLite every durable commit blocks its thread for an
  * fsync, and the event loop must not stand still for it. A worker that dies fails what it had, and the next batch gets
  * a new one.
  */
-export function createSqliteCommit (path: string): {
-  warmUp(): Promise<unknown>
-  commit: CommitViews
-  close(): Promise<void>
-} {
+export function createSqliteCommit (path: string, onDamage: OnDamage): SqliteCommit {
   const pending = new Map<number, { resolve(outcomes: ViewOutcome[]): void; reject(error: Error): void }>()
   let sequence = 0
   let worker: Worker | undefined
@@ -32,8 +36,13 @@ export function createSqliteCommit (path: string): {
     fresh.on('message', ({ id, outcomes, error }: CommitReply) => {
       const waiting = pending.get(id)
       pending.delete(id)
-      if (error === undefined) waiting?.resolve(outcomes!)
-      else waiting?.reject(Object.assign(new Error(error.message), { code: error.code }))
+      if (error === undefined) {
+        waiting?.resolve(outcomes!)
+        return
+      }
+      const fault = Object.assign(new Error(error.message), { code: error.code })
+      if (isDamaged(fault)) onDamage(fault)
+      waiting?.reject(fault)
     })
     fresh.on('error', fail)
     fresh.on('exit', () => fail(new Error('the view writer ended')))

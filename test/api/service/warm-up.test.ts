@@ -13,6 +13,7 @@ t.test('/readyz says 503 starting from the first connection until the last warm-
   const health = {
     starting: false,
     stopping: false,
+    isDamaged: false,
     check: async () => ({
       status: 'ok' as const,
       database: 'up' as const,
