@@ -1,5 +1,6 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
-import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Admission, Demand, StreamGate } from '../src/access/playback-links.js'
 import { ApiError } from '../src/errors.js'
 import type { Media } from '../src/media/schema.js'
@@ -7,7 +8,8 @@ import { answerFor, type StreamRequest } from '../src/playback/answer.js'
 import { entityTag, type Validators } from '../src/playback/conditional.js'
 import { inlineDisposition } from '../src/playback/content-disposition.js'
 import { isLinkQuery } from '../src/playback/link.js'
-import { problemResponses } from '../src/schemas/problem.js'
+import { AnyIdParams } from '../src/schemas/fields.js'
+import { LINK_PROBLEMS, problemResponses } from '../src/schemas/problem.js'
 import { SECOND, type Clock } from '../src/time.js'
 import type { Views } from '../src/views/views.js'
 
@@ -17,30 +19,30 @@ interface Options {
   now: Clock
 }
 
-const bytes = {
-  'video/*': { schema: Type.String({ format: 'binary' }) },
-  'audio/*': { schema: Type.String({ format: 'binary' }) }
-}
+const tags = ['Streaming'] as const
+const config = { auth: 'handler', byLink: true, limit: 'none' } as const
+const binary = { schema: Type.String({ format: 'binary' }) }
+const bytes = { 'video/*': binary, 'audio/*': binary }
 
-const routes: FastifyPluginAsync<Options> = async (app, { gate, views, now }) => {
-  const schema = {
-    summary: 'The bytes, by a link or a token',
+const stream = {
+  config,
+  exposeHeadRoute: false,
+  schema: {
+    operationId: 'stream',
+    summary: 'Stream a media by a link or a token',
     description:
-      'Opened by the query string that `GET /media/{id}/stream-url` gave, or by the token of someone who may watch. With both, the link is judged. `/media/{id}/stream` is the same route. The stream is cut within seconds when the link expires or is revoked, or when its account may not watch any more.',
-    tags: ['Streaming'],
-    security: [{}, { bearer: [] }, { login: [] }] as Array<Record<string, string[]>>,
-    params: Type.Object({ id: Type.String({ examples: ['019377a4-3f00-7000-8000-000000000000'] }) }),
+      'Send the query string that `GET /media/{id}/stream-url` returned, or the token of an account that may watch. ' +
+      'If a request has both, the link decides. `/media/{id}/stream` is the same route. ' +
+      'The response is cut within seconds after the link expires or is revoked, or the account loses its access.',
+    tags,
+    params: AnyIdParams,
     response: {
       200: { description: 'The whole file.', content: bytes },
-      206: { description: 'One range of it.', content: bytes },
-      302: Type.Null({ description: 'The media lives elsewhere.' }),
+      206: { description: 'One range of the file.', content: bytes },
+      302: Type.Null({ description: 'The media is hosted elsewhere.' }),
       304: Type.Null({ description: 'Not modified.' }),
       ...problemResponses(
-        'not_authenticated',
-        'invalid_token',
-        'stream_link_invalid',
-        'stream_link_expired',
-        'stream_link_revoked',
+        ...LINK_PROBLEMS,
         'media_protected',
         'not_found',
         'media_not_ready',
@@ -51,74 +53,58 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, now }) =>
       )
     }
   }
-  const options = { config: { limit: 'none' as const, byLink: true as const }, exposeHeadRoute: false }
-  app.get('/media/stream/:id', { ...options, schema: { ...schema, operationId: 'stream' } }, handler)
-  app.head(
-    '/media/stream/:id',
-    { ...options, schema: { ...schema, operationId: 'streamHead', summary: 'What the stream would answer' } },
-    handler
-  )
+} as const
 
-  app.get(
-    '/media/:id/poster.jpg',
-    {
-      ...options,
-      exposeHeadRoute: true,
-      schema: {
-        operationId: 'getPoster',
-        summary: 'A picture of a video, by a link or a token',
-        description:
-          'Opened as the stream is; `GET /media/{id}/stream-url` gives its address. Made where ffmpeg is installed, soon after the upload.',
-        tags: schema.tags,
-        security: schema.security,
-        params: schema.params,
-        response: {
-          200: {
-            description: 'The picture.',
-            content: { 'image/jpeg': { schema: Type.String({ format: 'binary' }) } }
-          },
-          ...problemResponses(
-            'not_authenticated',
-            'invalid_token',
-            'stream_link_invalid',
-            'stream_link_expired',
-            'stream_link_revoked',
-            'not_found',
-            'too_many_streams',
-            'overloaded'
-          )
-        }
-      }
-    },
-    async (request, reply) => {
-      const admission = await admit(request, gate.requirePoster)
-      reply.stillAllowed = () => admitAgain(request, gate.requirePoster)
-      setMediaHeaders(reply, admission)
-      return await reply.type('image/jpeg').sendBlob(admission.media.posterBlob!, admission)
+const streamHead = {
+  ...stream,
+  schema: { ...stream.schema, operationId: 'streamHead', summary: 'Get the headers of the stream' }
+} as const
+
+const getPoster = {
+  config,
+  schema: {
+    operationId: 'getPoster',
+    summary: 'Get a picture of a video by a link or a token',
+    description:
+      'Opened in the same way as the stream; `GET /media/{id}/stream-url` returns its URL. ' +
+      'A picture exists soon after the upload, if the server has ffmpeg.',
+    tags,
+    params: AnyIdParams,
+    response: {
+      200: { description: 'The picture.', content: { 'image/jpeg': binary } },
+      ...problemResponses(...LINK_PROBLEMS, 'not_found', 'too_many_streams', 'overloaded')
     }
-  )
+  }
+} as const
 
-  async function handler (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-    const admission = await admit(request, gate.requirePlain)
-    reply.stillAllowed = () => admitAgain(request, gate.requirePlain)
+const routes: FastifyPluginAsyncTypebox<Options> = async (app, { gate, views, now }) => {
+  const { admit, admitAgain } = createAdmission(app, gate)
+  const { sendFile, sendElsewhere } = createSender(views, now)
+
+  app.get('/media/stream/:id', stream, async (request, reply) => {
+    await send(request, request.params.id, reply)
+    return reply
+  })
+  app.head('/media/stream/:id', streamHead, async (request, reply) => {
+    await send(request, request.params.id, reply)
+    return reply
+  })
+
+  app.get('/media/:id/poster.jpg', getPoster, async (request, reply) => {
+    const { id } = request.params
+    const admission = await admit(request, id, gate.requirePoster)
+    reply.stillAllowed = () => admitAgain(request, id, gate.requirePoster)
+    setMediaHeaders(reply, admission)
+    return await reply.type('image/jpeg').sendBlob(admission.media.posterBlob!, admission)
+  })
+
+  async function send (request: FastifyRequest, id: string, reply: FastifyReply): Promise<FastifyReply> {
+    const admission = await admit(request, id, gate.requirePlain)
+    reply.stillAllowed = () => admitAgain(request, id, gate.requirePlain)
     setMediaHeaders(reply, admission)
     return admission.media.blobName === null
       ? await sendElsewhere(request, reply, admission)
       : await sendFile(request, reply, admission)
-  }
-
-  async function admit (request: FastifyRequest, demand: Demand): Promise<Admission> {
-    const { id } = request.params as { id: string }
-    if (isLinkQuery(request.rawQuery)) return await gate.admitLink(id, request.rawQuery, demand)
-    request.viewer = await app.identify(request)
-    return await gate.admitViewer(request.requireViewer(), id, demand)
-  }
-
-  /** A token may expire while a file is sent, a link may not: it says how long it lets watch. */
-  async function admitAgain (request: FastifyRequest, demand: Demand): Promise<Admission> {
-    const { id } = request.params as { id: string }
-    if (isLinkQuery(request.rawQuery)) return await gate.admitLink(id, request.rawQuery, demand)
-    return await gate.admitViewer(await app.identifyAgain(request), id, demand)
   }
 
   function setMediaHeaders (reply: FastifyReply, { link }: Admission): void {
@@ -128,7 +114,26 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, now }) =>
       'cache-control': `private, max-age=${secondsLeft}`
     })
   }
+}
 
+/** Admits a request by its link, or else by its token. */
+function createAdmission (app: Pick<FastifyInstance, 'identify' | 'identifyAgain'>, gate: StreamGate) {
+  return {
+    async admit (request: FastifyRequest, id: string, demand: Demand): Promise<Admission> {
+      if (isLinkQuery(request.rawQuery)) return await gate.admitLink(id, request.rawQuery, demand)
+      request.viewer = await app.identify(request)
+      return await gate.admitViewer(request.requireViewer(), id, demand)
+    },
+
+    /** While a file is sent, a token may expire. A link may not: its expiry ends the stream. */
+    async admitAgain (request: FastifyRequest, id: string, demand: Demand): Promise<Admission> {
+      if (isLinkQuery(request.rawQuery)) return await gate.admitLink(id, request.rawQuery, demand)
+      return await gate.admitViewer(await app.identifyAgain(request), id, demand)
+    }
+  }
+}
+
+function createSender (views: Views, now: Clock) {
   async function sendElsewhere (
     request: FastifyRequest,
     reply: FastifyReply,
@@ -154,16 +159,15 @@ const routes: FastifyPluginAsync<Options> = async (app, { gate, views, now }) =>
     return send(body)
   }
 
-  /**
-   * Counted before the first byte goes out, so that it is in the next answer of the figures; a stream never fails for
-   * it.
-   */
+  /** Counts before the first byte is sent, so that the next analytics have the view. A stream never fails for it. */
   async function countView (request: FastifyRequest, { media, link, accountId }: Admission): Promise<void> {
-    const onlooker = { address: request.ip, accountId, userAgent: request.headers['user-agent'] }
-    await views.countStream(media.id, link?.linkId ?? null, onlooker, (error) =>
+    const source = { address: request.ip, accountId, userAgent: request.headers['user-agent'] }
+    await views.countStream(media.id, link?.linkId ?? null, source, (error) =>
       request.log.warn({ err: error }, 'a view was not counted')
     )
   }
+
+  return { sendFile, sendElsewhere }
 }
 
 /** The method and the headers that decide how a file is sent. */
@@ -181,7 +185,7 @@ function streamRequestOf ({ method, headers }: FastifyRequest): StreamRequest {
 
 const representations = new WeakMap<Media, { validators: Validators; disposition: string }>()
 
-/** What the headers of a file are made of, once for each time that its facts are read. */
+/** Returns the validators and the disposition of a file, computed once for each record of its media. */
 function representationOf (media: Media): { validators: Validators; disposition: string } {
   let known = representations.get(media)
   if (known === undefined) {

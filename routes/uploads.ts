@@ -22,7 +22,8 @@ const putMedia = {
     summary: 'Upload a file as the request body',
     description:
       'Send the file without a form around it, with a `Content-Length`. ' +
-      'With `Repr-Digest: sha-256=:<base64>:` (RFC 9530), a body with another digest is refused, and nothing is stored.',
+      'With `Repr-Digest: sha-256=:<base64>:` (RFC 9530), ' +
+      'a body with another digest is refused and not stored.',
     tags: ['Media'],
     querystring: Type.Object(UploadFields.properties),
     headers: Type.Object({

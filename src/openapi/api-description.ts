@@ -34,7 +34,7 @@ export interface ApiDescription {
 const DESCRIPTIONS: Record<string, string> = {
   200: 'The request succeeded.',
   201: 'Created.',
-  202: 'Accepted: the work goes on in the background.',
+  202: 'Accepted: the work continues in the background.',
   204: 'Done. The response has no body.'
 }
 /**
