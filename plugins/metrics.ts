@@ -120,7 +120,8 @@ export default fp<Options>(
           operationId: 'getMetrics',
           summary: 'Get the metrics of the server',
           description:
-            'In the text format of Prometheus. Needs METRICS_TOKEN as a Bearer token; outside production, where none is set, this machine needs none.',
+            'In the text format of Prometheus. Send METRICS_TOKEN as a Bearer token. ' +
+            'Outside production, without a METRICS_TOKEN, local requests need none.',
           tags: ['Service'],
           security: [{}, { bearer: [] }],
           response: {

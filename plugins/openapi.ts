@@ -50,22 +50,23 @@ export default fp<Options>(
           title: 'Playgate',
           version,
           description:
-            'Upload once, hand out links that expire, stream by range, know who watched. Every path also answers under `/api/v1`.',
+            'Upload once, hand out links that expire, stream by range, know who watched. ' +
+            'Every path is also served under `/api/v1`.',
           license: { name: 'Apache-2.0', identifier: 'Apache-2.0' }
         },
         servers: [{ url: publicUrl ?? '/' }],
         tags: [
           {
             name: 'Accounts',
-            description: 'Who you are: an access token lives 30 minutes, a refresh token gets the next one.'
+            description: 'Sign up, log in, and manage accounts. A refresh token gets the next access token.'
           },
-          { name: 'Media', description: 'What you uploaded, and links to it.' },
-          { name: 'Streaming', description: 'The bytes, by range.' },
-          { name: 'Views and analytics', description: 'Who watched, how often.' },
-          { name: 'Courses', description: 'Lectures in their order, made by an instructor.' },
-          { name: 'Lectures', description: "Each is a media of the course's owner." },
-          { name: 'Subscriptions', description: 'Who may watch a course, and how far they have come.' },
-          { name: 'Service', description: 'Whether it runs.' }
+          { name: 'Media', description: 'Upload media, and issue links to them.' },
+          { name: 'Streaming', description: 'Stream media by byte range.' },
+          { name: 'Views and analytics', description: 'Count views, and see who watched.' },
+          { name: 'Courses', description: 'Courses of lectures, created by instructors.' },
+          { name: 'Lectures', description: "Lectures of a course. Each one is a media of the course's owner." },
+          { name: 'Subscriptions', description: 'Subscribe to courses, and follow your progress.' },
+          { name: 'Service', description: 'Health, metrics and problem pages of the server.' }
         ],
         components: {
           securitySchemes: {

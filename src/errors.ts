@@ -1,6 +1,6 @@
 /**
- * Every error the API can answer, by its stable code. The pages under `/problems/<code>`, the OpenAPI examples and
- * the problem documents are all made from this table.
+ * Every error that the API can return, by its stable code. The pages under `/problems/<code>`, the OpenAPI examples and
+ * the problem documents are made from this table.
  */
 export const problems = {
   bad_request: { status: 400, title: 'Bad request', detail: 'The request could not be understood.' },
@@ -13,7 +13,7 @@ export const problems = {
   upload_incomplete: {
     status: 400,
     title: 'Upload incomplete',
-    detail: 'The body ended before all of it had arrived.'
+    detail: 'The body ended early: fewer bytes arrived than were announced.'
   },
   digest_malformed: {
     status: 400,
@@ -28,7 +28,7 @@ export const problems = {
     title: 'Invalid refresh token',
     detail: 'This refresh token is not valid, or was used before. Log in again.'
   },
-  wrong_password: { status: 403, title: 'Wrong password', detail: 'The current password is not right.' },
+  wrong_password: { status: 403, title: 'Wrong password', detail: 'The current password is wrong.' },
   account_disabled: {
     status: 403,
     title: 'Account disabled',
@@ -37,14 +37,14 @@ export const problems = {
   signup_closed: {
     status: 403,
     title: 'Signup closed',
-    detail: 'This server does not take new accounts. Ask an administrator for one.'
+    detail: 'This server does not accept new accounts. Ask an administrator for one.'
   },
   role_required: { status: 403, title: 'Role required', detail: 'Your role does not allow this.' },
   not_owner: { status: 403, title: 'Not the owner', detail: 'Only the owner or an administrator may do this.' },
   stream_link_invalid: {
     status: 403,
     title: 'Stream link invalid',
-    detail: 'This link is not valid: it was altered, or not copied whole (in a shell, put it in quotes).'
+    detail: 'This link is not valid: it was changed, or copied only in part. In a shell, put it in quotes.'
   },
   stream_link_expired: {
     status: 403,
@@ -55,21 +55,20 @@ export const problems = {
   metrics_forbidden: {
     status: 403,
     title: 'Metrics forbidden',
-    detail:
-      'Metrics need the METRICS_TOKEN. Outside production, where none is set, requests from this machine need none.'
+    detail: 'Send the METRICS_TOKEN. Outside production, without a METRICS_TOKEN, local requests need none.'
   },
-  route_not_found: { status: 404, title: 'No such route', detail: 'There is nothing at this address.' },
-  not_found: { status: 404, title: 'Not found', detail: 'There is no such thing, or you may not see it.' },
-  method_not_allowed: { status: 405, title: 'Method not allowed', detail: 'This address does not answer this method.' },
+  route_not_found: { status: 404, title: 'No such route', detail: 'This URL does not exist.' },
+  not_found: { status: 404, title: 'Not found', detail: 'The resource does not exist, or you may not see it.' },
+  method_not_allowed: { status: 405, title: 'Method not allowed', detail: 'This URL does not support this method.' },
   media_protected: {
     status: 403,
     title: 'Media protected',
-    detail: 'This media is played as an encrypted stream only.'
+    detail: 'This media can only be played as an encrypted stream.'
   },
   webhook_signature_invalid: {
     status: 403,
     title: 'Webhook signature invalid',
-    detail: 'This webhook is not signed by Mux, or not of the last five minutes.'
+    detail: 'This webhook is not signed by Mux, or its signature is older than five minutes.'
   },
   not_subscribed: {
     status: 403,
@@ -77,16 +76,16 @@ export const problems = {
     detail: 'Access denied. You are not subscribed to this course.'
   },
   request_timeout: { status: 408, title: 'Request timeout', detail: 'The request did not arrive in time.' },
-  email_taken: { status: 409, title: 'Email taken', detail: 'An account with this email exists already.' },
+  email_taken: { status: 409, title: 'Email taken', detail: 'An account with this email already exists.' },
   mobile_number_taken: {
     status: 409,
     title: 'Mobile number taken',
-    detail: 'An account with this mobile number exists already.'
+    detail: 'An account with this mobile number already exists.'
   },
   last_admin: {
     status: 409,
     title: 'Last administrator',
-    detail: 'This is the last administrator who can log in. Make another one first.'
+    detail: 'This is the last administrator who can log in. Create another one first.'
   },
   media_not_ready: {
     status: 409,
@@ -106,32 +105,29 @@ export const problems = {
   already_subscribed: {
     status: 409,
     title: 'Already subscribed',
-    detail: 'You are subscribed to this course already.'
+    detail: 'You are already subscribed to this course.'
   },
-  length_required: { status: 411, title: 'Length required', detail: 'The body must come with a Content-Length.' },
+  length_required: { status: 411, title: 'Length required', detail: 'Send the size of the body as Content-Length.' },
   precondition_failed: {
     status: 412,
     title: 'Precondition failed',
-    detail: 'The file is not the one that If-Match or If-Unmodified-Since names.'
+    detail: 'The file does not match If-Match or If-Unmodified-Since.'
   },
-  payload_too_large: { status: 413, title: 'Payload too large', detail: 'The body is larger than this address takes.' },
-  upload_too_large: { status: 413, title: 'Upload too large', detail: 'The file is larger than this server takes.' },
-  quota_exceeded: {
-    status: 413,
-    title: 'Quota exceeded',
-    detail: 'The file does not fit into what is left of your quota.'
-  },
-  uri_too_long: { status: 414, title: 'URI too long', detail: 'The address is too long.' },
+  payload_too_large: { status: 413, title: 'Payload too large', detail: 'The body is larger than this URL accepts.' },
+  upload_too_large: { status: 413, title: 'Upload too large', detail: 'The file is larger than this server accepts.' },
+  quota_exceeded: { status: 413, title: 'Quota exceeded', detail: 'The file is larger than the rest of your quota.' },
+  uri_too_long: { status: 414, title: 'URI too long', detail: 'The URL is too long.' },
   unsupported_content_type: {
     status: 415,
     title: 'Unsupported content type',
-    detail: 'This address does not take a body of this content type: most take application/json.'
+    detail: 'This URL does not accept this content type: most URLs accept application/json.'
   },
   unsupported_media_format: {
     status: 415,
     title: 'Unsupported media format',
     detail:
-      'The file is not, or not whole, in a format this server takes: MP4, AVI, MOV, MKV, WebM, M4V, MP3, WAV, M4A, AAC, OGG, Opus or FLAC.'
+      'The file is damaged, or not in an accepted format: ' +
+      'MP4, AVI, MOV, MKV, WebM, M4V, MP3, WAV, M4A, AAC, OGG, Opus or FLAC.'
   },
   range_not_satisfiable: {
     status: 416,
@@ -139,47 +135,48 @@ export const problems = {
     detail: 'The range starts past the end of the file.'
   },
   validation_failed: { status: 422, title: 'Validation failed', detail: 'Some fields are not valid.' },
-  media_type_mismatch: {
-    status: 422,
-    title: 'Media type mismatch',
-    detail: 'The file is not of the type that was named.'
-  },
-  digest_mismatch: {
-    status: 422,
-    title: 'Digest mismatch',
-    detail: 'The body that arrived is not the one that Repr-Digest names.'
-  },
+  media_type_mismatch: { status: 422, title: 'Media type mismatch', detail: 'The file is not of the given type.' },
+  digest_mismatch: { status: 422, title: 'Digest mismatch', detail: 'The received body does not match Repr-Digest.' },
   media_too_complex: {
     status: 422,
     title: 'Media too complex',
     detail:
-      'Reading what this file is takes more CPU or memory than a media file needs. Remux it (ffmpeg -i in -c copy out), or leave out what it carries beside picture and sound.'
+      'Reading the format of this file takes too much CPU or memory. ' +
+      'Remux it (ffmpeg -i in -c copy out), or remove every track but picture and sound.'
   },
   batch_failed: { status: 422, title: 'Batch failed', detail: 'None of the lectures could be added.' },
   rate_limit_exceeded: { status: 429, title: 'Rate limit exceeded', detail: 'Too many requests.' },
   client_blocked: {
     status: 429,
     title: 'Client blocked',
-    detail: 'Too many requests for too long: blocked for a while.'
+    detail: 'Too many requests for too long. Try again after the time in Retry-After.'
   },
-  too_many_uploads: { status: 429, title: 'Too many uploads', detail: 'Too many uploads at once. Let one end first.' },
-  too_many_streams: { status: 429, title: 'Too many streams', detail: 'Too many streams at once. Let one end first.' },
+  too_many_uploads: {
+    status: 429,
+    title: 'Too many uploads',
+    detail: 'Too many concurrent uploads. Wait until one ends.'
+  },
+  too_many_streams: {
+    status: 429,
+    title: 'Too many streams',
+    detail: 'Too many concurrent streams. Wait until one ends.'
+  },
   headers_too_large: { status: 431, title: 'Headers too large', detail: 'The request headers are too large.' },
   internal_error: {
     status: 500,
     title: 'Internal error',
-    detail: 'Something went wrong on our side. The request id finds it in the log.'
+    detail: 'The request failed in the server. Its log has the details under the request id.'
   },
   overloaded: { status: 503, title: 'Overloaded', detail: 'The server is busy. Try again shortly.' },
   database_unavailable: {
     status: 503,
     title: 'Database unavailable',
-    detail: 'The database does not answer right now. Try again shortly.'
+    detail: 'The database is not available. Try again shortly.'
   },
   video_provider_missing: {
     status: 503,
     title: 'Video provider missing',
-    detail: 'This media is played by a provider that this server is not set up for at the moment.'
+    detail: 'The video provider of this media is not configured on this server.'
   },
   starting: {
     status: 503,
@@ -190,14 +187,14 @@ export const problems = {
   storage_unavailable: {
     status: 503,
     title: 'Storage unavailable',
-    detail: 'The server cannot store files right now. What it has can still be read.'
+    detail: 'The server cannot store files at the moment. Stored files can still be read.'
   },
-  storage_full: { status: 507, title: 'Storage full', detail: 'The server has no room left for this file.' }
+  storage_full: { status: 507, title: 'Storage full', detail: 'The storage of the server is full.' }
 } as const satisfies Record<string, { status: number; title: string; detail: string }>
 
 export type ProblemCode = keyof typeof problems
 
-/** One invalid field: `path` in dotted form as the client sent it, and what is wrong with it. */
+/** One invalid field: `path` in dotted form as the client sent it, and the reason. */
 export interface FieldError {
   path: string
   message: string
@@ -213,7 +210,7 @@ export interface ApiErrorOptions {
   cause?: unknown
 }
 
-/** The one error type that routes and rules throw: a code of the registry, and what this case adds to it. */
+/** The one error type that routes and rules throw: a code of the registry, with the details of this case. */
 export class ApiError extends Error {
   readonly code: ProblemCode
   readonly statusCode: number

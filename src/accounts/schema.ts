@@ -33,7 +33,7 @@ export const Email = Type.String({
 })
 export const Password = SecretText(72, {
   minLength: 8,
-  description: '8 characters at least, 72 bytes at most, not one of the 1,000 commonest.',
+  description: 'At least 8 characters and at most 72 bytes, not one of the 1,000 commonest passwords.',
   examples: ['secure_password123']
 })
 const Role = StringEnum(roles)
@@ -87,7 +87,7 @@ const tokenFields = {
   token: Type.String({ description: 'The same token, under the name that older clients read.' }),
   token_type: Type.Literal('bearer'),
   expires_in: Type.Integer({ description: 'Seconds.' }),
-  refresh_token: Type.String({ description: 'Good once: for the next tokens, from `POST /auth/refresh`.' })
+  refresh_token: Type.String({ description: 'Valid once, for `POST /auth/refresh`.' })
 }
 export const AccountReply = Type.Object({
   ...accountFields,

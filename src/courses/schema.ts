@@ -66,9 +66,10 @@ export const BatchFields = Type.Object(
   {
     lectures_data: Type.String({
       description:
-        'A JSON array with one object for each file, in the same order: title, description, category, subcategory, course_id.'
+        'A JSON array with one object for each file, in the same order: ' +
+        'title, description, category, subcategory, course_id.'
     }),
-    course_id: Type.Optional(Type.String({ description: 'The course of those that name none.' }))
+    course_id: Type.Optional(Type.String({ description: 'The course of the lectures that name none.' }))
   },
   { additionalProperties: false }
 )
@@ -79,7 +80,7 @@ export const CourseReply = Type.Object({
   id: Uuid(),
   title: Type.String(),
   description: Type.String(),
-  duration: Type.Number({ description: 'Seconds, the sum over its lectures.' }),
+  duration: Type.Number({ description: 'Seconds, the sum over the lectures.' }),
   lectures_count: Type.Integer(),
   premium: Type.Boolean(),
   instructor_id: Uuid(),
@@ -94,18 +95,20 @@ export const LectureReply = Type.Object({
   id: Uuid(),
   title: Type.String(),
   description: Type.String(),
-  media_id: Uuid({ description: 'The media that it shows: for views, figures and the player.' }),
+  media_id: Uuid({ description: 'The media of the lecture, for views, analytics and the player.' }),
   asset_id: Type.Union([Type.String(), Type.Null()], {
-    description: "At home the media's id; at Mux that of the asset, null until there is one."
+    description: 'The id of the media, or of the asset at Mux; null until Mux has one.'
   }),
   playback_id: Type.Union([Type.String(), Type.Null()], {
-    description: "At home the media's id; at Mux what it is played by, null until it is ready."
+    description: 'The id of the media, or of the playback at Mux; null until it is ready.'
   }),
   url: Nullable(
-    Type.String({ description: 'Minted for you when it is read; it expires. Null while the lecture cannot be played.' })
+    Type.String({
+      description: 'A link that is issued to you on each read, and expires. Null while the lecture cannot be played.'
+    })
   ),
   poster_url: Type.Union([Type.String(), Type.Null()], {
-    description: 'A picture of it, as the `url` is; null where there is none.'
+    description: 'A picture of the lecture, by the same link; null without a picture.'
   }),
   drm: Type.Optional(DrmReply),
   duration: Type.Number({ description: 'Seconds.' }),
@@ -201,7 +204,7 @@ export const ProgressBody = Type.Object(
 export const ProgressOfLecture = Type.Object({
   lecture_id: Uuid(),
   position_seconds: Type.Number(),
-  percent: Type.Number({ description: 'Watched, of its length; at most 100.' }),
+  percent: Type.Number({ description: 'The watched part of the lecture, at most 100.' }),
   completed: Type.Boolean()
 })
 

@@ -71,11 +71,11 @@ export const Title = SingleLine(200, { examples: ['Introduction to Algorithms'] 
 export const MediaTypeSchema = StringEnum(mediaTypes)
 export const MediaStatusSchema = StringEnum(statuses)
 export const VisibilitySchema = StringEnum(visibilities, {
-  description: 'public: anyone may watch, without a token. Default: private.'
+  description: '`public`: anyone may watch, without a token. Default: `private`.'
 })
 export const ProtectionSchema = StringEnum(protections, {
   description:
-    'encrypted: it is played as encrypted HLS, and the plain stream is for its owner and administrators. Default: none.'
+    '`encrypted`: played as encrypted HLS; only the owner and administrators get the plain stream. Default: `none`.'
 })
 /** The reason that a media failed. */
 export const FailureReply = Type.Object({ code: Type.String(), message: Type.String() })
@@ -98,7 +98,7 @@ export const LinkedMediaBody = Type.Object(
     title: Title,
     type: MediaTypeSchema,
     file_url: WebAddress({
-      description: 'Where the media lives. Never fetched by this server.',
+      description: 'The URL of the media. This server never fetches it.',
       examples: ['https://cdn.example.org/talk.mp4']
     }),
     visibility: Type.Optional(VisibilitySchema)
@@ -121,7 +121,7 @@ export const MediaReply = Type.Object({
   type: MediaTypeSchema,
   file_url: Type.Optional(
     Type.String({
-      description: 'For the owner and administrators: the given address, or the unsigned path of the stream.'
+      description: 'For the owner and administrators only: the given URL, or the unsigned path of the stream.'
     })
   ),
   created_at: DateTime(),
@@ -137,7 +137,7 @@ export const MediaReply = Type.Object({
   codecs: Type.Array(Type.String()),
   status: MediaStatusSchema,
   protection: ProtectionSchema,
-  progress: Type.Integer({ description: 'Percent, while it is processing.' }),
+  progress: Type.Integer({ description: 'Percent of the processing.' }),
   error: Type.Optional(FailureReply)
 })
 

@@ -7,13 +7,13 @@ const address = (description: string) =>
 /** What a player needs for a media that is protected by DRM. */
 export const DrmReply = Type.Object(
   {
-    token: Type.String({ description: 'Opens the licences; the addresses carry it already.' }),
-    widevine: address('Where Chrome, Firefox, Edge and Android get a licence.'),
-    playready: address('Where Edge and Xbox get a licence.'),
-    fairplay: address('Where Safari gets a licence.'),
-    fairplay_certificate: address("The certificate that Safari's request for a licence is made with.")
+    token: Type.String({ description: 'The token of the licences. The URLs include it.' }),
+    widevine: address('Licence URL for Chrome, Firefox, Edge and Android.'),
+    playready: address('Licence URL for Edge and Xbox.'),
+    fairplay: address('Licence URL for Safari.'),
+    fairplay_certificate: address('The certificate with which Safari requests a licence.')
   },
-  { description: 'Of a media that is protected by DRM: where its licences come from. They end with the link.' }
+  { description: 'The licences of a media that is protected by DRM. They expire with the link.' }
 )
 
 export function drmReply ({

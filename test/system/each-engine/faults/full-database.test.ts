@@ -116,10 +116,10 @@ t.test(
   }
 )
 
-const fsyncFails = { calls: 'fsync,fdatasync', inject: 'error=EIO', detail: /does not answer/ }
+const fsyncFails = { calls: 'fsync,fdatasync', inject: 'error=EIO', detail: /database is not available/ }
 const logFaults: Array<{ name: string; calls: string; inject: string; detail: RegExp; sweepFirst?: boolean }> = [
   { name: 'ENOSPC of a write', calls: 'pwrite64', inject: 'error=ENOSPC', detail: /full/ },
-  { name: 'EIO of a write', calls: 'pwrite64', inject: 'error=EIO', detail: /does not answer/ },
+  { name: 'EIO of a write', calls: 'pwrite64', inject: 'error=EIO', detail: /database is not available/ },
   // Bug: such a commit stands in the log, unseen, and came back by the kill, for a file that had been removed by then,
   // at once or by a sweep.
   { name: 'EIO of an fsync', ...fsyncFails },
