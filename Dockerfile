@@ -15,7 +15,7 @@ COPY web web
 RUN npm run build && npm prune --omit=dev \
  && cd node_modules/better-sqlite3 && rm -rf deps src && mv build/Release/better_sqlite3.node /tmp/ && rm -rf build \
  && mkdir -p build/Release && mv /tmp/better_sqlite3.node build/Release/ && cd /app \
- && find dist node_modules -type f \( -name '*.map' -o -name '*.ts' -o -name '*.mts' -o -name '*.cts' -o -name '.tsbuildinfo' \) -delete \
+ && find dist node_modules -type f \( -name '*.map' -o -name '*.ts' -o -name '*.mts' -o -name '*.cts' -o -name '.tsbuildinfo' -o -name '.build.json' \) -delete \
  && chmod 755 dist/src/cli.js
 
 # Same distribution as above: native modules are linked against its libc.

@@ -24,6 +24,9 @@ const frameworkCodes: Record<string, ProblemCode> = {
   FST_ERR_REOPENED_CLOSE_SERVER: 'shutting_down'
 }
 
+/** Errors of @fastify/static, by status. */
+const statusCodes: Record<number, ProblemCode> = { 412: 'precondition_failed', 416: 'range_not_satisfiable' }
+
 /**
  * Answers every failure as an RFC 9457 problem document. What a client did is said in full, what went wrong on our side
  * is in the log alone, and reads the same for all.
@@ -131,7 +134,7 @@ export function apiErrorOf (error: Partial<FastifyError>): ApiError {
     return new ApiError('database_unavailable', { cause: error, headers: { 'retry-after': '2' } })
   }
   if (error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500) {
-    return new ApiError('bad_request', { cause: error })
+    return new ApiError(statusCodes[error.statusCode] ?? 'bad_request', { cause: error })
   }
   return new ApiError('internal_error', { cause: error })
 }

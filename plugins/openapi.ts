@@ -2,7 +2,6 @@ import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import { Type } from '@sinclair/typebox'
 import fp from 'fastify-plugin'
-import { readFile } from 'node:fs/promises'
 import { completeDescription, type ApiDescription } from '../src/openapi/api-description.js'
 import type { FormSchemas } from '../src/schemas/form.js'
 import { NegotiatedText } from './negotiated-text.js'
@@ -16,29 +15,11 @@ interface Options {
 const PAGE_CSP =
   "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; script-src 'self'; worker-src 'self' blob:; frame-ancestors 'none'"
 
-/** Put there by the build, from the development dependency. */
-const REDOC_BUNDLE = new URL('../assets/redoc.standalone.js', import.meta.url)
-
-/** A logo that the bundle would fetch from its maker; the page hides its place. */
-const REDOC_LOGO = 'https://cdn.redoc.ly/redoc/logo-mini.svg'
-
 /** A gate that plays, and the name beside it. */
 const LOGO = `<svg xmlns="http://www.w3.org/2000/svg" width="150" height="40" viewBox="0 0 150 40">
 <rect x="4" y="6" width="28" height="28" rx="6" fill="#3b82f6"/><path d="M14 13v14l11-7z" fill="#fff"/>
 <text x="42" y="27" fill="#fff" font-family="sans-serif" font-size="20" font-weight="600">Playgate</text>
 </svg>`
-
-const REDOC_PAGE = `<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Playgate API</title>
-<link rel="icon" href="data:,">
-<style>body { margin: 0 } a[href="https://redocly.com/redoc/"] { display: none }</style>
-<redoc spec-url="/openapi.json" disable-google-font></redoc>
-<script src="/redoc/redoc.standalone.js"></script>
-</html>
-`
 
 /** `/openapi.json`, Swagger UI at `/docs` and ReDoc at `/redoc`. */
 export default fp<Options>(
@@ -108,17 +89,14 @@ export default fp<Options>(
       description ??= new NegotiatedText(JSON.stringify(app.swagger()), 'application/json; charset=utf-8')
       return description.send(request, reply)
     })
-    app.get('/redoc', { schema: { hide: true } }, (_request, reply) =>
-      reply.header('content-security-policy', PAGE_CSP).type('text/html; charset=utf-8').send(REDOC_PAGE)
-    )
-    app.get('/redoc/redoc.standalone.js', { schema: { hide: true } }, async (_request, reply) =>
-      reply
-        .type('text/javascript; charset=utf-8')
-        .header('cache-control', 'public, max-age=3600')
-        .send((await readFile(REDOC_BUNDLE, 'utf8')).replaceAll(REDOC_LOGO, 'data:,'))
-    )
+    app.get('/redoc', { schema: { hide: true } }, (_request, reply) => {
+      reply.header('content-security-policy', PAGE_CSP).sendFile('redoc/index.html', { maxAge: 0 })
+    })
+    app.get('/redoc/redoc.standalone.js', { schema: { hide: true } }, (_request, reply) => {
+      reply.sendFile('redoc/redoc.standalone.js')
+    })
   },
-  { name: 'docs', dependencies: ['errors'] }
+  { name: 'docs', dependencies: ['assets', 'errors'] }
 )
 
 /**

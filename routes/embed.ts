@@ -1,7 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import type { StreamGate } from '../src/access/playback-links.js'
-import type { EmbedAsset } from '../src/embed/assets.js'
 import { embedPage, embedPolicy } from '../src/embed/page.js'
 import { DrmReply, drmReply } from '../src/protection/schema.js'
 import { AnyIdParams, Uuid } from '../src/schemas/fields.js'
@@ -9,13 +8,24 @@ import { problemResponses } from '../src/schemas/problem.js'
 
 /** `hosted`: another provider may play media. */
 interface Options {
-  assets: EmbedAsset[]
   embedOrigins: string[]
   gate: StreamGate
   hosted: boolean
 }
 
 const tags = ['Streaming'] as const
+
+/** The files that the page loads: those of web/embed/, hls.js and Shaka Player. */
+const FILES = [
+  'player.js',
+  'api.js',
+  'engine.js',
+  'links.js',
+  'words.js',
+  'player.css',
+  'hls.light.min.js',
+  'shaka-player.hls-es2021.js'
+]
 
 const embed = {
   schema: {
@@ -54,7 +64,7 @@ const getHostedPlayback = {
   }
 } as const
 
-const routes: FastifyPluginAsyncTypebox<Options> = async (app, { assets, embedOrigins, gate, hosted }) => {
+const routes: FastifyPluginAsyncTypebox<Options> = async (app, { embedOrigins, gate, hosted }) => {
   const policy = embedPolicy(embedOrigins, hosted)
 
   app.get('/embed/:id', embed, async (request, reply) => {
@@ -68,11 +78,9 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { assets, embedOr
     return licences === null ? {} : { drm: drmReply(licences) }
   })
 
-  for (const { name, type, etag, content } of assets) {
-    app.get(`/embed/${name}`, { config: { limit: 'none' }, schema: { hide: true } }, (request, reply) => {
-      reply.headers({ etag, 'cache-control': 'public, max-age=3600' })
-      if (request.headers['if-none-match']?.includes(etag)) return reply.code(304).send()
-      return reply.type(type).send(content)
+  for (const name of FILES) {
+    app.get(`/embed/${name}`, { config: { limit: 'none' }, schema: { hide: true } }, (_request, reply) => {
+      reply.sendFile(`embed/${name}`)
     })
   }
 }

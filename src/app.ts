@@ -5,6 +5,7 @@ import { performance } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { migrations } from '../migrations/index.js'
 import accessReview from '../plugins/access-review.js'
+import assets from '../plugins/assets.js'
 import auth from '../plugins/auth.js'
 import blobReply from '../plugins/blob-reply.js'
 import corsPolicy from '../plugins/cors-policy.js'
@@ -55,7 +56,6 @@ import { checkDatabaseFile, markIntact } from './database/file-check.js'
 import { DamageWatch } from './database/damage-watch.js'
 import { openDatabase, poolFigures } from './database/open.js'
 import { becomeSoleUser } from './database/instance-lock.js'
-import { loadEmbedAssets } from './embed/assets.js'
 import { databaseDamaged } from './errors.js'
 import { createHealth } from './monitoring/health.js'
 import { Housekeeping } from './jobs/scheduler.js'
@@ -372,6 +372,7 @@ async function compose (app: FastifyInstance, config: Config, overrides: Overrid
   await app.register(corsPolicy, { origins: config.corsOrigins, isProduction: config.environment === 'production' })
   await app.register(securityHeaders)
   await app.register(limits, { windows, perMinute: config.limitsPerMinute, now })
+  await app.register(assets)
   await app.register(docs, { publicUrl: config.publicUrl, version: VERSION })
   await app.register(metricsPlugin, {
     metrics,
@@ -429,7 +430,6 @@ async function compose (app: FastifyInstance, config: Config, overrides: Overrid
   await app.register(streamRoutes, { gate, views, now })
   await app.register(hlsRoutes, { gate, indexes, views, keys: secrets.keyring('media'), now })
   await app.register(embedRoutes, {
-    assets: await loadEmbedAssets(),
     embedOrigins: config.embedOrigins,
     gate,
     hosted: mux !== undefined

@@ -3,7 +3,8 @@ export type Clock = () => number
 
 export const SECOND = 1000
 export const MINUTE = 60 * SECOND
-export const DAY = 24 * 60 * MINUTE
+export const HOUR = 60 * MINUTE
+export const DAY = 24 * HOUR
 
 /** ISO 8601 in UTC with `Z`, from epoch milliseconds. */
 export function isoTime (milliseconds: number): string {

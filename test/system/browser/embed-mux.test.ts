@@ -16,7 +16,7 @@ const skip = existsSync(CHROMIUM) ? false : `${CHROMIUM} IS NOT INSTALLED: apt-g
 const ID = '019377a4-3f00-7000-8000-000000000000'
 
 t.test('a link of Mux in the player: only its form is looked at, the server judges it', async (t) => {
-  const { readLink } = await import(pathToFileURL(resolve('web/links.js')).href)
+  const { readLink } = await import(pathToFileURL(resolve('web/embed/links.js')).href)
   const payload = Buffer.from('{"sub":"a?~","exp":1764000000}').toString('base64url')
   const url = `https://stream.mux.com/abc.m3u8?token=e.${payload}.s`
   t.same(readLink(url, ID, 'https://m.org'), {

@@ -40,7 +40,7 @@ const shots = process.env.SCREENSHOTS
 const ID = '019377a4-3f00-7000-8000-000000000000'
 
 t.test('a link in the player: only one of this server to this media is taken', async (t) => {
-  const { readLink, linkInFragment, renewIn } = await import(pathToFileURL(resolve('web/links.js')).href)
+  const { readLink, linkInFragment, renewIn } = await import(pathToFileURL(resolve('web/embed/links.js')).href)
   const origin = 'https://m.org'
   const query = 'exp=1764000000&gen=1&kid=abcdefgh&lid=x-1&sub=anon&sig=a_-b'
   const token = '1764000000.1.abcdefgh.x-1.anon.a_-b'

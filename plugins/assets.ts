@@ -1,0 +1,29 @@
+import fastifyStatic from '@fastify/static'
+import fp from 'fastify-plugin'
+import { fileURLToPath } from 'node:url'
+import { HOUR } from '../src/time.js'
+
+/** Written by build.js: the files of web/, and the libraries that the pages load. */
+const FOLDER = fileURLToPath(new URL('../assets/', import.meta.url))
+
+/**
+ * Adds `reply.sendFile(name)` for the files that browsers load: with ETag, Last-Modified, ranges and HEAD. Routes name
+ * each file, so that no path of a client reaches the disk. They do not return the reply: Fastify would await it, by
+ * listeners beyond the number that Node warns of.
+ */
+export default fp(
+  async (app) => {
+    await app.register(fastifyStatic, {
+      root: FOLDER,
+      serve: false,
+      maxAge: HOUR,
+      // RFC 9239 obsoletes application/javascript.
+      setHeaders (reply, path) {
+        if (path.endsWith('.js') && reply.statusCode !== 304) {
+          reply.header('content-type', 'text/javascript; charset=utf-8')
+        }
+      }
+    })
+  },
+  { name: 'assets' }
+)
