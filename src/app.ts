@@ -44,7 +44,7 @@ import { createPasswordHasher } from './accounts/passwords.js'
 import { createSessions } from './accounts/sessions.js'
 import { choresOf } from './maintenance/maintenance-tasks.js'
 import type { Config } from './config/config.js'
-import { CourseRunner } from './courses/course-runner.js'
+import { createCourseRunner } from './courses/course-runner.js'
 import { sumsLock } from './courses/course-sums.js'
 import { createCourses } from './courses/courses.js'
 import { createLectureBatch } from './courses/lecture-batch.js'
@@ -75,7 +75,8 @@ import { createFfmpeg, type Ffmpeg } from './protection/hls/ffmpeg.js'
 import { createLocalProvider } from './protection/hls/local-provider.js'
 import type { MuxTimes } from './protection/mux/mux-provider.js'
 import { createPackageIndexes } from './protection/hls/package-indexes.js'
-import { PackageRunner } from './protection/hls/package-runner.js'
+import { createPackageRunner } from './protection/hls/package-runner.js'
+import { describeJob } from './jobs/job.js'
 import { insertJob } from './jobs/job-store.js'
 import { createProtection, releaseMux } from './protection/protection.js'
 import { openRedis } from './redis/redis.js'
@@ -236,12 +237,11 @@ async function compose (app: FastifyInstance, config: Config, overrides: Overrid
     onReuse: (sessionId) =>
       app.log.warn({ session_id: sessionId }, 'a refresh token was used twice: its session is ended')
   })
-  const courseRunner = new CourseRunner({
+  const courseRunner = createCourseRunner({
     db,
     blobs,
     now,
-    onError: (err, job) =>
-      app.log.warn({ err, job: job?.kind, media_id: job?.mediaId, course_id: job?.courseId }, 'a background job failed')
+    onError: (err, job) => app.log.warn({ err, ...describeJob(job) }, 'a background job failed')
   })
   const library = createLibrary({
     db,
@@ -294,14 +294,14 @@ async function compose (app: FastifyInstance, config: Config, overrides: Overrid
   const batch = createLectureBatch({ courses, intake, lectures })
   const progress = createProgress({ db, lectures, views, now })
   const access = createAccess({ accounts, library, subscriptions })
-  const runner = new PackageRunner({
+  const runner = createPackageRunner({
     db,
     blobs,
     library,
     keys: secrets.keyring('media'),
     now,
     ffmpeg: overrides.ffmpeg === false ? undefined : (overrides.ffmpeg ?? createFfmpeg(config.searchPath)),
-    onError: (error, mediaId) => app.log.warn({ err: error, media_id: mediaId }, 'packaging failed'),
+    onError: (err, job) => app.log.warn({ err, ...describeJob(job) }, 'packaging failed'),
     onNoPicture: (reason, mediaId) =>
       app.log.info({ media_id: mediaId, reason }, 'no picture could be taken of a video')
   })

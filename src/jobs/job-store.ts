@@ -2,52 +2,25 @@ import type { Kysely, Selectable, Transaction } from 'kysely'
 import { v7 as uuidv7 } from 'uuid'
 import { engineOf } from '../database/dialect.js'
 import type { Database, JobsTable } from '../database/tables.js'
-
-/** What a job is to do, and so whose it is. */
-export type JobKind = JobsTable['kind']
-
-/** What is to be deleted at Mux: the asset, or what became of an upload. */
-export interface MuxRemoval {
-  uploadId: string | null
-  assetId: string | null
-}
-
-/** `failures` since it last got further; `mediaId`, `courseId` and `removal` by its kind. */
-export interface Job {
-  id: string
-  kind: JobKind
-  mediaId: string
-  courseId: string
-  removal: MuxRemoval | null
-  failures: number
-  createdAt: number
-}
+import type { CourseJobKind, Job, JobKind, MediaJobKind, MuxRemoval } from './job.js'
 
 /**
- * Queues a media, once: a job that is there already starts again, as another one, so that whoever works on it does not
- * end it.
+ * Queues work on a media. A job that the media has already is replaced by one with another id, so that the worker of
+ * the old job does not end the new one.
  */
 export async function insertJob (
   trx: Transaction<Database>,
-  kind: JobKind,
+  kind: MediaJobKind,
   mediaId: string,
   now: number
 ): Promise<void> {
-  const ownerId =
-    (await trx.selectFrom('media').select('owner_id').where('id', '=', mediaId).executeTakeFirst())?.owner_id ?? null
-  const fresh = {
-    id: uuidv7(),
-    kind,
-    owner_id: ownerId,
-    turn: await nextTurn(trx, kind, ownerId),
-    run_after: now,
-    failures: 0,
-    created_at: now
-  }
+  const media = await trx.selectFrom('media').select('owner_id').where('id', '=', mediaId).executeTakeFirst()
+  const ownerId = media?.owner_id ?? null
+  const job = { ...newJob(now), kind, owner_id: ownerId, turn: await nextTurn(trx, kind, ownerId) }
   await trx
     .insertInto('jobs')
-    .values({ ...fresh, media_id: mediaId, removal: null })
-    .onConflict((conflict) => conflict.column('media_id').doUpdateSet({ ...fresh, attempts: 0 }))
+    .values({ ...job, media_id: mediaId, removal: null })
+    .onConflict((conflict) => conflict.column('media_id').doUpdateSet(job))
     .execute()
 }
 
@@ -56,47 +29,24 @@ export async function insertJob (
  * (start-time fair queuing, Goyal, Vin and Cheng, 1996). Two at once may get the same turn, which is harmless.
  */
 async function nextTurn (trx: Transaction<Database>, kind: JobKind, ownerId: string | null): Promise<number> {
-  const first = await trx
-    .selectFrom('jobs')
-    .select('turn')
-    .where('kind', '=', kind)
-    .orderBy('turn')
-    .limit(1)
-    .executeTakeFirst()
-  const own = await trx
-    .selectFrom('jobs')
-    .select('turn')
-    .where('kind', '=', kind)
-    .where('owner_id', '=', ownerId)
-    .orderBy('turn', 'desc')
-    .limit(1)
-    .executeTakeFirst()
+  const turns = trx.selectFrom('jobs').select('turn').where('kind', '=', kind).limit(1)
+  const first = await turns.orderBy('turn').executeTakeFirst()
+  const own = await turns.where('owner_id', '=', ownerId).orderBy('turn', 'desc').executeTakeFirst()
   return Math.max(first?.turn ?? 0, own === undefined ? 0 : own.turn + 1)
 }
 
-/** Queues work on a course. A job that it has already starts again, as {@link insertJob} does it. */
+/** Queues work on a course. A job that the course has already is replaced, as {@link insertJob} does it. */
 export async function insertCourseJob (
   trx: Transaction<Database>,
-  kind: JobKind,
+  kind: CourseJobKind,
   courseId: string,
   now: number
 ): Promise<void> {
-  const id = uuidv7()
+  const job = { ...newJob(now), kind }
   await trx
     .insertInto('jobs')
-    .values({
-      id,
-      kind,
-      media_id: null,
-      course_id: courseId,
-      removal: null,
-      run_after: now,
-      failures: 0,
-      created_at: now
-    })
-    .onConflict((conflict) =>
-      conflict.column('course_id').doUpdateSet({ id, kind, run_after: now, failures: 0, attempts: 0, created_at: now })
-    )
+    .values({ ...job, media_id: null, course_id: courseId, removal: null })
+    .onConflict((conflict) => conflict.column('course_id').doUpdateSet(job))
     .execute()
 }
 
@@ -104,29 +54,25 @@ export async function insertCourseJob (
 export async function insertRemoval (trx: Transaction<Database>, removal: MuxRemoval, now: number): Promise<void> {
   await trx
     .insertInto('jobs')
-    .values({
-      id: uuidv7(),
-      kind: 'mux-removal',
-      media_id: null,
-      removal: JSON.stringify(removal),
-      run_after: now,
-      failures: 0,
-      created_at: now
-    })
+    .values({ ...newJob(now), kind: 'mux-removal', media_id: null, removal: JSON.stringify(removal) })
     .execute()
 }
 
+function newJob (now: number) {
+  return { id: uuidv7(), run_after: now, failures: 0, attempts: 0, created_at: now }
+}
+
 /**
- * Takes a due job of the first kind that has one: of those cut off least often the next turn, so that accounts take
- * turns, and of one turn the longest due. It is put off by a lease, so that nobody else takes it until its process
- * fails to renew the lease.
+ * Claims a due job of the first kind that has one, and counts the attempt. Of the due jobs of a kind it takes one with
+ * the fewest attempts, of these the one whose turn is next (so accounts take turns), then the longest due. The lease
+ * puts the job off: no other worker claims it until the lease ends without a renewal.
  */
-export async function claimJob (
+export async function claimJob<Kind extends JobKind> (
   db: Kysely<Database>,
-  kinds: JobKind[],
+  kinds: Kind[],
   now: number,
   leaseMs: number
-): Promise<Job | undefined> {
+): Promise<Job<Kind> | undefined> {
   for (const kind of kinds) {
     // In the order of the index: the first entry that is due ends the search.
     const due = dueJob(db, kind, now).$if(engineOf(db) === 'postgres', (query) => query.forUpdate().skipLocked())
@@ -134,11 +80,12 @@ export async function claimJob (
     if (engineOf(db) === 'sqlite' && (await due.executeTakeFirst()) === undefined) continue
     const row = await db
       .updateTable('jobs')
-      .set({ run_after: now + leaseMs })
+      .set((set) => ({ run_after: now + leaseMs, attempts: set('attempts', '+', 1) }))
       .where('id', '=', due)
       .returningAll()
       .executeTakeFirst()
-    if (row !== undefined) return jobOf(row)
+    // The query selects jobs of this kind only.
+    if (row !== undefined) return jobOf(row) as Job<Kind>
   }
   return undefined
 }
@@ -155,70 +102,64 @@ export function dueJob (db: Kysely<Database>, kind: JobKind, now: number) {
     .limit(1)
 }
 
-/** Puts a job off until a moment: to renew a lease, or to try again later. False if it is gone. */
+/** Renews a lease, or gives a job back with its counts. Returns false if the job was deleted or replaced. */
 export async function updateJob (
   db: Kysely<Database>,
-  { id, failures }: Pick<Job, 'id' | 'failures'>,
-  runAfter: number
+  id: string,
+  change: { runAfter: number; failures?: number; attempts?: number }
 ): Promise<boolean> {
+  const { runAfter, ...counts } = change
   const { numUpdatedRows } = await db
     .updateTable('jobs')
-    .set({ run_after: runAfter, failures })
+    .set({ run_after: runAfter, ...counts })
     .where('id', '=', id)
     .executeTakeFirst()
   return numUpdatedRows > 0n
 }
 
-/**
- * Counts that a job is begun (`1`), or was given back before its end (`-1`). Answers how often it was begun and not
- * ended.
- */
-export async function updateAttempts (db: Kysely<Database>, { id }: Pick<Job, 'id'>, by: 1 | -1): Promise<number> {
-  const row = await db
-    .updateTable('jobs')
-    .set((set) => ({ attempts: set('attempts', '+', by) }))
-    .where('id', '=', id)
-    .returning('attempts')
-    .executeTakeFirst()
-  return row?.attempts ?? 0
-}
-
-/**
- * Makes jobs of some kinds due now that were cut off at most `maxAttempts` times: what ran when the only process of a
- * server died.
- */
+/** Makes all jobs of some kinds due now, except those with more than `maxAttempts`. */
 export async function updateAllJobs (
   db: Kysely<Database>,
   kinds: JobKind[],
   now: number,
-  maxAttempts: number
+  maxAttempts: number | undefined
 ): Promise<void> {
   await db
     .updateTable('jobs')
     .set({ run_after: now })
     .where('kind', 'in', kinds)
     .where('run_after', '>', now)
-    .where('attempts', '<=', maxAttempts)
+    .$if(maxAttempts !== undefined, (query) => query.where('attempts', '<=', maxAttempts!))
     .execute()
 }
 
-export async function deleteJob (trx: Transaction<Database>, mediaId: string): Promise<void> {
+/** Deletes the job of a media, whatever its kind. */
+export async function deleteJobOfMedia (trx: Transaction<Database>, mediaId: string): Promise<void> {
   await trx.deleteFrom('jobs').where('media_id', '=', mediaId).execute()
 }
 
-/** Deletes a job that is done. */
-export async function deleteJobById (db: Kysely<Database>, id: string): Promise<void> {
+export async function deleteJob (db: Kysely<Database>, id: string): Promise<void> {
   await db.deleteFrom('jobs').where('id', '=', id).execute()
 }
 
+/** **Throws** for a row without the subject of its kind: no insert of this file makes one. */
 function jobOf (row: Selectable<JobsTable>): Job {
-  return {
-    id: row.id,
-    kind: row.kind,
-    mediaId: row.media_id ?? '',
-    courseId: row.course_id ?? '',
-    removal: row.removal === null ? null : (JSON.parse(row.removal) as MuxRemoval),
-    failures: row.failures,
-    createdAt: row.created_at
+  const { id, kind, failures, attempts } = row
+  const state = { id, failures, attempts, createdAt: row.created_at }
+  switch (kind) {
+    case 'package':
+    case 'mux-ingest':
+    case 'delete-media':
+      return { ...state, kind, mediaId: subjectOf(row, row.media_id) }
+    case 'delete-course':
+    case 'tally-course':
+      return { ...state, kind, courseId: subjectOf(row, row.course_id) }
+    case 'mux-removal':
+      return { ...state, kind, removal: JSON.parse(subjectOf(row, row.removal)) as MuxRemoval }
   }
+}
+
+function subjectOf ({ id, kind }: Selectable<JobsTable>, subject: string | null): string {
+  if (subject === null) throw new Error(`job ${id} of kind ${kind} names nothing to work on`)
+  return subject
 }

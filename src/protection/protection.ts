@@ -6,7 +6,7 @@ import { updateProtection } from '../media/media-store.js'
 import type { Media, Protection as ProtectionKind, ProviderName } from '../media/schema.js'
 import type { BlobStore } from '../storage/blob-store.js'
 import type { Clock } from '../time.js'
-import { deleteJob, insertJob, insertRemoval } from '../jobs/job-store.js'
+import { deleteJobOfMedia, insertJob, insertRemoval } from '../jobs/job-store.js'
 import { deletePackageIndex } from './hls/package-index-store.js'
 
 export type Protection = ReturnType<typeof createProtection>
@@ -43,7 +43,7 @@ export function createProtection ({ db, blobs, library, provider, now }: Protect
         : before.provider === 'mux' && before.type === 'video'
           ? 'package'
           : undefined
-    await (todo === undefined ? deleteJob(trx, id) : insertJob(trx, todo, id, now()))
+    await (todo === undefined ? deleteJobOfMedia(trx, id) : insertJob(trx, todo, id, now()))
     return before.packaged?.blobName ?? null
   }
 

@@ -26,9 +26,9 @@ export interface DrmLicences {
  * with.
  */
 export interface VideoProvider {
-  /** Works off what is queued for it, until `stop`. `alone`: no other process does. */
-  start(alone: boolean): Promise<void>
-  /** Breaks off what runs; it is taken up again later. */
+  /** Runs its jobs until `stop`. `isOnlyInstance`: no other process does. */
+  start(isOnlyInstance: boolean): Promise<void>
+  /** Interrupts the running jobs. They run again later. */
   stop(): Promise<void>
   /**
    * Where a media is played by whoever `link` is for. `origin` is where this server is reached. Writes and stores

@@ -9,7 +9,7 @@ const MiB = 1024 * 1024
 /**
  * 8192 × 4320, the largest picture of ITU-R BT.2020. A 564 KB file may declare 16000 × 12000 and take 1.4 GB to decode.
  */
-export const MAX_PIXELS = 8192 * 4320
+const MAX_PIXELS = 8192 * 4320
 /** Address space of one picture: measured, 8K H.264 on one thread needs 600 MB of it and 216 MB of memory. */
 const PICTURE_MEMORY_BYTES = 768 * MiB
 /** Address space of a transcode: measured, 4K to 4K with x264 stays below 2 GB. */
@@ -105,6 +105,11 @@ export function createFfmpeg (searchPath: string, { pictureLimitMs = PICTURE_LIM
         { limitMs: pictureLimitMs, memoryBytes: PICTURE_MEMORY_BYTES }
       )
   }
+}
+
+/** Whether the pictures of a video are too large to decode. */
+export function exceedsPixels ({ width, height }: { width: number | null; height: number | null }): boolean {
+  return (width ?? 0) * (height ?? 0) > MAX_PIXELS
 }
 
 function videoArguments (copied: string[]): string[] {

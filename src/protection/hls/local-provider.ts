@@ -1,13 +1,13 @@
 import type { Media } from '../../media/schema.js'
 import { signToken, type LinkFacts } from '../../playback/link.js'
 import type { Keyring } from '../../secrets/keyring.js'
-import type { PackageRunner } from './package-runner.js'
+import type { JobRunner } from '../../jobs/job-runner.js'
 import type { Playback, VideoProvider } from '../provider.js'
 
 /** Protected streams that this server packages and serves itself. */
-export function createLocalProvider ({ runner, keys }: { runner: PackageRunner; keys: Keyring }): VideoProvider {
+export function createLocalProvider ({ runner, keys }: { runner: JobRunner<'package'>; keys: Keyring }): VideoProvider {
   return {
-    start: (alone) => runner.start(alone),
+    start: (isOnlyInstance) => runner.start(isOnlyInstance),
     stop: () => runner.stop(),
     playback: async (media, link, origin) => ownPlayback(media, link, origin, keys)
   }

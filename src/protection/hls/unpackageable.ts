@@ -37,7 +37,7 @@ const REASON_OF_FAULT = {
   excessive: 'source_too_large'
 } as const
 
-/** A failure that trying again does not mend. */
+/** A failure that a retry does not fix. */
 export class Unpackageable extends Error {
   readonly code: Reason
   constructor (code: Reason, message: string = REASONS[code], cause?: unknown) {
@@ -46,8 +46,8 @@ export class Unpackageable extends Error {
   }
 }
 
-/** What keeps a media from being packaged as it is; undefined if nothing does. */
-export function problemOf ({ codecs, contentType, type }: Media): Unpackageable | undefined {
+/** Why a media cannot be packaged without ffmpeg; undefined if it can. */
+export function unsupportedReason ({ codecs, contentType, type }: Media): Unpackageable | undefined {
   const unknown = codecs.filter((codec) => !VIDEO_CODECS.includes(codec) && !AUDIO_CODECS.includes(codec))
   if (unknown.length === 0 && type === 'video' && !codecs.some((codec) => VIDEO_CODECS.includes(codec))) {
     unknown.push('no video it knows')
@@ -65,12 +65,12 @@ export function problemOf ({ codecs, contentType, type }: Media): Unpackageable 
   )
 }
 
-/** What ffmpeg may take over as it is. The pictures of an AVI carry no times of their own. */
-export function copyable ({ codecs, contentType }: Media): string[] {
+/** Codecs that ffmpeg need not encode again. The pictures of an AVI carry no times of their own. */
+export function codecsToCopy ({ codecs, contentType }: Media): string[] {
   return codecs.filter((codec) => contentType !== 'video/x-msvideo' || !VIDEO_CODECS.includes(codec))
 }
 
-/** An error as what it says of the file; one that says nothing of it stays what it is. */
-export function ofFile (error: unknown): unknown {
+/** Converts a fault of the file to {@link Unpackageable}; any other error is returned as it is. */
+export function toPackagingError (error: unknown): unknown {
   return error instanceof FileFault ? new Unpackageable(REASON_OF_FAULT[error.kind], undefined, error) : error
 }

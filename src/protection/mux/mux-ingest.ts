@@ -3,7 +3,8 @@ import type { Database } from '../../database/tables.js'
 import { updateMuxUpload, updatePackaging } from '../../media/media-store.js'
 import type { Media } from '../../media/schema.js'
 import type { BlobStore } from '../../storage/blob-store.js'
-import type { MuxRemoval } from '../../jobs/job-store.js'
+import type { JobRun } from '../../jobs/job-runner.js'
+import type { MuxRemoval } from '../../jobs/job.js'
 import type { MuxApi, MuxUpload } from './mux-api.js'
 import { MuxFault } from './mux-fault.js'
 import type { MuxLedger } from './mux-ledger.js'
@@ -17,12 +18,6 @@ interface IngestOptions {
   /** Upload addresses are good for it in browsers; this server sends no Origin. */
   corsOrigin: string
   idleMs: number
-}
-
-/** How a step is told to stop, and tells that it got further. */
-export interface Step {
-  signal: AbortSignal
-  onProgress(): void
 }
 
 /** Sending is the first half of a media's progress, Mux's work the second. */
@@ -50,7 +45,7 @@ export function createMuxIngest ({ db, blobs, api, ledger, corsOrigin, idleMs }:
     media: Media,
     { id, url }: MuxUpload,
     fresh: boolean,
-    { signal, onProgress }: Step
+    { signal, onProgress }: JobRun
   ): Promise<void> {
     if (url === undefined) throw new MuxFault('Mux gave the upload no address.')
     const sizeBytes = media.sizeBytes!
@@ -112,12 +107,12 @@ export function createMuxIngest ({ db, blobs, api, ledger, corsOrigin, idleMs }:
      * Takes a waiting media as far as it gets now. Throws a {@link MuxFault}, or what the SDK or the connection throws;
      * `signal` breaks it off.
      */
-    async advance (media: Media, step: Step): Promise<void> {
-      const { signal } = step
+    async advance (media: Media, run: JobRun): Promise<void> {
+      const { signal } = run
       const known = media.mux?.uploadId ?? null
       if (known !== null && media.mux!.assetId !== null) return await follow(media, known, media.mux!.assetId, signal)
       const upload = known === null ? await begin(media, signal) : await api.findUpload(known, signal)
-      if (upload?.status === 'waiting') return await send(media, upload, known === null, step)
+      if (upload?.status === 'waiting') return await send(media, upload, known === null, run)
       if (upload?.status === 'asset_created') return await follow(media, upload.id, upload.asset_id!, signal)
       if (upload?.status === 'errored') return await ledger.enter({ upload })
       if (known === null) return
@@ -127,7 +122,7 @@ export function createMuxIngest ({ db, blobs, api, ledger, corsOrigin, idleMs }:
     },
 
     /** Ends what is left of a media at Mux. */
-    async remove ({ uploadId, assetId }: MuxRemoval, { signal }: Step): Promise<void> {
+    async remove ({ uploadId, assetId }: MuxRemoval, { signal }: JobRun): Promise<void> {
       const upload = assetId !== null || uploadId === null ? undefined : await api.findUpload(uploadId, signal)
       if (upload?.status === 'waiting') {
         if (await api.cancelUpload(upload.id, signal)) return

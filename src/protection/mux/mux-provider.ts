@@ -14,7 +14,7 @@ import { createMuxEvents, type MuxEvents } from './mux-events.js'
 import type { MuxFault } from './mux-fault.js'
 import { createMuxIngest } from './mux-ingest.js'
 import { createMuxLedger, type LockSums } from './mux-ledger.js'
-import { MuxRunner } from './mux-runner.js'
+import { createMuxRunner } from './mux-runner.js'
 import { signPlaybackToken, verifyPlaybackToken } from './playback-token.js'
 
 /** Where Mux's players look, whatever the address of its API. */
@@ -65,7 +65,7 @@ export function createMuxProvider ({
   const api = createMuxApi(config, times.answerMs)
   const ledger = createMuxLedger({ db, library, lockSums, now })
   const ingest = createMuxIngest({ db, blobs, api, ledger, corsOrigin: publicUrl ?? '*', idleMs: times.idleMs })
-  const runner = new MuxRunner({ db, library, ingest, ledger, now, lookEveryMs: times.lookEveryMs, onFault })
+  const runner = createMuxRunner({ db, library, ingest, ledger, now, pollEveryMs: times.lookEveryMs, onFault })
   const key = { id: config.signingKeyId, privateKey: config.privateKey, publicKey: createPublicKey(config.privateKey) }
 
   async function licences (playbackId: string, expiresAt: number): Promise<DrmLicences> {
@@ -81,7 +81,7 @@ export function createMuxProvider ({
   }
 
   return {
-    start: (alone) => runner.start(alone),
+    start: (isOnlyInstance) => runner.start(isOnlyInstance),
     stop: () => runner.stop(),
 
     async playback (media, link, origin) {

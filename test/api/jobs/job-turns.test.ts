@@ -3,7 +3,7 @@ import { migrations } from '../../../migrations/index.js'
 import { loadConfig } from '../../../src/config/config.js'
 import { migrate } from '../../../src/database/migrate.js'
 import { openDatabase } from '../../../src/database/open.js'
-import { claimJob, deleteJobById, insertJob } from '../../../src/jobs/job-store.js'
+import { claimJob, deleteJob, insertJob } from '../../../src/jobs/job-store.js'
 import { buildTestApp, signUp, upload } from '../../support/test-app.js'
 
 t.test('jobs take turns by account: many of one do not hold up the first of another', async (t) => {
@@ -23,7 +23,7 @@ t.test('jobs take turns by account: many of one do not hold up the first of anot
   const served: string[] = []
   const serve = async () => {
     const job = (await claimJob(db, ['package'], 1000, 1000))!
-    await deleteJobById(db, job.id)
+    await deleteJob(db, job.id)
     served.push(owners.get(job.mediaId)!)
   }
 

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { openDatabase } from '../../../src/database/open.js'
 import { newLinkId, signToken } from '../../../src/playback/link.js'
-import { claimJob, deleteJobById, insertJob } from '../../../src/jobs/job-store.js'
+import { claimJob, deleteJob, insertJob } from '../../../src/jobs/job-store.js'
 import { loadSecrets } from '../../../src/secrets/keyring.js'
 import { readToken } from '../../support/mux-double.js'
 import { expectProblem, fixture, signUp, upload } from '../../support/test-app.js'
@@ -370,6 +370,6 @@ t.test('a media that is protected while its picture is being taken is not lost t
     headers: server.instructor.headers,
     payload: { protection: 'encrypted' }
   })
-  await deleteJobById(db, taken.id)
+  await deleteJob(db, taken.id)
   t.match(await claimJob(db, ['mux-ingest'], server.clock.now, 30_000), { mediaId: id }, 'it waits for Mux still')
 })

@@ -1,0 +1,121 @@
+import type { Kysely } from 'kysely'
+import type { Database } from '../../database/tables.js'
+import { updatePackaging } from '../../media/media-store.js'
+import type { Media } from '../../media/schema.js'
+import type { Keyring } from '../../secrets/keyring.js'
+import type { BlobStore } from '../../storage/blob-store.js'
+import { MINUTE } from '../../time.js'
+import { newContentKey, sealContentKey } from '../content-keys.js'
+import { exceedsPixels, type Ffmpeg } from './ffmpeg.js'
+import { insertPackageIndex } from './package-index-store.js'
+import { packageFile, type PackageFacts } from './packager.js'
+import { receiveOutput } from './receive-output.js'
+import { codecsToCopy, toPackagingError, Unpackageable, unsupportedReason } from './unpackageable.js'
+
+const MiB = 1024 * 1024
+/** Software H.264 at its fastest useful setting keeps up with 720p on two cores; larger pictures get more time. */
+const MIN_TRANSCODE_MS = 10 * MINUTE
+const TRANSCODE_FACTOR = 6
+/** A header may claim any duration. */
+const MAX_TRANSCODE_MS = 6 * 60 * MINUTE
+/**
+ * MPEG-TS adds about a tenth; H.264 of a better codec may be several times as large. Output far beyond that is a
+ * hostile file that fills the disk.
+ */
+const PACKAGE_FACTOR = 2
+const TRANSCODED_FACTOR = 8
+const MIN_OUTPUT_BYTES = 256 * MiB
+/**
+ * 33 hours at six seconds each. A few megabytes may hold a key frame every six seconds for years: the index of their
+ * package would be as large.
+ */
+const MAX_SEGMENTS = 20_000
+
+interface Options {
+  db: Kysely<Database>
+  blobs: BlobStore
+  keys: Keyring
+  ffmpeg: Ffmpeg | undefined
+}
+
+/** A file that mediabunny can read. */
+interface Source {
+  path: string
+  discard(): Promise<void>
+}
+
+/** Makes encrypted HLS packages of media. */
+export function createPackaging ({ db, blobs, keys, ffmpeg }: Options) {
+  /** The file itself, or, where its codecs need it and ffmpeg is installed, a transcoded draft. */
+  async function playableSource (media: Media, signal: AbortSignal): Promise<Source> {
+    const path = blobs.pathOf(media.blobName!)
+    const reason = unsupportedReason(media)
+    if (reason === undefined) return { path, discard: async () => {} }
+    if ((await ffmpeg?.version()) === undefined) throw reason
+    if (exceedsPixels(media)) throw new Unpackageable('source_too_large')
+    const limitMs = Math.min(MAX_TRANSCODE_MS, MIN_TRANSCODE_MS + TRANSCODE_FACTOR * (media.durationMs ?? 0))
+    const maxBytes = TRANSCODED_FACTOR * media.sizeBytes! + MIN_OUTPUT_BYTES
+    return await receiveOutput(blobs, ffmpeg!.transcode(path, codecsToCopy(media), limitMs), maxBytes, signal)
+  }
+
+  /** Writes the encrypted segments to `target`. */
+  async function writeSegments (
+    media: Media,
+    target: string,
+    contentKey: Uint8Array,
+    signal: AbortSignal
+  ): Promise<PackageFacts> {
+    const source = await playableSource(media, signal)
+    const order = {
+      path: source.path,
+      target,
+      maxBytes: PACKAGE_FACTOR * media.sizeBytes! + MIN_OUTPUT_BYTES,
+      maxSegments: MAX_SEGMENTS,
+      contentKey,
+      durationMs: media.durationMs
+    }
+    const saveProgress = onIncrease((progress) => updatePackaging(db, media.id, { progress }))
+    try {
+      return await packageFile(order, signal, saveProgress)
+    } catch (error) {
+      throw toPackagingError(error)
+    } finally {
+      await source.discard()
+    }
+  }
+
+  return {
+    /**
+     * Packages a media and makes it ready, unless it was deleted or changed meanwhile. **Throws** {@link Unpackageable}
+     * for a fault of the file.
+     */
+    async package (media: Media, signal: AbortSignal): Promise<void> {
+      const contentKey = newContentKey()
+      const draft = blobs.reserve()
+      try {
+        const facts = await writeSegments(media, draft.path, contentKey, signal)
+        if (facts.segments.length === 0) throw new Unpackageable('source_has_no_media')
+        const blobName = await draft.publish()
+        const packaged = { blobName, contentKey: sealContentKey(contentKey, media.id, keys) }
+        const kept = await db.transaction().execute(async (trx) => {
+          if (!(await updatePackaging(trx, media.id, { packaged }))) return false
+          await insertPackageIndex(trx, media.id, blobName, facts)
+          return true
+        })
+        if (!kept) await blobs.remove(blobName)
+      } finally {
+        await draft.discard()
+      }
+    }
+  }
+}
+
+/** Calls `save` for each percentage above the last one. A lost one does not matter. */
+function onIncrease (save: (percent: number) => Promise<unknown>): (percent: number) => void {
+  let last = 0
+  return (percent) => {
+    if (percent <= last) return
+    last = percent
+    save(percent).catch(() => {})
+  }
+}

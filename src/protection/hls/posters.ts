@@ -1,0 +1,53 @@
+import type { Kysely } from 'kysely'
+import type { Database } from '../../database/tables.js'
+import { updatePoster } from '../../media/media-store.js'
+import type { Media } from '../../media/schema.js'
+import type { BlobStore, Draft } from '../../storage/blob-store.js'
+import { SECOND } from '../../time.js'
+import { exceedsPixels, type Ffmpeg } from './ffmpeg.js'
+import { receiveOutput } from './receive-output.js'
+import { Unpackageable } from './unpackageable.js'
+
+const MiB = 1024 * 1024
+/** A JPEG of 1280 pixels takes 0.1 to 0.6 MB. */
+const MAX_POSTER_BYTES = 8 * MiB
+const LATEST_SECOND = 5
+
+interface Options {
+  db: Kysely<Database>
+  blobs: BlobStore
+  ffmpeg: Ffmpeg | undefined
+  onNoPicture: (reason: string, mediaId: string) => void
+}
+
+/** Takes the posters of videos, where ffmpeg is installed. */
+export function createPosters ({ db, blobs, ffmpeg, onNoPicture }: Options) {
+  async function publish (media: Media, draft: Draft): Promise<void> {
+    try {
+      if (draft.sizeBytes === 0) throw new Unpackageable('source_has_no_media', 'ffmpeg found no picture in it')
+      const blobName = await draft.publish()
+      if (!(await updatePoster(db, media.id, blobName))) await blobs.remove(blobName)
+    } finally {
+      await draft.discard()
+    }
+  }
+
+  return {
+    /**
+     * Keeps the picture at a tenth of the duration, at most five seconds in. A file that gives no picture is reported
+     * and plays without one. **Throws** what is not the file's fault.
+     */
+    async take (media: Media, signal: AbortSignal): Promise<void> {
+      if ((await ffmpeg?.version()) === undefined) return
+      if (exceedsPixels(media)) return onNoPicture(`${media.width} × ${media.height} pixels are too many`, media.id)
+      const atSeconds = Math.min(LATEST_SECOND, (media.durationMs ?? 0) / SECOND / 10)
+      try {
+        const picture = ffmpeg!.takePicture(blobs.pathOf(media.blobName!), atSeconds)
+        await publish(media, await receiveOutput(blobs, picture, MAX_POSTER_BYTES, signal))
+      } catch (error) {
+        if (!(error instanceof Unpackageable)) throw error
+        onNoPicture((error.cause as Error | undefined)?.message ?? error.message, media.id)
+      }
+    }
+  }
+}
