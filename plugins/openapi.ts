@@ -33,6 +33,7 @@ export default fp<Options>(
           description:
             'Upload once, hand out links that expire, stream by range, know who watched. ' +
             'Every path is also served under `/api/v1`.',
+          contact: { name: 'The operator of this server', ...(publicUrl !== undefined && { url: publicUrl }) },
           license: { name: 'Apache-2.0', identifier: 'Apache-2.0' }
         },
         servers: [{ url: publicUrl ?? '/' }],

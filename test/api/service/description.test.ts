@@ -23,6 +23,7 @@ const server = await buildTestApp(t)
 await server.app.ready()
 const reply = await server.inject({ url: '/openapi.json' })
 const document = reply.json<{
+  info: object
   paths: Record<string, Record<string, Operation>>
   components: { schemas: Record<string, object> }
 }>()
@@ -54,6 +55,10 @@ t.test('nothing that has a default is required (bug: strict generated clients di
       `${name} may go without a body`
     )
   }
+})
+
+t.test('openapi.json names a contact and a license (bug: a warning of spectral:oas)', async (t) => {
+  t.match(document.info, { contact: { name: String }, license: { identifier: 'Apache-2.0' } })
 })
 
 t.test('every pattern is portable: no \\p, no [^], and it compiles with the u flag', async (t) => {
