@@ -196,3 +196,12 @@ export async function deleteEnded (db: Kysely<Database>, now: number, max: numbe
     .executeTakeFirst()
   return Number(sessions.numDeletedRows) === max || Number(tokens.numDeletedRows) === max
 }
+
+/** Returns when the newest session was created, in epoch milliseconds; undefined without sessions. */
+export async function findNewestSession (db: Kysely<Database>): Promise<number | undefined> {
+  const { newest } = await db
+    .selectFrom('sessions')
+    .select(({ fn }) => fn.max('created_at').as('newest'))
+    .executeTakeFirstOrThrow()
+  return newest === null ? undefined : Number(newest)
+}

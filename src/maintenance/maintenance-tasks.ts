@@ -8,7 +8,8 @@ import { resealContentKeys } from '../protection/content-keys.js'
 import type { Keyring } from '../secrets/keyring.js'
 import type { BlobStore } from '../storage/blob-store.js'
 import type { Sweeper } from '../storage/sweep.js'
-import { DAY, type Clock } from '../time.js'
+import type { Clock } from '../time.js'
+import { ClockCheck } from './clock-check.js'
 import { pruneTokenViews, pruneViews } from '../views/view-maintenance.js'
 
 interface Options {
@@ -72,19 +73,10 @@ export function choresOf ({
       if (missed > 0) log.info({ missed }, 'lectures are protected now, as their courses want it')
     }
   }
-  const clock = watchClock(now, monotonicNow)
-  let isSteady = true
-  const lookAtClock: Chore = {
-    complaint: 'the clock could not be read',
-    async run () {
-      isSteady = !clock.jumped()
-      if (!isSteady) log.warn({}, 'nothing is removed by its age this time: the clock jumped by more than a day')
-    }
-  }
-  /** Removes what has ended by the clock; a clock that jumped would remove what has not. */
+  const clock = new ClockCheck({ db, now, monotonicNow, log })
   const byAge = (complaint: string, run: Chore['run']): Chore => ({
     complaint,
-    run: async (signal) => isSteady && (await run(signal))
+    run: async (signal) => (await clock.check()) && (await run(signal))
   })
   const prune = byAge('old views could not be pruned', (signal) =>
     pruneViews(db, viewRetentionDays, now(), undefined, signal)
@@ -95,9 +87,9 @@ export function choresOf ({
   const endSessions = byAge('ended sessions could not be removed', () => sessions.sweep())
   const forgetEvents = byAge('old events of Mux are still there', forgetOldEvents)
   return {
+    // The events first: the clock is checked before this process writes rows by it.
     atStart: [forgetEvents, sweep(alone), reseal, protect],
     nowAndThen: [
-      lookAtClock,
       forgetEvents,
       sweep(false),
       ...(viewRetentionDays > 0 ? [prune] : []),
@@ -105,17 +97,5 @@ export function choresOf ({
       endSessions,
       protect
     ]
-  }
-}
-
-/** Tells whether the wall clock jumped by more than a day, compared with the monotonic one, since it was asked last. */
-function watchClock (now: Clock, monotonicNow: Clock): { jumped(): boolean } {
-  let offset = now() - monotonicNow()
-  return {
-    jumped () {
-      const before = offset
-      offset = now() - monotonicNow()
-      return Math.abs(offset - before) > DAY
-    }
   }
 }

@@ -1,6 +1,7 @@
 import type { Kysely } from 'kysely'
 import { randomUUID } from 'node:crypto'
 import { lockName } from '../database/dialect.js'
+import { findFact, writeFact } from '../database/fact-store.js'
 import type { Database } from '../database/tables.js'
 import type { BlobStore } from '../storage/blob-store.js'
 
@@ -67,16 +68,4 @@ export function bindingFault (binding: Exclude<Binding, 'bound'>): string {
   return binding === 'strangers'
     ? 'this database and this UPLOAD_DIR do not belong together: nothing is swept. Check DATABASE_URL and UPLOAD_DIR, or see `playgate doctor`'
     : 'this database is older than UPLOAD_DIR, as after a restored backup: files that came since have no row, and nothing is swept. See `playgate doctor`'
-}
-
-async function findFact (db: Kysely<Database>, name: string): Promise<string | undefined> {
-  return (await db.selectFrom('server_facts').select('value').where('name', '=', name).executeTakeFirst())?.value
-}
-
-async function writeFact (db: Kysely<Database>, name: string, value: string): Promise<void> {
-  await db
-    .insertInto('server_facts')
-    .values({ name, value })
-    .onConflict((conflict) => conflict.column('name').doUpdateSet({ value }))
-    .execute()
 }

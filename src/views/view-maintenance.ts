@@ -1,4 +1,5 @@
 import { sql, type Kysely, type Transaction } from 'kysely'
+import { findClock } from '../database/clock-store.js'
 import { engineOf, lockName } from '../database/dialect.js'
 import type { Database } from '../database/tables.js'
 import { DAY, isoDay, utcDay } from '../time.js'
@@ -21,8 +22,9 @@ export type OnProgress = (done: number, total: number) => void
 
 /**
  * Deletes log rows older than `days` whole UTC days, in batches; totals, uniques and days stay as they are. A clock
- * that is more than a day ahead of the newest row is not trusted: days are then counted from that row. Safe beside a
- * running server, and ended by `signal` after a batch. Returns how many rows were deleted.
+ * that is more than a day ahead of the last time that a server trusted (of the newest row, before the first check of a
+ * clock) is not trusted: days are then counted from that time. Safe beside a running server, and ended by `signal` after
+ * a batch. Returns how many rows were deleted.
  */
 export async function pruneViews (
   db: Kysely<Database>,
@@ -31,9 +33,9 @@ export async function pruneViews (
   onProgress: OnProgress = () => {},
   signal?: AbortSignal
 ): Promise<number> {
-  const newest = await findNewestView(db)
-  if (newest === undefined) return 0
-  const firstDay = utcDay(now - newest > DAY ? newest : now) - days
+  const last = (await findClock(db))?.trusted ?? (await findNewestView(db))
+  if (last === undefined) return 0
+  const firstDay = utcDay(now - last > DAY ? last : now) - days
   await raiseLogStart(db, firstDay, utcDay(now))
   const { total } = await db
     .selectFrom('views')
