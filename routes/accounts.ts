@@ -162,7 +162,7 @@ const signUpRoutes: FastifyPluginAsyncTypebox<Options> = async (app, { sessions 
   })
 
   async function create (newAccount: Parameters<Sessions['signUp']>[0], reply: FastifyReply) {
-    const { account, grant } = await sessions.signUp(newAccount)
+    const { account, grant } = await sessions.signUp(newAccount, reply.request.ip)
     reply.code(201).header('location', '/auth/me')
     return { ...accountReply(account), ...reply.grant(account, grant) }
   }
@@ -171,8 +171,9 @@ const signUpRoutes: FastifyPluginAsyncTypebox<Options> = async (app, { sessions 
 /** In a scope of its own: no other route accepts URL-encoded forms. */
 const logInRoute: FastifyPluginAsyncTypebox<Options> = async (app, { sessions }) => {
   await app.register(formbody)
-  app.post('/auth/login', logIn, async ({ body }, reply) => {
-    const { account, grant } = await sessions.logIn('email' in body ? body.email : body.username, body.password)
+  app.post('/auth/login', logIn, async ({ body, ip }, reply) => {
+    const email = 'email' in body ? body.email : body.username
+    const { account, grant } = await sessions.logIn(email, body.password, ip)
     return { ...reply.grant(account, grant), ...accountReply(account) }
   })
 }
@@ -200,8 +201,9 @@ const sessionRoutes: FastifyPluginAsyncTypebox<Options> = async (app, { accounts
   })
 
   app.post('/auth/password', changePassword, async (request, reply) => {
-    const { current_password: current, new_password: next } = request.body
-    await sessions.changePassword(request.requireViewer(), request.sessionId, current, next)
+    const { current_password: current, new_password: fresh } = request.body
+    const change = { current, fresh, address: request.ip }
+    await sessions.changePassword(request.requireViewer(), request.sessionId, change)
     return reply.code(204).send(null)
   })
 }

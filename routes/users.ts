@@ -70,7 +70,7 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { accounts, sessi
   })
 
   app.post('/users', createUser, async (request, reply) => {
-    const account = await accounts.create(request.body)
+    const account = await accounts.create(request.body, request.ip)
     return reply.code(201).header('location', `/users/${account.id}`).send(accountReply(account))
   })
 

@@ -40,7 +40,7 @@ import { createAccess } from './access/permissions.js'
 import { createLectureUrls } from './access/lecture-reply.js'
 import { createStreamGate } from './access/playback-links.js'
 import { createAccounts } from './accounts/accounts.js'
-import { createPasswordHasher } from './accounts/passwords.js'
+import { createPasswordHasher, type HashWorkers } from './accounts/passwords.js'
 import { createSessions } from './accounts/sessions.js'
 import { choresOf } from './maintenance/maintenance-tasks.js'
 import type { Config } from './config/config.js'
@@ -108,6 +108,7 @@ export interface Overrides {
   /** What facts grow old by, and what sweeps go by. */
   monotonicNow?: Clock
   bcryptCost?: number
+  hashWorkers?: HashWorkers
   logger?: FastifyServerOptions['logger']
   /** False: as on a machine without it. */
   ffmpeg?: Ffmpeg | false
@@ -204,7 +205,7 @@ async function compose (app: FastifyInstance, config: Config, overrides: Overrid
   const cache = redis === undefined ? localCache : createSharedCache(redis, localCache)
 
   // What it does.
-  const passwords = createPasswordHasher(overrides.bcryptCost)
+  const passwords = createPasswordHasher(overrides.bcryptCost, { workers: overrides.hashWorkers })
   const prober = createProber()
   const sqliteCommit =
     config.database.engine === 'sqlite' ? createSqliteCommit(config.database.path, onDamage) : undefined

@@ -44,20 +44,24 @@ interface AccountsOptions {
   firstIsAdmin: boolean
 }
 
+/** Adds to the transaction of a new account. */
+type Attach = (trx: Transaction<Database>, made: Credentials) => Promise<void>
+
+interface InsertOptions {
+  adminIfFirst?: boolean
+  attach?: Attach
+}
+
 export type Accounts = ReturnType<typeof createAccounts>
 
 /** Who there is. How they come in is in sessions.ts. */
 export function createAccounts ({ db, passwords, now, monotonicNow, signupOpen, firstIsAdmin }: AccountsOptions) {
   const facts = createFactsCache<Viewer>((id) => findViewer(db, id), monotonicNow)
 
-  async function insert (
-    fresh: NewAccount,
-    adminIfFirst: boolean,
-    attach?: (trx: Transaction<Database>, made: Credentials) => Promise<void>
-  ): Promise<Account> {
+  async function insert (fresh: NewAccount, address: string, options: InsertOptions = {}): Promise<Account> {
     checkPassword(fresh.password)
     if (fresh.dateOfBirth !== undefined) checkDateOfBirth(fresh.dateOfBirth, now())
-    const passwordHash = await passwords.hash(fresh.password)
+    const passwordHash = await passwords.hash(fresh.password, address)
     const account: Account = {
       id: uuidv7(),
       email: fresh.email,
@@ -70,12 +74,12 @@ export function createAccounts ({ db, passwords, now, monotonicNow, signupOpen, 
       createdAt: now()
     }
     await db.transaction().execute(async (trx) => {
-      if (adminIfFirst && !(await findAnyAccount(trx))) {
+      if (options.adminIfFirst === true && !(await findAnyAccount(trx))) {
         await lockName(trx, 'first account')
         if (!(await findAnyAccount(trx))) account.role = 'admin'
       }
       await insertAccount(trx, account, passwordHash)
-      await attach?.(trx, { account, passwordHash })
+      await options.attach?.(trx, { account, passwordHash })
       await countAccount(trx)
     })
     return account
@@ -83,21 +87,16 @@ export function createAccounts ({ db, passwords, now, monotonicNow, signupOpen, 
 
   return {
     /**
-     * Makes an account for whoever asks; `attach` adds to its transaction what belongs with it. Throws `signup_closed`,
-     * `validation_failed`, `email_taken`, `mobile_number_taken`, `overloaded`.
+     * Creates an account for a client at `address`; `attach` adds to the transaction what belongs with it. **Throws**
+     * `signup_closed`, `validation_failed`, `email_taken`, `mobile_number_taken`, `overloaded`.
      */
-    async signUp (
-      fresh: NewAccount,
-      attach?: (trx: Transaction<Database>, made: Credentials) => Promise<void>
-    ): Promise<Account> {
+    async signUp (fresh: NewAccount, address: string, attach?: Attach): Promise<Account> {
       if (!signupOpen) throw new ApiError('signup_closed')
-      return await insert(fresh, firstIsAdmin, attach)
+      return await insert(fresh, address, { adminIfFirst: firstIsAdmin, attach })
     },
 
-    /**
-     * Makes an account as an administrator does, of any role. Throws as {@link signUp} does, but for `signup_closed`.
-     */
-    create: (fresh: NewAccount): Promise<Account> => insert(fresh, false),
+    /** Creates an account for an administrator, of any role. **Throws** as {@link signUp}, except `signup_closed`. */
+    create: (fresh: NewAccount, address: string): Promise<Account> => insert(fresh, address),
 
     /** The account as it is now, or undefined; also for an id that is not well formed. */
     find: async (id: string): Promise<Account | undefined> =>

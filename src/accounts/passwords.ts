@@ -2,6 +2,10 @@ import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { Piscina } from 'piscina'
 import { ApiError, invalidField } from '../errors.js'
+import { addressKey } from '../http/client-address.js'
+import { networksOf } from '../http/client-networks.js'
+import { FairQueue } from '../jobs/fair-queue.js'
+import type { PasswordTask } from './password-worker.js'
 
 /** OWASP's Password Storage Cheat Sheet asks for a work factor of 10 at least; 12 is 0.3 s of CPU on a small server. */
 export const BCRYPT_COST = 12
@@ -25,16 +29,21 @@ export function checkPassword (given: string, path = 'password'): void {
 }
 
 /**
- * Bcrypt in worker threads, with a bounded queue: both throw `overloaded` (503) when it is full. Keyboards differ in
- * how they compose letters, so passwords are hashed in NFC (RFC 8265, 4.2).
+ * Bcrypt in worker threads, with a bounded queue in which client networks take turns. Keyboards differ in how they
+ * compose letters, so passwords are hashed in NFC (RFC 8265, 4.2).
  */
 export interface PasswordHasher {
-  hash(password: string): Promise<string>
   /**
-   * Compares with the stored hash, which may be of the password as it was typed; or, where there is none, with one of
-   * the same cost: equal time, always false. So is one that bcrypt would cut.
+   * Returns the hash of a password, in the turn of a client address. **Throws** `overloaded` when the queue is full and
+   * this client's network is the one with the most waiting tasks; `shutting_down`.
    */
-  matches(password: string, hash: string | undefined): Promise<boolean>
+  hash(password: string, address: string): Promise<string>
+  /**
+   * Compares with the stored hash, which may be of the password as it was typed. Without a stored hash it compares with
+   * one of the same cost and returns false, after equal time. So does a password that bcrypt would cut. **Throws** as
+   * {@link hash} does.
+   */
+  matches(password: string, hash: string | undefined, address: string): Promise<boolean>
   /** Tasks waiting or running. */
   pending(): number
   /** Starts a thread, and makes the hash that unknown accounts are compared with. */
@@ -42,31 +51,26 @@ export interface PasswordHasher {
   close(): Promise<void>
 }
 
-export function createPasswordHasher (cost = BCRYPT_COST, maxWaiting = MAX_WAITING_HASHES): PasswordHasher {
-  const pool = new Piscina({
-    filename: new URL('./password-worker.js', import.meta.url).href,
-    minThreads: 0,
-    maxThreads: Math.max(1, availableParallelism() - 1),
-    maxQueue: maxWaiting,
-    // Without it, what found all threads busy goes behind whatever comes later, again and again.
-    stricterFIFO: true,
-    idleTimeout: 60_000
-  })
-  let dummy: Promise<string> | undefined
-  let pending = 0
+/** What computes hashes, as many at once as it has threads. */
+export interface HashWorkers {
+  threads: number
+  run(task: PasswordTask): Promise<string | boolean>
+  close(): Promise<void>
+}
 
-  async function run<T> (task: object): Promise<T> {
-    if (pool.queueSize >= maxWaiting) throw new ApiError('overloaded', { headers: { 'retry-after': '5' } })
-    pending++
-    try {
-      return (await pool.run(task)) as T
-    } finally {
-      pending--
-    }
-  }
+export interface HasherOptions {
+  maxWaiting?: number
+  workers?: HashWorkers
+}
+
+export function createPasswordHasher (cost = BCRYPT_COST, options: HasherOptions = {}): PasswordHasher {
+  const { maxWaiting = MAX_WAITING_HASHES, workers = startHashWorkers() } = options
+  const queue = new FairQueue({ slots: workers.threads, maxWaiting })
+  let dummy: Promise<string> | undefined
 
   function dummyHash (): Promise<string> {
-    dummy ??= run<string>({ password: 'no account has this one', cost }).catch((error: unknown) => {
+    const make = async () => (await workers.run({ password: 'no account has this one', cost })) as string
+    dummy ??= queue.run('no client', make).catch((error: unknown) => {
       dummy = undefined
       throw error
     })
@@ -74,17 +78,49 @@ export function createPasswordHasher (cost = BCRYPT_COST, maxWaiting = MAX_WAITI
   }
 
   return {
-    hash: (password) => run<string>({ password: password.normalize('NFC'), cost }),
-    async matches (typed, hash) {
-      const compared = hash ?? (await dummyHash())
-      for (const password of new Set([typed.normalize('NFC'), typed])) {
-        const matched = await run<boolean>({ password, hash: compared })
-        if (matched && hash !== undefined && Buffer.byteLength(password) <= MAX_PASSWORD_BYTES) return true
-      }
-      return false
+    async hash (typed, address) {
+      const password = typed.normalize('NFC')
+      return (await queue.run(queuePath(address), () => workers.run({ password, cost }))) as string
     },
-    pending: () => pending,
+    async matches (typed, hash, address) {
+      const compared = hash ?? (await dummyHash())
+      return await queue.run(queuePath(address), async () => {
+        for (const password of new Set([typed.normalize('NFC'), typed])) {
+          const matched = await workers.run({ password, hash: compared })
+          if (matched && hash !== undefined && Buffer.byteLength(password) <= MAX_PASSWORD_BYTES) return true
+        }
+        return false
+      })
+    },
+    pending: () => queue.pending,
     warmUp: dummyHash,
+    async close () {
+      queue.close(new ApiError('shutting_down', { headers: { 'retry-after': '5' } }))
+      await workers.close()
+    }
+  }
+}
+
+/** Provider, site, client: whoever has many addresses of one network delays that network only. */
+function queuePath (address: string): string[] {
+  const client = addressKey(address)
+  const networks = networksOf(client)
+  return networks === undefined ? [client] : [networks.provider, networks.site, client]
+}
+
+function startHashWorkers (): HashWorkers {
+  const threads = Math.max(1, availableParallelism() - 1)
+  const pool = new Piscina({
+    filename: new URL('./password-worker.js', import.meta.url).href,
+    minThreads: 0,
+    maxThreads: threads,
+    // Without it, what found all threads busy goes behind whatever comes later, again and again.
+    stricterFIFO: true,
+    idleTimeout: 60_000
+  })
+  return {
+    threads,
+    run: async (task) => (await pool.run(task)) as string | boolean,
     close: () => pool.close({ force: true })
   }
 }

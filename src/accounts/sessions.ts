@@ -41,6 +41,20 @@ export interface Grant {
   refreshToken: string
 }
 
+/** A password that a client at `address` gave for an account. */
+interface Attempt {
+  email: string
+  password: string
+  address: string
+}
+
+/** A password change by a client at `address`. */
+export interface PasswordChange {
+  current: string
+  fresh: string
+  address: string
+}
+
 interface SessionsOptions {
   db: Kysely<Database>
   accounts: Accounts
@@ -92,12 +106,11 @@ export function createSessions ({
   }
 
   /**
-   * Checks a password that somebody gave for an account; a wrong one is counted. What fails for another reason is
-   * nobody's wrong guess.
+   * Checks the password that a client gave for an account, and counts a wrong one. Any other failure is nobody's wrong
+   * guess. **Throws** `refusal` for a wrong password, 429 after too many, `overloaded`.
    */
   async function check (
-    email: string,
-    password: string,
+    { email, password, address }: Attempt,
     find: () => Promise<Credentials | undefined>,
     refusal: () => ApiError
   ): Promise<Credentials> {
@@ -105,7 +118,7 @@ export function createSessions ({
     let wrong = false
     try {
       const found = await find()
-      wrong = !(await passwords.matches(password, found?.passwordHash)) || found === undefined
+      wrong = !(await passwords.matches(password, found?.passwordHash, address)) || found === undefined
       if (wrong || found === undefined) throw refusal()
       return found
     } finally {
@@ -114,10 +127,10 @@ export function createSessions ({
   }
 
   return {
-    /** Makes an account for whoever asks, and lets them in. Throws as {@link Accounts.signUp} does. */
-    async signUp (fresh: NewAccount): Promise<{ account: Account; grant: Grant }> {
+    /** Creates an account and its first session, for a client at `address`. **Throws** as {@link Accounts.signUp}. */
+    async signUp (fresh: NewAccount, address: string): Promise<{ account: Account; grant: Grant }> {
       let grant: Grant | undefined
-      const account = await accounts.signUp(fresh, async (trx, made) => {
+      const account = await accounts.signUp(fresh, address, async (trx, made) => {
         grant = await begin(trx, made)
       })
       return { account, grant: grant! }
@@ -126,15 +139,11 @@ export function createSessions ({
     /**
      * Lets in who knows an email and its password. `invalid_credentials` for anything wrong, after the same time
      * whether the email exists or not; `account_disabled` only after the right password; 429 after too many failures of
-     * that email.
+     * that email, `overloaded` when too many clients of the network of `address` wait.
      */
-    async logIn (email: string, password: string): Promise<{ account: Account; grant: Grant }> {
-      const found = await check(
-        email,
-        password,
-        () => findCredentials(db, email),
-        () => new ApiError('invalid_credentials')
-      )
+    async logIn (email: string, password: string, address: string): Promise<{ account: Account; grant: Grant }> {
+      const invalid = () => new ApiError('invalid_credentials')
+      const found = await check({ email, password, address }, () => findCredentials(db, email), invalid)
       if (found.account.disabled) throw new ApiError('account_disabled')
       // A power cut that takes the session back asks for the password once more.
       const grant = await relaxedTransaction(db, (trx) => begin(trx, found))
@@ -171,19 +180,19 @@ export function createSessions ({
      * Gives an account another password and ends its sessions, but for the one that asked. Throws `wrong_password` (429
      * after too many, as logins are counted), `validation_failed`, `overloaded`.
      */
-    async changePassword (viewer: Viewer, sessionId: string | undefined, current: string, fresh: string): Promise<void> {
+    async changePassword (
+      viewer: Viewer,
+      sessionId: string | undefined,
+      { current, fresh, address }: PasswordChange
+    ): Promise<void> {
       checkPassword(fresh, 'new_password')
       const account = await findAccount(db, viewer.id)
       if (account === undefined) throw new ApiError('invalid_token')
       const wrongPassword = () =>
         new ApiError('wrong_password', { errors: [{ path: 'current_password', message: 'is not right' }] })
-      const { passwordHash: before } = await check(
-        account.email,
-        current,
-        () => findCredentials(db, account.email),
-        wrongPassword
-      )
-      const after = await passwords.hash(fresh)
+      const attempt = { email: account.email, password: current, address }
+      const { passwordHash: before } = await check(attempt, () => findCredentials(db, account.email), wrongPassword)
+      const after = await passwords.hash(fresh, address)
       await db.transaction().execute(async (trx) => {
         // Of two that change it at once, the second knew an old password.
         if ((await lockCredentials(trx, viewer.id))?.passwordHash !== before) throw wrongPassword()

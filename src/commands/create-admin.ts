@@ -45,7 +45,7 @@ export const createAdmin: Command = {
         signupOpen: false,
         firstIsAdmin: false
       })
-      const { id } = await accounts.create({ email, password, role: 'admin' })
+      const { id } = await accounts.create({ email, password, role: 'admin' }, 'create-admin')
       return { ok: true, report: { id, email, role: 'admin' }, lines: [`${email} is an administrator now.`] }
     } finally {
       await passwords.close()

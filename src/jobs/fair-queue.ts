@@ -1,4 +1,5 @@
 import { ApiError } from '../errors.js'
+import { Lane, type WaitingTask } from './lane.js'
 
 export interface FairQueueOptions {
   /** How many tasks run at once. */
@@ -9,22 +10,17 @@ export interface FairQueueOptions {
   retryAfterSeconds?: number
 }
 
-interface Waiting {
-  key: string
-  start(release: () => void): void
-  refuse(error: Error): void
-}
+/** Whose turn a task takes: a key, or keys from the widest group to the narrowest. */
+export type QueueKey = string | readonly string[]
 
 /**
  * Shares a few slots fairly between keys (accounts, address prefixes): keys take turns (round robin), and tasks of one
  * key run in order. When the queue is full, the newest task of the key with the most waiting tasks is refused ("longest
- * queue drop").
+ * queue drop"). With a path of keys, this holds at each level of it. No path may be the start of another.
  */
 export class FairQueue {
   readonly #options: FairQueueOptions
-  /** Waiting tasks by key, in the order in which the keys have their turns. */
-  readonly #lanes = new Map<string, Waiting[]>()
-  #waiting = 0
+  readonly #waiting = new Lane()
   #running = 0
   #closed: Error | undefined
 
@@ -34,18 +30,18 @@ export class FairQueue {
 
   /** Tasks waiting or running. */
   get pending (): number {
-    return this.#running + this.#waiting
+    return this.#running + this.#waiting.size
   }
 
   get waiting (): number {
-    return this.#waiting
+    return this.#waiting.size
   }
 
   /**
    * Runs `task` in the turn of `key`. **Throws** `overloaded`, the reason of `signal` while the task waits, or what
    * `task` throws.
    */
-  async run<T>(key: string, task: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+  async run<T>(key: QueueKey, task: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     const release = await this.acquire(key, signal)
     try {
       return await task()
@@ -55,18 +51,18 @@ export class FairQueue {
   }
 
   /** Resolves with the release of a slot, which may be called more than once. **Throws** as {@link run} does. */
-  async acquire (key: string, signal?: AbortSignal): Promise<() => void> {
+  async acquire (key: QueueKey, signal?: AbortSignal): Promise<() => void> {
     signal?.throwIfAborted()
     if (this.#closed !== undefined) throw this.#closed
     if (this.#running < this.#options.slots) return this.#take()
     return await new Promise((resolve, reject) => {
       const abort = () => {
-        this.#remove(task)
+        this.#waiting.remove(task)
         task.refuse(signal?.reason as Error)
       }
       const settled = () => signal?.removeEventListener('abort', abort)
-      const task: Waiting = {
-        key,
+      const task: WaitingTask = {
+        path: typeof key === 'string' ? [key] : key,
         start: (release) => {
           settled()
           resolve(release)
@@ -84,37 +80,16 @@ export class FairQueue {
   /** Refuses every waiting task, and every later one, with `reason`. Running tasks go on. */
   close (reason: Error): void {
     this.#closed ??= reason
-    const waiting = [...this.#lanes.values()].flat()
-    this.#lanes.clear()
-    this.#waiting = 0
-    for (const { refuse } of waiting) refuse(reason)
+    for (let task = this.#waiting.next(); task !== undefined; task = this.#waiting.next()) task.refuse(reason)
   }
 
-  #enqueue (task: Waiting): void {
-    const lane = this.#lanes.get(task.key)
-    if (lane === undefined) this.#lanes.set(task.key, [task])
-    else lane.push(task)
-    this.#waiting++
-    if (this.#waiting > this.#options.maxWaiting) this.#dropFromLongest(task.key)
-  }
-
-  /** Of equally long lanes, the newcomer's own loses. */
-  #dropFromLongest (newcomer: string): void {
-    let longest = this.#lanes.get(newcomer)!
-    for (const lane of this.#lanes.values()) if (lane.length > longest.length) longest = lane
-    const dropped = longest.at(-1)!
-    this.#remove(dropped)
+  #enqueue (task: WaitingTask): void {
+    this.#waiting.add(task)
+    if (this.#waiting.size <= this.#options.maxWaiting) return
+    const dropped = this.#waiting.newestOfLongest(task.path) ?? task
+    this.#waiting.remove(dropped)
     const retryAfter = String(this.#options.retryAfterSeconds ?? 5)
     dropped.refuse(new ApiError('overloaded', { headers: { 'retry-after': retryAfter } }))
-  }
-
-  #remove (task: Waiting): void {
-    const lane = this.#lanes.get(task.key)
-    const index = lane?.indexOf(task) ?? -1
-    if (lane === undefined || index < 0) return
-    lane.splice(index, 1)
-    this.#waiting--
-    if (lane.length === 0) this.#lanes.delete(task.key)
   }
 
   #take (): () => void {
@@ -128,15 +103,7 @@ export class FairQueue {
     }
   }
 
-  /** The first key has its turn, and goes behind the others if it has more tasks. */
   #startNext (): void {
-    const [turn] = this.#lanes
-    if (turn === undefined) return
-    const [key, lane] = turn
-    const task = lane.shift()!
-    this.#waiting--
-    this.#lanes.delete(key)
-    if (lane.length > 0) this.#lanes.set(key, lane)
-    task.start(this.#take())
+    this.#waiting.next()?.start(this.#take())
   }
 }

@@ -3,7 +3,10 @@ import t from 'tap'
 import { ApiError } from '../../../src/errors.js'
 import { FairQueue } from '../../../src/jobs/fair-queue.js'
 
-/** Holds the only slot while tasks (account and number) queue up; resolves with what ran and what was refused. */
+/**
+ * Holds the only slot while tasks queue up; resolves with what ran and what was refused. A task is named by the letters
+ * of its path and a number: a1 is of account a, ab1 of account b in group a.
+ */
 async function orderOf (names: string[], maxWaiting = 100) {
   const queue = new FairQueue({ slots: 1, maxWaiting })
   const release = await queue.acquire('someone before')
@@ -11,7 +14,7 @@ async function orderOf (names: string[], maxWaiting = 100) {
   const refused: string[] = []
   const all = names.map((name) =>
     queue
-      .run(name[0]!, async () => {
+      .run([...name.slice(0, -1)], async () => {
         ran.push(name)
       })
       .catch((error: unknown) => {
@@ -31,7 +34,11 @@ const cases: Array<[what: string, queued: string, ran: string, refused: string, 
   ['three accounts take turns', 'a1 a2 a3 b1 b2 c1', 'a1 b1 c1 a2 b2 a3', ''],
   ['a full queue refuses the account that filled it', 'a1 a2 a3 a4', 'a1 a2 a3', 'a4', 3],
   ['a full queue takes a newcomer in place of the newest of the longest', 'a1 a2 a3 b1', 'a1 b1 a2', 'a3', 3],
-  ['of equally long ones the newcomer is refused', 'a1 b1 c1', 'a1 b1', 'c1', 2]
+  ['of equally long ones the newcomer is refused', 'a1 b1 c1', 'a1 b1', 'c1', 2],
+  ['a group with many accounts has one turn', 'ax1 ay1 az1 bx1', 'ax1 bx1 ay1 az1', ''],
+  ['accounts take turns within the turns of their group', 'ax1 ax2 ay1 bx1 bx2', 'ax1 bx1 ay1 bx2 ax2', ''],
+  ['a full queue takes a newcomer in place of one of a full group', 'ax1 ay1 az1 bx1', 'ax1 bx1 ay1', 'az1', 3],
+  ['within a group the account that filled it is refused', 'ax1 ax2 ay1 bx1', 'ax1 bx1 ay1', 'ax2', 3]
 ]
 
 for (const [what, queued, ran, refused, maxWaiting] of cases) {
