@@ -4,7 +4,8 @@ import fp from 'fastify-plugin'
 import { addressKey } from '../src/http/client-address.js'
 import type { LimitGroup, Limits } from '../src/config/config.js'
 import { limitExceeded } from '../src/limits/limit-exceeded.js'
-import type { SlidingWindow } from '../src/limits/sliding-window.js'
+import { networkChecks } from '../src/limits/network-limits.js'
+import type { SlidingWindow, Verdict, WindowRule } from '../src/limits/sliding-window.js'
 import { addProblems } from '../src/schemas/problem.js'
 import { MINUTE, type Clock } from '../src/time.js'
 
@@ -16,6 +17,11 @@ interface Options {
 
 /** A client that asks for this many times its limit in one window is blocked. */
 const BLOCK_FACTOR = 5
+/**
+ * Groups that bound the networks around an address too: whoever has a whole network could otherwise guess passwords and
+ * occupy the hash workers without end. A view costs little, and many viewers behind one provider are usual.
+ */
+const NETWORK_LIMITED = new Set(['login', 'signup'])
 
 /**
  * Limits by client address, in groups: a route names its own by `config: { limit }`, the others share `api`, and
@@ -40,10 +46,16 @@ export default fp<Options>(
         windowMs: number,
         limit: number
       ): void {
-        windows.hit(`${this.#group}:${key}`, { limit, windowMs, blockAfter: limit * BLOCK_FACTOR }).then((verdict) => {
+        this.#hit(key, { limit, windowMs, blockAfter: limit * BLOCK_FACTOR }).then((verdict) => {
           if (verdict.allowed) callback(null, { current: verdict.count, ttl: verdict.resetMs })
           else callback(null, { current: verdict.blocked ? Infinity : limit + 1, ttl: verdict.retryAfterMs })
         }, callback)
+      }
+
+      #hit (key: string, rule: WindowRule): Promise<Verdict> {
+        const own = { key: `${this.#group}:${key}`, rule }
+        if (!NETWORK_LIMITED.has(this.#group)) return windows.hit(own.key, rule)
+        return windows.hitWithin(networkChecks(this.#group, key, rule), own)
       }
     }
 

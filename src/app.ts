@@ -60,10 +60,9 @@ import { databaseDamaged } from './errors.js'
 import { createHealth } from './monitoring/health.js'
 import { Housekeeping } from './jobs/scheduler.js'
 import { createLoginGuard } from './limits/login-guard.js'
-import { FailoverSlidingWindow, RedisSlidingWindow } from './limits/redis-sliding-window.js'
 import { ConcurrencyLimiter } from './limits/concurrency-limiter.js'
-import { LocalSlidingWindow } from './limits/sliding-window.js'
 import { createViewLimit } from './limits/view-limit.js'
+import { openWindows } from './limits/windows.js'
 import { createIntake } from './media/uploads.js'
 import { createLibrary } from './media/library.js'
 import { countMuxMedia, listOwnedBlobs } from './media/media-store.js'
@@ -196,11 +195,7 @@ async function compose (app: FastifyInstance, config: Config, overrides: Overrid
   app.addHook('onClose', async () => {
     redis?.close()
   })
-  const localWindows = new LocalSlidingWindow(monotonicNow)
-  const windows =
-    redis === undefined
-      ? localWindows
-      : new FailoverSlidingWindow(localWindows, new RedisSlidingWindow(redis, overrides.now))
+  const windows = openWindows(monotonicNow, redis, overrides.now)
   const localCache = createLocalCache()
   const cache = redis === undefined ? localCache : createSharedCache(redis, localCache)
 
@@ -232,7 +227,7 @@ async function compose (app: FastifyInstance, config: Config, overrides: Overrid
     passwords,
     now,
     monotonicNow,
-    failedLogins: createLoginGuard(windows, now, config.limitsPerMinute.login),
+    failedLogins: createLoginGuard(windows.failedLogins, now, config.limitsPerMinute.login),
     accessSeconds: config.accessTokenSeconds,
     refreshSeconds: config.refreshTokenSeconds,
     onReuse: (sessionId) =>
@@ -279,7 +274,7 @@ async function compose (app: FastifyInstance, config: Config, overrides: Overrid
     cache,
     cacheSeconds: config.analyticsCacheSeconds,
     now,
-    limit: createViewLimit(windows, config.limitsPerMinute.view)
+    limit: createViewLimit(windows.clients, config.limitsPerMinute.view)
   })
   const subscriptions = createSubscriptions({ db, now, monotonicNow })
   const courses = createCourses({ db, accounts, library, now })
@@ -372,7 +367,7 @@ async function compose (app: FastifyInstance, config: Config, overrides: Overrid
   await app.register(requestBodies)
   await app.register(corsPolicy, { origins: config.corsOrigins, isProduction: config.environment === 'production' })
   await app.register(securityHeaders)
-  await app.register(limits, { windows, perMinute: config.limitsPerMinute, now })
+  await app.register(limits, { windows: windows.clients, perMinute: config.limitsPerMinute, now })
   await app.register(assets)
   await app.register(docs, { publicUrl: config.publicUrl, version: VERSION })
   await app.register(metricsPlugin, {
@@ -391,7 +386,10 @@ async function compose (app: FastifyInstance, config: Config, overrides: Overrid
       playgate_probes_pending: { help: 'File probes waiting or running', read: () => prober.pending() },
       playgate_uploads: { help: 'Uploads being received', read: () => uploads.taken },
       playgate_streams: { help: 'Files being sent', read: () => streams.taken },
-      playgate_limit_keys: { help: 'Clients held by the limits of this process', read: () => localWindows.size },
+      playgate_limit_keys: {
+        help: 'Clients and accounts held by the limits of this process',
+        read: () => windows.size()
+      },
       playgate_redis_up: {
         help: '1 while Redis answers, 0 while it does not, -1 without one',
         read: () => (redis === undefined ? -1 : Number(redis.up)),

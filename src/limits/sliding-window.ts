@@ -1,5 +1,5 @@
-import { LRUCache } from 'lru-cache'
 import { MINUTE, type Clock } from '../time.js'
+import { WindowEntries, type Rank, type WindowEntry } from './window-entries.js'
 
 /** What to hold a key to: `limit` requests in any `windowMs`. */
 export interface WindowRule {
@@ -7,6 +7,12 @@ export interface WindowRule {
   windowMs: number
   /** Past this many tries in one window, refused ones included, the key is blocked for {@link BLOCK_MS}. 0: never. */
   blockAfter: number
+}
+
+/** One window and what it is held to. */
+export interface WindowCheck {
+  key: string
+  rule: WindowRule
 }
 
 export interface Verdict {
@@ -26,33 +32,32 @@ export interface Verdict {
  */
 export interface SlidingWindow {
   hit(key: string, rule: WindowRule): Promise<Verdict>
+  /**
+   * Enters a request into windows around its own first, widest first, and then into its own. A window that refuses it
+   * decides, and the others are given back. Returns the verdict of the window that decided: its own for an allowed one.
+   */
+  hitWithin(wider: WindowCheck[], own: WindowCheck): Promise<Verdict>
   /** Takes back the newest allowed request of a key. */
   undo(key: string): Promise<void>
 }
 
 /** A client that goes on past its limit is blocked for 15 minutes. */
 export const BLOCK_MS = 15 * MINUTE
-/** A key holds at most its limit in moments: with 300 of 8 bytes, 50 MB when every client is at its limit. */
+/**
+ * Keys with one request; of those with several, and of those at their limit, half as many each. A key holds at most its
+ * limit in moments: with 300 of 8 bytes, 96 MB when every client is about at its limit.
+ */
 const MAX_KEYS = 20_000
 
-interface Entry {
-  /** Moments of allowed requests, oldest first. */
-  moments: number[]
-  /** Refused tries since `refusedSince`. */
-  refused: number
-  refusedSince: number
-  blockedUntil: number
-}
-
-/** Sliding windows of this process alone. The longest unused keys are forgotten past {@link MAX_KEYS}. */
+/** Sliding windows of this process only. {@link WindowEntries} decides which keys are forgotten. */
 export class LocalSlidingWindow implements SlidingWindow {
   readonly #now: Clock
-  readonly #entries: LRUCache<string, Entry>
+  readonly #entries: WindowEntries
 
   /** `now` is monotonic: a clock that is set back would refuse clients until it is where it was. */
   constructor (now: Clock, maxKeys = MAX_KEYS) {
     this.#now = now
-    this.#entries = new LRUCache({ max: maxKeys })
+    this.#entries = new WindowEntries(maxKeys)
   }
 
   async hit (key: string, rule: WindowRule): Promise<Verdict> {
@@ -60,35 +65,45 @@ export class LocalSlidingWindow implements SlidingWindow {
   }
 
   /** {@link hit} without a promise. */
-  hitNow (key: string, { limit, windowMs, blockAfter }: WindowRule): Verdict {
+  hitNow (key: string, rule: WindowRule): Verdict {
     const now = this.#now()
-    let entry = this.#entries.get(key)
-    if (entry === undefined) {
-      this.#entries.set(key, (entry = { moments: [], refused: 0, refusedSince: now, blockedUntil: 0 }))
+    const entry = this.#entries.get(key) ?? freshEntry(now)
+    const allowed = enter(entry, now, rule)
+    entry.endsAt = Math.max(entry.blockedUntil, now + rule.windowMs)
+    this.#entries.keep(key, entry, rankOf(entry, now, rule.limit), now)
+    return verdict(entry, now, rule, allowed)
+  }
+
+  async hitWithin (wider: WindowCheck[], own: WindowCheck): Promise<Verdict> {
+    return this.hitWithinNow(wider, own)
+  }
+
+  /** {@link hitWithin} without a promise. */
+  hitWithinNow (wider: WindowCheck[], own: WindowCheck): Verdict {
+    const taken: string[] = []
+    const check = ({ key, rule }: WindowCheck): Verdict => {
+      const verdict = this.hitNow(key, rule)
+      if (verdict.allowed) taken.push(key)
+      else for (const other of taken) this.undoNow(other)
+      return verdict
     }
-    if (entry.blockedUntil > now) return verdict(entry, now, windowMs, limit, false)
-    let left = 0
-    while (left < entry.moments.length && entry.moments[left]! <= now - windowMs) left++
-    if (left > 0) entry.moments.splice(0, left)
-    if (entry.moments.length < limit) {
-      entry.moments.push(now)
-      return verdict(entry, now, windowMs, limit, true)
+    for (const one of wider) {
+      const verdict = check(one)
+      if (!verdict.allowed) return verdict
     }
-    if (blockAfter === 0) return verdict(entry, now, windowMs, limit, false)
-    if (entry.refusedSince <= now - windowMs) {
-      entry.refused = 0
-      entry.refusedSince = now
-    }
-    entry.refused++
-    if (limit + entry.refused > blockAfter) {
-      entry.blockedUntil = now + BLOCK_MS
-      entry.refused = 0
-    }
-    return verdict(entry, now, windowMs, limit, false)
+    return check(own)
   }
 
   async undo (key: string): Promise<void> {
-    this.#entries.get(key)?.moments.pop()
+    this.undoNow(key)
+  }
+
+  /** {@link undo} without a promise. */
+  undoNow (key: string): void {
+    const entry = this.#entries.get(key)
+    if (entry === undefined) return
+    entry.moments.pop()
+    if (entry.moments.length === 0 && entry.refused === 0 && entry.blockedUntil === 0) this.#entries.delete(key)
   }
 
   /** Keys held. */
@@ -97,7 +112,39 @@ export class LocalSlidingWindow implements SlidingWindow {
   }
 }
 
-function verdict (entry: Entry, now: number, windowMs: number, limit: number, allowed: boolean): Verdict {
+function freshEntry (now: number): WindowEntry {
+  return { moments: [], refused: 0, refusedSince: now, blockedUntil: 0, endsAt: now }
+}
+
+/** Enters a request into a window, or counts it as refused. Returns whether it is allowed. */
+function enter (entry: WindowEntry, now: number, { limit, windowMs, blockAfter }: WindowRule): boolean {
+  if (entry.blockedUntil > now) return false
+  let left = 0
+  while (left < entry.moments.length && entry.moments[left]! <= now - windowMs) left++
+  if (left > 0) entry.moments.splice(0, left)
+  if (entry.moments.length < limit) {
+    entry.moments.push(now)
+    return true
+  }
+  if (blockAfter === 0) return false
+  if (entry.refusedSince <= now - windowMs) {
+    entry.refused = 0
+    entry.refusedSince = now
+  }
+  entry.refused++
+  if (limit + entry.refused > blockAfter) {
+    entry.blockedUntil = now + BLOCK_MS
+    entry.refused = 0
+  }
+  return false
+}
+
+function rankOf (entry: WindowEntry, now: number, limit: number): Rank {
+  if (entry.blockedUntil > now || entry.moments.length >= limit) return 'limited'
+  return entry.moments.length > 1 ? 'several' : 'single'
+}
+
+function verdict (entry: WindowEntry, now: number, { limit, windowMs }: WindowRule, allowed: boolean): Verdict {
   const blocked = entry.blockedUntil > now
   const resetMs = entry.moments.length > 0 ? entry.moments[0]! + windowMs - now : 0
   const retryAfterMs = blocked ? entry.blockedUntil - now : entry.moments.length < limit ? 0 : resetMs

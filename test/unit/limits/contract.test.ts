@@ -15,7 +15,11 @@ const implementations: Record<string, (t: Test) => Promise<SlidingWindow>> = {
   'in process': async () => new LocalSlidingWindow(now),
   'in Redis': async (t) => {
     const shared = new RedisSlidingWindow(await testRedis(t), now)
-    return { hit: async (...args) => (await shared.hit(...args))!, undo: (key) => shared.undo(key) }
+    return {
+      hit: async (...args) => (await shared.hit(...args))!,
+      hitWithin: async (...args) => (await shared.hitWithin(...args))!,
+      undo: (key) => shared.undo(key)
+    }
   },
   'in Redis with its twin': async (t) =>
     new FailoverSlidingWindow(new LocalSlidingWindow(now), new RedisSlidingWindow(await testRedis(t), now))
@@ -109,6 +113,39 @@ for (const [name, open] of Object.entries(implementations)) {
             own.map((_, i) => Math.min(i + 1, 50 * which))
           )
         })
+      })
+
+      await t.test('a request in several windows is allowed while all of them allow it', async (t) => {
+        const network = { key: key(), rule: { ...rule, limit: 15, blockAfter: 0 } }
+        const own = () => ({ key: key(), rule })
+        const [one, other] = [own(), own()]
+        const verdicts = await Promise.all(
+          Array.from({ length: 30 }, (_, i) => windows.hitWithin([network], i < 15 ? one : other))
+        )
+        t.equal(verdicts.slice(0, 15).filter(({ allowed }) => allowed).length, 10, 'as many as the client may')
+        t.equal(verdicts.slice(15).filter(({ allowed }) => allowed).length, 5, 'what the network has left')
+        t.match(verdicts[0], { count: 1 }, 'an allowed request is told of its own window')
+        t.match(await windows.hitWithin([network], own()), { allowed: false, blocked: false, retryAfterMs: MINUTE })
+        clock.now += MINUTE
+        t.match(await windows.hitWithin([network], other), { allowed: true, count: 1 })
+      })
+
+      await t.test('a refused request leaves the wider windows that it entered', async (t) => {
+        const wide = (limit: number) => ({ key: key(), rule: { ...rule, limit, blockAfter: 0 } })
+        const [provider, site, client] = [wide(12), wide(11), { key: key(), rule }]
+        await Promise.all(Array.from({ length: 40 }, () => windows.hitWithin([provider, site], client)))
+        const neighbour = { key: key(), rule }
+        t.equal((await windows.hitWithin([provider, site], neighbour)).allowed, true, 'the client took 10 of 11')
+        t.equal((await windows.hitWithin([provider, site], neighbour)).allowed, false, 'the site is full')
+        t.equal((await windows.hit(neighbour.key, rule)).count, 2, 'the neighbour keeps what it did not use')
+        t.equal((await windows.hit(provider.key, provider.rule)).count, 12, 'the provider counts what was allowed')
+      })
+
+      await t.test('a window that refuses a request for all in it blocks nobody', async (t) => {
+        const network = { key: key(), rule: { ...rule, limit: 1, blockAfter: 0 } }
+        await Promise.all(Array.from({ length: 100 }, () => windows.hitWithin([network], { key: key(), rule })))
+        clock.now += MINUTE
+        t.match(await windows.hitWithin([network], { key: key(), rule }), { allowed: true, blocked: false })
       })
 
       await t.test('keeps keys apart', async (t) => {

@@ -99,6 +99,31 @@ t.test('memory is bounded however many keys come and however often they try', as
   t.ok(windows.size <= 100)
 })
 
+t.test('keys with one request push out neither a limit that is reached nor a block nor a count', async (t) => {
+  const { windows, hit } = setUp(100)
+  for (let index = 0; index < 3; index++) hit('at its limit')
+  for (let index = 0; index < 20; index++) hit('blocked', { blockAfter: 15 })
+  for (let index = 0; index < 2; index++) hit('two of three')
+  for (let index = 0; index < 10_000; index++) hit(`stranger ${index}`)
+  t.match(hit('at its limit'), { allowed: false })
+  t.match(hit('blocked', { blockAfter: 15 }), { allowed: false, blocked: true })
+  t.match(hit('two of three'), { allowed: true, count: 3 }, 'bug: it had its whole limit again')
+  t.ok(windows.size <= 200)
+})
+
+t.test('a full segment of limits keeps them, and has room again when they have ended', async (t) => {
+  const { clock, windows, hit } = setUp(10)
+  const limited = (key: string) => { for (let index = 0; index < 3; index++) hit(key) }
+  for (let index = 0; index < 40; index++) limited(`early ${index}`)
+  for (let index = 0; index < 100; index++) hit(`stranger ${index}`)
+  t.same([0, 1, 2, 3, 4].map((index) => hit(`early ${index}`).allowed), Array(5).fill(false), 'those that came first')
+  t.ok(windows.size <= 20, 'bounded')
+  clock.now += 1000
+  limited('late')
+  for (let index = 0; index < 100; index++) hit(`stranger ${index}`)
+  t.equal(hit('late').allowed, false)
+})
+
 t.test('any sequence is judged as a naive log of all allowed requests judges it', async (t) => {
   const step = fc.record({ wait: fc.nat({ max: 700 }), key: fc.constantFrom('a', 'b'), undo: fc.boolean() })
   await fc.assert(
