@@ -2,7 +2,13 @@ import { TypeGuard, type TSchema } from '@sinclair/typebox'
 import { Ajv } from 'ajv'
 import addFormats from 'ajv-formats'
 import fastJsonStringify from 'fast-json-stringify'
-import type { FastifySchemaValidationError, RouteOptions, preValidationHookHandler } from 'fastify'
+import type {
+  FastifyReply,
+  FastifyRequest,
+  FastifySchemaValidationError,
+  RouteOptions,
+  preValidationHookHandler
+} from 'fastify'
 import fp from 'fastify-plugin'
 import { setImmediate } from 'node:timers/promises'
 import { ApiError, invalidField } from '../src/errors.js'
@@ -48,20 +54,12 @@ export default fp(
         await setImmediate()
       }
     })
-    // An id is one text on both engines and in every cache, however a client writes it. What a link signs is taken as
-    // it is.
-    app.addHook('onRequest', (request, _reply, done) => {
-      const params = request.params as Record<string, string>
-      const isSigned =
-        request.routeOptions.config.byLink === true && ('token' in params || isLinkQuery(request.rawQuery))
-      for (const name in isSigned ? {} : params) {
-        if (UUID.test(params[name]!)) params[name] = params[name]!.toLowerCase()
-      }
-      done()
-    })
+    app.addHook('onRequest', lowerCaseIds)
     app.addHook('onRoute', (route) => {
       const { form, checks = [], rawBody } = route.config ?? {}
-      for (const schema of form === undefined ? checks : [form.fields, ...checks]) { toCompile.add(() => ajv.compile(schema)) }
+      for (const schema of form === undefined ? checks : [form.fields, ...checks]) {
+        toCompile.add(() => ajv.compile(schema))
+      }
       if (route.schema?.body !== undefined) {
         route.preValidation = [requireContentType(route), ...[route.preValidation ?? []].flat()]
       }
@@ -95,6 +93,19 @@ export default fp(
   },
   { name: 'validation' }
 )
+
+/**
+ * An id is the same text on both engines and in every cache, in whatever case a client writes it. The id in a signed
+ * link or token stays as it is: it is part of what is signed.
+ */
+function lowerCaseIds (request: FastifyRequest, _reply: FastifyReply, done: () => void): void {
+  const params = request.params as Record<string, string>
+  const isSigned = request.routeOptions.config.byLink === true && ('token' in params || isLinkQuery(request.rawQuery))
+  for (const name in isSigned ? {} : params) {
+    if (UUID.test(params[name]!)) params[name] = params[name]!.toLowerCase()
+  }
+  done()
+}
 
 /** Tidies the texts of a body, a form or a query string in place; see {@link TIDIED}. */
 function textTidier ({ properties = {} }: TSchema): (values: unknown) => void {

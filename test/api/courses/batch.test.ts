@@ -119,7 +119,7 @@ t.test('batches of lectures', async (t) => {
     ['an empty file', 'empty.mp4', entry(), 'unsupported_media_format', /empty/],
     ['a file that is too large', large, entry(), 'upload_too_large', /19000 bytes/],
     ["another's course", 'tiny.mp4', entry({ course_id: foreign.id }), 'not_owner', /owner/],
-    ['an unknown course', 'tiny.mp4', entry({ course_id: unknown }), 'not_found', /no such thing/],
+    ['an unknown course', 'tiny.mp4', entry({ course_id: unknown }), 'not_found', /does not exist/],
     ['no course', 'tiny.mp4', lectureText, 'validation_failed', /course_id/],
     ['a blank title', 'tiny.mp4', entry({ title: '  ' }), 'validation_failed', /title/],
     ['a long title', 'tiny.mp4', entry({ title: 'x'.repeat(201) }), 'validation_failed', /title/],

@@ -66,7 +66,7 @@ t.test('a refusal says when to try again, and neither link nor account nor addre
   } catch (error) {
     const { options, message } = error as ApiError
     const extra = { limit: 1, remaining: 0, reset_at: '2026-01-01T00:00:05.000Z', retry_after: 5 }
-    t.same({ options, message }, { options: { extra, headers: { 'retry-after': '5' } }, message: 'Too many streams at once. Let one end first.' })
+    t.same({ options, message }, { options: { extra, headers: { 'retry-after': '5' } }, message: 'Too many concurrent streams. Wait until one ends.' })
   }
 })
 
