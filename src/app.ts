@@ -80,7 +80,7 @@ import { insertJob } from './jobs/job-store.js'
 import { createProtection, releaseMux } from './protection/protection.js'
 import { openRedis } from './redis/redis.js'
 import { rewriteUrl } from './http/rewrite-url.js'
-import { agreeOnKeys } from './secrets/key-agreement.js'
+import { KeyAgreement } from './secrets/key-agreement.js'
 import { loadSecrets } from './secrets/keyring.js'
 import { openDiskStore } from './storage/disk-store.js'
 import { Sweeper } from './storage/sweep.js'
@@ -177,8 +177,9 @@ async function compose (app: FastifyInstance, config: Config, overrides: Overrid
   const letGo = sqlitePath === undefined ? undefined : becomeSoleUser(sqlitePath)
   const alone = letGo !== undefined
   app.addHook('onClose', async () => letGo?.())
-  const withdrawKeys = await agreeOnKeys({ db, keys: secrets.keyring('media'), now, isOnlyInstance: alone })
-  app.addHook('onClose', withdrawKeys)
+  const keyAgreement = new KeyAgreement({ db, keys: secrets.keyring('media'), isOnlyInstance: alone, log: app.log })
+  await keyAgreement.start()
+  app.addHook('onClose', () => keyAgreement.stop())
   const blobs = await openDiskStore(config.uploadDir)
   app.addHook('onClose', () => blobs.close())
   const metrics = createMetrics()
@@ -343,7 +344,7 @@ async function compose (app: FastifyInstance, config: Config, overrides: Overrid
   const clocks = { now, monotonicNow }
   const uploads = new ConcurrencyLimiter(config.uploadsAtOnce, 'too_many_uploads', clocks)
   const streams = new ConcurrencyLimiter(config.streamsAtOnce, 'too_many_streams', clocks)
-  const health = createHealth({ db, damage, blobs, redis })
+  const health = createHealth({ db, damage, keyAgreement, blobs, redis })
   const binding = await bindStore(db, blobs)
   if (binding !== 'bound') app.log.error({ upload_dir: config.uploadDir }, bindingFault(binding))
   const sweeper = new Sweeper({
