@@ -55,6 +55,8 @@ export default [
     '^\\./',
     'routes do not import one another'
   ]),
+  // The list of all routes.
+  forbid(['routes/index.ts'], product, sql),
   forbid(['src/embed/**/*.ts'], product, http, sql),
   forbid(['migrations/0*.ts'], ['^(?!kysely$)', 'a migration imports kysely alone']),
   forbid(['src/accounts/**/*.ts'], product, http, features('access|courses|protection|media|playback|views|limits')),
@@ -80,5 +82,5 @@ export default [
     http,
     features('access|courses|protection|media|playback|views|accounts|limits')
   ),
-  forbid(['src/app.ts', 'src/server.ts', 'src/cli.ts'], product)
+  forbid(['src/app.ts', 'src/server.ts', 'src/cli.ts', 'src/http/server-options.ts'], product)
 ]

@@ -10,14 +10,15 @@ import type { Grant, Sessions } from '../src/accounts/sessions.js'
 import { ApiError } from '../src/errors.js'
 import { confirmRefusal } from '../src/cache/record-cache.js'
 import { addProblems } from '../src/schemas/problem.js'
-import type { Keyring } from '../src/secrets/keyring.js'
+import type { Keyring, Secrets } from '../src/secrets/keyring.js'
 import { MINUTE, SECOND } from '../src/time.js'
+import type { Config } from '../src/config/config.js'
 
 interface Options {
   accounts: Accounts
   sessions: Sessions
-  keys: Keyring
-  tokenSeconds: number
+  secrets: Secrets
+  config: Pick<Config, 'accessTokenSeconds'>
 }
 /** The account and the session of a token. Tokens of older versions name no session. */
 interface Bearer {
@@ -60,11 +61,12 @@ const WITH_TOKEN: ReadonlyArray<Record<string, string[]>> = [{ bearer: [] }, { l
  * one query, and are at most a second old.
  */
 export default fp<Options>(
-  async (app, { accounts, sessions, keys, tokenSeconds }) => {
+  async (app, { accounts, sessions, secrets, config }) => {
+    const keys = secrets.keyring('jwt')
     await app.register(jwt, {
       secret: keys.current.key,
       decode: { complete: true },
-      sign: { algorithm: 'HS256', iss: ISSUER, aud: AUDIENCE, expiresIn: tokenSeconds, kid: keys.current.id },
+      sign: { algorithm: 'HS256', iss: ISSUER, aud: AUDIENCE, expiresIn: config.accessTokenSeconds, kid: keys.current.id },
       verify: {
         algorithms: ['HS256'],
         allowedIss: ISSUER,
@@ -90,7 +92,7 @@ export default fp<Options>(
         access_token: token,
         token,
         token_type: 'bearer' as const,
-        expires_in: tokenSeconds,
+        expires_in: config.accessTokenSeconds,
         refresh_token: refreshToken
       }
     })

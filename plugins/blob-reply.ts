@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import type { Config } from '../src/config/config.js'
 import { ApiError } from '../src/errors.js'
 import type { ConcurrencyLimiter, Slot } from '../src/limits/concurrency-limiter.js'
+import type { Metrics } from '../src/monitoring/metrics.js'
 import type { ByteRange } from '../src/playback/byte-range.js'
 import { FilePump } from '../src/playback/file-pump.js'
 import { offloadPath } from '../src/playback/offload.js'
@@ -26,16 +27,16 @@ interface OpenBlob {
 
 interface Options {
   blobs: BlobStore
-  limiter: ConcurrencyLimiter
-  offload: Config['streamOffload']
-  onBytes: (bytes: number) => void
-  /** Called when a stalled stream is ended to make room. */
-  onStalled: () => void
+  streamLimiter: ConcurrencyLimiter
+  config: Pick<Config, 'streamOffload'>
+  metrics: Metrics
 }
 
 /** Answers with blobs, or parts of them. */
 export default fp<Options>(
-  async (app, { blobs, limiter, offload, onBytes, onStalled }) => {
+  async (app, { blobs, streamLimiter, config: { streamOffload }, metrics }) => {
+    const onBytes = (bytes: number) => metrics.streamedBytes.inc(bytes)
+
     async function open (reply: FastifyReply, name: string, recipient: Recipient): Promise<OpenBlob> {
       // A pipelined response has no socket before its turn, and would never hear that its client has left: it opens
       // nothing until then.
@@ -48,10 +49,10 @@ export default fp<Options>(
 
     /** Takes a slot until the response is closed. */
     function acquireSlot ({ raw, request }: FastifyReply, { accountId, link }: Recipient): Slot {
-      const slot = limiter.acquire({ accountId, address: request.ip, linkId: link?.linkId }, {
+      const slot = streamLimiter.acquire({ accountId, address: request.ip, linkId: link?.linkId }, {
         progress: () => socketProgress(raw.socket),
         end () {
-          onStalled()
+          metrics.stalledStreams.inc()
           // A player that was paused goes on by range.
           raw.destroy()
         }
@@ -83,7 +84,7 @@ export default fp<Options>(
 
     /** What came through the proxy in front, and is what nginx answers from the file alike. */
     function offloadPathOf ({ request, statusCode }: FastifyReply, name: string): string | undefined {
-      const proxied = offload === 'x-accel' && (request.ips?.length ?? 1) > 1
+      const proxied = streamOffload === 'x-accel' && (request.ips?.length ?? 1) > 1
       return proxied ? offloadPath(name, request.headers, statusCode) : undefined
     }
 

@@ -1,11 +1,10 @@
 import cors from '@fastify/cors'
 import type { FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
+import type { Config } from '../src/config/config.js'
 
 interface Options {
-  /** Origins whose pages may call the API; empty: any localhost outside production, none in production. */
-  origins: string[]
-  isProduction: boolean
+  config: Pick<Config, 'corsOrigins' | 'environment'>
 }
 
 const LOCALHOST = /^https?:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/
@@ -20,14 +19,15 @@ const PREFLIGHT_SECONDS = 600
  * request that is no preflight is 405 with `Allow`.
  */
 export default fp<Options>(
-  async (app, { origins, isProduction }) => {
+  async (app, { config: { corsOrigins: origins, environment } }) => {
     app.addHook('onRequest', async (request, reply) => {
       if (request.method !== 'OPTIONS') return
       const { origin, 'access-control-request-method': method } = request.headers
       if (origin === undefined || method === undefined) return app.answerUnknownRoute(request, reply)
       if (OPEN_PATH.test(request.url)) return openPreflight(reply)
     })
-    if (origins.length === 0 && isProduction) return
+    // Without CORS_ORIGINS pages of any localhost may call the API, and none in production.
+    if (origins.length === 0 && environment === 'production') return
     await app.register(cors, {
       origin: origins.length > 0 ? origins : LOCALHOST,
       methods: METHODS,

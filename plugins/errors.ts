@@ -1,12 +1,14 @@
-import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, FastifyServerOptions } from 'fastify'
 import fp from 'fastify-plugin'
 import { randomUUID } from 'node:crypto'
 import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
+import type { Config } from '../src/config/config.js'
 import { isDamaged, isDatabaseFull, isUnavailable } from '../src/database/dialect.js'
 import { ApiError, databaseDamaged, problems, type FieldError, type ProblemCode } from '../src/errors.js'
 import { redactUrl } from '../src/http/redact-url.js'
 import { ProblemSchema, addProblems } from '../src/schemas/problem.js'
+import { originOf } from './origin.js'
 
 /** What is said of one request: a body may have a hundred thousand fields, and names of any length. */
 const MAX_FIELD_ERRORS = 50
@@ -69,7 +71,7 @@ export default fp(
       )
     })
   },
-  { name: 'errors', dependencies: ['request-url'] }
+  { name: 'errors', dependencies: ['origin'] }
 )
 
 /** What is away needs a name in the log, and not a stack for each request that it fails. */
@@ -82,7 +84,7 @@ function reasonOf (cause: unknown): string {
  * Answers an error as a problem document. Needs no decorator: an address that can't be routed is answered before there
  * are any.
  */
-export function sendProblem (
+function sendProblem (
   reply: FastifyReply,
   { code, statusCode, options }: ApiError,
   origin: string
@@ -173,6 +175,17 @@ function describeFault (error: SchemaError): FieldError {
   }
   const said = HAS_MEANING.has(keyword) ? error.parentSchema?.['x-message'] : undefined
   return { path: at.join('.'), message: said ?? error.message ?? 'is not valid' }
+}
+
+/** Server options: problem documents for requests that reach no route, since their URL or headers cannot be read. */
+export function unroutedErrors ({
+  publicUrl
+}: Pick<Config, 'publicUrl'>): Pick<FastifyServerOptions, 'frameworkErrors' | 'clientErrorHandler'> {
+  return {
+    frameworkErrors: (error, request, reply) =>
+      sendProblem(reply.header('x-request-id', request.id), apiErrorOf(error), originOf(request, publicUrl)),
+    clientErrorHandler: answerUnreadable
+  }
 }
 
 /** Answers what could not even be read as a request, and closes: nothing of it was routed. */

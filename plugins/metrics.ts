@@ -4,78 +4,27 @@ import fp from 'fastify-plugin'
 import { createHash, timingSafeEqual } from 'node:crypto'
 import {
   AggregatorRegistry,
-  Counter,
   Gauge,
-  Histogram,
-  Registry,
   collectDefaultMetrics,
   type MetricObjectWithValues,
   type MetricValue
 } from 'prom-client'
+import type { Config } from '../src/config/config.js'
 import { ApiError } from '../src/errors.js'
+import type { Gauges, Metrics } from '../src/monitoring/metrics.js'
 import { problemResponses } from '../src/schemas/problem.js'
 import type { Figures } from '../src/process/cluster-metrics.js'
 import { whenOver } from './request-log.js'
 
-/** Figures that are read when somebody asks, by name; each says what it counts. */
-export type Gauges = Record<string, { help: string; read: () => number; aggregator?: 'sum' | 'min' | 'max' }>
+/** Makes of the metrics of this process a function that collects those of all processes. */
+export type Gather = (own: () => Promise<Figures>) => () => Promise<Figures[]>
 
 interface Options {
-  token: string | undefined
-  /**
-   * Whether requests from this machine need no token where none is set: never behind a proxy, which may say nothing of
-   * itself.
-   */
-  loopbackAllowed: boolean
+  config: Pick<Config, 'metricsToken' | 'environment'>
   gauges: Gauges
   metrics: Metrics
-  /** Of several processes behind one port, which the one that is asked has to speak for all of. */
-  gather: ((own: () => Promise<Figures>) => () => Promise<Figures[]>) | undefined
-}
-
-export type Metrics = ReturnType<typeof createMetrics>
-
-/** What is counted as it happens. One registry a server, so that several may live in one process. */
-export function createMetrics () {
-  const registers = [new Registry()]
-  return {
-    registry: registers[0]!,
-    requests: new Counter({
-      name: 'playgate_requests_total',
-      help: 'Requests answered, or left by their clients',
-      labelNames: ['method', 'route', 'status'],
-      registers
-    }),
-    seconds: new Histogram({
-      name: 'playgate_request_seconds',
-      help: 'Time to answer, streams left out',
-      labelNames: ['route'],
-      buckets: [0.002, 0.01, 0.05, 0.2, 1, 5],
-      registers
-    }),
-    streamedBytes: new Counter({
-      name: 'playgate_streamed_bytes_total',
-      help: 'Bytes of media handed to sockets; with STREAM_OFFLOAD, to nginx to send',
-      registers
-    }),
-    stalledStreams: new Counter({
-      name: 'playgate_stalled_streams_total',
-      help: 'Streams ended to make room, because their clients took no bytes',
-      registers
-    }),
-    views: new Counter({
-      name: 'playgate_views_total',
-      help: 'Views handed in, by what became of them',
-      labelNames: ['outcome'],
-      registers
-    }),
-    batchViews: new Histogram({
-      name: 'playgate_view_batch_views',
-      help: 'Views committed in one transaction',
-      buckets: [1, 2, 5, 10, 50, 200, 1000],
-      registers
-    })
-  }
+  /** Of several processes behind one port, the one that is asked responds for all. */
+  gather: Gather | undefined
 }
 
 /**
@@ -83,7 +32,9 @@ export function createMetrics () {
  * may read it too.
  */
 export default fp<Options>(
-  async (app, { token, loopbackAllowed, gauges, metrics, gather }) => {
+  async (app, { config: { metricsToken: token, environment }, gauges, metrics, gather }) => {
+    // Never behind a proxy, which may say nothing of itself.
+    const loopbackAllowed = environment !== 'production'
     const { registry, requests, seconds } = metrics
     // By its default the delay of the event loop is looked at 100 times a second, which wakes a machine that has
     // nothing to do.

@@ -36,12 +36,13 @@ const PART_BUFFER_BYTES = 256 * KiB
 const OVERHEAD_BYTES = 4 * 1024 * KiB
 /** How far back from its end a body's closing boundary is looked for: an epilogue may follow it. */
 const TAIL_BYTES = 4 * KiB
+import type { Config } from '../src/config/config.js'
 
 interface Options {
   /** Bounds how many forms are received at once. */
-  limiter: ConcurrencyLimiter
+  uploadLimiter: ConcurrencyLimiter
   /** A file, and a form of several, need not be read further than this. */
-  maxUploadBytes: number
+  config: Pick<Config, 'maxUploadBytes'>
 }
 
 /**
@@ -49,7 +50,7 @@ interface Options {
  * kept.
  */
 export default fp<Options>(
-  async (app, { limiter, maxUploadBytes }) => {
+  async (app, { uploadLimiter: limiter, config: { maxUploadBytes } }) => {
     // Typed parts arrive as streams: the plugin would parse JSON, and fail on a title that is none. The field's name
     // decides what a part is.
     const isPartAFile = (_name: string, type: string, fileName: string | undefined) =>

@@ -5,10 +5,11 @@ import fp from 'fastify-plugin'
 import { completeDescription, type ApiDescription } from '../src/openapi/api-description.js'
 import type { FormSchemas } from '../src/schemas/form.js'
 import { NegotiatedText } from './negotiated-text.js'
+import { VERSION } from '../src/version.js'
+import type { Config } from '../src/config/config.js'
 
 interface Options {
-  publicUrl: string | undefined
-  version: string
+  config: Pick<Config, 'publicUrl'>
 }
 
 /** Pages of ours alone may be shown; scripts and styles come from here, and nothing leaves this server. */
@@ -23,13 +24,13 @@ const LOGO = `<svg xmlns="http://www.w3.org/2000/svg" width="150" height="40" vi
 
 /** `/openapi.json`, Swagger UI at `/docs` and ReDoc at `/redoc`. */
 export default fp<Options>(
-  async (app, { publicUrl, version }) => {
+  async (app, { config: { publicUrl } }) => {
     await app.register(swagger, {
       openapi: {
         openapi: '3.1.0',
         info: {
           title: 'Playgate',
-          version,
+          version: VERSION,
           description:
             'Upload once, hand out links that expire, stream by range, know who watched. ' +
             'Every path is also served under `/api/v1`.',

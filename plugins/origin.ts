@@ -1,19 +1,26 @@
-import type { FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import type { Config } from '../src/config/config.js'
 import { ApiError } from '../src/errors.js'
+import { withoutPorts } from '../src/http/forwarded-for.js'
 
 /** A Host header as browsers send it; anything else is not put into an answer. */
 const HOST = /^(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?$/i
 
-/** What a request's address says: `origin`, where this server is reached, and `rawQuery`, which a link is judged by. */
-export default fp<{ publicUrl: string | undefined }>(
-  async (app, { publicUrl }) => {
+interface Options {
+  config: Pick<Config, 'publicUrl' | 'trustedProxies'>
+}
+
+/** What a request's address says: `origin`, where this server is reached, and `rawQuery`, by which a link is verified. */
+export default fp<Options>(
+  async (app, { config: { publicUrl, trustedProxies } }) => {
     app.addHook('onRequest', ({ raw }, reply, done) => {
       const hosts = countHosts(raw.rawHeaders)
       if (hosts === 1 || (hosts === 0 && raw.httpVersion === '1.0')) return done()
       reply.header('connection', 'close')
       done(new ApiError('bad_request', { detail: 'A request has exactly one Host.' }))
     })
+    if (trustedProxies.length > 0) removeForwardedPorts(app)
     app.decorateRequest('origin', {
       getter (this: FastifyRequest) {
         return originOf(this, publicUrl)
@@ -26,8 +33,17 @@ export default fp<{ publicUrl: string | undefined }>(
       }
     })
   },
-  { name: 'request-url' }
+  { name: 'origin' }
 )
+
+/** With ports in `X-Forwarded-For` no proxy is trusted, and each connection is a client of its own. */
+function removeForwardedPorts (app: FastifyInstance): void {
+  app.addHook('onRequest', ({ raw }, _reply, done) => {
+    const forwarded = raw.headers['x-forwarded-for']
+    if (typeof forwarded === 'string') raw.headers['x-forwarded-for'] = withoutPorts(forwarded)
+    done()
+  })
+}
 
 /** RFC 9112, 3.2. Node keeps the first of several, and answers none by itself, without a problem document. */
 function countHosts (rawHeaders: string[]): number {

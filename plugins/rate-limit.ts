@@ -2,16 +2,17 @@ import rateLimit, { type FastifyRateLimitOptions } from '@fastify/rate-limit'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { addressKey } from '../src/http/client-address.js'
-import type { LimitGroup, Limits } from '../src/config/config.js'
+import type { Config, LimitGroup } from '../src/config/config.js'
 import { limitExceeded } from '../src/limits/limit-exceeded.js'
 import { networkChecks } from '../src/limits/network-limits.js'
-import type { SlidingWindow, Verdict, WindowRule } from '../src/limits/sliding-window.js'
+import type { Verdict, WindowRule } from '../src/limits/sliding-window.js'
+import type { Windows } from '../src/limits/windows.js'
 import { addProblems } from '../src/schemas/problem.js'
 import { MINUTE, type Clock } from '../src/time.js'
 
 interface Options {
-  windows: SlidingWindow
-  perMinute: Limits
+  windows: Pick<Windows, 'clients'>
+  config: Pick<Config, 'limitsPerMinute'>
   now: Clock
 }
 
@@ -28,7 +29,7 @@ const NETWORK_LIMITED = new Set(['login', 'signup'])
  * `none` is for media bytes and probes of the service. A limit of 0 is off.
  */
 export default fp<Options>(
-  async (app, { windows, perMinute, now }) => {
+  async (app, { windows: { clients: windows }, config: { limitsPerMinute: perMinute }, now }) => {
     /** What @fastify/rate-limit asks of a store, for one group. */
     class Store {
       readonly #group: string
@@ -82,7 +83,7 @@ export default fp<Options>(
     })
     app.setNotFoundHandler(perMinute.api === 0 ? {} : { preHandler: app.rateLimit() }, app.answerUnknownRoute)
   },
-  { name: 'limits', dependencies: ['errors'] }
+  { name: 'rate-limit', dependencies: ['errors'] }
 )
 
 declare module '@fastify/rate-limit' {

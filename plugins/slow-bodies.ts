@@ -85,5 +85,5 @@ export default fp<Partial<BodyLimits>>(
     const timer = setInterval(look, Math.min(SECOND, windowMs / 4)).unref()
     app.addHook('onClose', async () => clearInterval(timer))
   },
-  { name: 'request-bodies', dependencies: ['errors'] }
+  { name: 'slow-bodies', dependencies: ['errors'] }
 )

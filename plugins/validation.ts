@@ -40,7 +40,7 @@ export default fp(
     addFormats.default(ajv, ['email', 'date', 'date-time', 'uuid', 'uri', 'uri-reference'])
     ajv.addFormat('web-address', isWebAddress).addFormat('uuid', UUID)
     const parseJson = app.getDefaultJsonParser('error', 'error')
-    app.removeContentTypeParser('application/json')
+    app.removeContentTypeParser(['application/json', 'text/plain'])
     app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, text, done) => {
       // Clients name the type out of habit, also where there is nothing to send.
       const body = request.routeOptions.schema?.body as TSchema | undefined

@@ -4,7 +4,7 @@ import type { Health } from '../src/monitoring/health.js'
 interface Options {
   health: Health
   /** By name. A task that fails is logged; the first request that needs its result repeats the work. */
-  tasks: Record<string, () => Promise<unknown>>
+  warmUpTasks: Record<string, () => Promise<unknown>>
 }
 
 /**
@@ -12,7 +12,8 @@ interface Options {
  * moment it listens until the last task ends, /readyz returns 503 `starting`; every other request is served as usual.
  */
 export default fp<Options>(
-  async (app, { health, tasks }) => {
+  async (app, { health, warmUpTasks }) => {
+    const tasks = { schemas: () => app.compileSchemas(), ...warmUpTasks }
     app.server.once('listening', () => {
       health.starting = true
     })

@@ -1,16 +1,16 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import type { StreamGate } from '../src/access/playback-links.js'
+import type { Config } from '../src/config/config.js'
 import { embedPage, embedPolicy } from '../src/embed/page.js'
 import { DrmReply, drmReply } from '../src/protection/schema.js'
 import { AnyIdParams, Uuid } from '../src/schemas/fields.js'
 import { problemResponses } from '../src/schemas/problem.js'
 
-/** `hosted`: another provider may play media. */
 interface Options {
-  embedOrigins: string[]
+  config: Pick<Config, 'embedOrigins'>
   gate: StreamGate
-  hosted: boolean
+  providers: { mux: object | undefined }
 }
 
 const tags = ['Streaming'] as const
@@ -64,8 +64,8 @@ const getHostedPlayback = {
   }
 } as const
 
-const routes: FastifyPluginAsyncTypebox<Options> = async (app, { embedOrigins, gate, hosted }) => {
-  const policy = embedPolicy(embedOrigins, hosted)
+const routes: FastifyPluginAsyncTypebox<Options> = async (app, { config, gate, providers }) => {
+  const policy = embedPolicy(config.embedOrigins, providers.mux !== undefined)
 
   app.get('/embed/:id', embed, async (request, reply) => {
     reply.type('text/html; charset=utf-8').headers({ 'content-security-policy': policy, 'cache-control': 'no-cache' })

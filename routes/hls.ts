@@ -9,7 +9,7 @@ import type { PackageIndexes } from '../src/protection/hls/package-indexes.js'
 import { masterPlaylist, mediaPlaylist } from '../src/protection/hls/playlists.js'
 import type { Playback } from '../src/protection/provider.js'
 import { LINK_PROBLEMS, problemResponses } from '../src/schemas/problem.js'
-import type { Keyring } from '../src/secrets/keyring.js'
+import type { Secrets } from '../src/secrets/keyring.js'
 import { SECOND, type Clock } from '../src/time.js'
 import type { Views } from '../src/views/views.js'
 
@@ -17,7 +17,7 @@ interface Options {
   gate: StreamGate
   indexes: PackageIndexes
   views: Views
-  keys: Keyring
+  secrets: Secrets
   now: Clock
 }
 type PackagedAdmission = LinkAdmission & { media: PackagedMedia }
@@ -56,7 +56,6 @@ const streamProtected = {
         'not_found',
         'media_not_ready',
         'video_provider_missing',
-        'secret_key_missing',
         'too_many_streams',
         'overloaded'
       )
@@ -127,7 +126,8 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, options) => {
   }
 }
 
-function createSender ({ indexes, views, keys, now }: Options) {
+function createSender ({ indexes, views, secrets, now }: Options) {
+  const keys = secrets.keyring('media')
   async function sendPackaged (
     request: FastifyRequest,
     reply: FastifyReply,

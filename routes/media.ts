@@ -22,6 +22,7 @@ import { AnyIdParams, DateTime, IdParams, NoContent, Uuid } from '../src/schemas
 import { FilteredPageQuery, PageOf, SearchText, mapPage } from '../src/schemas/pagination.js'
 import { PUBLISH_PROBLEMS, problemResponses } from '../src/schemas/problem.js'
 import { isoTime } from '../src/time.js'
+import type { Config } from '../src/config/config.js'
 
 interface Options {
   access: Access
@@ -29,7 +30,7 @@ interface Options {
   intake: Intake
   lectures: Lectures
   library: Library
-  maxLinkSeconds: number
+  config: Pick<Config, 'streamTokenMaxSeconds'>
 }
 
 type LinkedMedia = Static<typeof LinkedMediaBody>
@@ -160,13 +161,13 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, options) => {
   await app.register(changingRoutes, options)
 }
 
-const readingRoutes: FastifyPluginAsyncTypebox<Options> = async (app, { access, gate, library, maxLinkSeconds }) => {
+const readingRoutes: FastifyPluginAsyncTypebox<Options> = async (app, { access, gate, library, config }) => {
   app.get('/media/:id', getMedia, async (request) => {
     const media = await access.visible(request.viewer, request.params.id)
     return mediaReply(media, mayChange(request.viewer, media))
   })
 
-  app.get('/media/:id/stream-url', getStreamUrl(maxLinkSeconds), async ({ viewer, params, query, origin }) => {
+  app.get('/media/:id/stream-url', getStreamUrl(config.streamTokenMaxSeconds), async ({ viewer, params, query, origin }) => {
     const media = await access.visible(viewer, params.id)
     const link = await gate.mint(viewer, media, gate.lifetime(query.expires_in, media), origin, query.continues)
     return {

@@ -4,10 +4,10 @@ import { ApiError, databaseDamaged, problems, type ProblemCode } from '../src/er
 import type { Health } from '../src/monitoring/health.js'
 import { StringEnum } from '../src/schemas/fields.js'
 import { problemResponses } from '../src/schemas/problem.js'
+import { VERSION } from '../src/version.js'
 
 interface Options {
   health: Health
-  version: string
 }
 
 const tags = ['Service'] as const
@@ -73,13 +73,7 @@ const getReadiness = {
     tags,
     response: {
       200: StatusReply,
-      ...problemResponses(
-        'starting',
-        'shutting_down',
-        'database_unavailable',
-        'storage_unavailable',
-        'secret_key_missing'
-      )
+      ...problemResponses('starting', 'shutting_down', 'database_unavailable', 'storage_unavailable')
     }
   }
 } as const
@@ -97,11 +91,11 @@ const explainProblem = {
   }
 } as const
 
-const routes: FastifyPluginAsyncTypebox<Options> = async (app, { health, version }) => {
+const routes: FastifyPluginAsyncTypebox<Options> = async (app, { health }) => {
   app.get('/', getService, async () => ({
     message: 'Media Platform Backend API',
     service: 'playgate',
-    version,
+    version: VERSION,
     status: 'running',
     docs: '/docs'
   }))
@@ -120,7 +114,6 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { health, version
     if (health.stopping) throw new ApiError('shutting_down')
     if (health.starting) throw new ApiError('starting', { headers: { 'retry-after': '1' } })
     if (health.isDamaged) throw databaseDamaged()
-    if (health.lacksKeys) throw new ApiError('secret_key_missing', { headers: { 'retry-after': '10' } })
     const { status, database } = await health.check()
     if (status === 'down') throw new ApiError(database === 'down' ? 'database_unavailable' : 'storage_unavailable')
     return { status: 'ready' }

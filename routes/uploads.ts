@@ -12,7 +12,7 @@ import { PUBLISH_PROBLEMS, RECEIVE_PROBLEMS, problemResponses } from '../src/sch
 interface Options {
   intake: Intake
   /** Bounds how many uploads are received at once. */
-  limiter: ConcurrencyLimiter
+  uploadLimiter: ConcurrencyLimiter
 }
 
 const putMedia = {
@@ -45,7 +45,7 @@ const putMedia = {
   }
 } as const
 
-const routes: FastifyPluginAsyncTypebox<Options> = async (app, { intake, limiter }) => {
+const routes: FastifyPluginAsyncTypebox<Options> = async (app, { intake, uploadLimiter: limiter }) => {
   // Any content type is accepted, and none is trusted: the body is passed on unparsed.
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, payload, done) => done(null, payload))

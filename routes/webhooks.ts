@@ -7,7 +7,7 @@ import { problemResponses } from '../src/schemas/problem.js'
 
 /** `events` is undefined without a Mux account. */
 interface Options {
-  events: MuxEvents | undefined
+  providers: { mux: { events: MuxEvents } | undefined }
 }
 
 /** An event holds one asset with its tracks: a few KiB. */
@@ -35,7 +35,8 @@ const receiveMuxEvent = {
   }
 } as const
 
-const routes: FastifyPluginAsyncTypebox<Options> = async (app, { events }) => {
+const routes: FastifyPluginAsyncTypebox<Options> = async (app, { providers }) => {
+  const events = providers.mux?.events
   // The signature covers the bytes as they were sent, whatever their content type.
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))

@@ -48,7 +48,7 @@ async function main (): Promise<void> {
     // What the first process said before was lost: it says it again.
     tellPrimary('listening for messages')
   }
-  const app = await buildApp(config, cluster.isWorker ? { gatherFigures: exchangeFigures } : {})
+  const app = await buildApp(config, cluster.isWorker ? { gatherMetrics: exchangeFigures } : {})
   const sockets = trackSockets(app.server)
   const { close } = closeWithGrace(
     {

@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { becomeSoleUser } from '../database/instance-lock.js'
+import { acquireInstanceLock } from '../database/instance-lock.js'
 import { listOwnedBlobs } from '../media/media-store.js'
 import { bindingFault, bindStore, recordLook } from '../media/store-pairing.js'
 import { openDiskStore } from '../storage/disk-store.js'
@@ -22,7 +22,7 @@ export const sweep: Command = {
     })
     const dryRun = options['dry-run'] === true
     const alone = options['no-server-runs'] === true
-    if (alone && config.database.engine === 'sqlite' && !becomeSoleUser(config.database.path)) {
+    if (alone && config.database.engine === 'sqlite' && !acquireInstanceLock(config.database.path)) {
       throw new UsageError('a server runs on this database: without --no-server-runs it may go on running')
     }
     const requireBound = async () => {

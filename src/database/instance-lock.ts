@@ -8,7 +8,7 @@ const held = new Set<SQLite.Database>()
  * the process ends, however it ends. Answers how to let go of it; undefined where another process has it: one that is
  * still stopping, after a restart that did not wait.
  */
-export function becomeSoleUser (databasePath: string): (() => void) | undefined {
+export function acquireInstanceLock (databasePath: string): (() => void) | undefined {
   const lock = new SQLite(`${databasePath}-sole-user`, { timeout: 0 })
   try {
     lock.exec('begin exclusive')

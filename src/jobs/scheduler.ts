@@ -1,39 +1,35 @@
-/**
- * Something to be done now and then, ended by `signal` as soon as it can be; and what is said where it fails: the next
- * time will do.
- */
-export interface Chore {
-  complaint: string
+/** A maintenance task. `signal` aborts when the server stops; a failure is logged with `failureMessage`. */
+export interface Task {
+  failureMessage: string
   run(signal: AbortSignal): Promise<unknown>
 }
 
-/** Does chores one after the other, every `everyMs` milliseconds, and never twice at once. */
-export class Housekeeping {
-  readonly #onFailure: (error: unknown, complaint: string) => void
+/** Runs tasks one after another, every `intervalMs` milliseconds, and never two at once. */
+export class TaskScheduler {
+  readonly #onFailure: (error: unknown, failureMessage: string) => void
   readonly #stopping = new AbortController()
   readonly #timer: NodeJS.Timeout
   #running: Promise<void> | undefined
 
-  constructor (chores: Chore[], everyMs: number, onFailure: (error: unknown, complaint: string) => void) {
+  constructor (tasks: Task[], intervalMs: number, onFailure: (error: unknown, failureMessage: string) => void) {
     this.#onFailure = onFailure
     this.#timer = setInterval(() => {
-      this.#running ??= this.do(chores).finally(() => {
+      this.#running ??= this.run(tasks).finally(() => {
         this.#running = undefined
       })
-    }, everyMs)
+    }, intervalMs)
     this.#timer.unref()
   }
 
-  /** Does some now. */
-  async do (chores: Chore[]): Promise<void> {
-    for (const { complaint, run } of chores) {
-      if (!this.#stopping.signal.aborted) {
-        await run(this.#stopping.signal).catch((error: unknown) => this.#onFailure(error, complaint))
-      }
+  /** Runs tasks now. A task that fails does not keep the next one from running. */
+  async run (tasks: Task[]): Promise<void> {
+    for (const { failureMessage, run } of tasks) {
+      if (this.#stopping.signal.aborted) return
+      await run(this.#stopping.signal).catch((error: unknown) => this.#onFailure(error, failureMessage))
     }
   }
 
-  /** Resolves when nothing is being done any more. */
+  /** Aborts the running task. Resolves once it has ended. */
   async stop (): Promise<void> {
     this.#stopping.abort()
     clearInterval(this.#timer)

@@ -1,101 +1,111 @@
 import type { Kysely } from 'kysely'
 import type { Sessions } from '../accounts/sessions.js'
+import type { Config } from '../config/config.js'
 import type { Lectures } from '../courses/lectures.js'
+import type { DamageWatch } from '../database/damage-watch.js'
 import type { Database } from '../database/tables.js'
-import type { Chore } from '../jobs/scheduler.js'
+import { databaseDamaged } from '../errors.js'
+import type { Task } from '../jobs/scheduler.js'
+import { listOwnedBlobs } from '../media/media-store.js'
 import { bindingFault, recordLook } from '../media/store-pairing.js'
 import { resealContentKeys } from '../protection/content-keys.js'
-import type { Keyring } from '../secrets/keyring.js'
+import type { Secrets } from '../secrets/keyring.js'
 import type { BlobStore } from '../storage/blob-store.js'
-import type { Sweeper } from '../storage/sweep.js'
+import { Sweeper } from '../storage/sweep.js'
 import type { Clock } from '../time.js'
-import { ClockCheck } from './clock-check.js'
 import { pruneTokenViews, pruneViews } from '../views/view-maintenance.js'
+import { ClockCheck } from './clock-check.js'
 
 interface Options {
+  config: Pick<Config, 'viewRetentionDays'>
   db: Kysely<Database>
+  damage: DamageWatch
   blobs: BlobStore
-  sweeper: Sweeper
+  secrets: Secrets
   /** No other process uses the files: one look at them is enough. */
-  alone: boolean
-  keys: Keyring
+  isOnlyInstance: boolean
   lectures: Lectures
   sessions: Sessions
-  /** 0: the log of views is kept. */
-  viewRetentionDays: number
-  forgetOldEvents: () => Promise<unknown>
+  providers: { mux: { events: { forgetOld(): Promise<unknown> } } | undefined }
   now: Clock
   monotonicNow: Clock
   log: Record<'info' | 'warn' | 'error', (about: object, text: string) => void>
 }
 
-/** What a server does by itself: once it listens, and now and then. */
-export function choresOf ({
-  db,
-  blobs,
-  sweeper,
-  alone,
-  keys,
-  lectures,
-  sessions,
-  viewRetentionDays,
-  forgetOldEvents,
-  now,
-  monotonicNow,
-  log
-}: Options): { atStart: Chore[]; nowAndThen: Chore[] } {
-  const sweep = (alone: boolean): Chore => ({
-    complaint: 'the sweep failed',
+/** The maintenance of a server: tasks that run once it listens, and tasks that run periodically. */
+export function createMaintenanceTasks (options: Options): { startup: Task[]; periodic: Task[] } {
+  const { config, db, sessions, providers, now } = options
+  const sweep = createSweep(options)
+  const clock = new ClockCheck(options)
+  const byAge = ({ failureMessage, run }: Task): Task => ({
+    failureMessage,
+    run: async (signal) => (await clock.check()) && (await run(signal))
+  })
+  const pruneViewLog: Task = {
+    failureMessage: 'failed to prune old views',
+    run: (signal) => pruneViews(db, config.viewRetentionDays, now(), undefined, signal)
+  }
+  const pruneTokens: Task = {
+    failureMessage: 'failed to remove ended views by tokens',
+    run: (signal) => pruneTokenViews(db, now(), signal)
+  }
+  const removeSessions: Task = { failureMessage: 'failed to remove ended sessions', run: () => sessions.sweep() }
+  const removeMuxEvents: Task = {
+    failureMessage: 'failed to remove old events of Mux',
+    run: async () => await providers.mux?.events.forgetOld()
+  }
+  const protect = protectMissedLectures(options)
+  const removals = [...(config.viewRetentionDays > 0 ? [pruneViewLog] : []), pruneTokens, removeSessions]
+  return {
+    // The events first: the clock is checked before this process writes rows by it.
+    startup: [byAge(removeMuxEvents), sweep(options.isOnlyInstance), resealKeys(options), protect],
+    periodic: [...[removeMuxEvents, ...removals].map(byAge), sweep(false), protect]
+  }
+}
+
+function createSweep ({ db, damage, blobs, monotonicNow, log }: Options): (isOnlyInstance: boolean) => Task {
+  const sweeper = new Sweeper({
+    store: blobs,
+    async owned (names) {
+      // A damaged index hides rows: their files would look orphaned.
+      if (damage.isDamaged) throw databaseDamaged()
+      return await listOwnedBlobs(db, names)
+    },
+    monotonicNow
+  })
+  return (isOnlyInstance) => ({
+    failureMessage: 'failed to sweep orphaned files',
     async run () {
       const binding = await recordLook(db, blobs)
       if (binding !== 'bound') return log.error({}, bindingFault(binding))
-      const removed = await sweeper.sweep({ alone })
-      if (removed.length > 0) log.info({ removed: removed.length }, 'swept what a crash had left')
+      const removed = await sweeper.sweep({ alone: isOnlyInstance })
+      if (removed.length > 0) log.info({ removed: removed.length }, 'removed orphaned files')
     }
   })
-  const reseal: Chore = {
-    complaint: 'content keys could not be sealed by the new SECRET_KEY',
+}
+
+function resealKeys ({ db, secrets, log }: Options): Task {
+  return {
+    failureMessage: 'failed to encrypt content keys with the new SECRET_KEY',
     async run () {
-      const { resealed, lost } = await resealContentKeys(db, keys)
-      if (resealed > 0) log.info({ resealed }, 'content keys are sealed by the new SECRET_KEY')
+      const { resealed, lost } = await resealContentKeys(db, secrets.keyring('media'))
+      if (resealed > 0) log.info({ resealed }, 'content keys are encrypted with the new SECRET_KEY')
       if (lost > 0) {
         log.error(
           { lost },
-          'content keys were sealed with a SECRET_KEY that is not known any more: their media cannot be played. Put it into SECRET_KEYS_PREVIOUS'
+          'content keys are encrypted with an unknown SECRET_KEY, and their media cannot be played: add it to SECRET_KEYS_PREVIOUS'
         )
       }
     }
   }
-  const protect: Chore = {
-    complaint: 'lectures that are to be protected could not be looked for',
+}
+
+function protectMissedLectures ({ lectures, log }: Options): Task {
+  return {
+    failureMessage: 'failed to find unprotected lectures',
     async run () {
       const missed = await lectures.protectMissed()
-      if (missed > 0) log.info({ missed }, 'lectures are protected now, as their courses want it')
+      if (missed > 0) log.info({ missed }, 'lectures of protected courses are protected now')
     }
-  }
-  const clock = new ClockCheck({ db, now, monotonicNow, log })
-  const byAge = (complaint: string, run: Chore['run']): Chore => ({
-    complaint,
-    run: async (signal) => (await clock.check()) && (await run(signal))
-  })
-  const prune = byAge('old views could not be pruned', (signal) =>
-    pruneViews(db, viewRetentionDays, now(), undefined, signal)
-  )
-  const pruneTokens = byAge('ended views by tokens could not be removed', (signal) =>
-    pruneTokenViews(db, now(), signal)
-  )
-  const endSessions = byAge('ended sessions could not be removed', () => sessions.sweep())
-  const forgetEvents = byAge('old events of Mux are still there', forgetOldEvents)
-  return {
-    // The events first: the clock is checked before this process writes rows by it.
-    atStart: [forgetEvents, sweep(alone), reseal, protect],
-    nowAndThen: [
-      forgetEvents,
-      sweep(false),
-      ...(viewRetentionDays > 0 ? [prune] : []),
-      pruneTokens,
-      endSessions,
-      protect
-    ]
   }
 }

@@ -253,7 +253,7 @@ t.test('no login or refresh slips by a password that changes, or an account that
 })
 
 t.test('the database holds no refresh token, and what has ended is swept', async (t) => {
-  const server = await buildTestApp(t, { REFRESH_TOKEN_EXPIRE_DAYS: '7' }, { keepHouseEveryMs: 20 })
+  const server = await buildTestApp(t, { REFRESH_TOKEN_EXPIRE_DAYS: '7' }, { maintenanceIntervalMs: 20 })
   const student = await signUp(server, 'student')
   const count = async (table: string) =>
     Number((await server.query<{ n: unknown }>(`select count(*) as n from ${table}`))[0]!.n)

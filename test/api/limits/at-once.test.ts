@@ -182,7 +182,7 @@ t.test(
 async function bodies (t: Test, limits: Partial<BodyLimits>): Promise<{ port: number }> {
   const app = fastify({ bodyLimit: 64 * MiB })
   t.teardown(() => app.close())
-  await app.register(requestUrl, { publicUrl: undefined })
+  await app.register(requestUrl, { config: { publicUrl: undefined, trustedProxies: [] } })
   await app.register(errors)
   await app.register(requestBodies, limits)
   app.post('/json', async () => ({ taken: true }))

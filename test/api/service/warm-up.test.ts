@@ -14,7 +14,6 @@ t.test('/readyz says 503 starting from the first connection until the last warm-
     starting: false,
     stopping: false,
     isDamaged: false,
-    lacksKeys: false,
     check: async () => ({
       status: 'ok' as const,
       database: 'up' as const,
@@ -35,12 +34,12 @@ t.test('/readyz says 503 starting from the first connection until the last warm-
   })
   t.teardown(() => app.close())
   let endTask = (): void => {}
-  await app.register(requestUrl, { publicUrl: undefined })
+  await app.register(requestUrl, { config: { publicUrl: undefined, trustedProxies: [] } })
   await app.register(errors)
-  await app.register(serviceRoutes, { health, version: '0.0.0' })
+  await app.register(serviceRoutes, { health })
   await app.register(warmUp, {
     health,
-    tasks: {
+    warmUpTasks: {
       slow: () =>
         new Promise<void>((resolve) => {
           endTask = resolve

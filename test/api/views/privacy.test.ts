@@ -27,8 +27,8 @@ interface Watched {
   id: string
 }
 
-async function setUp (t: Test, env: Record<string, string> = {}, keepHouseEveryMs?: number): Promise<Watched> {
-  const server = await buildTestApp(t, { ...longLived, ...env }, { keepHouseEveryMs })
+async function setUp (t: Test, env: Record<string, string> = {}, maintenanceIntervalMs?: number): Promise<Watched> {
+  const server = await buildTestApp(t, { ...longLived, ...env }, { maintenanceIntervalMs })
   const owner = await signUp(server)
   const { id } = (await upload(server, owner, 'tiny.mp4', { visibility: 'public' })).json<{ id: string }>()
   return { server, owner, id }
@@ -292,7 +292,7 @@ t.test(
       t,
       { VIEW_RETENTION_DAYS: '3', ...longLived },
       {
-        keepHouseEveryMs: 20,
+        maintenanceIntervalMs: 20,
         monotonicNow: () => {
           rounds.begun++
           return performance.now()

@@ -77,7 +77,7 @@ t.test('a Redis that is not there at the start is in the log (bug: nothing was)'
   const server = await startServer(t, { ...env, REDIS_URL: 'redis://127.0.0.1:1' })
   t.match(
     server.output(),
-    /"level":40,.*"reason":"connect ECONNREFUSED 127\.0\.0\.1:1","msg":"Redis does not answer: limits and cache go on in this process"/
+    /"level":40,.*"reason":"connect ECONNREFUSED 127\.0\.0\.1:1","msg":"Redis is not available: limits and cache go on in this process"/
   )
 })
 

@@ -1,0 +1,43 @@
+import fp from 'fastify-plugin'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { TaskScheduler } from '../src/jobs/scheduler.js'
+import { createMaintenanceTasks } from '../src/maintenance/maintenance-tasks.js'
+import type { Services } from '../src/services.js'
+import { MINUTE, SECOND } from '../src/time.js'
+
+interface Options {
+  services: Services
+  maintenanceIntervalMs: number | undefined
+}
+
+const MAINTENANCE_INTERVAL_MS = 10 * MINUTE
+
+/**
+ * Maintenance tasks and job runners: they start once the server listens, and stop before anything they use closes.
+ * Before that, /readyz tells load balancers that the server stops, for SHUTDOWN_DELAY_SECONDS.
+ */
+export default fp<Options>(
+  async (app, { services, maintenanceIntervalMs = MAINTENANCE_INTERVAL_MS }) => {
+    const { config, courseRunner, health, prober, providers } = services
+    const { isOnlyInstance } = app
+    const { startup, periodic } = createMaintenanceTasks({ ...services, isOnlyInstance })
+    const scheduler = new TaskScheduler(periodic, maintenanceIntervalMs, (error, failureMessage) =>
+      app.log.error({ err: error }, failureMessage)
+    )
+    const runners = [providers.local, ...(providers.mux === undefined ? [] : [providers.mux]), courseRunner]
+    app.addHook('onListen', async () => {
+      await scheduler.run(startup)
+      for (const runner of runners) await runner.start(isOnlyInstance)
+    })
+    app.addHook('preClose', async () => {
+      health.stopping = true
+      // The other half of the grace is for the responses.
+      prober.endWithin((config.shutdownGraceSeconds * SECOND) / 2)
+      await sleep(config.shutdownDelaySeconds * SECOND)
+    })
+    app.addHook('onClose', async () => {
+      await Promise.all([scheduler.stop(), ...runners.map((runner) => runner.stop())])
+    })
+  },
+  { name: 'background', dependencies: ['database'] }
+)

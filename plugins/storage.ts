@@ -1,0 +1,27 @@
+import fp from 'fastify-plugin'
+import type { Config } from '../src/config/config.js'
+import { bindStore, bindingFault } from '../src/media/store-pairing.js'
+import type { BlobStore } from '../src/storage/blob-store.js'
+import { openDiskStore } from '../src/storage/disk-store.js'
+
+interface Options {
+  config: Pick<Config, 'uploadDir'>
+}
+
+/** Opens the store of the files, and logs an error if it does not belong to the database. */
+export default fp<Options>(
+  async (app, { config: { uploadDir } }) => {
+    const blobs = await openDiskStore(uploadDir)
+    app.addHook('onClose', () => blobs.close())
+    const binding = await bindStore(app.db, blobs)
+    if (binding !== 'bound') app.log.error({ upload_dir: uploadDir }, bindingFault(binding))
+    app.decorate('blobs', blobs)
+  },
+  { name: 'storage', dependencies: ['database'] }
+)
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    readonly blobs: BlobStore
+  }
+}

@@ -1,0 +1,34 @@
+import type { FastifyPluginAsync } from 'fastify'
+import type { Services } from '../src/services.js'
+import accounts from './accounts.js'
+import courses from './courses.js'
+import embed from './embed.js'
+import hls from './hls.js'
+import lectures from './lectures.js'
+import media from './media.js'
+import service from './service.js'
+import stream from './stream.js'
+import subscriptions from './subscriptions.js'
+import uploads from './uploads.js'
+import users from './users.js'
+import views from './views.js'
+import webhooks from './webhooks.js'
+
+/** Every route of the API. Each file names in its own Options what it needs of the services. */
+const routes: FastifyPluginAsync<{ services: Services }> = async (app, { services }) => {
+  await app.register(service, services)
+  await app.register(accounts, services)
+  await app.register(users, services)
+  await app.register(media, services)
+  await app.register(uploads, services)
+  await app.register(stream, services)
+  await app.register(hls, services)
+  await app.register(embed, services)
+  await app.register(views, services)
+  await app.register(courses, services)
+  await app.register(lectures, services)
+  await app.register(subscriptions, services)
+  await app.register(webhooks, services)
+}
+
+export default routes

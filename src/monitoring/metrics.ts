@@ -1,0 +1,49 @@
+import { Counter, Histogram, Registry } from 'prom-client'
+
+/** Values that are read at each scrape, by name; each says what it counts. */
+export type Gauges = Record<string, { help: string; read: () => number; aggregator?: 'sum' | 'min' | 'max' }>
+
+export type Metrics = ReturnType<typeof createMetrics>
+
+/** What is counted as it happens. One registry a server, so that several may live in one process. */
+export function createMetrics () {
+  const registers = [new Registry()]
+  return {
+    registry: registers[0]!,
+    requests: new Counter({
+      name: 'playgate_requests_total',
+      help: 'Requests answered, or left by their clients',
+      labelNames: ['method', 'route', 'status'],
+      registers
+    }),
+    seconds: new Histogram({
+      name: 'playgate_request_seconds',
+      help: 'Time to answer, streams left out',
+      labelNames: ['route'],
+      buckets: [0.002, 0.01, 0.05, 0.2, 1, 5],
+      registers
+    }),
+    streamedBytes: new Counter({
+      name: 'playgate_streamed_bytes_total',
+      help: 'Bytes of media handed to sockets; with STREAM_OFFLOAD, to nginx to send',
+      registers
+    }),
+    stalledStreams: new Counter({
+      name: 'playgate_stalled_streams_total',
+      help: 'Streams ended to make room, because their clients took no bytes',
+      registers
+    }),
+    views: new Counter({
+      name: 'playgate_views_total',
+      help: 'Views handed in, by what became of them',
+      labelNames: ['outcome'],
+      registers
+    }),
+    batchViews: new Histogram({
+      name: 'playgate_view_batch_views',
+      help: 'Views committed in one transaction',
+      buckets: [1, 2, 5, 10, 50, 200, 1000],
+      registers
+    })
+  }
+}
