@@ -183,7 +183,7 @@ t.test('a postponed job is no failure, and runs again when its time comes', asyn
   t.same(queue.errors, [])
 })
 
-t.test('a stop interrupts the running job: it is due at once, and that is neither a failure nor an attempt', async (t) => {
+t.test('a stop interrupts the running job: it is due at once, without a failure or an attempt', async (t) => {
   const queue = await openQueue(t)
   await queue.add('a')
   queue.clock.now++
