@@ -43,7 +43,10 @@ export default fp<Options>(
       if (reply.raw.socket === null) await once(reply.raw, 'socket')
       const slot = acquireSlot(reply, recipient)
       const file = await blobs.open(name)
-      if (file === undefined) throw new ApiError('not_found')
+      if (file === undefined) {
+        slot.release()
+        throw new ApiError('not_found')
+      }
       return { file, slot }
     }
 

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { Demand, LinkAdmission, StreamGate } from '../src/access/playback-links.js'
+import type { LinkAdmission, StreamGate } from '../src/access/playback-links.js'
 import { ApiError } from '../src/errors.js'
 import { openContentKey } from '../src/protection/content-keys.js'
 import { isPackaged, type PackagedMedia } from '../src/protection/protection.js'
@@ -81,17 +81,28 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, options) => {
     return reply
   })
 
-  async function send (
+  /** A package from the cache may have been replaced: its key is read again, and so is one that gives a 404. */
+  async function send (request: FastifyRequest, params: Params, reply: FastifyReply): Promise<FastifyReply> {
+    try {
+      return await sendFrom(request, params, reply, params.file === 'content.key')
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.code !== 'not_found') throw error
+      return await sendFrom(request, params, reply, true)
+    }
+  }
+
+  async function sendFrom (
     request: FastifyRequest,
     { token, id, file }: Params,
-    reply: FastifyReply
+    reply: FastifyReply,
+    fresh: boolean
   ): Promise<FastifyReply> {
     // The token is the right to play, on a page of any site that got the URL.
     // Safari shows a playlist as a page of its own, and would apply the policy to it.
     reply
       .removeHeader('content-security-policy')
       .headers({ 'access-control-allow-origin': '*', 'cache-control': 'no-store' })
-    const admission = await gate.admitToken(id, token, demandOf(file))
+    const admission = await gate.admitToken(id, token, { fresh })
     reply.stillAllowed = () => gate.admitToken(id, token)
     const hosted = await gate.hostedPlayback(admission, request.origin)
     if (hosted !== undefined) return await sendElsewhere(request, reply, admission, file, hosted)
@@ -115,14 +126,6 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, options) => {
     if (typeof url !== 'string') throw new ApiError('not_found')
     if (request.method === 'GET' && url === playlist) await countView(views, request, admission)
     return reply.redirect(url, 302)
-  }
-
-  /** A picture at Mux has no blob here. */
-  function demandOf (file: string): Demand | undefined {
-    if (file !== 'poster.jpg') return undefined
-    return (admission) => {
-      if (admission.media.provider === 'local') gate.requirePoster(admission)
-    }
   }
 }
 

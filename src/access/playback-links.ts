@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import type { Viewer } from '../accounts/schema.js'
 import { ApiError, mediaNotFound } from '../errors.js'
-import { confirmRefusal } from '../cache/record-cache.js'
+import { confirmRefusal, withFreshRecords } from '../cache/record-cache.js'
 import type { Library } from '../media/library.js'
 import type { Media } from '../media/schema.js'
 import {
@@ -46,6 +46,12 @@ export type LinkAdmission = Admission & { link: LinkFacts }
 export type Demand = (admission: Admission, since: number) => void | Promise<void>
 const NOTHING: Demand = () => {}
 
+interface AdmitOptions {
+  demand?: Demand
+  /** Reads the records again, for a response that a record from the cache would make wrong. */
+  fresh?: boolean
+}
+
 /** Where a media is played, and until when (`expiresAt` in milliseconds). */
 export interface MintedLink extends Playback {
   expiresInSeconds: number
@@ -79,12 +85,16 @@ export function createStreamGate ({
   /**
    * Lets in a link, and what `demand` asks for beside it. A refusal comes from records that are read after this call.
    */
-  async function admit (mediaId: string, verdict: LinkVerdict, demand: Demand): Promise<LinkAdmission> {
+  async function admit (
+    mediaId: string,
+    verdict: LinkVerdict,
+    { demand = NOTHING, fresh = false }: AdmitOptions
+  ): Promise<LinkAdmission> {
     if (!verdict.ok) throw new ApiError(verdict.reason === 'expired' ? 'stream_link_expired' : 'stream_link_invalid')
     const { facts } = verdict
     const known = await library.find(mediaId)
     if (known !== undefined && isOutdated(facts, known)) throw new ApiError('stream_link_revoked')
-    return await confirmRefusal(async (since) => {
+    return await (fresh ? withFreshRecords : confirmRefusal)(async (since) => {
       const media = await library.find(mediaId, since)
       if (media === undefined) throw mediaNotFound()
       if (!(await isGood(facts, media, since))) throw new ApiError('stream_link_revoked')
@@ -197,17 +207,14 @@ export function createStreamGate ({
      * `not_found`, then `stream_link_revoked`.
      */
     admitLink: (mediaId: string, query: string, demand: Demand = NOTHING): Promise<LinkAdmission> =>
-      admit(mediaId, judge(mediaId, query), demand),
+      admit(mediaId, judge(mediaId, query), { demand }),
 
     /**
      * Judges the token of an HLS path as {@link admitLink} judges a link; the media is ready then. Throws
      * `media_not_ready` too.
      */
-    admitToken: (mediaId: string, token: string, demand: Demand = NOTHING): Promise<LinkAdmission> =>
-      admit(mediaId, verifyToken(mediaId, token, 'hls', keys, now()), (admission, since) => {
-        requireReady(admission.media)
-        return demand(admission, since)
-      }),
+    admitToken: (mediaId: string, token: string, { fresh = false } = {}): Promise<LinkAdmission> =>
+      admit(mediaId, verifyToken(mediaId, token, 'hls', keys, now()), { demand: requireReadyMedia, fresh }),
 
     /**
      * Where an admitted media is played that this server does not serve itself; undefined if it does. Throws
@@ -257,6 +264,8 @@ export function createStreamGate ({
       })
   }
 }
+
+const requireReadyMedia: Demand = ({ media }) => requireReady(media)
 
 function plainPlayback ({ id, posterBlob }: Media, query: string, origin: string): Playback {
   return {

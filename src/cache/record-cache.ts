@@ -28,6 +28,11 @@ export async function confirmRefusal<T> (check: (since: number) => Promise<T>): 
   }
 }
 
+/** Runs a check on records that are read after this call. */
+export async function withFreshRecords<T> (check: (since: number) => Promise<T>): Promise<T> {
+  return await check(++moments)
+}
+
 /** Facts by key, at most 0.9 s old; those that do not exist are remembered as undefined for as long. */
 export interface FactsCache<T> {
   /** A fact; with `since` one that was read after that moment, see {@link confirmRefusal}. */
