@@ -5,15 +5,24 @@ import { promisify } from 'node:util'
 import { MINUTE, SECOND } from '../../time.js'
 import { FileFault } from './file-fault.js'
 
-const MiB = 1024 * 1024
+const KiB = 1024
+const MiB = 1024 * KiB
 /**
  * 8192 × 4320, the largest picture of ITU-R BT.2020. A 564 KB file may declare 16000 × 12000 and take 1.4 GB to decode.
  */
 const MAX_PIXELS = 8192 * 4320
-/** Address space of one picture: measured, 8K H.264 on one thread needs 600 MB of it and 216 MB of memory. */
-const PICTURE_MEMORY_BYTES = 768 * MiB
-/** Address space of a transcode: measured, 4K to 4K with x264 stays below 2 GB. */
-const TRANSCODE_MEMORY_BYTES = 3 * 1024 * MiB
+/** Bounds of one ffmpeg process, in bytes: its address space, and what it allocates of its own. */
+interface MemoryLimit {
+  addressSpace: number
+  data?: number
+}
+/**
+ * Measured: one picture of 8K H.264 on one thread allocates less than 254 MiB, in 600 MB of address space. A picture
+ * with 16 bits a channel of that size takes 283 MB before it is scaled, and is refused.
+ */
+const PICTURE_MEMORY: MemoryLimit = { addressSpace: 768 * MiB, data: 272 * MiB }
+/** Measured: a transcode of 4K to 4K with x264 stays below 2 GB. */
+const TRANSCODE_MEMORY: MemoryLimit = { addressSpace: 3 * 1024 * MiB }
 const PICTURE_LIMIT_MS = MINUTE
 /** `ffmpeg -version` takes 0.05 s; a program that hangs must not hold a start. */
 const VERSION_LIMIT_MS = 10 * SECOND
@@ -71,7 +80,7 @@ export function createFfmpeg (searchPath: string, { pictureLimitMs = PICTURE_LIM
           'matroska',
           'pipe:1'
         ],
-        { limitMs, memoryBytes: TRANSCODE_MEMORY_BYTES }
+        { limitMs, memory: TRANSCODE_MEMORY }
       ),
     // One thread: each further one keeps pictures of its own.
     takePicture: (path, atSeconds) =>
@@ -102,7 +111,7 @@ export function createFfmpeg (searchPath: string, { pictureLimitMs = PICTURE_LIM
           'image2pipe',
           'pipe:1'
         ],
-        { limitMs: pictureLimitMs, memoryBytes: PICTURE_MEMORY_BYTES }
+        { limitMs: pictureLimitMs, memory: PICTURE_MEMORY }
       )
   }
 }
@@ -136,10 +145,15 @@ function videoArguments (copied: string[]): string[] {
 function run (
   searchPath: string,
   args: string[],
-  { limitMs, memoryBytes }: { limitMs: number; memoryBytes: number }
+  { limitMs, memory }: { limitMs: number; memory: MemoryLimit }
 ): Readable {
-  const cpuSeconds = 2 * Math.ceil(limitMs / SECOND)
-  const bounded = `ulimit -v ${Math.ceil(memoryBytes / 1024)}; ulimit -t ${cpuSeconds}; ulimit -c 0; exec ffmpeg "$@"`
+  const limits = [
+    `ulimit -v ${memory.addressSpace / KiB}`,
+    ...(memory.data === undefined ? [] : [`ulimit -d ${memory.data / KiB}`]),
+    `ulimit -t ${2 * Math.ceil(limitMs / SECOND)}`,
+    'ulimit -c 0'
+  ]
+  const bounded = `${limits.join('; ')}; exec ffmpeg "$@"`
   const child = spawn(
     '/bin/sh',
     ['-c', bounded, 'sh', '-nostdin', '-v', 'error', '-protocol_whitelist', 'file,pipe', ...args],

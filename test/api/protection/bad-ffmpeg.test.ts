@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Writable } from 'node:stream'
@@ -198,5 +199,62 @@ t.test(
       lines.find(({ reason }) => reason !== undefined),
       { reason: '16000 × 12000 pixels are too many' }
     )
+  }
+)
+
+/** Most memory, in MB, that a process with `path` among its arguments was seen to take; Linux only. */
+function watchMemory (t: Test, path: string): { peak: number } {
+  const seen = { peak: 0 }
+  const look = () => {
+    for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+      try {
+        const [program, ...args] = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')
+        if (program !== 'ffmpeg' || !args.includes(path)) continue
+        const kilobytes = /VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]
+        seen.peak = Math.max(seen.peak, Number(kilobytes ?? 0) / 1000)
+      } catch {
+        // It ended in between.
+      }
+    }
+  }
+  const looks = setInterval(look, 5)
+  t.teardown(() => clearInterval(looks))
+  return seen
+}
+
+t.test('ffmpeg runs within bounds of address space, data and CPU time, and leaves no core', async (t) => {
+  const folder = await temporaryFolder(t)
+  const script = `for one in v d t c; do ulimit -$one; done > ${folder}/limits; printf picture`
+  const ffmpeg = createFfmpeg(await fakeFfmpeg(t, script))
+  const limits = async () => (await readFile(join(folder, 'limits'), 'utf8')).trim().split('\n')
+  await ffmpeg.takePicture('/nonexistent', 0).toArray()
+  t.same(await limits(), ['786432', '278528', '120', '0'], 'of a picture')
+  await ffmpeg.transcode('/nonexistent', [], 600_000).toArray()
+  t.match(await limits(), ['3145728', String, '1200', '0'], 'of a transcode')
+})
+
+t.test(
+  'one picture takes less than 300 MB, or is refused (bug: 331 MB for a PNG of 16 bits in a 0.43 MB file)',
+  { skip: noFfmpeg || (process.platform !== 'linux' && 'reads /proc') },
+  async (t) => {
+    const folder = await temporaryFolder(t)
+    const source = ['-f', 'lavfi', '-i', 'color=red:size=8192x4320:rate=1:duration=1', '-frames:v', '1']
+    const ffmpeg = createFfmpeg(process.env.PATH!)
+
+    const png = await make(join(folder, 'png.mov'), ...source, '-c:v', 'png', '-pix_fmt', 'rgba64be')
+    const memoryOfPng = watchMemory(t, png)
+    const failure: unknown = await ffmpeg
+      .takePicture(png, 0)
+      .toArray()
+      .catch((error: unknown) => error)
+    t.match(failure, { kind: 'excessive' })
+    t.ok(memoryOfPng.peak < 300, `${memoryOfPng.peak} MB`)
+
+    const encoder = ['-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p']
+    const mp4 = await make(join(folder, 'h264.mp4'), ...source, ...encoder)
+    const memoryOfH264 = watchMemory(t, mp4)
+    const picture = Buffer.concat((await ffmpeg.takePicture(mp4, 0).toArray()) as Buffer[])
+    t.ok(picture.subarray(0, 2).equals(Buffer.from([0xff, 0xd8])), 'the same size in H.264 gives a JPEG')
+    t.ok(memoryOfH264.peak > 0 && memoryOfH264.peak < 300, `${memoryOfH264.peak} MB`)
   }
 )
