@@ -26,6 +26,9 @@ const frameworkCodes: Record<string, ProblemCode> = {
   FST_ERR_REOPENED_CLOSE_SERVER: 'shutting_down'
 }
 
+/** The responses of a server that starts or stops, to each probe: no failure. */
+const EXPECTED = new Set<ProblemCode>(['starting', 'shutting_down'])
+
 /** Errors of @fastify/static, by status. */
 const statusCodes: Record<number, ProblemCode> = { 412: 'precondition_failed', 416: 'range_not_satisfiable' }
 
@@ -51,7 +54,7 @@ export default fp(
         request.raw.errored !== null && error === request.raw.errored
           ? new ApiError('upload_incomplete', { cause: error })
           : apiErrorOf(error)
-      if (known.statusCode >= 500) {
+      if (known.statusCode >= 500 && !EXPECTED.has(known.code)) {
         request.log.error(
           known.code === 'internal_error'
             ? { err: known.options.cause ?? error }

@@ -60,6 +60,9 @@ t.test('/readyz says 503 starting from the first connection until the last warm-
   t.match(lines.join(''), /"task":"broken","msg":"warm-up failed: the first requests will be slower"/)
   endTask()
   await eventually('it is ready', async () => (await fetch(`${origin}/readyz`)).status === 200)
+  health.stopping = true
+  t.match(await (await fetch(`${origin}/readyz`)).json(), { code: 'shutting_down' })
+  t.notMatch(lines.join(''), /"level":50/, 'bug: each readiness probe was logged as an error')
 })
 
 t.test(
