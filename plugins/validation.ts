@@ -20,14 +20,10 @@ import { apiErrorOf } from './errors.js'
 /** As databases take it: the one of ajv-formats lets a `urn:uuid:` stand in front. */
 const UUID = /^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/i
 
+/** The errors of a body that no route expects. */
+const UNEXPECTED_BODY_PROBLEMS = ['malformed_json', 'payload_too_large', 'unsupported_content_type'] as const
 /** The errors of a body, before its route sees it. */
-const BODY_PROBLEMS = [
-  'malformed_json',
-  'payload_too_large',
-  'unsupported_content_type',
-  'request_timeout',
-  'validation_failed'
-] as const
+const BODY_PROBLEMS = [...UNEXPECTED_BODY_PROBLEMS, 'request_timeout', 'validation_failed'] as const
 
 /**
  * How what comes in and goes out is held against its schema, which is compiled when it is first met. Bodies are taken
@@ -64,7 +60,11 @@ export default fp(
         route.preValidation = [requireContentType(route), ...[route.preValidation ?? []].flat()]
       }
       const hasBody = route.schema?.body !== undefined || form !== undefined || rawBody === true
+      // A body is parsed, and may be refused, also where none is expected; Fastify ignores those of GET and HEAD.
       if (hasBody) route.schema = addProblems(route.schema, ...BODY_PROBLEMS)
+      else if (['POST', 'DELETE'].includes(String(route.method))) {
+        route.schema = addProblems(route.schema, ...UNEXPECTED_BODY_PROBLEMS)
+      }
       if (route.schema?.querystring !== undefined) route.schema = addProblems(route.schema, 'validation_failed')
     })
     app.decorateRequest('checkInput', (schema: TSchema, value: unknown) => {

@@ -257,6 +257,7 @@ const contentTypes = fc.constantFrom(
   'APPLICATION/JSON',
   'application/json;;',
   'image/svg+xml',
+  'a',
   'a'.repeat(500)
 )
 

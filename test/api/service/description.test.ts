@@ -167,6 +167,41 @@ t.test('a part of a form is text whatever its media type says (bug: a title type
   }
 })
 
+/** A request for an operation that names nothing that exists. */
+const requestOf = (name: string) => {
+  const [method, path] = name.split(' ') as ['GET', string]
+  return { method, url: path.replaceAll(/\{\w+\}/g, '019377a4-3f00-7000-8000-000000000000') }
+}
+
+t.test('a body of an unknown content type gets a documented status (bug: POST /webhooks/mux was 415)', async (t) => {
+  const owner = await signUp(server)
+  for (const { name, operation } of operations) {
+    const headers = { ...owner.headers, 'content-type': 'a' }
+    const { statusCode } = await server.inject({ ...requestOf(name), headers, payload: 'x' })
+    t.ok(Object.hasOwn(operation.responses, statusCode), `${name}: ${statusCode}`)
+  }
+})
+
+t.test('with limits on, each operation gets documented statuses, and 429 is one', async (t) => {
+  const limited = await buildTestApp(t, {
+    RATE_LIMIT_VIEW_PER_MINUTE: '1',
+    RATE_LIMIT_LOGIN_PER_MINUTE: '1',
+    RATE_LIMIT_SIGNUP_PER_MINUTE: '1',
+    RATE_LIMIT_COURSE_PER_MINUTE: '1',
+    RATE_LIMIT_API_PER_MINUTE: '1'
+  })
+  const refused = new Set<string>()
+  for (const { name, operation } of operations) {
+    for (const payload of [undefined, {}, {}]) {
+      const { statusCode } = await limited.inject({ ...requestOf(name), ...(payload && { payload }) })
+      t.ok(Object.hasOwn(operation.responses, statusCode), `${name}: ${statusCode}`)
+      if (statusCode === 429) refused.add(name)
+    }
+  }
+  const groups = ['POST /auth/login', 'POST /auth/signup', 'POST /course', 'POST /media/{id}/view', 'GET /media']
+  t.same(groups.filter((name) => !refused.has(name)), [], `429 for ${refused.size} operations`)
+})
+
 t.test('words that clients of the older systems read', async (t) => {
   const owner = await signUp(server)
   const { id } = (await upload(server, owner, 'tiny.mp4', { visibility: 'public' })).json<{ id: string }>()
@@ -180,7 +215,8 @@ t.test('words that clients of the older systems read', async (t) => {
     ['DELETE', ''],
     ['GET', '/stream-url'],
     ['GET', '/analytics'],
-    ['GET', '/views']
+    ['GET', '/views'],
+    ['POST', '/view']
   ] as const) {
     const payload = method === 'PATCH' ? { title: 'Another' } : undefined
     const gone = await server.inject({ method, url: `/media/${unknown}${path}`, headers: owner.headers, payload })
