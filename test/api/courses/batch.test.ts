@@ -56,6 +56,21 @@ t.test('batches of lectures', async (t) => {
     })
   })
 
+  t.test('the 201 has the Location of its course; lectures_data may be typed as JSON (bug: it was 400)', async (t) => {
+    const data = {
+      name: 'lectures_data',
+      value: JSON.stringify([entry()]),
+      fileName: 'data.json',
+      contentType: 'application/json'
+    }
+    for (const typed of [data, { ...data, fileName: undefined }]) {
+      const file = await part('tiny.mp4', 'lectures_files')
+      const reply = await postForm(server, '/course/add-lectures-batch', instructor, [typed, file])
+      t.equal(reply.statusCode, 201, reply.body)
+      t.equal(reply.headers.location, `/course/${course.id}/lectures`)
+    }
+  })
+
   t.test('one alone, the data after the files, and an administrator for another are fine', async (t) => {
     const data = textParts({ lectures_data: JSON.stringify([entry()]) })
     const reply = await postForm(server, '/course/add-lectures-batch', admin, [
