@@ -189,7 +189,7 @@ export interface Class {
 }
 
 /** A course with a lecture, and a student who is subscribed to it. */
-export async function newClass (server: TestApp, owner: Person, files = ['tiny.mp4']): Promise<Class> {
+export async function newClass (server: Server, owner: Person, files = ['tiny.mp4']): Promise<Class> {
   const course = await newCourse(server, owner)
   const lectures: Lecture[] = []
   for (const file of files) lectures.push(await newLecture(server, owner, course.id, { file }))

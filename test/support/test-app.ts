@@ -219,7 +219,7 @@ export async function signUp (
 
 /** The administrator, an instructor and a student of a fresh server. */
 export async function signUpEverybody (
-  server: TestApp
+  server: Pick<TestApp, 'inject'>
 ): Promise<{ admin: Person; instructor: Person; student: Person }> {
   const admin = await signUp(server)
   return { admin, instructor: await signUp(server), student: await signUp(server, 'student') }
