@@ -1,26 +1,26 @@
 import fp from 'fastify-plugin'
 import type { Config } from '../src/config/config.js'
-import { agreeOnKeys } from '../src/secrets/key-agreement.js'
+import { KeyAgreement } from '../src/secrets/key-agreement.js'
 import { loadSecrets, type Secrets } from '../src/secrets/keyring.js'
-import type { Clock } from '../src/time.js'
 
 interface Options {
   config: Pick<Config, 'secretKey' | 'secretKeysPrevious' | 'dataDir'>
-  now: Clock
 }
 
 /** Loads the secrets and announces them to the other processes, until the server closes. */
 export default fp<Options>(
-  async (app, { config, now }) => {
+  async (app, { config }) => {
     const secrets = loadSecrets(config)
-    const withdrawKeys = await agreeOnKeys({
+    const keyAgreement = new KeyAgreement({
       db: app.db,
       keys: secrets.keyring('media'),
-      now,
-      isOnlyInstance: app.isOnlyInstance
+      isOnlyInstance: app.isOnlyInstance,
+      log: app.log
     })
-    app.addHook('onClose', withdrawKeys)
+    await keyAgreement.start()
+    app.addHook('onClose', () => keyAgreement.stop())
     app.decorate('secrets', secrets)
+    app.decorate('keyAgreement', keyAgreement)
   },
   { name: 'secrets', dependencies: ['database'] }
 )
@@ -28,5 +28,6 @@ export default fp<Options>(
 declare module 'fastify' {
   interface FastifyInstance {
     readonly secrets: Secrets
+    readonly keyAgreement: KeyAgreement
   }
 }

@@ -56,6 +56,7 @@ const streamProtected = {
         'not_found',
         'media_not_ready',
         'video_provider_missing',
+        'secret_key_missing',
         'too_many_streams',
         'overloaded'
       )

@@ -73,7 +73,13 @@ const getReadiness = {
     tags,
     response: {
       200: StatusReply,
-      ...problemResponses('starting', 'shutting_down', 'database_unavailable', 'storage_unavailable')
+      ...problemResponses(
+        'starting',
+        'shutting_down',
+        'database_unavailable',
+        'storage_unavailable',
+        'secret_key_missing'
+      )
     }
   }
 } as const
@@ -114,6 +120,7 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { health }) => {
     if (health.stopping) throw new ApiError('shutting_down')
     if (health.starting) throw new ApiError('starting', { headers: { 'retry-after': '1' } })
     if (health.isDamaged) throw databaseDamaged()
+    if (health.lacksKeys) throw new ApiError('secret_key_missing', { headers: { 'retry-after': '10' } })
     const { status, database } = await health.check()
     if (status === 'down') throw new ApiError(database === 'down' ? 'database_unavailable' : 'storage_unavailable')
     return { status: 'ready' }

@@ -12,7 +12,7 @@ import multipart from '../plugins/multipart.js'
 import openapi from '../plugins/openapi.js'
 import origin from '../plugins/origin.js'
 import rateLimit from '../plugins/rate-limit.js'
-import redis from '../plugins/redis.js'
+import redisClient from '../plugins/redis.js'
 import requestLog from '../plugins/request-log.js'
 import keyrings from '../plugins/secrets.js'
 import securityHeaders from '../plugins/security-headers.js'
@@ -43,11 +43,11 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
   try {
     // What the server stands on. Each plugin opens, decorates, logs and closes what it owns; they close in reverse order.
     await app.register(database, { config })
-    await app.register(keyrings, { config, now })
+    await app.register(keyrings, { config })
     await app.register(storage, { config })
-    await app.register(redis, { config })
-    const { log, db, damage, secrets, blobs, redisLink } = app
-    const foundation = { config, overrides, now, monotonicNow, log, db, damage, secrets, blobs, redis: redisLink }
+    await app.register(redisClient, { config })
+    const { log, db, damage, secrets, keyAgreement, blobs, redisLink: redis } = app
+    const foundation = { config, overrides, now, monotonicNow, log, db, damage, secrets, keyAgreement, blobs, redis }
     const services = await createServices(foundation)
     app.addHook('onClose', () => services.close())
     // What every request meets. `errors`, `rateLimit` and `openapi` before any route: they do not reach earlier ones.

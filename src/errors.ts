@@ -173,6 +173,11 @@ export const problems = {
     title: 'Database unavailable',
     detail: 'The database is not available. Try again shortly.'
   },
+  secret_key_missing: {
+    status: 503,
+    title: 'Secret key missing',
+    detail: 'This server does not know the SECRET_KEY that another server used. Another server may respond.'
+  },
   video_provider_missing: {
     status: 503,
     title: 'Video provider missing',

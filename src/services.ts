@@ -39,6 +39,7 @@ import { createPackageRunner } from './protection/hls/package-runner.js'
 import type { MuxTimes } from './protection/mux/mux-provider.js'
 import { createProtection, releaseMux } from './protection/protection.js'
 import type { RedisLink } from './redis/redis.js'
+import type { KeyAgreement } from './secrets/key-agreement.js'
 import type { Secrets } from './secrets/keyring.js'
 import type { BlobStore } from './storage/blob-store.js'
 import { SECOND, type Clock } from './time.js'
@@ -75,6 +76,7 @@ export interface Foundation {
   db: Kysely<Database>
   damage: DamageWatch
   secrets: Secrets
+  keyAgreement: KeyAgreement
   blobs: BlobStore
   redis: RedisLink | undefined
   overrides: ServiceOverrides

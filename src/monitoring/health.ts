@@ -22,12 +22,15 @@ export interface Health {
   stopping: boolean
   /** The database file was found damaged. */
   readonly isDamaged: boolean
+  /** A running process and this one do not know each other's SECRET_KEY. */
+  readonly lacksKeys: boolean
   check(): Promise<HealthState>
 }
 
 interface Parts {
   db: Kysely<Database>
   damage: DamageWatch
+  keyAgreement: { readonly isValid: boolean }
   blobs: BlobStore
   redis: RedisLink | undefined
 }
@@ -35,12 +38,15 @@ interface Parts {
 /**
  * Asks each part that a request may need. A damaged database is down, although it can run queries that miss the damage.
  */
-export function createHealth ({ db, damage, blobs, redis }: Parts): Health {
+export function createHealth ({ db, damage, keyAgreement, blobs, redis }: Parts): Health {
   return {
     starting: false,
     stopping: false,
     get isDamaged () {
       return damage.isDamaged
+    },
+    get lacksKeys () {
+      return !keyAgreement.isValid
     },
     async check () {
       const [reachable, storage] = await Promise.all([state(sql`select 1`.execute(db)), state(blobs.check())])

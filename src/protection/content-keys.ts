@@ -1,6 +1,7 @@
 import type { Kysely } from 'kysely'
 import { randomBytes } from 'node:crypto'
 import type { Database } from '../database/tables.js'
+import { ApiError } from '../errors.js'
 import { seal, unseal } from '../secrets/encryption.js'
 import type { Keyring } from '../secrets/keyring.js'
 import { listContentKeys, updateContentKey } from './content-key-store.js'
@@ -21,10 +22,15 @@ export function sealContentKey (contentKey: Buffer, mediaId: string, keys: Keyri
 }
 
 /**
- * The content key again; previous secrets still open theirs. Throws if its secret is gone, or it is another media's.
+ * Returns the content key; previous secrets still open theirs. **Throws** `secret_key_missing` if its secret is not
+ * known here, or if it is the key of another media.
  */
 export function openContentKey (stored: string, mediaId: string, keys: Keyring): Buffer {
-  return unseal(stored, mediaId, keys)
+  try {
+    return unseal(stored, mediaId, keys)
+  } catch (cause) {
+    throw new ApiError('secret_key_missing', { cause, headers: { 'retry-after': '30' } })
+  }
 }
 
 /**

@@ -3,9 +3,16 @@ import { randomUUID } from 'node:crypto'
 import { lockName } from '../database/dialect.js'
 import type { Database } from '../database/tables.js'
 import { StartupError } from '../errors.js'
+import { MINUTE, SECOND } from '../time.js'
 import type { Keyring } from './keyring.js'
-import { MINUTE, SECOND, type Clock } from '../time.js'
-import { deleteProcessKeys, deleteProcessKeysBefore, insertProcessKeys, listProcessKeys } from './process-key-store.js'
+import {
+  deleteAllProcessKeys,
+  deleteProcessKeys,
+  deleteStaleProcessKeys,
+  listOtherProcessKeys,
+  upsertProcessKeys,
+  type ProcessKeys
+} from './process-key-store.js'
 
 const RENEW_EVERY_MS = 10 * SECOND
 /** A process that was killed counts as running for this long. */
@@ -16,44 +23,87 @@ const REFUSAL =
   'first add it to SECRET_KEYS_PREVIOUS of every process, then make it SECRET_KEY and keep the old one in SECRET_KEYS_PREVIOUS ' +
   '(docs/security.md). A server that was killed counts as running for a minute'
 
+const LOST_PLACE =
+  'not ready: a server with another SECRET_KEY started while this one was not heard of for a minute; restart this one ' +
+  'with the same SECRET_KEY and the old one in SECRET_KEYS_PREVIOUS (docs/security.md)'
+
 interface Options {
   db: Kysely<Database>
   keys: Keyring
-  now: Clock
   /** No other process uses the database: what the table holds was left by processes that were killed. */
   isOnlyInstance: boolean
+  log: Record<'info' | 'error', (about: object, text: string) => void>
 }
 
 /**
- * Announces the secrets of this process to the others, and refuses to go on where two running processes could not
- * verify what the other signs: then links of one would be refused by the other, and content keys sealed by one could
- * not be opened by the other. Returns how to take the announcement back. Throws {@link StartupError}.
+ * The announcement of the keys of this process to the others. A process that was not heard of for a minute (a frozen
+ * machine, a database that was away) counts as ended, and a process with a new key may have started meanwhile. So each
+ * renewal checks the others again. A process that lost its place is not valid until those others end: it withdraws its
+ * announcement, and must be restarted with keys that all processes know.
  */
-export async function agreeOnKeys ({ db, keys, now, isOnlyInstance }: Options): Promise<() => Promise<void>> {
-  const own = { id: randomUUID(), currentKey: keys.current.id, knownKeys: keys.ids }
-  await db.transaction().execute(async (trx) => {
-    // Of two that start together, the second sees the first.
-    await lockName(trx, 'server_processes')
-    await deleteProcessKeysBefore(trx, isOnlyInstance ? Number.MAX_SAFE_INTEGER : now() - LIVE_MS)
-    for (const other of await listProcessKeys(trx, now() - LIVE_MS)) {
-      if (!other.knownKeys.includes(own.currentKey) || !own.knownKeys.includes(other.currentKey)) {
-        throw new StartupError(REFUSAL)
-      }
-    }
-    await insertProcessKeys(trx, own, now())
-  })
-  let renewing: Promise<void> | undefined
-  const renewal = setInterval(() => {
-    // One at a time: a slow database is not asked by more and more.
-    renewing ??= insertProcessKeys(db, own, now())
-      .catch(() => {})
-      .finally(() => {
-        renewing = undefined
-      })
-  }, RENEW_EVERY_MS).unref()
-  return async () => {
-    clearInterval(renewal)
-    await renewing
-    await deleteProcessKeys(db, own.id).catch(() => {})
+export class KeyAgreement {
+  readonly #options: Options
+  readonly #own: ProcessKeys
+  #isValid = true
+  #renewing: Promise<void> | undefined
+  #timer: NodeJS.Timeout | undefined
+
+  constructor (options: Options) {
+    const { keys } = options
+    this.#options = options
+    this.#own = { id: randomUUID(), currentKey: keys.current.id, knownKeys: keys.ids }
+  }
+
+  /** False while a running process and this one cannot verify what the other signs. */
+  get isValid (): boolean {
+    return this.#isValid
+  }
+
+  /** Announces the keys. **Throws** {@link StartupError} if a running process does not know them, or has unknown ones. */
+  async start (): Promise<void> {
+    const { db, isOnlyInstance } = this.#options
+    if (isOnlyInstance) await deleteAllProcessKeys(db)
+    if (!(await this.#announce())) throw new StartupError(REFUSAL)
+    this.#timer = setInterval(() => {
+      // One at a time: a slow database is not asked by more and more.
+      this.#renewing ??= this.renew()
+        .catch(() => {})
+        .finally(() => {
+          this.#renewing = undefined
+        })
+    }, RENEW_EVERY_MS).unref()
+  }
+
+  /** Announces the keys again, and checks those of the others. */
+  async renew (): Promise<void> {
+    const isValid = await this.#announce()
+    if (isValid === this.#isValid) return
+    this.#isValid = isValid
+    const { log } = this.#options
+    if (isValid) log.info({}, 'all running servers know the SECRET_KEY of one another again')
+    else log.error({}, LOST_PLACE)
+  }
+
+  /** Stops the renewal and withdraws the announcement. */
+  async stop (): Promise<void> {
+    clearInterval(this.#timer)
+    await this.#renewing
+    await deleteProcessKeys(this.#options.db, this.#own.id).catch(() => {})
+  }
+
+  async #announce (): Promise<boolean> {
+    const own = this.#own
+    return await this.#options.db.transaction().execute(async (trx) => {
+      // Of two that start together, the second sees the first.
+      await lockName(trx, 'server_processes')
+      await deleteStaleProcessKeys(trx, LIVE_MS)
+      const others = await listOtherProcessKeys(trx, own.id)
+      const isValid = others.every(
+        (other) => other.knownKeys.includes(own.currentKey) && own.knownKeys.includes(other.currentKey)
+      )
+      if (isValid) await upsertProcessKeys(trx, own)
+      else await deleteProcessKeys(trx, own.id)
+      return isValid
+    })
   }
 }

@@ -1,4 +1,5 @@
-import type { Kysely } from 'kysely'
+import { sql, type Kysely } from 'kysely'
+import { engineOf } from '../database/dialect.js'
 import type { Database } from '../database/tables.js'
 
 /** The secrets of one running process, by their public ids. */
@@ -8,18 +9,19 @@ export interface ProcessKeys {
   knownKeys: string[]
 }
 
-export async function insertProcessKeys (db: Kysely<Database>, keys: ProcessKeys, now: number): Promise<void> {
-  const row = { id: keys.id, current_key: keys.currentKey, known_keys: keys.knownKeys.join(' '), seen_at: now }
+/** Announces a process, or that it still runs. The database's clock dates the row: one clock for all processes. */
+export async function upsertProcessKeys (db: Kysely<Database>, keys: ProcessKeys): Promise<void> {
+  const row = { id: keys.id, current_key: keys.currentKey, known_keys: keys.knownKeys.join(' '), seen_at: clockOf(db) }
   await db
     .insertInto('server_processes')
     .values(row)
-    .onConflict((conflict) => conflict.column('id').doUpdateSet({ seen_at: now }))
+    .onConflict((conflict) => conflict.column('id').doUpdateSet({ seen_at: row.seen_at }))
     .execute()
 }
 
-/** The processes seen after a moment. */
-export async function listProcessKeys (db: Kysely<Database>, seenAfter: number): Promise<ProcessKeys[]> {
-  const rows = await db.selectFrom('server_processes').selectAll().where('seen_at', '>', seenAfter).execute()
+/** Lists the announced processes but one. */
+export async function listOtherProcessKeys (db: Kysely<Database>, id: string): Promise<ProcessKeys[]> {
+  const rows = await db.selectFrom('server_processes').selectAll().where('id', '<>', id).execute()
   return rows.map((row) => ({ id: row.id, currentKey: row.current_key, knownKeys: row.known_keys.split(' ') }))
 }
 
@@ -27,7 +29,24 @@ export async function deleteProcessKeys (db: Kysely<Database>, id: string): Prom
   await db.deleteFrom('server_processes').where('id', '=', id).execute()
 }
 
-/** Deletes the processes that were not seen after a moment. */
-export async function deleteProcessKeysBefore (db: Kysely<Database>, seenAfter: number): Promise<void> {
-  await db.deleteFrom('server_processes').where('seen_at', '<=', seenAfter).execute()
+export async function deleteAllProcessKeys (db: Kysely<Database>): Promise<void> {
+  await db.deleteFrom('server_processes').execute()
+}
+
+/** Deletes processes that were not seen for a time, and those seen in the future: they are of a wrong clock. */
+export async function deleteStaleProcessKeys (db: Kysely<Database>, maxAgeMs: number): Promise<void> {
+  const clock = clockOf(db)
+  await db
+    .deleteFrom('server_processes')
+    .where(({ eb, or }) =>
+      or([eb('seen_at', '<', sql<number>`${clock} - ${maxAgeMs}`), eb('seen_at', '>', sql<number>`${clock} + ${maxAgeMs}`)])
+    )
+    .execute()
+}
+
+/** The database's clock, in epoch milliseconds. */
+function clockOf (db: Kysely<Database>) {
+  return engineOf(db) === 'postgres'
+    ? sql<number>`cast(extract(epoch from clock_timestamp()) * 1000 as bigint)`
+    : sql<number>`cast((julianday('now') - 2440587.5) * 86400000 as integer)`
 }

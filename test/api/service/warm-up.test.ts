@@ -14,6 +14,7 @@ t.test('/readyz says 503 starting from the first connection until the last warm-
     starting: false,
     stopping: false,
     isDamaged: false,
+    lacksKeys: false,
     check: async () => ({
       status: 'ok' as const,
       database: 'up' as const,

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { ApiError } from '../../../src/errors.js'
+import { ApiError, problems } from '../../../src/errors.js'
 import { ConcurrencyLimiter, type ConcurrencyLimits, type SlotOwner } from '../../../src/limits/concurrency-limiter.js'
 
 const KiB = 1024
@@ -66,7 +66,8 @@ t.test('a refusal says when to try again, and neither link nor account nor addre
   } catch (error) {
     const { options, message } = error as ApiError
     const extra = { limit: 1, remaining: 0, reset_at: '2026-01-01T00:00:05.000Z', retry_after: 5 }
-    t.same({ options, message }, { options: { extra, headers: { 'retry-after': '5' } }, message: 'Too many concurrent streams. Wait until one ends.' })
+    t.same(options, { extra, headers: { 'retry-after': '5' } })
+    t.equal(message, problems.too_many_streams.detail, 'the sentence of the registry')
   }
 })
 

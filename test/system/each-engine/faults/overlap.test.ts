@@ -8,7 +8,7 @@ import { call, eventually, newToken, startServer } from '../../../support/server
 t.test(
   'a restart that does not wait for the last process takes nothing of it (bug: on SQLite the new one swept the uploads of the old one)',
   async (t) => {
-    const { env, folder } = await testEnvironment(t, { SHUTDOWN_GRACE_SECONDS: '20' })
+    const { env, folder } = await testEnvironment(t, { SHUTDOWN_GRACE_SECONDS: '120' })
     const old = await startServer(t, env)
     const drafts = () => readdir(join(folder, 'uploads', 'tmp'))
     const token = await newToken(old.origin, 'owner@example.org')

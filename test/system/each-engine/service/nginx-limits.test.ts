@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { request, type IncomingMessage } from 'node:http'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { problems } from '../../../../src/errors.js'
 import { startNginx, withoutNginx } from '../../../support/nginx-process.js'
 import { ask, noiseWav } from '../../../support/raw-http.js'
 import { call, eventually, newToken, startServer } from '../../../support/server-process.js'
@@ -53,7 +54,7 @@ t.test('with x-accel, nginx limits the streams of a link and of an address', { s
     t.match({ status, headers }, { status: 429, headers: { 'retry-after': '5', 'cache-control': 'no-store' } }, name)
     t.equal(headers['content-type'], 'application/problem+json')
     t.ok(headers['x-request-id'])
-    t.match(JSON.parse(body.toString()), { code: 'too_many_streams', status: 429 })
+    t.match(JSON.parse(body.toString()), { code: 'too_many_streams', ...problems.too_many_streams })
   }
 
   const [first] = await fill(one)
