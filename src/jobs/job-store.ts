@@ -2,7 +2,11 @@ import type { Kysely, Selectable, Transaction } from 'kysely'
 import { v7 as uuidv7 } from 'uuid'
 import { engineOf } from '../database/dialect.js'
 import type { Database, JobsTable } from '../database/tables.js'
+import { MINUTE } from '../time.js'
 import type { CourseJobKind, Job, JobKind, MediaJobKind, MuxRemoval } from './job.js'
+
+/** Longer than each lease, retry delay and polling interval: the longest is 15 minutes. */
+const MAX_DELAY_MS = 60 * MINUTE
 
 /**
  * Queues work on a media. A job that the media has already is replaced by one with another id, so that the worker of
@@ -90,12 +94,16 @@ export async function claimJob<Kind extends JobKind> (
   return undefined
 }
 
+/**
+ * Selects a due job. A job that is put off for longer than any delay was written while the clock was ahead: it is due
+ * as well.
+ */
 export function dueJob (db: Kysely<Database>, kind: JobKind, now: number) {
   return db
     .selectFrom('jobs')
     .select('id')
     .where('kind', '=', kind)
-    .where('run_after', '<=', now)
+    .where(({ eb, or }) => or([eb('run_after', '<=', now), eb('run_after', '>', now + MAX_DELAY_MS)]))
     .orderBy('attempts')
     .orderBy('turn')
     .orderBy('run_after')

@@ -286,11 +286,11 @@ t.test('a lease is renewed while its job runs; a job that is replaced meanwhile 
   t.equal(signal.aborted, false)
 
   const id = '00000000-0000-7000-8000-000000000000'
-  await queue.db.updateTable('jobs').set({ id, run_after: 9e6 }).execute()
+  await queue.db.updateTable('jobs').set({ id, run_after: 9e5 }).execute()
   mock.timers.tick(10 * SECOND)
   await runner.idle()
   t.equal(signal.aborted, true)
-  t.same(await queue.rows(), [{ name: 'a', runAfter: 9e6, failures: 0, attempts: 1 }], 'the new job is as it was')
+  t.same(await queue.rows(), [{ name: 'a', runAfter: 9e5, failures: 0, attempts: 1 }], 'the new job is as it was')
   t.same(queue.errors, [])
 })
 
