@@ -1,5 +1,5 @@
 // Prints how the code is laid out: loose files, long files, long functions, long lines. A report, not a gate:
-// ESLint checks the length of lines. Run it with `node .ci/house.js`.
+// ESLint checks the length of the product's lines. Run it with `node .ci/house.js`.
 import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import ts from 'typescript'

@@ -62,7 +62,9 @@ async function serverWith (t: CleanUp, views: number, postgres: string | undefin
  */
 const growth = (engine: 'SQLite' | 'Postgres'): Bench => ({
   name: engine === 'SQLite' ? 'analytics-growth' : 'analytics-growth-postgres',
-  about: `GET /media/{id}/analytics on ${engine}, cache off, with 10,000 views in the log and with 1,000,000 (10,000,000 in the full form)`,
+  about:
+    `GET /media/{id}/analytics on ${engine}, cache off, with 10,000 views in the log and with 1,000,000 ` +
+    '(10,000,000 in the full form)',
   unit: 'request',
   // To fill a log takes longer than to ask for it.
   passes: { laptop: 1, full: 1 },

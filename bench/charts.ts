@@ -57,7 +57,8 @@ export function barsChart ({
     const y = 70 + index * ROW
     return [
       text(LABELS - 10, y + 14, label, 'text-anchor="end"'),
-      `<rect x="${LABELS}" y="${y}" width="${(x(spread.median) - LABELS).toFixed(1)}" height="20" rx="3" class="${ours ? 'ours' : 'theirs'}"/>`,
+      `<rect x="${LABELS}" y="${y}" width="${(x(spread.median) - LABELS).toFixed(1)}" height="20" rx="3" ` +
+        `class="${ours ? 'ours' : 'theirs'}"/>`,
       line(x(spread.least), y + 10, x(spread.greatest), y + 10, 'whisker'),
       text(x(spread.greatest) + 8, y + 14, figure(spread.median), 'font-weight="600"')
     ].join('')
@@ -116,7 +117,8 @@ export function targetsChart (goals: Goal[]): string {
     text(
       16,
       48,
-      'What was measured as a share of what its target allows: left of the line is met. Lines: the best and the worst round.',
+      'What was measured as a share of what its target allows: left of the line is met. Lines: the best and the ' +
+        'worst round.',
       'class="note"'
     ),
     `<rect x="${LABELS}" y="60" width="${(x(1) - LABELS).toFixed(1)}" height="${bottom - 60}" class="good"/>`,

@@ -158,7 +158,8 @@ export const logins: Bench = {
 export const slowSync: Bench = {
   name: 'slow-sync',
   about:
-    '500 light GETs a second while 200 views a second are posted, under strace, with and without 20 ms more for each fsync and fdatasync',
+    '500 light GETs a second while 200 views a second are posted, under strace, with and without 20 ms more for ' +
+    'each fsync and fdatasync',
   unit: 'request',
   passes: { laptop: 1 },
   rounds: { laptop: 5, full: 9 },

@@ -15,7 +15,8 @@ export const short = (value: number): string =>
 const spread = ({ median, least, greatest }: Spread): string =>
   `${short(median)} (${short(least)} to ${short(greatest)})`
 const target = ({ atMost, atLeast, by, baseline, figure }: Row, unit: string): string =>
-  `${atMost === undefined ? '≥' : '≤'} ${atMost ?? atLeast}${baseline !== undefined && by !== 'difference' ? ' ×' : ` ${unitOf(figure, unit)}`}`
+  `${atMost === undefined ? '≥' : '≤'} ` +
+  `${atMost ?? atLeast}${baseline !== undefined && by !== 'difference' ? ' ×' : ` ${unitOf(figure, unit)}`}`
 const loadShare = (measured: Measured, side: string): number =>
   Math.round(100 * medianOf(measured.samples[side]!.map(({ loadCpuSeconds = 0, seconds }) => loadCpuSeconds / seconds)))
 
@@ -31,10 +32,12 @@ export function outcomeLines ({ row, subject, baseline, value, limit, met }: Out
       side === undefined || figures === undefined
         ? []
         : [
-            `  ${side.padEnd(36)} ${spread(figures).padEnd(28)} load generator at ${loadShare(measured, side)} % of a core`
+            `  ${side.padEnd(36)} ${spread(figures).padEnd(28)} load generator at ${loadShare(measured, side)} % of ` +
+              'a core'
           ]
     ),
-    `  ${baseline === undefined ? 'value' : row.by === 'difference' ? 'added' : 'ratio'} ${spread(value)}, target ${target(row, measured.unit)}: ${met ? 'met' : 'MISSED'}`,
+    `  ${baseline === undefined ? 'value' : row.by === 'difference' ? 'added' : 'ratio'} ${spread(value)}, target ` +
+      `${target(row, measured.unit)}: ${met ? 'met' : 'MISSED'}`,
     ...(limit === undefined ? [] : [`  limit of this machine: ${spread(limit)} (${row.limit})`])
   ]
 }
@@ -53,7 +56,8 @@ export function agreementLines (measured: Measured[], earlier: Results): string[
   const others = pairs.filter(({ now, then }) => !agree(now, then))
   const { at, machine } = earlier
   return [
-    `\nAgainst the results of ${at.slice(0, 16).replace('T', ' ')} UTC (${machine.cores} cores of ${machine.cpu}): ${pairs.length - others.length} of ${pairs.length} values agree within their spread.`,
+    `\nAgainst the results of ${at.slice(0, 16).replace('T', ' ')} UTC (${machine.cores} cores of ${machine.cpu}): ` +
+      `${pairs.length - others.length} of ${pairs.length} values agree within their spread.`,
     ...others.map(({ label, now, then }) => `  ${label}: ${spread(now)} now, ${spread(then)} then`)
   ]
 }
@@ -135,5 +139,10 @@ function machineOf ({ at, length, machine, measured }: Results): string {
     Math.max(load, loadAtEnd ?? 0) > cores
       ? ' The machine was busy with other work: trust the ratios, and not the times.'
       : ''
-  return `Measured ${at.slice(0, 16).replace('T', ' ')} UTC, ${length} form, up to ${rounds} rounds: ${cores} cores of ${cpu}, ${memoryGb} GB, Linux ${kernel}${congestionControl === undefined ? '' : `, TCP with ${congestionControl.toUpperCase()}`}, Node ${node}; load average ${load} before and ${loadAtEnd ?? load} after.${busy}`
+  return (
+    `Measured ${at.slice(0, 16).replace('T', ' ')} UTC, ${length} form, up to ${rounds} rounds: ${cores} cores ` +
+    `of ${cpu}, ${memoryGb} GB, Linux ` +
+    `${kernel}${congestionControl === undefined ? '' : `, TCP with ${congestionControl.toUpperCase()}`}, Node ` +
+    `${node}; load average ${load} before and ${loadAtEnd ?? load} after.${busy}`
+  )
 }

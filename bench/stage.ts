@@ -58,7 +58,9 @@ export function rawBody (
   const prefix = wavHead(bytes).toString('latin1')
   const authorization = token === undefined ? '' : `authorization: Bearer ${token}\r\n`
   return {
-    head: `PUT ${path} HTTP/1.1\r\nhost: 127.0.0.1\r\n${authorization}content-type: audio/wav\r\ncontent-length: ${prefix.length + bytes}\r\n\r\n`,
+    head:
+      `PUT ${path} HTTP/1.1\r\nhost: 127.0.0.1\r\n${authorization}content-type: audio/wav\r\ncontent-length: ` +
+      `${prefix.length + bytes}\r\n\r\n`,
     prefix,
     bytes,
     suffix: ''
@@ -73,10 +75,15 @@ export function formBody (
   const boundary = `bench${randomBytes(12).toString('hex')}`
   const field = (name: string, value: string) =>
     `--${boundary}\r\ncontent-disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`
-  const prefix = `${field('title', 'Noise')}${field('type', 'audio')}--${boundary}\r\ncontent-disposition: form-data; name="file"; filename="noise.wav"\r\ncontent-type: audio/wav\r\n\r\n${wavHead(bytes).toString('latin1')}`
+  const prefix =
+    `${field('title', 'Noise')}${field('type', 'audio')}--${boundary}\r\ncontent-disposition: ` +
+    'form-data; name="file"; filename="noise.wav"\r\ncontent-type: ' +
+    `audio/wav\r\n\r\n${wavHead(bytes).toString('latin1')}`
   const suffix = `\r\n--${boundary}--\r\n`
   return {
-    head: `POST /media HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer ${token}\r\ncontent-type: multipart/form-data; boundary=${boundary}\r\ncontent-length: ${prefix.length + bytes + suffix.length}\r\n\r\n`,
+    head:
+      `POST /media HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer ${token}\r\ncontent-type: ` +
+      `multipart/form-data; boundary=${boundary}\r\ncontent-length: ${prefix.length + bytes + suffix.length}\r\n\r\n`,
     prefix,
     bytes,
     suffix

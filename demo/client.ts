@@ -74,7 +74,8 @@ export async function upload (
   const parts = files.map(({ field, file }) => ({
     file,
     before: Buffer.from(
-      `--${boundary}\r\ncontent-disposition: form-data; name="${field}"; filename="${file.name.replaceAll('"', '%22')}"\r\ncontent-type: application/octet-stream\r\n\r\n`
+      `--${boundary}\r\ncontent-disposition: form-data; name="${field}"; ` +
+        `filename="${file.name.replaceAll('"', '%22')}"\r\ncontent-type: application/octet-stream\r\n\r\n`
     )
   }))
   const after = Buffer.from('\r\n')

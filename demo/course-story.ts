@@ -192,7 +192,8 @@ async function showList ({ origin, terminal, files }: Scene, courseId: string): 
     throw new DemoFailure(`the list does not show the course with its ${files.length} lectures`)
   }
   terminal.good(
-    `200  ${total} course: "${course.title}" by ${course.instructor?.first_name} ${course.instructor?.last_name}, ${course.lectures_count} lectures, ${course.duration} s`
+    `200  ${total} course: "${course.title}" by ${course.instructor?.first_name} ${course.instructor?.last_name}, ` +
+      `${course.lectures_count} lectures, ${course.duration} s`
   )
 }
 
@@ -218,7 +219,8 @@ async function watch ({ terminal, files }: Scene, lectures: Lecture[]): Promise<
     const streamed = await download(url, () => {})
     if (streamed.status !== 200 || streamed.sha256 !== own.sha256) {
       throw new DemoFailure(
-        `the stream of "${title}" (${streamed.status}, sha256 ${streamed.sha256}) is not the file (sha256 ${own.sha256})`
+        `the stream of "${title}" (${streamed.status}, sha256 ${streamed.sha256}) is not the file (sha256 ` +
+          `${own.sha256})`
       )
     }
     terminal.good(`${streamed.status}  "${title}", sha256 equals the file's: ${own.sha256.slice(0, 16)}…`)
@@ -258,7 +260,8 @@ async function watchByMux (
     const { sub, aud, kid, exp } = await theatre.open(url)
     expectStatus(await call(`${origin}/media/${mediaId}/view`, { method: 'POST', headers }), 200, 'the view')
     terminal.good(
-      `200  "${title}": the token verifies, sub ${String(sub).slice(0, 8)}…, aud ${String(aud)}, kid ${String(kid).slice(0, 8)}…, exp in ${Math.round(Number(exp) - Date.now() / 1000)} s`
+      `200  "${title}": the token verifies, sub ${String(sub).slice(0, 8)}…, aud ${String(aud)}, kid ` +
+        `${String(kid).slice(0, 8)}…, exp in ${Math.round(Number(exp) - Date.now() / 1000)} s`
     )
   }
 }

@@ -63,7 +63,12 @@ async function signUp (origin: string, terminal: Terminal): Promise<string> {
   return account.access_token
 }
 
-async function sendFile (origin: string, headers: Scene['headers'], file: DemoFile, terminal: Terminal): Promise<Media> {
+async function sendFile (
+  origin: string,
+  headers: Scene['headers'],
+  file: DemoFile,
+  terminal: Terminal
+): Promise<Media> {
   terminal.step('Upload, streamed from disk to disk')
   const progress = terminal.progress(file.sizeBytes)
   const answer = await upload(
@@ -165,7 +170,8 @@ async function watchFromSeveral ({ origin, headers, media, terminal }: Scene): P
   )
   await Promise.all(posts)
   terminal.good(
-    `200  ${posts.length} views, posted at once from ${several ? VIEWS.length : 1} address${several ? 'es' : ''}; the stream above counted one more`
+    `200  ${posts.length} views, posted at once from ${several ? VIEWS.length : 1} address${several ? 'es' : ''}; ` +
+      'the stream above counted one more'
   )
 }
 
@@ -184,7 +190,8 @@ async function showFigures ({ origin, headers, media, terminal }: Scene): Promis
   const expected = VIEWS.reduce((total, [, times]) => total + times, 1)
   if (figures.total_views !== expected || figures.unique_viewers !== perAddress.size) {
     throw new DemoFailure(
-      `the figures say ${figures.total_views} views by ${figures.unique_viewers} viewers, not ${expected} by ${perAddress.size}`
+      `the figures say ${figures.total_views} views by ${figures.unique_viewers} viewers, not ${expected} by ` +
+        `${perAddress.size}`
     )
   }
   terminal.good(`200  ${figures.total_views} views by ${figures.unique_viewers} viewers, as a recount of the log says`)

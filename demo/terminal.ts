@@ -61,7 +61,8 @@ export function createTerminal (out: NodeJS.WriteStream) {
       const width = Math.max(0, ...entries.map(([label]) => label.length))
       for (const [label, count] of entries) {
         line(
-          `    ${label.padEnd(width)}  ${colour(36, '█'.repeat(Math.max(1, Math.round((count / most) * BAR_WIDTH))))} ${count}`
+          `    ${label.padEnd(width)}  ` +
+            `${colour(36, '█'.repeat(Math.max(1, Math.round((count / most) * BAR_WIDTH))))} ${count}`
         )
       }
     }

@@ -29,9 +29,8 @@ export async function up (db: Kysely<unknown>): Promise<void> {
     .addColumn('attempts', 'integer', (column) => column.notNull().defaultTo(0))
     .addColumn('created_at', 'bigint', (column) => column.notNull())
     .execute()
-  await sql`insert into jobs (id, kind, media_id, run_after, failures, attempts, created_at) select id, 'package', media_id, run_after, failures, attempts, created_at from jobs_before_005`.execute(
-    db
-  )
+  await sql`insert into jobs (id, kind, media_id, run_after, failures, attempts, created_at)
+    select id, 'package', media_id, run_after, failures, attempts, created_at from jobs_before_005`.execute(db)
   await db.schema.dropTable('jobs_before_005').execute()
   await db.schema.createIndex('jobs_by_time').on('jobs').columns(['kind', 'run_after']).execute()
 

@@ -56,9 +56,8 @@ export async function up (db: Kysely<unknown>): Promise<void> {
     .alterTable('subscriptions')
     .addColumn('course_created_at', 'bigint', (column) => column.notNull().defaultTo(0))
     .execute()
-  await sql`update subscriptions set course_created_at = (select created_at from courses where courses.id = course_id)`.execute(
-    db
-  )
+  await sql`update subscriptions
+    set course_created_at = (select created_at from courses where courses.id = course_id)`.execute(db)
   await db.schema
     .createIndex('subscriptions_by_student')
     .on('subscriptions')

@@ -20,7 +20,9 @@ export async function up (db: Kysely<unknown>): Promise<void> {
   // What each row of a subscriber adds to the tally of its lecture: watched to 9 of 10 parts, and the furthest but not
   // so far.
   await sql`create table tallies_009 as
-    select lecture_id, student_id, completed, case when position = furthest and completed = 0 then 1 else 0 end as stopped from (
+    select lecture_id, student_id, completed,
+      case when position = furthest and completed = 0 then 1 else 0 end as stopped
+    from (
       select p.lecture_id, p.student_id, l.position,
         case when p.watched_ms * 10 >= m.duration_ms * 9 then 1 else 0 end as completed,
         max(l.position) over (partition by l.course_id, p.student_id) as furthest
@@ -31,9 +33,8 @@ export async function up (db: Kysely<unknown>): Promise<void> {
     ) as reports`.execute(db)
   await sql`create index tallies_009_key on tallies_009 (lecture_id, student_id)`.execute(db)
   await sql`update lecture_progress set started = 1, completed = t.completed, stopped = t.stopped
-    from tallies_009 t where t.lecture_id = lecture_progress.lecture_id and t.student_id = lecture_progress.student_id`.execute(
-      db
-    )
+    from tallies_009 t
+    where t.lecture_id = lecture_progress.lecture_id and t.student_id = lecture_progress.student_id`.execute(db)
   await sql`insert into lecture_tallies (lecture_id, started, completed, stopped)
     select lecture_id, count(*), sum(completed), sum(stopped) from tallies_009 group by lecture_id`.execute(db)
   await db.schema.dropTable('tallies_009').execute()

@@ -66,7 +66,13 @@ export default fp<Options>(
     await app.register(jwt, {
       secret: keys.current.key,
       decode: { complete: true },
-      sign: { algorithm: 'HS256', iss: ISSUER, aud: AUDIENCE, expiresIn: config.accessTokenSeconds, kid: keys.current.id },
+      sign: {
+        algorithm: 'HS256',
+        iss: ISSUER,
+        aud: AUDIENCE,
+        expiresIn: config.accessTokenSeconds,
+        kid: keys.current.id
+      },
       verify: {
         algorithms: ['HS256'],
         allowedIss: ISSUER,

@@ -87,11 +87,7 @@ function reasonOf (cause: unknown): string {
  * Answers an error as a problem document. Needs no decorator: an address that can't be routed is answered before there
  * are any.
  */
-function sendProblem (
-  reply: FastifyReply,
-  { code, statusCode, options }: ApiError,
-  origin: string
-): FastifyReply {
+function sendProblem (reply: FastifyReply, { code, statusCode, options }: ApiError, origin: string): FastifyReply {
   for (const [name, value] of Object.entries(options.headers ?? {})) reply.header(name, value)
   if (statusCode === 401) reply.header('www-authenticate', 'Bearer')
   const { title, detail } = problems[code]
@@ -214,7 +210,8 @@ export function answerUnreadable (error: Error & { code?: string }, socket: Sock
     request_id: randomUUID()
   })
   socket.end(
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/problem+json\r\nContent-Length: ` +
+      `${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`
   )
 }
 

@@ -171,7 +171,11 @@ function watchClosingBoundary ({ raw, headers }: FastifyRequest): () => boolean 
   return () => boundary !== null && tail.includes(`\r\n--${boundary[1] ?? boundary[2]}--`)
 }
 
-function formError ({ raw }: FastifyRequest, error: unknown, { fileFields, maxFiles }: FormDefinition<TObject>): unknown {
+function formError (
+  { raw }: FastifyRequest,
+  error: unknown,
+  { fileFields, maxFiles }: FormDefinition<TObject>
+): unknown {
   const { code = '', message = '', validation } = error as { code?: string; message?: string; validation?: unknown }
   if (error instanceof ApiError || validation !== undefined) return error
   if (code === 'FST_FILES_LIMIT') return invalidField(fileFields[0], `at most ${maxFiles} may be sent`)

@@ -14,7 +14,8 @@ interface Options {
 
 /** Pages of ours alone may be shown; scripts and styles come from here, and nothing leaves this server. */
 const PAGE_CSP =
-  "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; script-src 'self'; worker-src 'self' blob:; frame-ancestors 'none'"
+  "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; script-src 'self'; worker-src " +
+  "'self' blob:; frame-ancestors 'none'"
 
 /** A gate that plays, and the name beside it. */
 const LOGO = `<svg xmlns="http://www.w3.org/2000/svg" width="150" height="40" viewBox="0 0 150 40">

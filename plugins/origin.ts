@@ -11,7 +11,9 @@ interface Options {
   config: Pick<Config, 'publicUrl' | 'trustedProxies'>
 }
 
-/** What a request's address says: `origin`, where this server is reached, and `rawQuery`, by which a link is verified. */
+/**
+ * What a request's address says: `origin`, where this server is reached, and `rawQuery`, by which a link is verified.
+ */
 export default fp<Options>(
   async (app, { config: { publicUrl, trustedProxies } }) => {
     app.addHook('onRequest', ({ raw }, reply, done) => {

@@ -7,8 +7,9 @@ interface Options {
 }
 
 /**
- * Connects to Redis where REDIS_URL is set. The server starts, runs and stops without its Redis too: the client is ours,
- * since a client of @fastify/redis has to be ready before the server starts (docs/decisions/0003-redis-client.md).
+ * Connects to Redis where REDIS_URL is set. The server starts, runs and stops without its Redis too: the client is
+ * ours, since a client of @fastify/redis has to be ready before the server starts
+ * (docs/decisions/0003-redis-client.md).
  */
 export default fp<Options>(
   async (app, { config: { redisUrl } }) => {

@@ -167,18 +167,22 @@ const readingRoutes: FastifyPluginAsyncTypebox<Options> = async (app, { access, 
     return mediaReply(media, mayChange(request.viewer, media))
   })
 
-  app.get('/media/:id/stream-url', getStreamUrl(config.streamTokenMaxSeconds), async ({ viewer, params, query, origin }) => {
-    const media = await access.visible(viewer, params.id)
-    const link = await gate.mint(viewer, media, gate.lifetime(query.expires_in, media), origin, query.continues)
-    return {
-      stream_url: link.url,
-      poster_url: link.posterUrl,
-      ...(link.drm !== null && { drm: drmReply(link.drm) }),
-      expires_in: link.expiresInSeconds,
-      expires_at: isoTime(link.expiresAt),
-      media_id: media.id
+  app.get(
+    '/media/:id/stream-url',
+    getStreamUrl(config.streamTokenMaxSeconds),
+    async ({ viewer, params, query, origin }) => {
+      const media = await access.visible(viewer, params.id)
+      const link = await gate.mint(viewer, media, gate.lifetime(query.expires_in, media), origin, query.continues)
+      return {
+        stream_url: link.url,
+        poster_url: link.posterUrl,
+        ...(link.drm !== null && { drm: drmReply(link.drm) }),
+        expires_in: link.expiresInSeconds,
+        expires_at: isoTime(link.expiresAt),
+        media_id: media.id
+      }
     }
-  })
+  )
 
   app.get('/media', listMedia, async (request) => {
     const { id, role } = request.requireViewer()

@@ -41,7 +41,7 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
   const { now = Date.now, monotonicNow = () => performance.now() } = overrides
   const app = fastify({ ...serverOptions(config, overrides.logger), ...unroutedErrors(config) })
   try {
-    // What the server stands on. Each plugin opens, decorates, logs and closes what it owns; they close in reverse order.
+    // What the server stands on. Each plugin opens, decorates, logs and closes what it owns, in reverse order.
     await app.register(database, { config })
     await app.register(keyrings, { config })
     await app.register(storage, { config })

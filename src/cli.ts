@@ -88,7 +88,10 @@ function patient (database: DatabaseConfig): DatabaseConfig {
 
 function help (): string {
   const lines = Object.values(commands).map(({ usage, summary }) => `  ${usage}\n      ${summary}\n`)
-  return `playgate <command> [--json]\n\n${lines.join('')}\nThe configuration is the server's: the environment, and .env of the current folder.\n`
+  return (
+    `playgate <command> [--json]\n\n${lines.join('')}\nThe configuration is the server's: the environment, and ` +
+    '.env of the current folder.\n'
+  )
 }
 
 function showProgress (done: number, total: number): void {

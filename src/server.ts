@@ -73,7 +73,9 @@ async function main (): Promise<void> {
 function announce (address: string, { database, uploadDir, dataDir, secretKey, processes }: Config): void {
   const where = database.engine === 'sqlite' ? resolve(database.path) : 'Postgres'
   process.stdout.write(
-    `Playgate listens on ${address} (${processes > 1 ? `${processes} processes, ` : ''}API pages: ${address}/docs, data: ${where}, files: ${resolve(uploadDir)}, secret: ${secretKey === undefined ? join(resolve(dataDir), 'secret.key') : 'SECRET_KEY'})\n`
+    `Playgate listens on ${address} (${processes > 1 ? `${processes} processes, ` : ''}API pages: ${address}/docs, ` +
+      `data: ${where}, files: ${resolve(uploadDir)}, secret: ` +
+      `${secretKey === undefined ? join(resolve(dataDir), 'secret.key') : 'SECRET_KEY'})\n`
   )
 }
 

@@ -20,7 +20,11 @@ const ACCOUNTS = 'accounts'
 export const countAccount = (trx: Transaction<Database>): Promise<void> => addToCounters(trx, new Map([[ACCOUNTS, 1]]))
 
 /** Throws `email_taken` or `mobile_number_taken`. */
-export async function insertAccount (trx: Transaction<Database>, account: Account, passwordHash: string): Promise<void> {
+export async function insertAccount (
+  trx: Transaction<Database>,
+  account: Account,
+  passwordHash: string
+): Promise<void> {
   try {
     await trx
       .insertInto('accounts')
@@ -119,7 +123,8 @@ export function accountPage (db: Kysely<Database>, size: number, offset: number)
 }
 
 export function accountSearchStep (db: Kysely<Database>, part: string, after: Place | undefined, limit: number) {
-  const text = sql<string>`coalesce(search_text, lower(email || ' ' || coalesce(first_name, '') || ' ' || coalesce(last_name, '')))`
+  const names = sql`coalesce(first_name, '') || ' ' || coalesce(last_name, '')`
+  const text = sql<string>`coalesce(search_text, lower(email || ' ' || ${names}))`
   return db
     .selectFrom('accounts')
     .select(['id', 'created_at', contains(text, part).as('matches')])

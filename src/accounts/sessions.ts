@@ -97,7 +97,10 @@ export function createSessions ({
     }
   }
 
-  async function begin (trx: Transaction<Database>, { account, passwordHash }: Credentials): Promise<Grant | undefined> {
+  async function begin (
+    trx: Transaction<Database>,
+    { account, passwordHash }: Credentials
+  ): Promise<Grant | undefined> {
     const { token, ...fresh } = freshToken()
     const session = { id: uuidv7(), accountId: account.id, createdAt: now(), ...fresh }
     return (await insertSession(trx, session, passwordHash, MAX_SESSIONS_OF_ACCOUNT))

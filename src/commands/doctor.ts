@@ -157,11 +157,14 @@ async function pairing ({ config, db }: CommandContext): Promise<Finding> {
     ? fail(
       'pairing',
       'this database and this UPLOAD_DIR do not belong together, so nothing is swept',
-        `if DATABASE_URL was changed (SQLite to Postgres), copy the rows first (docs/postgres.md); check both settings; if they are right (one was restored), remove ${join(config.uploadDir, '.store-id')} and the row storage.id of server_facts`
+      'if DATABASE_URL was changed (SQLite to Postgres), copy the rows first (docs/postgres.md); check both ' +
+          `settings; if they are right (one was restored), remove ${join(config.uploadDir, '.store-id')} and the row ` +
+          'storage.id of server_facts'
     )
     : fail(
       'pairing',
-      'the database is older than this UPLOAD_DIR (a restored backup?): files that came since have no row, so nothing is swept',
+      'the database is older than this UPLOAD_DIR (a restored backup?): files that came since have no row, so ' +
+          'nothing is swept',
         `put back the newer database; or, to have those files swept, remove ${join(config.uploadDir, '.store-age')}`
     )
 }
@@ -258,12 +261,14 @@ async function mux ({ config, db }: CommandContext): Promise<Finding> {
     return (await createMuxApi(config.mux, MUX_ANSWER_MS).check())
       ? ok(
         'mux',
-          `answers, for ${config.videoProvider === 'mux' ? 'new media' : 'the media that it plays already'}${config.mux.drmConfigurationId === undefined ? '' : ', with DRM'}`
+          `answers, for ${config.videoProvider === 'mux' ? 'new media' : 'the media that it plays already'}` +
+            (config.mux.drmConfigurationId === undefined ? '' : ', with DRM')
       )
       : fail(
         'mux',
         'the account has no such signing key: players will be refused',
-        'check MUX_SIGNING_KEY_ID and MUX_PRIVATE_KEY: both come from one signing key of the same environment as MUX_TOKEN_ID'
+        'check MUX_SIGNING_KEY_ID and MUX_PRIVATE_KEY: both come from one signing key of the same environment as ' +
+            'MUX_TOKEN_ID'
       )
   } catch (error) {
     return fail(

@@ -4,7 +4,8 @@ import type { Command } from './command.js'
 
 export const giveUpViewers: Command = {
   summary:
-    'give up the secret that tells viewers apart, where its SECRET_KEY is lost; who comes back then counts as a new viewer',
+    'give up the secret that tells viewers apart, where its SECRET_KEY is lost; who comes back then counts as a new ' +
+    'viewer',
   usage: 'give-up-viewers',
   async run ({ config, db }) {
     const givenUp = await giveUpViewerSecret(db, loadSecrets(config).keyring('viewer-address'))

@@ -14,7 +14,8 @@ export const prune: Command = {
     }
     if (days < fewest) {
       throw new UsageError(
-        `--days must be ${fewest} or more: a link lives up to STREAM_TOKEN_MAX_SECONDS (${config.streamTokenMaxSeconds}), and its view would be counted again if the row went while it lives`
+        `--days must be ${fewest} or more: a link lives up to STREAM_TOKEN_MAX_SECONDS ` +
+          `(${config.streamTokenMaxSeconds}), and its view would be counted again if the row went while it lives`
       )
     }
     const deleted = await pruneViews(db, days, Date.now(), onProgress)

@@ -14,8 +14,7 @@ const DAY_SECONDS = 86_400
 const count = (initial: number, minimum = 0, maximum = MANY) => Type.Integer({ default: initial, minimum, maximum })
 const text = (initial?: string) =>
   initial === undefined ? Type.Optional(Type.String()) : Type.String({ default: initial })
-const oneOf = <const T extends string[]>(values: [...T], initial: T[number]) =>
-  StringEnum(values, { default: initial })
+const oneOf = <const T extends string[]>(values: [...T], initial: T[number]) => StringEnum(values, { default: initial })
 
 /**
  * The environment variables this server reads; `.env.example` says what each is for, and where its default comes from.
@@ -204,7 +203,8 @@ export function loadConfig (env: Record<string, string | undefined>): Config {
   const fewestDays = fewestLogDays(read.STREAM_TOKEN_MAX_SECONDS)
   if (read.VIEW_RETENTION_DAYS > 0 && read.VIEW_RETENTION_DAYS < fewestDays) {
     problems.push(
-      `VIEW_RETENTION_DAYS must be ${fewestDays} or more, or 0: a link lives up to STREAM_TOKEN_MAX_SECONDS, and its view would be counted again if its row went meanwhile`
+      `VIEW_RETENTION_DAYS must be ${fewestDays} or more, or 0: a link lives up to STREAM_TOKEN_MAX_SECONDS, and ` +
+        'its view would be counted again if its row went meanwhile'
     )
   }
   if (read.STREAM_OFFLOAD === 'x-accel' && trustedProxies.length === 0) {

@@ -65,7 +65,8 @@ export function muxConfig (read: MuxVariables, problems: string[]): MuxConfig | 
 function readPrivateKey (text: string, problems: string[]): KeyObject | undefined {
   const wrong = (what: string): undefined => {
     problems.push(
-      `MUX_PRIVATE_KEY ${what}: it must be the private key of the signing key as Mux gave it, an RSA key as PEM in base64`
+      `MUX_PRIVATE_KEY ${what}: it must be the private key of the signing key as Mux gave it, an RSA key as PEM in ` +
+        'base64'
     )
   }
   if (text.includes('-----BEGIN')) return wrong('is a PEM file that is not in base64')

@@ -92,7 +92,10 @@ export async function discardBatchFile (file: BatchFile): Promise<void> {
   if ('draft' in file) await file.draft.discard()
 }
 
-function entriesOf ({ lectures_data: text, course_id: courseId }: Static<typeof BatchFields>, files: number): unknown[] {
+function entriesOf (
+  { lectures_data: text, course_id: courseId }: Static<typeof BatchFields>,
+  files: number
+): unknown[] {
   let entries: unknown
   try {
     entries = JSON.parse(text)

@@ -20,8 +20,10 @@ export async function insertProgress (
   { lectureId, studentId, positionMs, watchedMs }: Progress,
   now: number
 ): Promise<Progress> {
-  const larger = (column: string) =>
-    sql<number>`case when ${sql.ref(`excluded.${column}`)} > ${sql.ref(`lecture_progress.${column}`)} then ${sql.ref(`excluded.${column}`)} else ${sql.ref(`lecture_progress.${column}`)} end`
+  const larger = (column: string) => {
+    const [fresh, stored] = [sql.ref(`excluded.${column}`), sql.ref(`lecture_progress.${column}`)]
+    return sql<number>`case when ${fresh} > ${stored} then ${fresh} else ${stored} end`
+  }
   const row = await db
     .insertInto('lecture_progress')
     .values({

@@ -59,7 +59,11 @@ export async function findSubscribedToMedia (
 }
 
 /** Locks a subscription, if there is one, until the transaction ends. */
-export async function lockSubscription (trx: Transaction<Database>, studentId: string, courseId: string): Promise<void> {
+export async function lockSubscription (
+  trx: Transaction<Database>,
+  studentId: string,
+  courseId: string
+): Promise<void> {
   if (engineOf(trx) === 'sqlite') return
   await trx
     .selectFrom('subscriptions')

@@ -39,7 +39,11 @@ export function isCompleted (watchedMs: number, durationMs: number | null): bool
  * for a report, a subscription that began or ended, lectures that moved or went. Each row says what it is counted in,
  * so nothing is counted twice.
  */
-export async function settleTallies (trx: Transaction<Database>, courseId: string, studentIds: string[]): Promise<void> {
+export async function settleTallies (
+  trx: Transaction<Database>,
+  courseId: string,
+  studentIds: string[]
+): Promise<void> {
   if (studentIds.length === 0) return
   const rows = await progressOf(trx, courseId, studentIds).execute()
   const furthest = new Map<string, number>()

@@ -57,17 +57,24 @@ export function foreignKeyViolation (error: unknown): boolean {
   return code === '23503' || code === 'SQLITE_CONSTRAINT_FOREIGNKEY'
 }
 
+/** Codes of Postgres (SQLSTATE), of the system and of SQLite. */
+const UNAVAILABLE_CODES = new RegExp(
+  '^(08|53|57P|57014|58|25P03|25006|40001|40P01|' +
+    'ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EAI_|ENOTFOUND|' +
+    'SQLITE_(BUSY|IOERR|FULL|CANTOPEN|READONLY))'
+)
+/** Errors of pg that have no code. */
+const UNAVAILABLE_MESSAGES = new RegExp(
+  '^(Connection terminated|Query read timeout|timeout exceeded when trying to connect|' +
+    'Client has encountered a connection error|Client was closed|' +
+    'server closed the connection|Cannot use a pool after)',
+  'i'
+)
+
 /** Whether an error means that the database could not do its work at all, rather than that it refused. */
 export function isUnavailable (error: unknown): boolean {
   const { code = '', message = '' } = error as { code?: string; message?: string }
-  return (
-    /^(08|53|57P|57014|58|25P03|25006|40001|40P01|ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EAI_|ENOTFOUND|SQLITE_(BUSY|IOERR|FULL|CANTOPEN|READONLY))/.test(
-      code
-    ) ||
-    /^(Connection terminated|Query read timeout|timeout exceeded when trying to connect|Client has encountered a connection error|Client was closed|server closed the connection|Cannot use a pool after)/i.test(
-      message
-    )
-  )
+  return UNAVAILABLE_CODES.test(code) || UNAVAILABLE_MESSAGES.test(message)
 }
 
 /** Whether SQLite found its file damaged. */

@@ -31,7 +31,8 @@ export function embedPolicy (origins: string[], hosted: boolean): string {
   const elsewhere = hosted ? ` ${MUX_HOSTS}` : ''
   const ancestors = origins.includes('*') ? '*' : ["'self'", ...origins].join(' ')
   return (
-    `default-src 'none'; script-src 'self'; style-src 'self'; media-src 'self' blob:${elsewhere}; connect-src 'self'${elsewhere}; worker-src 'self' blob:; ` +
+    `default-src 'none'; script-src 'self'; style-src 'self'; media-src 'self' blob:${elsewhere}; connect-src ` +
+    `'self'${elsewhere}; worker-src 'self' blob:; ` +
     `img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors ${ancestors}`
   )
 }

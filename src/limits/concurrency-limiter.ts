@@ -23,27 +23,33 @@ export interface SlotOwner {
 /** What runs in a slot, for work that may be ended to make room. */
 export interface Transfer {
   /** `takenBytes` only grows; `isPending`: more bytes are ready for the client. */
-  progress (): { takenBytes: number, isPending: boolean }
-  end (): void
+  progress(): { takenBytes: number; isPending: boolean }
+  end(): void
 }
 
 export interface Slot {
   /** Records that the client keeps up. */
-  touch (): void
+  touch(): void
   /** Frees the slot. Further calls do nothing. */
-  release (): void
+  release(): void
 }
 
 /** Soon enough to try again, too late to be a load: nobody knows when a stream or an upload ends. */
 const RETRY_AFTER_SECONDS = 5
-/** A transfer is stalled if its client takes less than {@link LEAST_BYTES} in this time (docs/decisions/0009-scarce-streams.md). */
+/**
+ * A transfer is stalled if its client takes less than {@link LEAST_BYTES} in this time
+ * (docs/decisions/0009-scarce-streams.md).
+ */
 const STALLED_MS = 30 * SECOND
 const LEAST_BYTES = 64 * KiB
 
 /** Slots of one account, address or link, or of all; the one that was touched longest ago is first. */
 type Group = Set<HeldSlot>
 
-/** Bounds what is under way at once, by account, address, link and in all. Where a bound is reached, a stalled transfer makes room. */
+/**
+ * Bounds what is under way at once, by account, address, link and in all. Where a bound is reached, a stalled transfer
+ * makes room.
+ */
 export class ConcurrencyLimiter {
   readonly #limits: Required<ConcurrencyLimits>
   readonly #refusal: ProblemCode
@@ -53,7 +59,7 @@ export class ConcurrencyLimiter {
   readonly #all: Group = new Set()
 
   /** `refusal`: the code for a client over its limit. A full process refuses with `overloaded`. */
-  constructor (limits: ConcurrencyLimits, refusal: ProblemCode, clocks: { now: Clock, monotonicNow: Clock }) {
+  constructor (limits: ConcurrencyLimits, refusal: ProblemCode, clocks: { now: Clock; monotonicNow: Clock }) {
     this.#limits = { perLink: 0, ...limits }
     this.#refusal = refusal
     this.#now = clocks.now
@@ -82,9 +88,11 @@ export class ConcurrencyLimiter {
   }
 
   /** Number of slots in use. */
-  get taken (): number { return this.#all.size }
+  get taken (): number {
+    return this.#all.size
+  }
 
-  #boundsOf ({ accountId, address, linkId }: SlotOwner): Array<{ key: string, limit: number }> {
+  #boundsOf ({ accountId, address, linkId }: SlotOwner): Array<{ key: string; limit: number }> {
     const { perAccount, perAddress, perLink } = this.#limits
     const bounds = []
     if (linkId !== undefined && perLink > 0) bounds.push({ key: `link ${linkId}`, limit: perLink })
@@ -101,7 +109,9 @@ export class ConcurrencyLimiter {
     return group
   }
 
-  /** Whether a group has room, or will have it once `stalled` are ended. Adds one of its own to them where it is needed. */
+  /**
+   * Whether a group has room, or will have it once `stalled` are ended. Adds one of its own to them where it is needed.
+   */
   #makeRoom (group: Group | undefined, limit: number, stalled: Set<HeldSlot>): boolean {
     if (group === undefined || limit === 0 || group.size < limit) return true
     for (const slot of stalled) if (group.has(slot)) return true
@@ -150,9 +160,13 @@ class HeldSlot implements Slot {
     this.#mark()
   }
 
-  get touchedAt (): number { return this.#touchedAt }
+  get touchedAt (): number {
+    return this.#touchedAt
+  }
 
-  /** Whether the client has taken too little since the last touch, with bytes ready for it: a slow disk stalls nobody. */
+  /**
+   * Whether the client has taken too little since the last touch, with bytes ready for it: a slow disk stalls nobody.
+   */
   isStalled (): boolean {
     if (this.#transfer === undefined) return false
     const { takenBytes, isPending } = this.#transfer.progress()

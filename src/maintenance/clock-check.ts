@@ -12,8 +12,8 @@ interface Options {
 }
 
 /**
- * Decides whether the wall clock is trusted to remove what is old. It is trusted unless it is more than a day behind the
- * last trusted check, which the database keeps, or more than a day ahead of it and the monotonic time since then. A
+ * Decides whether the wall clock is trusted to remove what is old. It is trusted unless it is more than a day behind
+ * the last trusted check, which the database keeps, or more than a day ahead of it and the monotonic time since then. A
  * clock that jumps in a running process is not trusted again until it is back, or until a restart. A clock that is off
  * from the start is trusted once it has run for a day without a jump, restarts included: an installation may have stood
  * still for months. The age of rows decides nothing: rows written by a wrong clock are as wrong as the clock.

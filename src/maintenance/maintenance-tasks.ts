@@ -93,7 +93,8 @@ function resealKeys ({ db, secrets, log }: Options): Task {
       if (lost > 0) {
         log.error(
           { lost },
-          'content keys are encrypted with an unknown SECRET_KEY, and their media cannot be played: add it to SECRET_KEYS_PREVIOUS'
+          'content keys are encrypted with an unknown SECRET_KEY, and their media cannot be played: add it to ' +
+            'SECRET_KEYS_PREVIOUS'
         )
       }
     }

@@ -66,6 +66,8 @@ export async function recordLook (db: Kysely<Database>, blobs: BlobStore): Promi
 /** What an operator is told of a binding that is none; nothing is swept then. */
 export function bindingFault (binding: Exclude<Binding, 'bound'>): string {
   return binding === 'strangers'
-    ? 'this database and this UPLOAD_DIR do not belong together: nothing is swept. Check DATABASE_URL and UPLOAD_DIR, or see `playgate doctor`'
-    : 'this database is older than UPLOAD_DIR, as after a restored backup: files that came since have no row, and nothing is swept. See `playgate doctor`'
+    ? 'this database and this UPLOAD_DIR do not belong together: nothing is swept. Check DATABASE_URL and ' +
+        'UPLOAD_DIR, or see `playgate doctor`'
+    : 'this database is older than UPLOAD_DIR, as after a restored backup: files that came since have no row, and ' +
+        'nothing is swept. See `playgate doctor`'
 }

@@ -41,7 +41,8 @@ export function linkBornAt (linkId: string): number {
 export function signLink (facts: LinkFacts, purpose: LinkPurpose, keys: Keyring): string {
   const { id, key } = keys.current
   const { expiresAt, generation, linkId, subject } = facts
-  return `exp=${expiresAt}&gen=${generation}&kid=${id}&lid=${linkId}&sub=${subject}&sig=${signature(facts, id, purpose, key)}`
+  const signed = signature(facts, id, purpose, key)
+  return `exp=${expiresAt}&gen=${generation}&kid=${id}&lid=${linkId}&sub=${subject}&sig=${signed}`
 }
 
 /** Whether a query string is meant as a link at all: it names one of a link's parameters. */

@@ -19,12 +19,14 @@ const RENEW_EVERY_MS = 10 * SECOND
 const LIVE_MS = MINUTE
 
 const REFUSAL =
-  'a running server does not know this SECRET_KEY, or signs with one that is not known here. Roll a new key out in two steps: ' +
-  'first add it to SECRET_KEYS_PREVIOUS of every process, then make it SECRET_KEY and keep the old one in SECRET_KEYS_PREVIOUS ' +
+  'a running server does not know this SECRET_KEY, or signs with one that is not known here. Roll a new key out in ' +
+  'two steps: first add it to SECRET_KEYS_PREVIOUS of every process, then make it SECRET_KEY and keep the old one ' +
+  'in SECRET_KEYS_PREVIOUS ' +
   '(docs/security.md). A server that was killed counts as running for a minute'
 
 const LOST_PLACE =
-  'not ready: a server with another SECRET_KEY started while this one was not heard of for a minute; restart this one ' +
+  'not ready: a server with another SECRET_KEY started while this one was not heard of for a minute; restart this ' +
+  'one ' +
   'with the same SECRET_KEY and the old one in SECRET_KEYS_PREVIOUS (docs/security.md)'
 
 interface Options {
@@ -59,7 +61,9 @@ export class KeyAgreement {
     return this.#isValid
   }
 
-  /** Announces the keys. **Throws** {@link StartupError} if a running process does not know them, or has unknown ones. */
+  /**
+   * Announces the keys. **Throws** {@link StartupError} if a running process does not know them, or has unknown ones.
+   */
   async start (): Promise<void> {
     const { db, isOnlyInstance } = this.#options
     if (isOnlyInstance) await deleteAllProcessKeys(db)

@@ -52,7 +52,8 @@ function derive (master: string, purpose: string): Buffer {
 function checked (secret: string, path: string): string {
   if (secret.length < 32) {
     throw new Error(
-      `${path} holds no secret of 32 characters or more: restore it, or remove it to have a new one made (which ends all links, tokens and protected streams)`
+      `${path} holds no secret of 32 characters or more: restore it, or remove it to have a new one made (which ` +
+        'ends all links, tokens and protected streams)'
     )
   }
   return secret

@@ -39,7 +39,10 @@ export async function deleteStaleProcessKeys (db: Kysely<Database>, maxAgeMs: nu
   await db
     .deleteFrom('server_processes')
     .where(({ eb, or }) =>
-      or([eb('seen_at', '<', sql<number>`${clock} - ${maxAgeMs}`), eb('seen_at', '>', sql<number>`${clock} + ${maxAgeMs}`)])
+      or([
+        eb('seen_at', '<', sql<number>`${clock} - ${maxAgeMs}`),
+        eb('seen_at', '>', sql<number>`${clock} + ${maxAgeMs}`)
+      ])
     )
     .execute()
 }

@@ -23,8 +23,8 @@ export type OnProgress = (done: number, total: number) => void
 /**
  * Deletes log rows older than `days` whole UTC days, in batches; totals, uniques and days stay as they are. A clock
  * that is more than a day ahead of the last time that a server trusted (of the newest row, before the first check of a
- * clock) is not trusted: days are then counted from that time. Safe beside a running server, and ended by `signal` after
- * a batch. Returns how many rows were deleted.
+ * clock) is not trusted: days are then counted from that time. Safe beside a running server, and ended by `signal`
+ * after a batch. Returns how many rows were deleted.
  */
 export async function pruneViews (
   db: Kysely<Database>,
@@ -180,18 +180,24 @@ async function compare (db: Kysely<Database>, mediaId: string, firstDay: number)
       select day, views from view_days where media_id = ${mediaId}
     ), strangers as (
       select distinct address_key from views where media_id = ${mediaId} and viewed_at >= ${sql.lit(firstDay * DAY)}
-        and not exists (select 1 from view_viewers where view_viewers.media_id = ${mediaId} and view_viewers.address_key = views.address_key)
+        and not exists (
+          select 1 from view_viewers
+          where view_viewers.media_id = ${mediaId} and view_viewers.address_key = views.address_key
+        )
     ), figures as (
       select (select count(*) from view_viewers where media_id = ${mediaId}) as known,
         (select count(*) from strangers) as unknown,
         (select coalesce(sum(views), 0) from rolled) as sum_of_days,
         total_views, unique_viewers from view_totals where media_id = ${mediaId}
     )
-    select 'day' as kind, coalesce(rolled.day, logged.day) as day, coalesce(rolled.views, 0) as rolled_up, coalesce(logged.views, 0) as logged
-      from (select * from rolled where day >= ${sql.lit(firstDay)}) as rolled full outer join logged on logged.day = rolled.day
+    select 'day' as kind, coalesce(rolled.day, logged.day) as day,
+      coalesce(rolled.views, 0) as rolled_up, coalesce(logged.views, 0) as logged
+      from (select * from rolled where day >= ${sql.lit(firstDay)}) as rolled
+      full outer join logged on logged.day = rolled.day
       where coalesce(rolled.views, 0) <> coalesce(logged.views, 0)
     union all select 'total', null, total_views, sum_of_days from figures where total_views <> sum_of_days
-    union all select 'unique viewers', null, unique_viewers, known + unknown from figures where unique_viewers <> known + unknown
+    union all select 'unique viewers', null, unique_viewers, known + unknown from figures
+      where unique_viewers <> known + unknown
     union all select 'known viewers', null, known, known + unknown from figures where unknown > 0`.execute(db)
   return rows.map(({ kind, day, rolled_up: rolledUp, logged }) => ({
     media_id: mediaId,
@@ -205,13 +211,11 @@ async function mend (trx: Transaction<Database>, mediaId: string, firstDay: numb
   const first = firstDay * DAY
   await trx.deleteFrom('view_days').where('media_id', '=', mediaId).where('day', '>=', firstDay).execute()
   await sql`insert into view_days (media_id, day, views)
-    select media_id, viewed_at / ${sql.lit(DAY)}, count(*) from views where media_id = ${mediaId} and viewed_at >= ${sql.lit(first)} group by 1, 2`.execute(
-    trx
-  )
+    select media_id, viewed_at / ${sql.lit(DAY)}, count(*) from views
+    where media_id = ${mediaId} and viewed_at >= ${sql.lit(first)} group by 1, 2`.execute(trx)
   await sql`insert into view_viewers (media_id, address_key)
-    select distinct media_id, address_key from views where media_id = ${mediaId} and viewed_at >= ${sql.lit(first)} on conflict do nothing`.execute(
-    trx
-  )
+    select distinct media_id, address_key from views
+    where media_id = ${mediaId} and viewed_at >= ${sql.lit(first)} on conflict do nothing`.execute(trx)
   await sql`update view_totals set
     total_views = (select coalesce(sum(views), 0) from view_days where view_days.media_id = view_totals.media_id),
     unique_viewers = (select count(*) from view_viewers where view_viewers.media_id = view_totals.media_id),

@@ -235,8 +235,9 @@ function unsealed (stored: string, keys: Keyring): Buffer | undefined {
 
 function lostSecret (keyId: string): string {
   return (
-    `the secret that tells viewers apart is sealed with another SECRET_KEY (key id ${keyId}): set that one, or add it to ` +
-    'SECRET_KEYS_PREVIOUS. If it is lost for good, run "playgate give-up-viewers": every viewer who comes back then counts as new'
+    `the secret that tells viewers apart is sealed with another SECRET_KEY (key id ${keyId}): set that one, or add ` +
+    'it to SECRET_KEYS_PREVIOUS. If it is lost for good, run "playgate give-up-viewers": ' +
+    'every viewer who comes back then counts as new'
   )
 }
 
@@ -316,9 +317,8 @@ async function renameInLog (db: Kysely<Database>, names: ViewerNames, onProgress
         const values = sql.join(
           renamed.map(({ row, name }) => sql`(cast(${row.id} as bigint), ${name.address}, ${name.addressKey})`)
         )
-        await sql`update views set address = renamed.column2, address_key = renamed.column3 from (values ${values}) as renamed where views.id = renamed.column1`.execute(
-          trx
-        )
+        await sql`update views set address = renamed.column2, address_key = renamed.column3
+          from (values ${values}) as renamed where views.id = renamed.column1`.execute(trx)
       }
       return some.at(-1)?.id
     })

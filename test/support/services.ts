@@ -28,7 +28,10 @@ export async function findPostgres (): Promise<Service | string> {
   try {
     return await startPostgres()
   } catch (error) {
-    return `the suite on Postgres: set TEST_DATABASE_URL to one where databases may be made (${(error as Error).message})`
+    return (
+      'the suite on Postgres: set TEST_DATABASE_URL to one where databases may be made ' +
+      `(${(error as Error).message})`
+    )
   }
 }
 

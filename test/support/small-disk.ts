@@ -60,7 +60,10 @@ export const noMount: string | false = (() => {
     spawnSync('umount', [folder])
     return false
   } catch (error) {
-    return `NO SMALL DISK: needs leave to mount a tmpfs: run as root, with CAP_SYS_ADMIN in a container (${(error as Error).message.trim()})`
+    return (
+      'NO SMALL DISK: needs leave to mount a tmpfs: run as root, with CAP_SYS_ADMIN in a container ' +
+      `(${(error as Error).message.trim()})`
+    )
   } finally {
     rmSync(folder, { recursive: true })
   }

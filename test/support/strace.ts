@@ -126,7 +126,8 @@ export const noStrace: string | false = (() => {
     })
     return /attached/.test(stderr)
       ? false
-      : `FAULTS NOT INJECTED: this user may not trace (${stderr.trim()}): run as root, with CAP_SYS_PTRACE in a container, or after sysctl kernel.yama.ptrace_scope=0`
+      : `FAULTS NOT INJECTED: this user may not trace (${stderr.trim()}): run as root, with CAP_SYS_PTRACE in a ` +
+          'container, or after sysctl kernel.yama.ptrace_scope=0'
   } finally {
     other.kill()
   }

@@ -236,7 +236,8 @@ export interface FormPart {
 export function form (parts: FormPart[]): { headers: Record<string, string>; payload: Buffer } {
   const boundary = `----test${randomUUID()}`
   const chunks = parts.flatMap(({ name, value, fileName, contentType = 'application/octet-stream' }) => [
-    `--${boundary}\r\ncontent-disposition: form-data; name="${name}"${fileName === undefined ? '' : `; filename="${fileName}"\r\ncontent-type: ${contentType}`}\r\n\r\n`,
+    `--${boundary}\r\ncontent-disposition: form-data; ` +
+      `name="${name}"${fileName === undefined ? '' : `; filename="${fileName}"\r\ncontent-type: ${contentType}`}\r\n\r\n`,
     value,
     '\r\n'
   ])

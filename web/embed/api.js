@@ -47,7 +47,8 @@ export async function mint (mediaId, last) {
   const { body: media, problem: hidden } = await ask(`/media/${mediaId}`)
   if (media === undefined) return { problem: hidden }
   const { body, problem } = await ask(
-    `/media/${mediaId}/stream-url?expires_in=auto${last === undefined ? '' : `&continues=${encodeURIComponent(last.url)}`}`
+    `/media/${mediaId}/stream-url?expires_in=auto` +
+      (last === undefined ? '' : `&continues=${encodeURIComponent(last.url)}`)
   )
   if (body === undefined) return { media, problem: { ...problem, progress: media.progress } }
   const hosted = readLink(body.stream_url, mediaId, location.origin)

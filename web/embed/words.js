@@ -18,7 +18,10 @@ const words = {
 export function sentenceFor ({ code, detail, error, progress }) {
   if (error !== undefined) return `This media could not be prepared: ${error.message}`
   if (code === 'media_not_ready') {
-    return `This media is still being prepared${progress === undefined ? '' : ` (${progress} %)`}. It will start here when it is ready.`
+    return (
+      `This media is still being prepared${progress === undefined ? '' : ` (${progress} %)`}. It will start ` +
+      'here when it is ready.'
+    )
   }
   return words[code] ?? detail ?? words.unknown
 }

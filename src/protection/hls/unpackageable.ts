@@ -55,13 +55,15 @@ export function unsupportedReason ({ codecs, contentType, type }: Media): Unpack
   if (unknown.length > 0) {
     return new Unpackageable(
       'source_codec_unsupported',
-      `The file holds ${unknown.join(' and ')}. An encrypted stream takes H.264 video and AAC or MP3 sound; for others this server needs ffmpeg, which is not installed.`
+      `The file holds ${unknown.join(' and ')}. An encrypted stream takes H.264 video and AAC or MP3 sound; for ` +
+        'others this server needs ffmpeg, which is not installed.'
     )
   }
   if (CONTAINERS.includes(contentType!)) return undefined
   return new Unpackageable(
     'source_container_unsupported',
-    `The file is ${contentType}. An encrypted stream is made of MP4, MOV, M4V, MKV, MP3 and AAC; for others this server needs ffmpeg, which is not installed.`
+    `The file is ${contentType}. An encrypted stream is made of MP4, MOV, M4V, MKV, MP3 and AAC; for others this ` +
+      'server needs ffmpeg, which is not installed.'
   )
 }
 

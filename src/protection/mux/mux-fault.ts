@@ -43,7 +43,8 @@ export function refusal (status: number, messages: string, retryAfter?: string |
   const said = messages === '' ? '' : `: ${messages}`
   if (status === 401 || status === 403) {
     return new MuxFault(
-      `Mux does not accept this server's credentials (${status})${said}. An administrator has to look at MUX_TOKEN_ID and MUX_TOKEN_SECRET.`
+      `Mux does not accept this server's credentials (${status})${said}. An administrator has to look at ` +
+        'MUX_TOKEN_ID and MUX_TOKEN_SECRET.'
     )
   }
   if (status === 429) {

@@ -27,7 +27,8 @@ export async function signPlaybackToken (
   expiresAt: number,
   { id, privateKey }: Pick<SigningKey, 'id' | 'privateKey'>
 ): Promise<string> {
-  const text = `${encode({ alg: 'RS256', typ: 'JWT', kid: id })}.${encode({ sub: playbackId, aud: use, exp: expiresAt, kid: id })}`
+  const header = encode({ alg: 'RS256', typ: 'JWT', kid: id })
+  const text = `${header}.${encode({ sub: playbackId, aud: use, exp: expiresAt, kid: id })}`
   return `${text}.${(await signLater('sha256', Buffer.from(text), privateKey)).toString('base64url')}`
 }
 

@@ -36,7 +36,8 @@ t.test('a refresh token from before families is good once, and gets a family', a
   await signUp(server)
   const old = 'Y2hhbmdlIG1lLCBJIGFtIGdvb2QgZm9yIG9uZSB1c2U'
   await server.query(
-    `update refresh_tokens set family_hash = null, token_hash = '${createHash('sha256').update(old).digest('base64url')}'`
+    'update refresh_tokens set family_hash = null, token_hash = ' +
+      `'${createHash('sha256').update(old).digest('base64url')}'`
   )
   const refresh = (token: string) =>
     server.inject({ method: 'POST', url: '/auth/refresh', payload: { refresh_token: token } })

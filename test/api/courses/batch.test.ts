@@ -116,7 +116,8 @@ t.test('batches of lectures', async (t) => {
         `--${boundary}\r\ncontent-disposition: form-data; name="lectures_data"\r\n\r\n${JSON.stringify([entry()])}\r\n`
       ),
       Buffer.from(
-        `--${boundary}\r\ncontent-disposition: form-data; name="lectures_files"\r\ncontent-type: application/octet-stream\r\n\r\n`
+        `--${boundary}\r\ncontent-disposition: form-data; name="lectures_files"\r\ncontent-type: ` +
+          'application/octet-stream\r\n\r\n'
       ),
       (await part()).value as Buffer,
       Buffer.from(`\r\n--${boundary}--\r\n`)

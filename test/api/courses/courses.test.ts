@@ -214,10 +214,12 @@ async function insertThousand (server: TestApp, ownerId: string): Promise<void> 
     (_, index) => `('${id(index)}', '${ownerId}', 'Course ${index}', 'Text', 0, 0, 0, 1700000000000, 1700000000000)`
   )
   await server.query(
-    `insert into courses (id, owner_id, title, description, premium, duration_ms, lectures_count, created_at, updated_at) values ${values.join(',')}`
+    'insert into courses (id, owner_id, title, description, premium, duration_ms, lectures_count, created_at, ' +
+      `updated_at) values ${values.join(',')}`
   )
   await server.query(
-    `insert into counters (name, value) values ('courses', 1000), ('courses:${ownerId}', 1000) on conflict (name) do update set value = 1000`
+    `insert into counters (name, value) values ('courses', 1000), ('courses:${ownerId}', 1000) on conflict (name) ` +
+      'do update set value = 1000'
   )
 }
 

@@ -255,7 +255,8 @@ t.test('twenty lectures added at once are all counted, and seven deleted at once
       `select duration_ms from courses where id = '${id}'`
     )
     const [sum] = await server.query<{ sum: string | number }>(
-      `select sum(duration_ms) as sum from media where id in (select media_id from lectures where course_id = '${id}' and deleted_at is null)`
+      'select sum(duration_ms) as sum from media where id in (select media_id from lectures where course_id = ' +
+        `'${id}' and deleted_at is null)`
     )
     t.equal(course.lectures_count, count)
     t.same(

@@ -119,7 +119,8 @@ t.test('the migrations fill counters and tallies from rows that are there', asyn
     'id, owner_id, title, type, visibility, status, file_url, codecs, size_bytes, duration_ms, created_at, updated_at',
     range(6).map(
       (index) =>
-        `'${id(1, index)}', '${id(0, 0)}', 'T', '${index % 2 ? 'video' : 'audio'}', 'private', 'ready', 'https://example.org/', '[]', ${index}, ${index === 5 ? 'null' : 1000}, ${index}, ${index}`
+        `'${id(1, index)}', '${id(0, 0)}', 'T', '${index % 2 ? 'video' : 'audio'}', 'private', 'ready', ` +
+        `'https://example.org/', '[]', ${index}, ${index === 5 ? 'null' : 1000}, ${index}, ${index}`
     )
   )
   await insert(
@@ -132,7 +133,8 @@ t.test('the migrations fill counters and tallies from rows that are there', asyn
     'id, course_id, media_id, title, description, category, subcategory, position, created_at, updated_at',
     range(6).map(
       (index) =>
-        `'${id(3, index)}', '${id(2, index % 2)}', '${id(1, index)}', 'T', 'D', 'C', 'S', ${1 + Math.floor(index / 2)}, 0, 0`
+        `'${id(3, index)}', '${id(2, index % 2)}', '${id(1, index)}', 'T', 'D', 'C', 'S', ` +
+        `${1 + Math.floor(index / 2)}, 0, 0`
     )
   )
   await insert(

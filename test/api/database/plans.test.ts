@@ -93,16 +93,22 @@ async function fill (server: TestApp): Promise<{ owner: Person; courseId: string
       ? `'019377a4-3f${kind}-7000-8000-' || printf('%012d', ${n})`
       : `('019377a4-3f${kind}-7000-8000-' || lpad((${n})::text, 12, '0'))::uuid`
   const numbers = (count: number) =>
-    `(with recursive numbers (n) as (select 0 union all select n + 1 from numbers where n + 1 < ${count}) select n from numbers) as numbers`
+    `(with recursive numbers (n) as (select 0 union all select n + 1 from numbers where n + 1 < ${count}) select n ` +
+    'from numbers) as numbers'
   const cast = (text: string) => (engine === 'sqlite' ? `'${text}'` : `'${text}'::uuid`)
   const students = numbers(STUDENTS)
   for (const statement of [
-    `insert into accounts (id, email, email_key, password_hash, role, created_at) select ${key('01')}, 's' || n || '@example.org', 's' || n || '@example.org', 'x', 'student', n from ${students}`,
-    `insert into courses (id, owner_id, title, description, premium, duration_ms, lectures_count, created_at, updated_at) select ${key('02')}, ${cast(owner.id)}, 'Course ' || n, 'Text', 0, 0, 0, n, n from ${numbers(COURSES)}`,
-    `insert into subscriptions (id, student_id, course_id, created_at, course_created_at) select ${key('03')}, ${key('01')}, ${cast(course.id)}, n, 0 from ${students}`,
+    `insert into accounts (id, email, email_key, password_hash, role, created_at) select ${key('01')}, 's' || n || ` +
+      `'@example.org', 's' || n || '@example.org', 'x', 'student', n from ${students}`,
+    'insert into courses (id, owner_id, title, description, premium, duration_ms, lectures_count, created_at, ' +
+      `updated_at) select ${key('02')}, ${cast(owner.id)}, 'Course ' || n, 'Text', 0, 0, 0, n, n from ` +
+      `${numbers(COURSES)}`,
+    `insert into subscriptions (id, student_id, course_id, created_at, course_created_at) select ${key('03')}, ` +
+      `${key('01')}, ${cast(course.id)}, n, 0 from ${students}`,
     ...lectures.map(
       (lecture) =>
-        `insert into lecture_progress (lecture_id, student_id, position_ms, watched_ms, updated_at, started) select ${cast(lecture.id)}, ${key('01')}, 500, 500, n, 1 from ${students}`
+        'insert into lecture_progress (lecture_id, student_id, position_ms, watched_ms, updated_at, started) select ' +
+        `${cast(lecture.id)}, ${key('01')}, 500, 500, n, 1 from ${students}`
     ),
     'insert into lecture_tallies select lecture_id, count(*), 0, 0 from lecture_progress group by lecture_id',
     `update counters set value = value + ${COURSES} where name in ('courses', 'courses:${owner.id}')`,
@@ -114,7 +120,8 @@ async function fill (server: TestApp): Promise<{ owner: Person; courseId: string
 }
 
 t.test(
-  `of ${COURSES} courses and ${STUDENTS * 10} progress rows, lists and analytics are read twenty at once, and none is refused`,
+  `of ${COURSES} courses and ${STUDENTS * 10} progress rows, lists and analytics are read twenty at once, and none ` +
+    'is refused',
   { timeout: 1_800_000 },
   async (t) => {
     const server = await buildTestApp(t)
@@ -148,7 +155,8 @@ t.test(
       t.same(new Set(replies.map(({ statusCode }) => statusCode)), new Set([200]), url)
       figure(
         t,
-        `${engine}, ${url}: 20 at once in ${milliseconds.toFixed(0)} ms, event loop held for ${(delay.max / 1e6).toFixed(1)} ms at most`
+        `${engine}, ${url}: 20 at once in ${milliseconds.toFixed(0)} ms, event loop held for ` +
+          `${(delay.max / 1e6).toFixed(1)} ms at most`
       )
     }
   }

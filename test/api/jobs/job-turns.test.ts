@@ -37,19 +37,22 @@ t.test('jobs take turns by account: many of one do not hold up the first of anot
   t.same(served, ['busy', 'busy', 'busy', 'other', 'busy', 'other'])
 })
 
-t.test('a job that was queued, leased or put off while the clock was years ahead is due when it is right', async (t) => {
-  const server = await buildTestApp(t)
-  const person = await signUp(server)
-  const { id } = (await upload(server, person, 'tiny.mp3', { type: 'audio' })).json<{ id: string }>()
-  const db = openDatabase(loadConfig(server.env).database)
-  t.teardown(() => db.destroy())
-  const [now, ahead] = [server.clock.now, server.clock.now + 3650 * DAY]
-  await db.transaction().execute((trx) => insertJob(trx, 'package', id, ahead))
-  t.match(await claimJob(db, ['package'], now, SECOND), { mediaId: id }, 'bug: it waited for ten years')
-  t.equal(await claimJob(db, ['package'], now, SECOND), undefined, 'a lease holds')
-  t.match(await claimJob(db, ['package'], ahead, SECOND), { mediaId: id })
-  const job = (await claimJob(db, ['package'], now, SECOND))!
-  t.match(job, { mediaId: id }, 'a lease of the wrong clock does not')
-  await updateJob(db, job.id, { runAfter: now + 15 * MINUTE })
-  t.equal(await claimJob(db, ['package'], now, SECOND), undefined, 'the longest delay is kept')
-})
+t.test(
+  'a job that was queued, leased or put off while the clock was years ahead is due when it is right',
+  async (t) => {
+    const server = await buildTestApp(t)
+    const person = await signUp(server)
+    const { id } = (await upload(server, person, 'tiny.mp3', { type: 'audio' })).json<{ id: string }>()
+    const db = openDatabase(loadConfig(server.env).database)
+    t.teardown(() => db.destroy())
+    const [now, ahead] = [server.clock.now, server.clock.now + 3650 * DAY]
+    await db.transaction().execute((trx) => insertJob(trx, 'package', id, ahead))
+    t.match(await claimJob(db, ['package'], now, SECOND), { mediaId: id }, 'bug: it waited for ten years')
+    t.equal(await claimJob(db, ['package'], now, SECOND), undefined, 'a lease holds')
+    t.match(await claimJob(db, ['package'], ahead, SECOND), { mediaId: id })
+    const job = (await claimJob(db, ['package'], now, SECOND))!
+    t.match(job, { mediaId: id }, 'a lease of the wrong clock does not')
+    await updateJob(db, job.id, { runAfter: now + 15 * MINUTE })
+    t.equal(await claimJob(db, ['package'], now, SECOND), undefined, 'the longest delay is kept')
+  }
+)

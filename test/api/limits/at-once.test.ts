@@ -129,7 +129,8 @@ t.test('a body that is larger than any good one is refused before it comes', asy
 })
 
 t.test(
-  'streams at once are bounded by account and address (429), and in all (503); one that ends, or whose client leaves, makes room',
+  'streams at once are bounded by account and address (429), and in all (503); one that ends, or whose client ' +
+    'leaves, makes room',
   async (t) => {
     const server = await buildTestApp(t, {
       MAX_STREAMS_PER_ACCOUNT: '3',
@@ -249,7 +250,8 @@ async function pour (
   return { answer, bytes: socket.bytesWritten }
 }
 const head = (path: string, length: number | 'chunked') =>
-  `POST ${path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n${length === 'chunked' ? 'transfer-encoding: chunked' : `content-length: ${length}`}\r\n\r\n`
+  `POST ${path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: ` +
+  `application/json\r\n${length === 'chunked' ? 'transfer-encoding: chunked' : `content-length: ${length}`}\r\n\r\n`
 
 t.test(
   'a body that trickles is answered 408 and its socket closed; one that is slow but moves is taken',
@@ -288,7 +290,8 @@ t.test(
 )
 
 t.test(
-  'a body that this server is slow to read is not cut for that (bug: the second file of a batch was, while the first was synced to a slow disk)',
+  'a body that this server is slow to read is not cut for that (bug: the second file of a batch was, while the ' +
+    'first was synced to a slow disk)',
   async (t) => {
     const { port } = await bodies(t, { windowMs: 200, minBytes: 100 })
     const body = Buffer.from(JSON.stringify({ text: 'x'.repeat(4 * MiB) }))

@@ -48,7 +48,8 @@ t.test('views', async (t) => {
   }
 
   t.test(
-    'exactly 10 of 49 parallel ones pass, not the 50th a moment too early, and an eleventh exactly when the first has left the window',
+    'exactly 10 of 49 parallel ones pass, not the 50th a moment too early, and an eleventh exactly when the first ' +
+      'has left the window',
     async (t) => {
       const started = server.clock.now
       const replies = await Promise.all(Array.from({ length: 49 }, async () => await view('203.0.113.1')))

@@ -43,7 +43,8 @@ async function held (
 const statusOf = async (server: MuxServer) => (await lecturesOf(server))[0]!.status
 
 t.test(
-  'a webhook that is tampered with, unsigned, old, or ahead of its time is refused and changes nothing; a good one is taken',
+  'a webhook that is tampered with, unsigned, old, or ahead of its time is refused and changes nothing; a good one ' +
+    'is taken',
   async (t) => {
     const { server, post, asset } = await held(t)
     const { mux, clock } = server

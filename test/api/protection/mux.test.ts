@@ -268,7 +268,8 @@ t.test(
 )
 
 t.test(
-  'what goes with a media goes at Mux too: on deletion, and when its protection ends; a deletion that fails is tried again',
+  'what goes with a media goes at Mux too: on deletion, and when its protection ends; a deletion that fails is ' +
+    'tried again',
   async (t) => {
     const server = await buildMuxApp(t)
     const { mux, instructor } = server

@@ -428,7 +428,8 @@ t.test('a media that lives elsewhere refuses protection', async (t) => {
 })
 
 t.test(
-  'tokens and content keys are in no log, no problem document, and not plain in the database; older secrets open older keys',
+  'tokens and content keys are in no log, no problem document, and not plain in the database; older secrets open ' +
+    'older keys',
   async (t) => {
     const lines: string[] = []
     const server = await buildTestApp(
@@ -574,7 +575,8 @@ t.test(
 )
 
 t.test(
-  'however a course is made premium and not, at once, its lectures are as it is in the end (bug: each change followed what it had asked for itself)',
+  'however a course is made premium and not, at once, its lectures are as it is in the end (bug: each change ' +
+    'followed what it had asked for itself)',
   async (t) => {
     const server = await buildTestApp(t)
     const { instructor, courseId, mediaId } = await courseWithLecture(t, server, false)
@@ -594,7 +596,8 @@ t.test(
 )
 
 t.test(
-  'content keys are sealed by a new secret at once (bug: without the old one, every stream from before was 500 for good)',
+  'content keys are sealed by a new secret at once (bug: without the old one, every stream from before was 500 for ' +
+    'good)',
   async (t) => {
     const server = await buildTestApp(t)
     const { instructor } = await signUpEverybody(server)
@@ -623,13 +626,15 @@ t.test(
 )
 
 t.test(
-  'one that failed is tried anew when it is asked to be encrypted once more (bug: a premium lecture could only be uploaded again)',
+  'one that failed is tried anew when it is asked to be encrypted once more (bug: a premium lecture could only be ' +
+    'uploaded again)',
   async (t) => {
     const server = await buildTestApp(t)
     const { instructor } = await signUpEverybody(server)
     const id = await protectedMedia(server, instructor)
     await server.query(
-      `update media set status = 'failed', error_code = 'packaging_failed', error_message = 'A full disk.' where id = '${id}'`
+      'update media set status = \'failed\', error_code = \'packaging_failed\', error_message = \'A full disk.\' where id ' +
+        `= '${id}'`
     )
     const encrypt = () =>
       server.inject({
@@ -646,7 +651,8 @@ t.test(
 )
 
 t.test(
-  'lectures that their courses want protected, and are not, are protected at the next start (bug: PROTECT_LECTURES=all left those of before in the clear)',
+  'lectures that their courses want protected, and are not, are protected at the next start (bug: ' +
+    'PROTECT_LECTURES=all left those of before in the clear)',
   async (t) => {
     const server = await buildTestApp(t)
     const { instructor, mediaId } = await courseWithLecture(t, server, false)

@@ -218,7 +218,8 @@ t.test('forms altered at random', async (t) => {
       files: (await server.storedFiles()).length,
       rows: (
         await server.query(
-          'select blob_name from media where blob_name is not null union all select package_blob from media where package_blob is not null'
+          'select blob_name from media where blob_name is not null union all select package_blob from media where ' +
+            'package_blob is not null'
         )
       ).length
     })

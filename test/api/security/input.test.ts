@@ -170,7 +170,8 @@ t.test('a parameter in another place, under another spelling or twice changes no
       t.match(
         await raw(
           Number(port),
-          `${method} /media/${id} HTTP/1.1\r\nhost: x\r\nauthorization: ${instructor.headers.authorization}\r\nconnection: close\r\n\r\n`
+          `${method} /media/${id} HTTP/1.1\r\nhost: x\r\nauthorization: ` +
+            `${instructor.headers.authorization}\r\nconnection: close\r\n\r\n`
         ),
         /^(HTTP\/1\.1 4\d\d |$)/,
         method
@@ -227,7 +228,10 @@ t.test('a parameter in another place, under another spelling or twice changes no
       '[[]]',
       '["__proto__"]'
     ]) {
-      const payload = `--x\r\ncontent-disposition: form-data; name="lectures_data"\r\n\r\n${data}\r\n--x\r\ncontent-disposition: form-data; name="lectures_files"; filename="a"\r\n\r\nx\r\n--x--\r\n`
+      const payload =
+        '--x\r\ncontent-disposition: form-data; ' +
+        `name="lectures_data"\r\n\r\n${data}\r\n--x\r\ncontent-disposition: form-data; name="lectures_files"; ` +
+        'filename="a"\r\n\r\nx\r\n--x--\r\n'
       const reply = await server.inject({
         method: 'POST',
         url: '/course/add-lectures-batch',

@@ -59,7 +59,10 @@ for (const [url, type, cacheControl] of assets) {
 
 t.test('the pages of the API keep their policy, and nothing of ReDoc comes from its maker', async (t) => {
   for (const url of ['/docs/', '/docs/static/swagger-ui.css', '/redoc']) {
-    t.match((await app.inject({ url })).headers['content-security-policy'], /^default-src 'self'; .*frame-ancestors 'none'$/)
+    t.match(
+      (await app.inject({ url })).headers['content-security-policy'],
+      /^default-src 'self'; .*frame-ancestors 'none'$/
+    )
   }
   t.notMatch((await app.inject('/redoc/redoc.standalone.js')).body, 'cdn.redoc.ly')
 })

@@ -93,7 +93,12 @@ t.test('an operation names the refusals of the plugins in front of it (bug: too_
     const codes = Object.values(operation.responses).flatMap(({ content }) =>
       Object.keys(content?.['application/problem+json']?.examples ?? {})
     )
-    const names = (...wanted: string[]) => t.same(wanted.filter((code) => !codes.includes(code)), [], name)
+    const names = (...wanted: string[]) =>
+      t.same(
+        wanted.filter((code) => !codes.includes(code)),
+        [],
+        name
+      )
     const isOpen = operation.security?.length === 0
     names('bad_request', 'database_unavailable')
     if (!isOpen && name !== 'GET /metrics') names('not_authenticated', 'invalid_token')
@@ -155,7 +160,9 @@ t.test('a part of a form is text whatever its media type says (bug: a title type
       { name: 'file', value: await fixture('tiny.mp4'), fileName: 'a.mp4' }
     ])
     const boundary = /boundary=(.*)$/.exec(headers['content-type']!)![1]!
-    const typed = `--${boundary}\r\ncontent-disposition: form-data; name="title"\r\ncontent-type: ${contentType}\r\n\r\nMy film\r\n`
+    const typed =
+      `--${boundary}\r\ncontent-disposition: form-data; name="title"\r\ncontent-type: ` +
+      `${contentType}\r\n\r\nMy film\r\n`
     const made = await server.inject({
       method: 'POST',
       url: '/media',
@@ -199,7 +206,11 @@ t.test('with limits on, each operation gets documented statuses, and 429 is one'
     }
   }
   const groups = ['POST /auth/login', 'POST /auth/signup', 'POST /course', 'POST /media/{id}/view', 'GET /media']
-  t.same(groups.filter((name) => !refused.has(name)), [], `429 for ${refused.size} operations`)
+  t.same(
+    groups.filter((name) => !refused.has(name)),
+    [],
+    `429 for ${refused.size} operations`
+  )
 })
 
 t.test('words that clients of the older systems read', async (t) => {

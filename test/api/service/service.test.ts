@@ -199,7 +199,8 @@ t.test('clients that leave', async (t) => {
   t.test('from a stream are in the log, and only what they were sent is in the figures (bug: neither)', async (t) => {
     const socket = connect(Number(port))
     socket.write(
-      `GET /media/stream/${id} HTTP/1.1\r\nhost: localhost\r\nauthorization: ${instructor.headers.authorization}\r\n\r\n`
+      `GET /media/stream/${id} HTTP/1.1\r\nhost: localhost\r\nauthorization: ` +
+        `${instructor.headers.authorization}\r\n\r\n`
     )
     await once(socket, 'data')
     socket.destroy()
@@ -233,7 +234,8 @@ t.test('clients that leave', async (t) => {
 })
 
 t.test(
-  'in production nobody reads the metrics without METRICS_TOKEN (bug: a proxy on this machine opened them to the world)',
+  'in production nobody reads the metrics without METRICS_TOKEN (bug: a proxy on this machine opened them to the ' +
+    'world)',
   async (t) => {
     const { inject } = await buildTestApp(t, { ENVIRONMENT: 'production' })
     expectProblem(t, await inject({ url: '/metrics', remoteAddress: '127.0.0.1' }), 403, 'metrics_forbidden')

@@ -124,7 +124,8 @@ t.test('requests in a pipeline are answered in their order, whole', async (t) =>
   ] as const
   ranges.forEach(([start, end], index) =>
     socket.write(
-      `GET ${link} HTTP/1.1\r\nhost: a\r\nrange: bytes=${start}-${end}\r\n${index === 3 ? 'connection: close\r\n' : ''}\r\n`
+      `GET ${link} HTTP/1.1\r\nhost: a\r\nrange: ` +
+        `bytes=${start}-${end}\r\n${index === 3 ? 'connection: close\r\n' : ''}\r\n`
     )
   )
   await once(socket, 'end')

@@ -92,7 +92,8 @@ t.test('the page says who may frame it, and its files may be cached', async (t) 
   const { headers, body } = await closed.inject({ url: `/embed/${ID}` })
   t.equal(
     headers['content-security-policy'],
-    "default-src 'none'; script-src 'self'; style-src 'self'; media-src 'self' blob:; connect-src 'self'; worker-src 'self' blob:; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; media-src 'self' blob:; connect-src 'self'; " +
+      "worker-src 'self' blob:; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
   )
   t.equal(headers['x-frame-options'], undefined, 'nothing contradicts it')
   t.match(headers, {

@@ -5,7 +5,8 @@ import { buildTestApp, signUpEverybody } from '../../support/test-app.js'
 import { done, newCourse } from '../../support/courses.js'
 
 t.test(
-  'while another connection holds the write lock, reads go on and writes wait without the event loop (bug: all stood still)',
+  'while another connection holds the write lock, reads go on and writes wait without the event loop (bug: all ' +
+    'stood still)',
   async (t) => {
     const server = await buildTestApp(t)
     const { admin } = await signUpEverybody(server)

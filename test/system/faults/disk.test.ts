@@ -115,7 +115,8 @@ async function startWithMedia (t: Test, env: Record<string, string>) {
 }
 
 t.test(
-  'a disk that fails at any step of an upload: a clear refusal, nothing half made, reads go on, no fsync is tried again',
+  'a disk that fails at any step of an upload: a clear refusal, nothing half made, reads go on, no fsync is tried ' +
+    'again',
   { skip: noStrace },
   async (t) => {
     const { env } = await testEnvironment(t)

@@ -97,7 +97,8 @@ t.test('Postgres stopped in immediate mode and started again under load', async 
 })
 
 t.test(
-  'a connection whose query was given up is not used again (bug: whoever got it next waited behind a server that was gone)',
+  'a connection whose query was given up is not used again (bug: whoever got it next waited behind a server that ' +
+    'was gone)',
   { skip: withoutPostgres },
   async (t) => {
     const { hostname, port } = new URL(process.env.TEST_DATABASE_URL!)

@@ -80,7 +80,10 @@ async function newProtectedStream ({ origin }: ServerProcess, token: string): Pr
   body.append('file', new Blob([new Uint8Array(await fixture('tiny.mp4'))]), 'tiny.mp4')
   const headers = { authorization: `Bearer ${token}` }
   const { id } = (await (await fetch(`${origin}/media`, { method: 'POST', headers, body })).json()) as { id: string }
-  await eventually('it is packaged', async () => (await call(origin, `/media/${id}`, { token })).body.status === 'ready')
+  await eventually(
+    'it is packaged',
+    async () => (await call(origin, `/media/${id}`, { token })).body.status === 'ready'
+  )
   const link = (await call(origin, `/media/${id}/stream-url`, { token })).body.stream_url as string
   return new URL('.', link).pathname
 }

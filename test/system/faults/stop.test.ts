@@ -54,7 +54,8 @@ async function readAll (stream: IncomingMessage): Promise<Buffer> {
 }
 
 t.test(
-  'at the deadline what is under way is cut, the exit is 0 and in time, and a stream goes on by range after the restart',
+  'at the deadline what is under way is cut, the exit is 0 and in time, and a stream goes on by range after the ' +
+    'restart',
   async (t) => {
     const { env } = await testEnvironment(t, { SHUTDOWN_GRACE_SECONDS: '2' })
     const { server, target, stream, uploaded, id, token } = await busyServer(t, env)
@@ -114,7 +115,8 @@ t.test(
 )
 
 t.test(
-  'a connection on which nothing was ever sent does not hold the stop up (bug: Node counts it as busy, so it took until the deadline)',
+  'a connection on which nothing was ever sent does not hold the stop up (bug: Node counts it as busy, so it took ' +
+    'until the deadline)',
   async (t) => {
     const { env } = await testEnvironment(t, { SHUTDOWN_GRACE_SECONDS: '60' })
     const server = await startServer(t, env)

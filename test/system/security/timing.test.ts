@@ -68,7 +68,9 @@ t.test('logins', async (t) => {
     const differences = known.map((milliseconds, index) => milliseconds - unknown[index]!)
     figure(
       t,
-      `${pairs * 2} interleaved logins: median ${median(known).toFixed(1)} ms for a known email, ${median(unknown).toFixed(1)} ms for an unknown one, ${(median(known) - median(unknown)).toFixed(2)} ms apart; median of the differences ${median(differences).toFixed(2)} ms`
+      `${pairs * 2} interleaved logins: median ${median(known).toFixed(1)} ms for a known email, ` +
+        `${median(unknown).toFixed(1)} ms for an unknown one, ${(median(known) - median(unknown)).toFixed(2)} ms ` +
+        `apart; median of the differences ${median(differences).toFixed(2)} ms`
     )
   })
 
@@ -94,7 +96,8 @@ t.test('logins', async (t) => {
     await guessing
     figure(
       t,
-      `GET /auth/me with 8 logins in flight (${logins} in all): median ${median(times).toFixed(1)} ms, p99 ${quantile(times, 0.99).toFixed(1)} ms of ${times.length}`
+      `GET /auth/me with 8 logins in flight (${logins} in all): median ${median(times).toFixed(1)} ms, p99 ` +
+        `${quantile(times, 0.99).toFixed(1)} ms of ${times.length}`
     )
   })
 })

@@ -238,7 +238,8 @@ t.test('storms', async (t) => {
     worst = Math.max(worst, after.memoryMiB)
     figure(
       t,
-      `${name}: descriptors ${before.descriptors} → ${during.descriptors} → ${after.descriptors} in ${Math.round(milliseconds)} ms, memory ${before.memoryMiB} → ${during.memoryMiB} → ${after.memoryMiB} MiB`
+      `${name}: descriptors ${before.descriptors} → ${during.descriptors} → ${after.descriptors} in ` +
+        `${Math.round(milliseconds)} ms, memory ${before.memoryMiB} → ${during.memoryMiB} → ${after.memoryMiB} MiB`
     )
   }
 
@@ -419,7 +420,8 @@ t.test('storms', async (t) => {
     const again = await held(server)
     figure(
       t,
-      `memory after all storms ${settled.memoryMiB} MiB, after all of them again ${again.memoryMiB} MiB, at most ${worst} MiB after one; seed ${seed}`
+      `memory after all storms ${settled.memoryMiB} MiB, after all of them again ${again.memoryMiB} MiB, at most ` +
+        `${worst} MiB after one; seed ${seed}`
     )
     t.ok(
       again.memoryMiB < settled.memoryMiB + MEMORY_SLACK_MIB,

@@ -29,7 +29,8 @@ function build (status = 0): string[] {
   return [...done.stderr.matchAll(/^building (\w+) …$/gm)].map(([, name]) => name!)
 }
 
-const run = (): string => spawnSync(process.execPath, [join(folder, 'dist/bundle/server.js')], { encoding: 'utf8' }).stdout
+const run = (): string =>
+  spawnSync(process.execPath, [join(folder, 'dist/bundle/server.js')], { encoding: 'utf8' }).stdout
 const compiled = (): string[] => readdirSync(join(folder, 'dist/src')).filter((name) => name.endsWith('.js'))
 
 t.test('a build runs the steps whose inputs or outputs changed (bug: npm start ran all of them each time)', (t) => {

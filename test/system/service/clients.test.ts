@@ -35,7 +35,9 @@ function withProgram (program: string, name: string, test: (t: Test) => Promise<
     t.test(
       name,
       {
-        skip: `${program} IS NOT INSTALLED: apt-get install ${program === 'aria2c' ? 'aria2' : program === 'ffprobe' ? 'ffmpeg' : program}`
+        skip:
+          `${program} IS NOT INSTALLED: apt-get install ` +
+          `${program === 'aria2c' ? 'aria2' : program === 'ffprobe' ? 'ffmpeg' : program}`
       },
       async () => {}
     )

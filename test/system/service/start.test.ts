@@ -82,7 +82,8 @@ t.test('a Redis that is not there at the start is in the log (bug: nothing was)'
 })
 
 t.test(
-  'npm start hands a stop on to the server, which says so; the same signal twice at once is one (bugs: the server lived on; or was cut)',
+  'npm start hands a stop on to the server, which says so; the same signal twice at once is one (bugs: the server ' +
+    'lived on; or was cut)',
   async (t) => {
     const npm = spawn('npm', ['start', '--ignore-scripts'], {
       env: { ...env, PATH: process.env.PATH },

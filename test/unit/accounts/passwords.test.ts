@@ -4,7 +4,8 @@ import { createPasswordHasher } from '../../../src/accounts/passwords.js'
 const address = '203.0.113.7'
 
 t.test(
-  'passwords are checked in the order in which they came (bug: while more kept coming, the first of a queue waited for ever)',
+  'passwords are checked in the order in which they came (bug: while more kept coming, the first of a queue waited ' +
+    'for ever)',
   async (t) => {
     const hasher = createPasswordHasher(4)
     t.teardown(() => hasher.close())

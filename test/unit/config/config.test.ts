@@ -303,7 +303,8 @@ t.test('the configuration cannot be changed afterwards', async (t) => {
 })
 
 t.test(
-  'a kept secret that was cut is refused (bug: an emptied secret.key became the key of everything), a good one is made once and kept',
+  'a kept secret that was cut is refused (bug: an emptied secret.key became the key of everything), a good one is ' +
+    'made once and kept',
   async (t) => {
     const dataDir = t.testdir({ cut: { 'secret.key': 'too short\n' }, empty: { 'secret.key': '' } })
     for (const folder of ['cut', 'empty']) {

@@ -18,11 +18,21 @@ class FakeStream {
   isPending = true
   takenBytes = 0
   ended = 0
-  progress () { return { takenBytes: this.takenBytes, isPending: this.isPending } }
-  end () { this.ended++ }
+  progress () {
+    return { takenBytes: this.takenBytes, isPending: this.isPending }
+  }
+
+  end () {
+    this.ended++
+  }
 }
 
-const owner = (more: Partial<SlotOwner> = {}): SlotOwner => ({ accountId: 'account', address: '192.0.2.1', linkId: 'link', ...more })
+const owner = (more: Partial<SlotOwner> = {}): SlotOwner => ({
+  accountId: 'account',
+  address: '192.0.2.1',
+  linkId: 'link',
+  ...more
+})
 
 /** The code of the refusal, or undefined. */
 function refusalOf (work: () => unknown): string | undefined {
@@ -44,7 +54,11 @@ t.test('each limit counts by itself', async (t) => {
   for (const [limits, others, refusal] of cases) {
     const { limiter } = fakeLimiter(limits)
     const slots = [limiter.acquire(owner()), limiter.acquire(owner())]
-    t.equal(refusalOf(() => limiter.acquire(owner())), refusal, JSON.stringify(limits))
+    t.equal(
+      refusalOf(() => limiter.acquire(owner())),
+      refusal,
+      JSON.stringify(limits)
+    )
     t.equal(limiter.taken, 2, 'a refused client takes nothing')
     slots.push(limiter.acquire(owner(others)))
     slots[0]!.release()
@@ -54,7 +68,10 @@ t.test('each limit counts by itself', async (t) => {
   }
   const { limiter } = fakeLimiter({ total: 1 })
   limiter.acquire(owner())
-  t.equal(refusalOf(() => limiter.acquire({ accountId: null, address: '192.0.2.9' })), 'overloaded')
+  t.equal(
+    refusalOf(() => limiter.acquire({ accountId: null, address: '192.0.2.9' })),
+    'overloaded'
+  )
 })
 
 t.test('a refusal says when to try again, and neither link nor account nor address', async (t) => {
@@ -79,7 +96,10 @@ t.test('a slot is freed once, however often it is released', async (t) => {
   first.release()
   first.touch()
   t.equal(limiter.taken, 1)
-  t.equal(refusalOf(() => limiter.acquire(owner())), 'too_many_streams')
+  t.equal(
+    refusalOf(() => limiter.acquire(owner())),
+    'too_many_streams'
+  )
 })
 
 t.test('under every limit a stalled transfer makes room, and a moving one does not', async (t) => {
@@ -89,14 +109,20 @@ t.test('under every limit a stalled transfer makes room, and a moving one does n
     const [stalled, moving, newcomer] = [new FakeStream(), new FakeStream(), new FakeStream()]
     for (const stream of [stalled, moving]) limiter.acquire(owner(), stream)
     clock.now = 29 * SECOND
-    t.ok(refusalOf(() => limiter.acquire(owner(), newcomer)), `${JSON.stringify(limit)}: none is stalled yet`)
+    t.ok(
+      refusalOf(() => limiter.acquire(owner(), newcomer)),
+      `${JSON.stringify(limit)}: none is stalled yet`
+    )
     clock.now = 30 * SECOND
     stalled.takenBytes = 64 * KiB - 1
     moving.takenBytes = 64 * KiB
     limiter.acquire(owner(), newcomer)
     t.same([stalled.ended, moving.ended, newcomer.ended], [1, 0, 0])
     t.equal(limiter.taken, 2)
-    t.ok(refusalOf(() => limiter.acquire(owner())), 'those that move keep their slots')
+    t.ok(
+      refusalOf(() => limiter.acquire(owner())),
+      'those that move keep their slots'
+    )
     t.equal(moving.ended, 0)
   }
 })
@@ -105,13 +131,21 @@ t.test('the transfer that is stalled for the longest time is ended first', async
   const { clock, limiter } = fakeLimiter({ perAddress: 3 })
   const streams = [new FakeStream(), new FakeStream(), new FakeStream()]
   const slots = streams.map((stream) => limiter.acquire(owner(), stream))
-  for (const [index, seconds] of [[1, 5], [2, 10], [0, 15]] as const) {
+  for (const [index, seconds] of [
+    [1, 5],
+    [2, 10],
+    [0, 15]
+  ] as const) {
     clock.now = seconds * SECOND
     slots[index]!.touch()
   }
   clock.now = 60 * SECOND
   const ended = () => streams.map((stream) => stream.ended)
-  for (const expected of [[0, 1, 0], [0, 1, 1], [1, 1, 1]]) {
+  for (const expected of [
+    [0, 1, 0],
+    [0, 1, 1],
+    [1, 1, 1]
+  ]) {
     limiter.acquire(owner(), new FakeStream())
     t.same(ended(), expected)
   }
@@ -125,10 +159,16 @@ t.test('progress counts from the last touch, and from the last look', async (t) 
   clock.now = 20 * SECOND
   slot.touch()
   clock.now = 49 * SECOND
-  t.ok(refusalOf(() => limiter.acquire(owner())), '29 s after a block')
+  t.ok(
+    refusalOf(() => limiter.acquire(owner())),
+    '29 s after a block'
+  )
   clock.now = 50 * SECOND
   stream.takenBytes = 200 * KiB
-  t.ok(refusalOf(() => limiter.acquire(owner())), 'it took 100 KiB')
+  t.ok(
+    refusalOf(() => limiter.acquire(owner())),
+    'it took 100 KiB'
+  )
   clock.now = 80 * SECOND
   limiter.acquire(owner())
   t.equal(stream.ended, 1, 'and nothing since')
@@ -140,7 +180,10 @@ t.test('a transfer that waits for this server is not stalled (a slow disk)', asy
   stream.isPending = false
   limiter.acquire(owner(), stream)
   clock.now = 3600 * SECOND
-  t.equal(refusalOf(() => limiter.acquire(owner())), 'too_many_streams')
+  t.equal(
+    refusalOf(() => limiter.acquire(owner())),
+    'too_many_streams'
+  )
   t.equal(stream.ended, 0)
 })
 
@@ -151,7 +194,10 @@ t.test('nothing is ended for a client that is refused all the same', async (t) =
   limiter.acquire(owner({ linkId: 'other' }), moving)
   clock.now = 60 * SECOND
   moving.takenBytes = 100 * KiB
-  t.equal(refusalOf(() => limiter.acquire(owner())), 'too_many_streams')
+  t.equal(
+    refusalOf(() => limiter.acquire(owner())),
+    'too_many_streams'
+  )
   t.equal(stalled.ended, 0)
 })
 
@@ -161,7 +207,10 @@ t.test('one stalled transfer makes room under all of its limits; two are ended w
   for (const stream of streams) limiter.acquire(owner(), stream)
   clock.now = 60 * SECOND
   limiter.acquire(owner())
-  t.same(streams.map(({ ended }) => ended), [1, 0])
+  t.same(
+    streams.map(({ ended }) => ended),
+    [1, 0]
+  )
 
   const apart = fakeLimiter({ perLink: 1, perAddress: 1 })
   const [byLink, byAddress] = [new FakeStream(), new FakeStream()]
@@ -186,6 +235,11 @@ t.test('a refusal looks at each transfer once in 30 s, however many are refused'
   clock.now = 60 * SECOND
   for (const stream of streams) stream.takenBytes = 100 * KiB
   looks = 0
-  for (let index = 0; index < 1000; index++) t.equal(refusalOf(() => limiter.acquire(owner())), 'overloaded')
+  for (let index = 0; index < 1000; index++) {
+    t.equal(
+      refusalOf(() => limiter.acquire(owner())),
+      'overloaded'
+    )
+  }
   t.equal(looks, 200, 'one look and one mark for each')
 })

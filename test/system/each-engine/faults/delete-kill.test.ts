@@ -14,7 +14,8 @@ const KILLS = process.env.TEST_LONG ? 100 : 20
 const VIEWS = 4500
 
 t.test(
-  `${KILLS} DELETEs of media, lectures and courses killed at random moments leave figures that equal the log, and are finished after a restart`,
+  `${KILLS} DELETEs of media, lectures and courses killed at random moments leave figures that equal the log, and ` +
+    'are finished after a restart',
   { timeout: 3_600_000 },
   async (t) => {
     const { env } = await testEnvironment(t, { ACCESS_TOKEN_EXPIRE_MINUTES: '600' })

@@ -209,7 +209,8 @@ async function startPostgresPassage (
 }
 
 t.test(
-  'SIGKILL at each step of an upload: no row without its file, no file without its row after the sweep, and nothing acknowledged is lost',
+  'SIGKILL at each step of an upload: no row without its file, no file without its row after the sweep, and nothing ' +
+    'acknowledged is lost',
   { skip: noStrace, timeout: 1_800_000 },
   async (t) => {
     const victim = await startVictim(t)

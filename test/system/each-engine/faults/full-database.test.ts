@@ -47,7 +47,8 @@ function expectUnavailable (t: Test, { status, body, headers }: Reply, detail: R
 // Bug: SQLite rolls back by itself when its disk is full; the rollback that followed hid the error, and the answer was
 // a 500.
 t.test(
-  'the disk of the database is full: a clear refusal, views count only if committed, reads go on, all is well when there is room',
+  'the disk of the database is full: a clear refusal, views count only if committed, reads go on, all is well when ' +
+    'there is room',
   { skip: noMount, timeout: 300_000 },
   async (t) => {
     const { env, disk } = await onSmallDisk(t)

@@ -6,7 +6,8 @@ import { fixture, testEnvironment } from '../../../support/test-app.js'
 import { call, eventually, newToken, startServer } from '../../../support/server-process.js'
 
 t.test(
-  'a restart that does not wait for the last process takes nothing of it (bug: on SQLite the new one swept the uploads of the old one)',
+  'a restart that does not wait for the last process takes nothing of it (bug: on SQLite the new one swept the ' +
+    'uploads of the old one)',
   async (t) => {
     const { env, folder } = await testEnvironment(t, { SHUTDOWN_GRACE_SECONDS: '120' })
     const old = await startServer(t, env)

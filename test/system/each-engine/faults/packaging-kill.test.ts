@@ -112,7 +112,8 @@ t.test(
     t.equal(sweeper.status, 0, sweeper.stderr)
     t.same([await drafts(), (await readdir(join(folder, 'uploads/blobs'))).length], [[], 2 * ids.length])
     t.comment(
-      `figure: ${during} of ${ids.length} kills came while a package was written; all are ready, decoded, and nothing is left over`
+      `figure: ${during} of ${ids.length} kills came while a package was written; all are ready, decoded, and ` +
+        'nothing is left over'
     )
   }
 )
@@ -211,7 +212,9 @@ if (engine === 'sqlite') {
         Number(/VmHWM:\s+(\d+) kB/.exec(await readFile(`/proc/${server.child.pid}/status`, 'utf8'))![1]) / 1000
       times.sort((a, b) => a - b)
       t.comment(
-        `figure: ${Math.round(size / 1e6)} MB uploaded in ${Math.round(middle - start)} ms, packaged in ${Math.round(performance.now() - middle)} ms, peak ${Math.round(peak)} MB, p99 ${Math.round(times[Math.floor(times.length * 0.99)]!)} ms of ${times.length}`
+        `figure: ${Math.round(size / 1e6)} MB uploaded in ${Math.round(middle - start)} ms, packaged in ` +
+          `${Math.round(performance.now() - middle)} ms, peak ${Math.round(peak)} MB, p99 ` +
+          `${Math.round(times[Math.floor(times.length * 0.99)]!)} ms of ${times.length}`
       )
       t.ok(peak < 300, `${Math.round(peak)} MB`)
     }

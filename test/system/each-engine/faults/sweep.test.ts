@@ -15,7 +15,8 @@ import { holdUpload, sha256, wav } from '../../../support/workload.js'
 const MiB = 1024 * 1024
 
 t.test(
-  'sweeps of this process and of another beside 50 running uploads, with clocks a day off, take what was left over and nothing else',
+  'sweeps of this process and of another beside 50 running uploads, with clocks a day off, take what was left over ' +
+    'and nothing else',
   { timeout: 300_000 },
   async (t) => {
     mock.timers.enable({ apis: ['setInterval'] })

@@ -209,7 +209,8 @@ t.test('no secret is in a log, a metric, an error or the database', async (t) =>
   t.same(secrets.in(database), [], 'the database')
   t.same(secrets.in(server.refusals.join('\n')), [], 'the errors')
   t.comment(
-    `figure: ${engine}: ${secrets.size} secrets, 0 found in ${log.length} bytes of log, ${metrics.body.length} of metrics, ${database.length} of database, ${server.refusals.length} errors`
+    `figure: ${engine}: ${secrets.size} secrets, 0 found in ${log.length} bytes of log, ${metrics.body.length} of ` +
+      `metrics, ${database.length} of database, ${server.refusals.length} errors`
   )
 })
 
