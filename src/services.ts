@@ -63,6 +63,8 @@ export interface ServiceOverrides {
   ffmpeg?: Ffmpeg | false
   /** How often transfers under way are checked again, in milliseconds. */
   reviewEveryMs?: number
+  /** How long a stream waits for its view to be committed, in milliseconds. */
+  streamWaitMs?: number
   /** Timeouts and polling intervals of Mux, in milliseconds. */
   muxTimes?: MuxTimes
 }
@@ -185,7 +187,8 @@ async function createViewLog (
     cache: redis === undefined ? localCache : createSharedCache(redis, localCache),
     cacheSeconds: config.analyticsCacheSeconds,
     now,
-    limit: createViewLimit(base.windows.clients, config.limitsPerMinute.view)
+    limit: createViewLimit(base.windows.clients, config.limitsPerMinute.view),
+    streamWaitMs: base.overrides.streamWaitMs
   })
   return { sqliteCommit, writer, views }
 }

@@ -43,7 +43,7 @@ const RECENT_DAYS = 7
 const MAX_USER_AGENT = 512
 const MAX_COUNTED_STREAMS = 20_000
 /** A stream waits for its view's commit, but not for a database that is busy with something else. */
-const STREAM_WAITS_MS = 500
+const STREAM_WAIT_MS = 500
 
 /** The window that views of an address pass: resolves with how to give the place back, or undefined at the limit. */
 export interface ViewLimit {
@@ -58,12 +58,23 @@ interface ViewsOptions {
   cacheSeconds: number
   now: Clock
   limit: ViewLimit
+  /** How long a stream waits for its view to be committed. */
+  streamWaitMs?: number | undefined
 }
 
 export type Views = ReturnType<typeof createViews>
 
 /** Who watched what, and how often. */
-export function createViews ({ db, writer, names, cache, cacheSeconds, now, limit }: ViewsOptions) {
+export function createViews ({
+  db,
+  writer,
+  names,
+  cache,
+  cacheSeconds,
+  now,
+  limit,
+  streamWaitMs = STREAM_WAIT_MS
+}: ViewsOptions) {
   async function compute (
     mediaId: string,
     days: number,
@@ -156,7 +167,7 @@ export function createViews ({ db, writer, names, cache, cacheSeconds, now, limi
           void counting.finally(() => countingStreams.delete(key))
         }
       }
-      await Promise.race([counting, sleep(STREAM_WAITS_MS, undefined, { ref: false })])
+      await Promise.race([counting, sleep(streamWaitMs, undefined, { ref: false })])
     },
 
     /** Totals and uniques of several media, by id. */

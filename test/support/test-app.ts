@@ -115,6 +115,8 @@ export async function openTestApp (
     bcryptCost: 4,
     ffmpeg: false,
     warmUp: false,
+    // The first view starts a worker thread: on a busy machine that takes longer than a stream waits for its view.
+    streamWaitMs: 60_000,
     now: () => clock.now,
     monotonicNow: () => performance.now() + clock.now - start,
     ...overrides
