@@ -177,12 +177,18 @@ async function once (url: string, sql: string): Promise<Array<Record<string, unk
 /** Rows of a query, straight from a database. */
 export async function queryDatabase<T = Record<string, unknown>> ({ database }: Config, sql: string): Promise<T[]> {
   if (database.engine === 'postgres') return (await once(database.url, sql)) as T[]
-  const file = new SQLite(database.path, { timeout: 5000 })
-  try {
-    const statement = file.prepare(sql)
-    return statement.reader ? (statement.all() as T[]) : (statement.run(), [])
-  } finally {
-    file.close()
+  // A server in this process can end a transaction only while the event loop is free: SQLite must not wait for it.
+  for (let tries = 0; ; tries++) {
+    const file = new SQLite(database.path, { timeout: 50 })
+    try {
+      const statement = file.prepare(sql)
+      return statement.reader ? (statement.all() as T[]) : (statement.run(), [])
+    } catch (error) {
+      if ((error as { code?: string }).code !== 'SQLITE_BUSY' || tries === 200) throw error
+    } finally {
+      file.close()
+    }
+    await sleep(25)
   }
 }
 
