@@ -1,5 +1,5 @@
 import type { Kysely } from 'kysely'
-import { findFact, writeFact } from './fact-store.js'
+import { findFact, upsertFact } from './fact-store.js'
 import type { Database } from './tables.js'
 
 const FACT = 'clock.last_check'
@@ -18,5 +18,5 @@ export async function findClock (db: Kysely<Database>): Promise<CheckedClock | u
 }
 
 export async function updateClock (db: Kysely<Database>, clock: CheckedClock): Promise<void> {
-  await writeFact(db, FACT, JSON.stringify(clock))
+  await upsertFact(db, FACT, JSON.stringify(clock))
 }

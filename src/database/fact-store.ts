@@ -7,7 +7,7 @@ export async function findFact (db: Kysely<Database>, name: string): Promise<str
 }
 
 /** Inserts a fact of this installation, or replaces its value. */
-export async function writeFact (db: Kysely<Database>, name: string, value: string): Promise<void> {
+export async function upsertFact (db: Kysely<Database>, name: string, value: string): Promise<void> {
   await db
     .insertInto('server_facts')
     .values({ name, value })

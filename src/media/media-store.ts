@@ -2,6 +2,7 @@ import type { Kysely, Selectable, Transaction } from 'kysely'
 import { randomUUID } from 'node:crypto'
 import { addTo, bytesCounter, findCounter, mediaCounters } from '../database/counters.js'
 import { engineOf } from '../database/dialect.js'
+import { upsertFact } from '../database/fact-store.js'
 import { fold } from '../database/fold.js'
 import type { Database, MediaTable } from '../database/tables.js'
 import type { Media, MuxNames, Protection, ProviderName, Visibility } from './schema.js'
@@ -314,14 +315,7 @@ export async function findLectureOf (db: Kysely<Database>, id: string): Promise<
  * failed stands in the log, unseen, and would come back with a crash; what is committed after it overwrites it.
  */
 export async function listOwnedBlobs (db: Kysely<Database>, names: string[]): Promise<Set<string>> {
-  if (engineOf(db) === 'sqlite') {
-    const look = { name: 'storage.last_look', value: randomUUID() }
-    await db
-      .insertInto('server_facts')
-      .values(look)
-      .onConflict((conflict) => conflict.column('name').doUpdateSet({ value: look.value }))
-      .execute()
-  }
+  if (engineOf(db) === 'sqlite') await upsertFact(db, 'storage.last_look', randomUUID())
   const files = db.selectFrom('media').select('blob_name as name').where('blob_name', 'in', names)
   const packages = db.selectFrom('media').select('package_blob as name').where('package_blob', 'in', names)
   const posters = db.selectFrom('media').select('poster_blob as name').where('poster_blob', 'in', names)

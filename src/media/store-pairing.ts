@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely'
 import { randomUUID } from 'node:crypto'
 import { lockName } from '../database/dialect.js'
-import { findFact, writeFact } from '../database/fact-store.js'
+import { findFact, upsertFact } from '../database/fact-store.js'
 import type { Database } from '../database/tables.js'
 import type { BlobStore } from '../storage/blob-store.js'
 
@@ -51,7 +51,7 @@ export async function recordLook (db: Kysely<Database>, blobs: BlobStore): Promi
       await blobs.grow(seen + 1)
       return 'behind' as const
     }
-    await writeFact(trx, AGE, String(recorded + 1))
+    await upsertFact(trx, AGE, String(recorded + 1))
     return recorded + 1
   })
   if (typeof looks === 'string') return looks

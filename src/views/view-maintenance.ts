@@ -1,6 +1,7 @@
 import { sql, type Kysely, type Transaction } from 'kysely'
 import { findClock } from '../database/clock-store.js'
 import { engineOf, lockName } from '../database/dialect.js'
+import { upsertFact } from '../database/fact-store.js'
 import type { Database } from '../database/tables.js'
 import { DAY, isoDay, utcDay } from '../time.js'
 import { TOKEN_VIEW_MS } from './token-view-store.js'
@@ -161,12 +162,7 @@ async function raiseLogStart (db: Kysely<Database>, day: number, today: number):
   await db.transaction().execute(async (trx) => {
     await lockName(trx, LOG_STARTS)
     const stored = await findLogStart(trx)
-    const value = String(stored > today ? day : Math.max(day, stored))
-    await trx
-      .insertInto('server_facts')
-      .values({ name: LOG_STARTS, value })
-      .onConflict((conflict) => conflict.column('name').doUpdateSet({ value }))
-      .execute()
+    await upsertFact(trx, LOG_STARTS, String(stored > today ? day : Math.max(day, stored)))
   })
 }
 

@@ -1,6 +1,7 @@
 import type { Kysely, Transaction } from 'kysely'
 import { compileOnce } from '../database/compile-once.js'
 import { engineOf } from '../database/dialect.js'
+import { findFact } from '../database/fact-store.js'
 import type { Database } from '../database/tables.js'
 import { offsetOf, type PageQuery } from '../schemas/pagination.js'
 import { DAY, utcDay } from '../time.js'
@@ -104,8 +105,7 @@ export async function findNewestView (db: Kysely<Database>): Promise<number | un
 
 /** The first day that the log still holds whole. */
 export async function findLogStart (db: Kysely<Database>): Promise<number> {
-  const row = await db.selectFrom('server_facts').select('value').where('name', '=', LOG_STARTS).executeTakeFirst()
-  return Number(row?.value ?? 0)
+  return Number((await findFact(db, LOG_STARTS)) ?? 0)
 }
 
 /**

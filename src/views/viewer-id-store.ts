@@ -1,6 +1,7 @@
 import { sql, type Kysely, type Transaction } from 'kysely'
 import { createHmac, randomBytes } from 'node:crypto'
 import { engineOf, lockName } from '../database/dialect.js'
+import { findFact, upsertFact } from '../database/fact-store.js'
 import type { Database } from '../database/tables.js'
 import { StartupError } from '../errors.js'
 import { seal, unseal } from '../secrets/encryption.js'
@@ -46,7 +47,7 @@ export async function openViewerNames ({ db, mode, keys, onProgress = () => {} }
     await renameViewers(db, names)
     await renameInLog(db, names, onProgress)
   }
-  await writeFact(db, MODE, mode)
+  await upsertFact(db, MODE, mode)
   return names
 }
 
@@ -74,7 +75,7 @@ export async function giveUpViewerSecret (db: Kysely<Database>, keys: Keyring): 
     await lockName(trx, SECRET)
     const stored = await findFact(trx, SECRET)
     if (stored === undefined || unsealed(stored, keys) !== undefined) return false
-    await writeFact(trx, `${SECRET}.${keyIdOf(stored)}`, stored)
+    await upsertFact(trx, `${SECRET}.${keyIdOf(stored)}`, stored)
     await trx.deleteFrom('server_facts').where('name', '=', SECRET).execute()
     return true
   })
@@ -217,7 +218,7 @@ async function openSecret (db: Kysely<Database>, keys: () => Keyring, wanted: bo
     const secret = stored === undefined ? randomBytes(SECRET_BYTES) : unsealed(stored, ring)
     if (secret === undefined) throw new StartupError(lostSecret(keyIdOf(stored!)))
     if (stored === undefined || keyIdOf(stored) !== ring.current.id) {
-      await writeFact(trx, SECRET, seal(secret, SECRET, ring))
+      await upsertFact(trx, SECRET, seal(secret, SECRET, ring))
     }
     return secret
   })
@@ -324,16 +325,4 @@ async function renameInLog (db: Kysely<Database>, names: ViewerNames, onProgress
     })
     onProgress(last ?? newest ?? 0, newest ?? 0)
   }
-}
-
-async function findFact (db: Kysely<Database>, name: string): Promise<string | undefined> {
-  return (await db.selectFrom('server_facts').select('value').where('name', '=', name).executeTakeFirst())?.value
-}
-
-async function writeFact (db: Kysely<Database>, name: string, value: string): Promise<void> {
-  await db
-    .insertInto('server_facts')
-    .values({ name, value })
-    .onConflict((conflict) => conflict.column('name').doUpdateSet({ value }))
-    .execute()
 }
