@@ -3,6 +3,7 @@ import type { Static, TObject } from '@sinclair/typebox'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Readable } from 'node:stream'
+import { KiB, MiB } from '../src/bytes.js'
 import { ApiError, invalidField } from '../src/errors.js'
 import type { ConcurrencyLimiter } from '../src/limits/concurrency-limiter.js'
 import type { FormDefinition, FormSchemas } from '../src/schemas/form.js'
@@ -27,13 +28,12 @@ export interface Form<T extends TObject, F> {
   files: [ReceivedFile<F>, ...Array<ReceivedFile<F>>]
 }
 
-const KiB = 1024
 const MAX_FIELD_BYTES = 64 * KiB
 const MAX_FIELDS = 20
 /** More than a socket gives at once: the parser never ends when a part it skips does not fit into its buffer. */
 const PART_BUFFER_BYTES = 256 * KiB
 /** All that a form carries beside its files: fields, boundaries, part headers. */
-const OVERHEAD_BYTES = 4 * 1024 * KiB
+const OVERHEAD_BYTES = 4 * MiB
 /** How far back from its end a body's closing boundary is looked for: an epilogue may follow it. */
 const TAIL_BYTES = 4 * KiB
 import type { Config } from '../src/config/config.js'

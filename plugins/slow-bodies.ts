@@ -1,11 +1,9 @@
 import fp from 'fastify-plugin'
 import type { IncomingMessage } from 'node:http'
 import { performance } from 'node:perf_hooks'
+import { KiB, MiB } from '../src/bytes.js'
 import { MINUTE, SECOND } from '../src/time.js'
 import { answerUnreadable } from './errors.js'
-
-const KiB = 1024
-const MiB = 1024 * KiB
 
 export interface BodyLimits {
   /** In each window so many bytes must come of a body that is not complete. */

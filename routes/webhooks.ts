@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
+import { MiB } from '../src/bytes.js'
 import { ApiError } from '../src/errors.js'
 import type { MuxEvents } from '../src/protection/mux/mux-events.js'
 import { StringEnum } from '../src/schemas/fields.js'
@@ -11,7 +12,7 @@ interface Options {
 }
 
 /** An event holds one asset with its tracks: a few KiB. */
-const MAX_BYTES = 1024 * 1024
+const MAX_BYTES = MiB
 
 const receiveMuxEvent = {
   // A forged event costs one hash. A limit would lose events of Mux.

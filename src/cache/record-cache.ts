@@ -1,11 +1,12 @@
 import { LRUCache } from 'lru-cache'
+import { MiB } from '../bytes.js'
 import { ApiError } from '../errors.js'
 import type { Clock } from '../time.js'
 
 /** Below the second within which every process sees a change, by what reading a fact may take. */
 const FACT_LIFE_MS = 900
 /** What one cache takes of memory at most: 10,000 to 40,000 facts. */
-const MAX_CACHED_BYTES = 16 * 1024 * 1024
+const MAX_CACHED_BYTES = 16 * MiB
 /** An entry around its fact: the key, a promise, and its place in the cache. */
 const ENTRY_BYTES = 400
 

@@ -2,6 +2,7 @@ import { existsSync, statSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { sql } from 'kysely'
+import { GiB } from '../bytes.js'
 import { migrations } from '../../migrations/index.js'
 import type { Config, DatabaseConfig } from '../config/config.js'
 import { pendingMigrations } from '../database/migrate.js'
@@ -24,7 +25,6 @@ interface Finding {
   mend?: string
 }
 
-const GiB = 1024 ** 3
 /** Longer than Mux takes when it is well. */
 const MUX_ANSWER_MS = 5000
 /** Links live by the second, and a token's clock is the server's. */

@@ -1,11 +1,12 @@
 import { LogController, type FastifyHttpOptions, type FastifyServerOptions } from 'fastify'
 import { randomUUID } from 'node:crypto'
 import type { Server } from 'node:http'
+import { KiB } from '../bytes.js'
 import type { Config } from '../config/config.js'
 import { MINUTE } from '../time.js'
 import { rewriteUrl } from './rewrite-url.js'
 
-const MAX_JSON_BYTES = 256 * 1024
+const MAX_JSON_BYTES = 256 * KiB
 /** A socket on which nothing moved for so long is dead, or a paused player that will ask again by range. */
 const IDLE_SOCKET_MS = 2 * MINUTE
 const REQUEST_ID = /^[\w.:-]{1,128}$/

@@ -1,8 +1,7 @@
+import { KiB } from '../bytes.js'
 import { ApiError, type ProblemCode } from '../errors.js'
 import { addressKey } from '../http/client-address.js'
 import { isoTime, SECOND, type Clock } from '../time.js'
-
-const KiB = 1024
 
 /** How much of something may be under way at once in this process; 0 is no limit. */
 export interface ConcurrencyLimits {

@@ -1,10 +1,10 @@
 import { performance } from 'node:perf_hooks'
 import { Readable, type Writable } from 'node:stream'
+import { KiB } from '../bytes.js'
 import type { ReadableFile } from '../storage/open-files.js'
 import { BlockPool } from './block-pool.js'
 import type { ByteRange } from './byte-range.js'
 
-const KiB = 1024
 /** 256 KiB cost half of what Node's 64 do, and 200 slow readers take 59 MB. */
 const blocks = new BlockPool(256 * KiB, { maxIdle: 64 })
 /**

@@ -4,12 +4,12 @@ import { access, open, opendir, readFile, rename, rm, stat, utimes, writeFile, t
 import { constants as osConstants } from 'node:os'
 import { basename, join } from 'node:path'
 import type { Readable } from 'node:stream'
+import { MiB } from '../bytes.js'
 import { makeFolder } from './durable-folder.js'
 import { ApiError } from '../errors.js'
 import type { BlobStore, Draft, OpenDraft, StoredItem } from './blob-store.js'
 import { OpenFiles } from './open-files.js'
 
-const MiB = 1024 * 1024
 /** Measured: 7 % less CPU a byte than Node's default of 64 KiB. */
 const WRITE_BYTES = MiB
 /** Well below the time after which a sweep takes an unchanged draft for left over. */

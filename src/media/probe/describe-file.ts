@@ -1,5 +1,6 @@
 import mediaInfoFactory from 'mediainfo.js'
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
+import { MiB } from '../../bytes.js'
 import { adtsDurationMs } from './adts-duration.js'
 import { formatOf, type Container, type Track } from '../media-formats.js'
 import { isWave, withoutPictures } from './picture-free-view.js'
@@ -9,7 +10,7 @@ import type { Probed } from '../media-formats.js'
  * How far the parser may read into a WAV file in a row: to its sound, past the text and pictures before it. It would
  * read the sound itself to its end, at 5 s of CPU a GB, and learn nothing more.
  */
-const MAX_WAVE_BYTES = 4 * 1024 * 1024
+const MAX_WAVE_BYTES = 4 * MiB
 
 /** MediaInfo's answer, as far as it is read here: values are strings or numbers, by field and version. */
 type Fields = Record<string, string | number | undefined>

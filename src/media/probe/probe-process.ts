@@ -1,5 +1,6 @@
 import { fork, type ChildProcess } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import { MiB } from '../../bytes.js'
 import { ApiError } from '../../errors.js'
 import type { Probed } from '../media-formats.js'
 
@@ -24,7 +25,6 @@ export interface ProbeLimits {
   wallMs: number
 }
 
-const MiB = 1024 * 1024
 const WASM_PAGE_BYTES = 64 * 1024
 /** A probe of a 36 MB index (a film of ten hours) takes 60 MiB. */
 const MAX_WASM_BYTES = 128 * MiB

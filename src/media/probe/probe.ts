@@ -1,10 +1,9 @@
 import { fileURLToPath } from 'node:url'
+import { MiB } from '../../bytes.js'
 import { ApiError } from '../../errors.js'
 import { FairQueue } from '../../jobs/fair-queue.js'
 import type { Probed } from '../media-formats.js'
 import { ProbeProcess, type ProbeLimits } from './probe-process.js'
-
-const MiB = 1024 * 1024
 
 export interface ProberOptions extends ProbeLimits {
   maxWaiting: number

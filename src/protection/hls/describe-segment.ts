@@ -1,9 +1,10 @@
 import { createDecipheriv } from 'node:crypto'
 import { createReadStream } from 'node:fs'
+import { MiB } from '../../bytes.js'
 import { StreamDescriber, type StreamDescription } from './stream-description.js'
 
 /** Six seconds at 5 Mbit/s. A multiple of AES's block. */
-const MAX_BYTES = 4 * 1024 * 1024
+const MAX_BYTES = 4 * MiB
 const CHUNK_BYTES = 256 * 1024
 const FIRST_IV = Buffer.alloc(16)
 

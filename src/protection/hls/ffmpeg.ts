@@ -2,11 +2,10 @@ import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { PassThrough, type Readable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 import { promisify } from 'node:util'
+import { KiB, MiB } from '../../bytes.js'
 import { MINUTE, SECOND } from '../../time.js'
 import { FileFault } from './file-fault.js'
 
-const KiB = 1024
-const MiB = 1024 * KiB
 /**
  * 8192 × 4320, the largest picture of ITU-R BT.2020. A 564 KB file may declare 16000 × 12000 and take 1.4 GB to decode.
  */

@@ -1,5 +1,6 @@
 import type { Kysely } from 'kysely'
 import { LRUCache } from 'lru-cache'
+import { MiB } from '../../bytes.js'
 import type { Database } from '../../database/tables.js'
 import { ApiError } from '../../errors.js'
 import type { Package } from '../../media/schema.js'
@@ -12,7 +13,7 @@ import { findPackageIndex, updateDescription } from './package-index-store.js'
 import type { StreamDescription } from './stream-description.js'
 
 /** The indexes of some 2,000 hours of media. */
-const MAX_CACHED_BYTES = 16 * 1024 * 1024
+const MAX_CACHED_BYTES = 16 * MiB
 const NOT_DESCRIBED: StreamDescription = { codecs: '', frameRate: null }
 
 export type PackageIndexes = ReturnType<typeof createPackageIndexes>

@@ -1,4 +1,5 @@
 import type { Kysely } from 'kysely'
+import { MiB } from '../../bytes.js'
 import type { Database } from '../../database/tables.js'
 import { updatePackaging } from '../../media/media-store.js'
 import type { Media } from '../../media/schema.js'
@@ -12,7 +13,6 @@ import { packageFile, type PackageFacts } from './packager.js'
 import { receiveOutput } from './receive-output.js'
 import { codecsToCopy, toPackagingError, Unpackageable, unsupportedReason } from './unpackageable.js'
 
-const MiB = 1024 * 1024
 /** Software H.264 at its fastest useful setting keeps up with 720p on two cores; larger pictures get more time. */
 const MIN_TRANSCODE_MS = 10 * MINUTE
 const TRANSCODE_FACTOR = 6

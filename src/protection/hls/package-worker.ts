@@ -10,6 +10,7 @@ import {
 import { createCipheriv, type Cipher } from 'node:crypto'
 import { closeSync, openSync, writeSync } from 'node:fs'
 import { parentPort, workerData } from 'node:worker_threads'
+import { MiB } from '../../bytes.js'
 import { withDecodeTimes } from './decode-times.js'
 import { asTheyAre, toAdts, toAnnexB, type Framing } from './elementary-stream.js'
 import type { FileFaultKind } from './file-fault.js'
@@ -29,14 +30,14 @@ const FIRST_TIME = 900_000
 /** A quarter of a megabyte at a time. */
 const CHUNK_PACKETS = 1392
 /** Half of mediabunny's default: a file is read once, from its start to its end. */
-const CACHE_BYTES = 4 * 1024 * 1024
+const CACHE_BYTES = 4 * MiB
 /**
  * A file with less than that of what its header says is damaged or cut off; the header may be a little wrong, and count
  * tracks that are left out.
  */
 const MIN_PART = 0.9
 /** 4K at its best has pictures of 4 MB; what claims more would take the memory of all. */
-const MAX_FRAME_BYTES = 32 * 1024 * 1024
+const MAX_FRAME_BYTES = 32 * MiB
 
 const { path, target, maxBytes, maxSegments, contentKey, durationMs } = workerData as PackageOrder
 

@@ -1,4 +1,5 @@
 import type { Kysely } from 'kysely'
+import { MiB } from '../../bytes.js'
 import type { Database } from '../../database/tables.js'
 import { updatePoster } from '../../media/media-store.js'
 import type { Media } from '../../media/schema.js'
@@ -8,7 +9,6 @@ import { exceedsPixels, type Ffmpeg } from './ffmpeg.js'
 import { receiveOutput } from './receive-output.js'
 import { Unpackageable } from './unpackageable.js'
 
-const MiB = 1024 * 1024
 /** A JPEG of 1280 pixels takes 0.1 to 0.6 MB. */
 const MAX_POSTER_BYTES = 8 * MiB
 const LATEST_SECOND = 5

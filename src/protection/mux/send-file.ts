@@ -1,9 +1,9 @@
 import { createReadStream } from 'node:fs'
 import { request as requestHttp } from 'node:http'
 import { request as requestHttps } from 'node:https'
+import { MiB } from '../../bytes.js'
 import { MuxFault, refusal } from './mux-fault.js'
 
-const MiB = 1024 * 1024
 /** A multiple of 256 KiB, as Google Cloud Storage asks for: a cut costs at most this much. */
 const CHUNK_BYTES = 16 * MiB
 
