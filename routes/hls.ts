@@ -11,12 +11,10 @@ import type { Playback } from '../src/protection/provider.js'
 import { LINK_PROBLEMS, problemResponses } from '../src/schemas/problem.js'
 import type { Secrets } from '../src/secrets/keyring.js'
 import { SECOND, type Clock } from '../src/time.js'
-import type { Views } from '../src/views/views.js'
 
 interface Options {
   gate: StreamGate
   indexes: PackageIndexes
-  views: Views
   secrets: Secrets
   now: Clock
 }
@@ -70,7 +68,7 @@ const streamProtectedHead = { ...streamProtected, schema: { ...streamProtected.s
 type Params = Static<typeof streamProtected.schema.params>
 
 const routes: FastifyPluginAsyncTypebox<Options> = async (app, options) => {
-  const { gate, views } = options
+  const { gate } = options
   const sendPackaged = createSender(options)
 
   app.get('/hls/:token/:id/:file', streamProtected, async (request, reply) => {
@@ -125,12 +123,12 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, options) => {
       ['poster.jpg', posterUrl]
     ]).get(file)
     if (typeof url !== 'string') throw new ApiError('not_found')
-    if (request.method === 'GET' && url === playlist) await countView(views, request, admission)
+    if (request.method === 'GET' && url === playlist) await request.countView(admission)
     return reply.redirect(url, 302)
   }
 }
 
-function createSender ({ indexes, views, secrets, now }: Options) {
+function createSender ({ indexes, secrets, now }: Options) {
   const keys = secrets.keyring('media')
   async function sendPackaged (
     request: FastifyRequest,
@@ -172,19 +170,11 @@ function createSender ({ indexes, views, secrets, now }: Options) {
       'cache-control': `private, max-age=${secondsLeft}`
     })
     if (send === undefined) return reply.send()
-    if (number === '0') await countView(views, request, admission)
+    if (number === '0') await request.countView(admission)
     return send(place)
   }
 
   return sendPackaged
-}
-
-async function countView (views: Views, request: FastifyRequest, admission: LinkAdmission): Promise<void> {
-  const { media, link, accountId } = admission
-  const source = { address: request.ip, accountId, userAgent: request.headers['user-agent'] }
-  await views.countStream(media.id, link.linkId, source, (error) =>
-    request.log.warn({ err: error }, 'a view was not counted')
-  )
 }
 
 export default routes

@@ -1,4 +1,5 @@
 import type { FastifyPluginAsync } from 'fastify'
+import viewCount from '../plugins/view-count.js'
 import type { Services } from '../src/services.js'
 import accounts from './accounts.js'
 import courses from './courses.js'
@@ -16,6 +17,7 @@ import webhooks from './webhooks.js'
 
 /** Every route of the API. Each file names in its own Options what it needs of the services. */
 const routes: FastifyPluginAsync<{ services: Services }> = async (app, { services }) => {
+  await app.register(viewCount, services)
   await app.register(service, services)
   await app.register(accounts, services)
   await app.register(users, services)

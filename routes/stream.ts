@@ -11,11 +11,9 @@ import { isLinkQuery } from '../src/playback/link.js'
 import { AnyIdParams } from '../src/schemas/fields.js'
 import { LINK_PROBLEMS, problemResponses } from '../src/schemas/problem.js'
 import { SECOND, type Clock } from '../src/time.js'
-import type { Views } from '../src/views/views.js'
 
 interface Options {
   gate: StreamGate
-  views: Views
   now: Clock
 }
 
@@ -77,9 +75,9 @@ const getPoster = {
   }
 } as const
 
-const routes: FastifyPluginAsyncTypebox<Options> = async (app, { gate, views, now }) => {
+const routes: FastifyPluginAsyncTypebox<Options> = async (app, { gate, now }) => {
   const { admit, admitAgain } = createAdmission(app, gate)
-  const { sendFile, sendElsewhere } = createSender(views, now)
+  const { sendFile, sendElsewhere } = createSender(now)
 
   app.get('/media/stream/:id', stream, async (request, reply) => {
     await send(request, request.params.id, reply)
@@ -133,14 +131,14 @@ function createAdmission (app: Pick<FastifyInstance, 'identify' | 'identifyAgain
   }
 }
 
-function createSender (views: Views, now: Clock) {
+function createSender (now: Clock) {
   async function sendElsewhere (
     request: FastifyRequest,
     reply: FastifyReply,
     admission: Admission
   ): Promise<FastifyReply> {
     if (request.method === 'GET' && /^(?:bytes=0-.*)?$/.test(request.headers.range ?? '')) {
-      await countView(request, admission)
+      await request.countView(admission)
     }
     return reply.redirect(new URL(admission.media.fileUrl!).href, 302)
   }
@@ -155,16 +153,8 @@ function createSender (views: Views, now: Clock) {
     reply.code(status).headers(headers).header('content-disposition', disposition)
     if (status !== 304) reply.type(media.contentType!)
     if (body === undefined || send === undefined) return reply.send()
-    if (body.start === 0) await countView(request, admission)
+    if (body.start === 0) await request.countView(admission)
     return send(body)
-  }
-
-  /** Counts before the first byte is sent, so that the next analytics have the view. A stream never fails for it. */
-  async function countView (request: FastifyRequest, { media, link, accountId }: Admission): Promise<void> {
-    const source = { address: request.ip, accountId, userAgent: request.headers['user-agent'] }
-    await views.countStream(media.id, link?.linkId ?? null, source, (error) =>
-      request.log.warn({ err: error }, 'a view was not counted')
-    )
   }
 
   return { sendFile, sendElsewhere }

@@ -1,0 +1,31 @@
+import type { FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import type { Admission } from '../src/access/playback-links.js'
+import type { Views } from '../src/views/views.js'
+
+interface Options {
+  views: Views
+}
+
+/** Counts the views of streams, whether of a file, of a package or at another provider. */
+export default fp<Options>(
+  async (app, { views }) => {
+    app.decorateRequest('countView', async function (this: FastifyRequest, { media, link, accountId }: Admission) {
+      const source = { address: this.ip, accountId, userAgent: this.headers['user-agent'] }
+      await views.countStream(media.id, link?.linkId ?? null, source, (error) =>
+        this.log.warn({ err: error }, 'a view was not counted')
+      )
+    })
+  },
+  { name: 'view-count' }
+)
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /**
+     * Counts a view before the first byte is sent, so that the next analytics have it. It resolves after at most half a
+     * second, and never rejects: a stream does not fail for its view.
+     */
+    countView(admission: Admission): Promise<void>
+  }
+}
