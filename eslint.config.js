@@ -87,5 +87,5 @@ export default [
     http,
     features('access|courses|protection|media|playback|views|accounts|limits')
   ),
-  forbid(['src/app.ts', 'src/server.ts', 'src/cli.ts', 'src/http/server-options.ts'], product)
+  forbid(['src/app.ts', 'src/server.ts', 'src/cli.ts'], product)
 ]

@@ -1,9 +1,28 @@
-import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify'
+import {
+  LogController,
+  type FastifyBaseLogger,
+  type FastifyReply,
+  type FastifyRequest,
+  type FastifyServerOptions
+} from 'fastify'
 import fp from 'fastify-plugin'
+import type { Config } from '../src/config/config.js'
 import { redactUrl } from '../src/http/redact-url.js'
 
 /** nginx's own, for who left before there was an answer. */
 const CLIENT_LEFT = 499
+
+/** Server options: the logger, or the one that replaces it, without Fastify's own lines for each request. */
+export function logOptions (
+  config: Pick<Config, 'logLevel'>,
+  logger: FastifyServerOptions['logger']
+): Pick<FastifyServerOptions, 'logger' | 'logController'> {
+  return {
+    // At `trace` the multipart parser logs the headers it is given, and with them the token.
+    logger: logger ?? { level: config.logLevel, redact: { paths: ['busboyOptions.headers'], remove: true } },
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' })
+  }
+}
 
 /**
  * Calls back when a response is over: sent, or `aborted` because its client left. Fastify's onResponse knows the first

@@ -13,7 +13,7 @@ import openapi from '../plugins/openapi.js'
 import origin from '../plugins/origin.js'
 import rateLimit from '../plugins/rate-limit.js'
 import redisClient from '../plugins/redis.js'
-import requestLog from '../plugins/request-log.js'
+import requestLog, { logOptions } from '../plugins/request-log.js'
 import keyrings from '../plugins/secrets.js'
 import securityHeaders from '../plugins/security-headers.js'
 import slowBodies from '../plugins/slow-bodies.js'
@@ -39,9 +39,9 @@ export interface Overrides extends ServiceOverrides {
 /** The server, composed and migrated, ready to listen or be injected into. `close()` releases all that it opened. */
 export async function buildApp (config: Config, overrides: Overrides = {}): Promise<FastifyInstance> {
   const { now = Date.now, monotonicNow = () => performance.now() } = overrides
-  const app = fastify({ ...serverOptions(config, overrides.logger), ...unroutedErrors(config) })
+  const app = fastify({ ...serverOptions(config), ...logOptions(config, overrides.logger), ...unroutedErrors(config) })
   try {
-    // What the server stands on. Each plugin opens, decorates, logs and closes what it owns, in reverse order.
+    // What the server stands on. Each plugin opens, decorates and logs what it owns, and they close in reverse order.
     await app.register(database, { config })
     await app.register(keyrings, { config })
     await app.register(storage, { config })
