@@ -100,8 +100,8 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { access, gate, v
     const { media, link, accountId } = isLinkQuery(request.rawQuery)
       ? await gate.admitLink(id, request.rawQuery)
       : await gate.admitViewer(await app.identify(request), id)
-    const onlooker = { address: request.ip, accountId, userAgent: request.headers['user-agent'] }
-    const { viewedAt } = await views.count(media.id, link?.linkId ?? null, onlooker)
+    const source = { address: request.ip, accountId, userAgent: request.headers['user-agent'] }
+    const { viewedAt } = await views.count(media.id, link?.linkId ?? null, source)
     return {
       message: 'View logged successfully',
       media_id: media.id,

@@ -31,11 +31,11 @@ const commands: Record<string, Command> = {
   sweep
 }
 /** These look at a database as it is. */
-const asItIs = new Set(['migrate', 'doctor'])
+const withoutMigration = new Set(['migrate', 'doctor'])
 /** What a statement of a command may take. */
 const HOURS = 12
 /** Exit codes: 1, something is wrong; 2, the command was called wrongly. */
-const WRONG_CALL = 2
+const EXIT_USAGE = 2
 
 async function main (args: string[]): Promise<number> {
   const [name = 'help'] = args
@@ -47,7 +47,7 @@ async function main (args: string[]): Promise<number> {
   if (command === undefined) {
     const asked = name === 'help' || name === '--help'
     process.stdout.write(`${asked ? '' : `There is no command ${name}.\n\n`}${help()}`)
-    return asked ? 0 : WRONG_CALL
+    return asked ? 0 : EXIT_USAGE
   }
   if (args.includes('--help')) {
     process.stdout.write(
@@ -64,7 +64,7 @@ async function main (args: string[]): Promise<number> {
   const config = loadConfig(readEnvironment(process.env))
   const db = openDatabase(patient(config.database))
   try {
-    if (!asItIs.has(args[0]!)) await migrateDatabase(db, migrations)
+    if (!withoutMigration.has(args[0]!)) await migrateDatabase(db, migrations)
     const { ok, report, lines } = await command.run({
       config,
       db,
@@ -123,11 +123,11 @@ function say (error: unknown): string {
   if (error instanceof ApiError) {
     return error.options.errors?.map(({ path, message }) => `${path} ${message}`).join('\n') ?? error.message
   }
-  if (isWrongCall(error) || error instanceof ConfigError) return (error as Error).message
+  if (isUsageError(error) || error instanceof ConfigError) return (error as Error).message
   return startFailure(error) ?? (error as Error).stack ?? String(error)
 }
 
-function isWrongCall (error: unknown): boolean {
+function isUsageError (error: unknown): boolean {
   return error instanceof UsageError || (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS') === true
 }
 
@@ -137,6 +137,6 @@ main(process.argv.slice(2)).then(
   },
   (error: unknown) => {
     process.stderr.write(`playgate: ${say(error)}\n`)
-    process.exitCode = isWrongCall(error) ? WRONG_CALL : 1
+    process.exitCode = isUsageError(error) ? EXIT_USAGE : 1
   }
 )

@@ -24,7 +24,7 @@ import type { ViewerNames } from './viewer-ids.js'
 export type { ViewCounts }
 
 /** Who looks: what a request says of its sender. */
-export interface Onlooker {
+export interface ViewSource {
   address: string
   accountId: string | null
   userAgent: string | undefined
@@ -99,13 +99,13 @@ export function createViews ({
 
   type Request = Pick<View, 'mediaId' | 'linkId' | 'byToken'>
 
-  async function write (view: Request, onlooker: Onlooker): Promise<{ outcome: ViewOutcome; viewedAt: number }> {
+  async function write (view: Request, source: ViewSource): Promise<{ outcome: ViewOutcome; viewedAt: number }> {
     const viewedAt = now()
     const outcome = await writer.write({
       ...view,
-      ...names.of(onlooker.address),
-      accountId: onlooker.accountId,
-      userAgent: onlooker.userAgent === undefined ? null : cleanText(onlooker.userAgent),
+      ...names.of(source.address),
+      accountId: source.accountId,
+      userAgent: source.userAgent === undefined ? null : cleanText(source.userAgent),
       viewedAt
     })
     if (outcome === 'gone') throw mediaNotFound()
@@ -121,15 +121,15 @@ export function createViews ({
   async function countOnce (
     mediaId: string,
     linkId: string | null,
-    onlooker: Onlooker,
+    source: ViewSource,
     key: string | undefined
   ): Promise<void> {
-    const giveBack = await limit.reserve(onlooker.address)
+    const giveBack = await limit.reserve(source.address)
     if (giveBack === undefined) return
-    const byToken = linkId === null && onlooker.accountId !== null
+    const byToken = linkId === null && source.accountId !== null
     let isNew = false
     try {
-      const { outcome, viewedAt } = await write({ mediaId, linkId, byToken }, onlooker)
+      const { outcome, viewedAt } = await write({ mediaId, linkId, byToken }, source)
       isNew = outcome === 'counted'
       // A repeated view by a token was counted at another moment, which only the database knows.
       if (key !== undefined && (isNew || !byToken)) countedStreams.set(key, viewedAt)
@@ -143,7 +143,7 @@ export function createViews ({
      * Counts a view; durable when this resolves. With a link, one for each link and address. Throws `not_found`,
      * `overloaded`.
      */
-    count: (mediaId: string, linkId: string | null, onlooker: Onlooker) => write({ mediaId, linkId }, onlooker),
+    count: (mediaId: string, linkId: string | null, source: ViewSource) => write({ mediaId, linkId }, source),
 
     /**
      * Counts the view of a stream from its start, within the window of its address: one for each link and address, or
@@ -153,15 +153,15 @@ export function createViews ({
     async countStream (
       mediaId: string,
       linkId: string | null,
-      onlooker: Onlooker,
+      source: ViewSource,
       onFailure: (error: unknown) => void
     ): Promise<void> {
-      const byToken = linkId === null && onlooker.accountId !== null
-      const key = streamKey(mediaId, linkId, onlooker)
+      const byToken = linkId === null && source.accountId !== null
+      const key = streamKey(mediaId, linkId, source)
       if (key !== undefined && isCounted(key, byToken)) return
       let counting = key === undefined ? undefined : countingStreams.get(key)
       if (counting === undefined) {
-        counting = countOnce(mediaId, linkId, onlooker, key).catch(onFailure)
+        counting = countOnce(mediaId, linkId, source, key).catch(onFailure)
         if (key !== undefined) {
           countingStreams.set(key, counting)
           void counting.finally(() => countingStreams.delete(key))
@@ -199,7 +199,7 @@ export function createViews ({
 }
 
 /** What a stream's view is counted once for; undefined for one without link and account. */
-function streamKey (mediaId: string, linkId: string | null, { accountId, address }: Onlooker): string | undefined {
+function streamKey (mediaId: string, linkId: string | null, { accountId, address }: ViewSource): string | undefined {
   if (linkId !== null) return `${linkId} ${addressKey(address)}`
   return accountId === null ? undefined : `${mediaId} ${accountId} ${addressKey(address)}`
 }
