@@ -15,7 +15,7 @@ const largeOf = (length: Length) => ({ gate: 300_000, laptop: 1_000_000, full: 1
 const REQUESTS_A_ROUND = 100
 
 /**
- * A server whose only media has so many views in its log; a round is some hundred analytics requests, one after the
+ * A server whose only media has this many views in its log; a round is some hundred analytics requests, one after the
  * other.
  */
 async function serverWith (t: CleanUp, views: number, postgres: string | undefined): Promise<() => Promise<Sample>> {

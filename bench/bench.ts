@@ -32,14 +32,14 @@ export interface Sample {
 /** A figure of a sample that a row of the table is about. */
 export type Figure = 'cpu' | 'rate' | 'p50' | 'p99' | 'memory' | 'seconds'
 
-/** A row of the table: a figure of one side, held against the same figure of another in the same round. */
+/** A row of the table: a figure of one side, compared with the same figure of another in the same round. */
 export interface Row {
   what: string
   figure: Figure
   subject: string
-  /** None: the figure itself is held against the target. */
+  /** None: the figure itself is compared with the target. */
   baseline?: string
-  /** Held against the target: how many times the baseline, or how much more than it. */
+  /** Compared with the target: how many times the baseline, or how much more than it. */
   by?: 'ratio' | 'difference'
   /** One of these. */
   atMost?: number
@@ -63,7 +63,7 @@ export interface Bench {
   /** In the short form that `.ci/run` holds a change against. */
   gated?: boolean
   /**
-   * How often all of it is set up anew, other benches between: by default 2, 3 in the full form, 1 in the gate. Two
+   * How often all of it is set up again, other benches between: by default 2, 3 in the full form, 1 in the gate. Two
    * processes of one program differ by a tenth, for as long as they live.
    */
   passes?: Partial<Record<Length, number>>

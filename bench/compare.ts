@@ -3,7 +3,7 @@ import { withCleanUp } from './environment.js'
 import { spreadOf, type Spread } from './samples.js'
 
 /**
- * A row as it was measured. `value` is what is held against the target: the median over rounds of the ratio, the
+ * A row as it was measured. `value` is what is compared with the target: the median over rounds of the ratio, the
  * difference, or the figure; `limit` is the same of the row's limit.
  */
 export interface Outcome {
@@ -29,7 +29,7 @@ const WARM_UP = 2
 const PASSES: Record<Length, number> = { gate: 1, laptop: 2, full: 3 }
 const ROUNDS: Record<Length, number> = { gate: 3, laptop: 5, full: 15 }
 
-/** How often a bench is set up anew. */
+/** How often a bench is set up again. */
 export const passesOf = ({ passes }: Bench, length: Length): number => passes?.[length] ?? PASSES[length]
 
 /**
@@ -81,7 +81,7 @@ function judge ({ name, unit }: Bench, row: Row, samples: Record<string, Sample[
   }
 }
 
-/** Whether a value is within the target of a row, or, with a `slack` above 1, so many times worse. */
+/** Whether a value is within the target of a row, or, with a `slack` above 1, this many times worse. */
 export function isMet ({ atMost, atLeast }: Row, value: number, slack = 1): boolean {
   return atMost === undefined ? value >= atLeast! / slack : value <= atMost * slack
 }

@@ -63,7 +63,7 @@ class Connection {
     return this.#socket
   }
 
-  /** Reads so many bytes more and then no further, to one read of the socket; without it, all that comes. */
+  /** Reads this many bytes more and then no further, to one read of the socket; without it, all that comes. */
   take (bytes: number): void {
     this.#restAt = this.#socket.bytesRead + bytes
     this.#socket.resume()

@@ -4,7 +4,7 @@ import { performance } from 'node:perf_hooks'
 import type { Sample } from './bench.js'
 import { cpuSecondsOf, type Program } from './processes.js'
 
-/** What the load generator is told. Requests are whole, as they go over the wire; so many of them, or for so long. */
+/** What the load generator is told. Requests are whole, as they go over the wire; this many of them, or for so long. */
 export type Job =
   | {
     kind: 'requests'

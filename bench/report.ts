@@ -77,7 +77,7 @@ export async function writeReport (results: Results): Promise<void> {
   await writeFile(PAGE, between(between(page, 'table', tableOf(results)), 'machine', machineOf(results)))
 }
 
-/** A page with what stands between its marks of a name put anew. */
+/** A page with what stands between its marks of a name put again. */
 function between (page: string, name: string, content: string): string {
   const [start, end] = [`<!-- ${name} -->\n`, `<!-- end of ${name} -->`]
   return page.slice(0, page.indexOf(start) + start.length) + content + '\n' + page.slice(page.indexOf(end))

@@ -36,7 +36,7 @@ const usage = `npm run bench -- [--full] [name…]
 Measures each bench in turn with its baseline, prints the table, and writes bench/results/ and docs/performance.md.
   --full    more and longer rounds, and ten million views
   --gate    a short form of some: fails when a value is worse than its target by half, three times in a row
-  --report  only writes docs/performance.md anew, from the newest results
+  --report  only writes docs/performance.md again, from the newest results
 
 ${benches.map(({ name, about }) => `  ${name}\n      ${about}\n`).join('')}`
 

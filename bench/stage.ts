@@ -31,7 +31,7 @@ export async function openStage (t: CleanUp, more: Record<string, string> = {}, 
 /** A public media that needs no file; answers its id. */
 export const linkedMedia = ({ origin, token }: Stage): Promise<string> => newLinkedMedia(origin, token)
 
-/** The head of a WAV file of 16-bit stereo with so many bytes of sound: what an upload must begin with to be taken. */
+/** The head of a WAV file of 16-bit stereo with this many bytes of sound: what an upload must begin with to be taken. */
 export function wavHead (bytes: number): Buffer {
   const head = Buffer.alloc(44)
   head.write('RIFF', 0)
@@ -49,7 +49,7 @@ export function wavHead (bytes: number): Buffer {
   return head
 }
 
-/** How a body of so many bytes of sound is put: the parts of a {@link runLoad} job. */
+/** How a body of this many bytes of sound is put: the parts of a {@link runLoad} job. */
 export function rawBody (
   path: string,
   token: string | undefined,
@@ -90,7 +90,7 @@ export function formBody (
   }
 }
 
-/** Uploads so many bytes of noise; answers the id of the media. */
+/** Uploads this many bytes of noise; returns the id of the media. */
 export async function uploadNoise ({ origin, token }: Stage, bytes: number): Promise<string> {
   const { last } = await runLoad({
     kind: 'upload',

@@ -10,7 +10,8 @@ const KiB = 1024
 const START_MS = 30_000
 const STOP_MS = 5000
 /**
- * What a child process needs of ours. Nothing else: the demo must not meet the database or the secret of a real server.
+ * What a child process needs of our environment, and nothing else: the demo must not meet the database or the secret of
+ * a real server.
  */
 const PASSED_ON = ['PATH', 'TMPDIR', 'TEMP', 'TMP', 'SystemRoot']
 

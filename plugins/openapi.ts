@@ -12,7 +12,7 @@ interface Options {
   config: Pick<Config, 'publicUrl'>
 }
 
-/** Pages of ours alone may be shown; scripts and styles come from here, and nothing leaves this server. */
+/** Only our own pages may be shown; scripts and styles come from here, and nothing leaves this server. */
 const PAGE_CSP =
   "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; script-src 'self'; worker-src " +
   "'self' blob:; frame-ancestors 'none'"

@@ -10,7 +10,7 @@ import fp from 'fastify-plugin'
  * every page. No x-frame-options, which frame-ancestors replaces, and nothing for programs that are gone (Flash,
  * Internet Explorer, the XSS auditors): a header costs half a microsecond.
  *
- * They are always the same, and set at once: @fastify/helmet, which works them out anew each time, cost 45 µs a
+ * They are always the same, and set at once: @fastify/helmet, which works them out again each time, cost 45 µs a
  * request.
  */
 const HEADERS = {

@@ -6,7 +6,7 @@ import { MINUTE, SECOND } from '../src/time.js'
 import { answerUnreadable } from './errors.js'
 
 export interface BodyLimits {
-  /** In each window so many bytes must come of a body that is not complete. */
+  /** In each window this many bytes must come of a body that is not complete. */
   windowMs: number
   minBytes: number
   /**

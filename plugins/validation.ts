@@ -26,7 +26,7 @@ const UNEXPECTED_BODY_PROBLEMS = ['malformed_json', 'payload_too_large', 'unsupp
 const BODY_PROBLEMS = [...UNEXPECTED_BODY_PROBLEMS, 'request_timeout', 'validation_failed'] as const
 
 /**
- * How what comes in and goes out is held against its schema, which is compiled when it is first met. Bodies are taken
+ * How what comes in and goes out is compared with its schema, which is compiled when it is first met. Bodies are taken
  * at their word: `5` is no title. Query strings and paths are text: integers in them are read, if they are decimal
  * digits.
  */

@@ -163,7 +163,7 @@ export function createStreamGate ({
       linkId: continuedId(continues, media.id, subject, expiresAt) ?? newLinkId(now()),
       subject
     }
-    // A media whose provider is missing gets an address of ours, which says so.
+    // A media whose provider is missing gets an address of this server, which says so.
     const provider = providers[media.provider] ?? providers.local
     const playback =
       media.protection === 'encrypted'

@@ -119,7 +119,7 @@ export interface Config {
   analyticsCacheSeconds: number
   /** How much of a viewer's address the log keeps. */
   viewAddresses: Environment['VIEW_ADDRESSES']
-  /** Whole days that the log of views is kept; 0: for ever. */
+  /** Whole days that the log of views is kept; 0: forever. */
   viewRetentionDays: number
   limitsPerMinute: Limits
   maxUploadBytes: number

@@ -1,11 +1,11 @@
 import SQLite from 'better-sqlite3'
 
-/** Of this process, so that none is let go of by being collected. */
+/** Of this process, so that none is released by garbage collection. */
 const held = new Set<SQLite.Database>()
 
 /**
  * Makes this process the only user of a SQLite database, by a lock beside it that the operating system takes back when
- * the process ends, however it ends. Answers how to let go of it; undefined where another process has it: one that is
+ * the process ends, however it ends. Returns how to release it; undefined where another process has it: one that is
  * still stopping, after a restart that did not wait.
  */
 export function acquireInstanceLock (databasePath: string): (() => void) | undefined {

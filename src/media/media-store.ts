@@ -68,7 +68,7 @@ export async function updateMedia (
 
 /**
  * Turns protection on, by a provider, or off: what was made by the last one is forgotten. One that is as asked stays as
- * it is, unless it failed: then it is tried anew. Answers the media as it was before, and whether it was changed;
+ * it is, unless it failed: then it is tried again. Returns the media as it was before, and whether it was changed;
  * undefined if it is gone.
  */
 export async function updateProtection (
@@ -126,7 +126,7 @@ export async function updatePackaging (
     .where('id', '=', id)
     .where('status', '=', 'processing')
     .where('deleted_at', 'is', null)
-    // Protected anew since, by another provider: what was made here is nothing to it.
+    // Protected again since, by another provider: what was made here is nothing to it.
     .$if(!('progress' in outcome), (query) => query.where('provider', '=', 'local'))
     .executeTakeFirst()
   return numUpdatedRows > 0n

@@ -74,7 +74,7 @@ export function createQuota ({ db, quotaBytes }: { db: Kysely<Database>; quotaBy
     },
 
     /**
-     * Throws `quota_exceeded` unless so many more bytes fit; to be asked under a lock, in the transaction that stores
+     * Throws `quota_exceeded` unless this many more bytes fit; to be asked under a lock, in the transaction that stores
      * them.
      */
     async require (trx: Kysely<Database>, ownerId: string, bytes: number): Promise<void> {

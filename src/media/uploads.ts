@@ -95,7 +95,7 @@ export function createIntake ({ db, blobs, prober, now, quota, maxUploadBytes, p
   return {
     /**
      * Writes an upload down as a draft, for an owner with room left; where the owner is not known yet, publishing asks.
-     * What its sender said of it beforehand is held against it. Throws `upload_too_large` or `quota_exceeded` (before
+     * What its sender said of it beforehand is compared with it. Throws `upload_too_large` or `quota_exceeded` (before
      * the first byte, where the size is known), `upload_incomplete`, `digest_mismatch`, `storage_unavailable` or
      * `storage_full`; nothing is left of it then.
      */

@@ -9,7 +9,7 @@ import type { ByteRange } from './byte-range.js'
 const blocks = new BlockPool(256 * KiB, { maxIdle: 64 })
 /**
  * Readers that keep up get 4 MiB: each block is a trip to a thread and back, and waking threads is most of a stream's
- * cost (docs/performance.md). So many at a time that memory stays bounded.
+ * cost (docs/performance.md). Few enough at a time that memory stays bounded.
  */
 const largeBlocks = new BlockPool(4096 * KiB, { maxIdle: 4, maxTaken: 8 })
 /** A reader keeps up while it takes a block in this time: 10 Mbit/s at 256 KiB. */
@@ -21,8 +21,8 @@ const PROMPT_MS = 200
 const PROMPT_BLOCKS = 64
 
 /**
- * A range of a file as a stream with one buffer at a time, which is filled anew, or changed for another, only after the
- * sink has passed on what was in it.
+ * A range of a file as a stream with one buffer at a time, which is filled again, or changed for another, only after
+ * the sink has passed on what was in it.
  *
  * That holds because `pipe` asks for more only once the sink has drained, each chunk but the last is larger than the
  * sink's own buffer, and nothing is read ahead (`highWaterMark: 0`). The buffer goes back to the pool only when the

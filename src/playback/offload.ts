@@ -7,7 +7,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 const PLAIN_RANGE = /^bytes=(?:\d{1,18}-\d{0,18}|-\d{1,18})$/
 
 /**
- * Internal places of deploy/playgate.inc, both the folder of the blobs: the first answers the request's range, the
+ * Internal places of deploy/playgate.inc, both the folder of the blobs: the first serves the request's range, the
  * other the whole file whatever it asks.
  */
 const RANGES = '/_blobs/ranges/'

@@ -35,7 +35,7 @@ export function openContentKey (stored: string, mediaId: string, keys: Keyring):
 
 /**
  * Seals the content keys of all media by the current secret, so that the one before need not be known any more. Answers
- * how many were sealed anew, and how many can't be opened: their secret is gone, and they cannot be played. With
+ * how many were sealed again, and how many can't be opened: their secret is gone, and they cannot be played. With
  * `dryRun` it only counts.
  */
 export async function resealContentKeys (

@@ -24,7 +24,7 @@ interface ProtectionOptions {
 export function createProtection ({ db, blobs, library, provider, now }: ProtectionOptions) {
   const jobKind = (provider: ProviderName) => (provider === 'mux' ? ('mux-ingest' as const) : ('package' as const))
 
-  /** Answers the blob of a package that is of no use any more. Throws `not_found`. */
+  /** Returns the blob of a package that is of no use any more. Throws `not_found`. */
   async function changeWithin (
     trx: Transaction<Database>,
     { id }: Media,
@@ -36,7 +36,7 @@ export function createProtection ({ db, blobs, library, provider, now }: Protect
     if (!changed) return null
     await deletePackageIndex(trx, id)
     await releaseMux(trx, before, now())
-    // One whose picture was Mux's needs one of ours.
+    // One whose picture was Mux's needs one of its own.
     const todo =
       protection === 'encrypted'
         ? jobKind(provider)
@@ -59,7 +59,7 @@ export function createProtection ({ db, blobs, library, provider, now }: Protect
 
     /**
      * Turns protection on, which packages the media, or off, which drops the package. One that is as asked stays as it
-     * is, but for one that failed: that is tried anew. `wanted` says what is asked, in the transaction of the change,
+     * is, but for one that failed: that is tried again. `wanted` says what is asked, in the transaction of the change,
      * and may refuse by throwing.
      */
     async change (media: Media, wanted: (trx: Transaction<Database>) => Promise<ProtectionKind>): Promise<void> {

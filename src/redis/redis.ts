@@ -38,7 +38,7 @@ export async function openRedis (url: string, onChange: OnRedisChange = () => {}
     connectTimeout: 500,
     commandTimeout: COMMAND_LIMIT_MS,
     retryStrategy: () => PROBE_EVERY_MS,
-    // One that became a replica: whoever took its place is found by its name anew.
+    // One that became a replica: whoever took its place is found by its name again.
     reconnectOnError: ({ message }) => message.startsWith('READONLY')
   })
   let up = false

@@ -16,7 +16,7 @@ export interface Draft {
    * {@link BlobStore.receive}; it is then gone.
    */
   publish(): Promise<string>
-  /** Lets go of it, and removes it unless it was published. Never throws. */
+  /** Releases it, and removes it unless it was published. Never throws. */
   discard(): Promise<void>
 }
 
@@ -47,7 +47,7 @@ export interface BlobStore {
   pathOf(name: string): string
   remove(name: string): Promise<void>
   removeDraft(name: string): Promise<void>
-  /** Everything there is, but for the drafts of this process, published or not, that nobody has let go of. */
+  /** Everything there is, but for the drafts of this process, published or not, that nobody has released. */
   list(): AsyncIterable<StoredItem>
   /** The id that this store carries; one that carries none is given `fresh`, if that is defined. */
   identity(fresh: string | undefined): Promise<string | undefined>
@@ -58,6 +58,6 @@ export interface BlobStore {
   grow(age: number): Promise<void>
   /** Throws unless a file can be made here. */
   check(): Promise<void>
-  /** Lets go of what it holds open; nobody may read from it any more. */
+  /** Releases what it holds open; nobody may read from it any more. */
   close(): Promise<void>
 }

@@ -76,7 +76,7 @@ export async function recountViews (
     let differences = await compare(db, mediaId, await findLogStart(db))
     if (differences.length > 0) {
       differences = await db.transaction().execute(async (trx) => {
-        // Held against a prune that begins: without it, rows just deleted would look like views that never were.
+        // Compared with a prune that begins: without it, rows just deleted would look like views that never were.
         await lockName(trx, LOG_STARTS)
         const firstDay = await findLogStart(trx)
         await trx

@@ -35,7 +35,7 @@ interface NamesOptions {
 /**
  * The names of viewers in a mode, after all that the database holds was brought to it: a stricter one rewrites the log
  * and the sets of viewers, exactly; a less strict one changes nothing that is written. From the first mode that is not
- * `full` on, viewers are told apart by keyed hashes, for ever, so that no later change counts anyone twice. No other
+ * `full` on, viewers are told apart by keyed hashes, forever, so that no later change counts anyone twice. No other
  * process may write views in another mode meanwhile.
  */
 export async function openViewerNames ({ db, mode, keys, onProgress = () => {} }: NamesOptions): Promise<ViewerNames> {

@@ -20,7 +20,7 @@ export interface Fault {
   headers?: Record<string, string>
   /** …or never answer… */
   hang?: boolean
-  /** …or, for a PUT, take so many bytes more and cut the connection… */
+  /** …or, for a PUT, take this many bytes more and cut the connection… */
   cutAfterBytes?: number
   /** …or do it and then cut, so that the answer is lost. */
   loseAnswer?: boolean
@@ -44,7 +44,7 @@ const KEPT_ERRORS: Record<number, string> = {
 /**
  * A stateful double of Mux: direct uploads by Google's resumable protocol, assets, signed webhooks, and playlists that
  * look at their token. It refuses what Mux refuses, and has all the troubles that Mux may have. Typed against the SDK;
- * docs/mux.md says what else it was held against.
+ * docs/mux.md says what else it was compared with.
  */
 export class MuxDouble {
   readonly credentials = { id: `token-${randomUUID()}`, secret: `secret-${randomUUID()}` }
@@ -170,7 +170,7 @@ export class MuxDouble {
     }
   }
 
-  /** Sends an event, now or once more; answers the status. */
+  /** Sends an event, now or once more; returns the status. */
   async deliver ({ type, body }: { type: string; body: string }): Promise<number> {
     const answer = await fetch(this.webhookUrl!, { method: 'POST', headers: this.sign(body), body })
     await answer.arrayBuffer()

@@ -30,7 +30,7 @@ export interface World {
   hlsPath: string
 }
 
-/** What belongs to `owner`; made anew after a call that changed it. */
+/** What belongs to `owner`; made again after a call that changed it. */
 export interface Scene extends World {
   courseId: string
   lectureId: string

@@ -36,7 +36,7 @@ export function ask (
   })
 }
 
-/** A valid WAV of so many bytes of 16-bit stereo noise: large, and no two stretches of it alike. */
+/** A valid WAV of this many bytes of 16-bit stereo noise: large, and no two stretches of it alike. */
 export function noiseWav (bytes: number): Buffer {
   const header = Buffer.alloc(44)
   header.write('RIFF', 0)

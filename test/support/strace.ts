@@ -19,7 +19,7 @@ export interface SystemCall {
 export interface Trace {
   /** The calls so far, in the order in which they ended. */
   calls(): Promise<SystemCall[]>
-  /** Lets go of the process, which runs on, and answers its calls. */
+  /** Releases the process, which runs on, and answers its calls. */
   end(): Promise<SystemCall[]>
 }
 
@@ -34,7 +34,7 @@ interface What {
   mainThread?: boolean
 }
 
-/** Attaches strace to a process; resolves when it watches. It lets go when the process ends, or by `end`. */
+/** Attaches strace to a process; resolves when it watches. It detaches when the process ends, or by `end`. */
 export async function strace (
   t: Pick<Test, 'teardown'>,
   pid: number,

@@ -39,7 +39,7 @@ export interface TestApp {
   inject(options: InjectOptions): Promise<Response>
   /** Rows of a query, straight from its database. */
   query<T = Record<string, unknown>>(sql: string): Promise<T[]>
-  /** Starts listening on a free port, once; answers the origin. */
+  /** Starts listening on a free port, once; returns the origin. */
   listen(): Promise<string>
   /** Files under uploads/, drafts and blobs. */
   storedFiles(): Promise<string[]>
@@ -253,7 +253,7 @@ export function form (parts: FormPart[]): { headers: Record<string, string>; pay
   return { headers: { 'content-type': `multipart/form-data; boundary=${boundary}` }, payload }
 }
 
-/** Uploads a fixture and answers the reply. */
+/** Uploads a fixture and returns the reply. */
 export async function upload (
   server: Pick<TestApp, 'inject'>,
   person: Person,

@@ -161,7 +161,7 @@ export async function startVictim (t: Test): Promise<Victim> {
   const files = [...(await Promise.all(['tiny.mp4', 'tiny.avi', 'tiny.mkv'].map(fixture))), wav(2 * MiB)]
   const server = await startServer(t, env)
   const token = await newToken(server.origin, 'owner@example.org')
-  /** What rows say of their files was held against these already. */
+  /** What rows say of their files was compared with these already. */
   const read = new Set<string>()
   let triedViews = 0
 

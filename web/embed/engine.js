@@ -109,7 +109,7 @@ export function createEngine (video, onError) {
   }
 
   return {
-    /** Starts anew with a link, `time` seconds from the start. Answers false if this browser has no way to play it. */
+    /** Starts again with a link, `time` seconds from the start. Answers false if this browser has no way to play it. */
     async load (next, { time, eager }) {
       const drm = next.drm && (await drmLibrary())
       if (next.drm && drm === undefined) return false

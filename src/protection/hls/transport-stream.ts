@@ -48,7 +48,7 @@ export class TransportStream {
   #filled = 0
   readonly #emit: (chunk: Buffer) => void
 
-  /** `emit` gets the stream in chunks of so many packets, in a buffer that is used again for the next. */
+  /** `emit` gets the stream in chunks of this many packets, in a buffer that is used again for the next. */
   constructor (program: Program, chunkPackets: number, emit: (chunk: Buffer) => void) {
     this.#clockPid = program.video === undefined ? PIDS.audio : PIDS.video
     this.#tables = [
@@ -117,7 +117,7 @@ function sum (pieces: Buffer[]): number {
 
 const NO_FIELD = Buffer.alloc(0)
 
-/** 2.4.3.4: an adaptation field of so many bytes that says nothing. */
+/** 2.4.3.4: an adaptation field of this many bytes that says nothing. */
 function stuffing (bytes: number): Buffer {
   if (bytes <= 0) return NO_FIELD
   const field = Buffer.alloc(bytes, 0xff)
@@ -170,7 +170,7 @@ function timestamp (prefix: number, time: number): Buffer {
   return field
 }
 
-/** Times are counted modulo 2^33: a stream of more than 26.5 hours begins anew. */
+/** Times are counted modulo 2^33: a stream of more than 26.5 hours begins again. */
 function wrapped (time: number): number {
   return ((time % 2 ** 33) + 2 ** 33) % 2 ** 33
 }

@@ -8,7 +8,7 @@ import { deleteMuxEvents, insertMuxEvent } from './mux-event-store.js'
 import type { MuxLedger, MuxNews } from './mux-ledger.js'
 import { isSignedByMux } from './webhook-signature.js'
 
-/** Mux sends an event anew for a day at most. */
+/** Mux sends an event again for a day at most. */
 const KEEP_EVENTS_MS = 7 * DAY
 
 /** What became of an event: dealt with, dealt with before, or of no interest here. */

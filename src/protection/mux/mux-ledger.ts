@@ -41,7 +41,7 @@ export function createMuxLedger ({
   async function enterWithin (trx: Transaction<Database>, news: MuxNews): Promise<string | undefined> {
     const mediaId = 'mediaId' in news ? news.mediaId : await mediaOf(trx, news)
     if (mediaId === undefined) return undefined
-    // In the order in which a deleted lecture takes them, so that neither waits for the other for ever.
+    // In the order in which a deleted lecture takes them, so that neither waits for the other forever.
     const addToSums = await lockSums(trx, mediaId)
     const media = await lockMedia(trx, mediaId)
     if (media === undefined || !concerns(media, news)) return undefined

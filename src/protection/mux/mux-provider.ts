@@ -36,7 +36,7 @@ interface MuxProviderOptions {
   db: Kysely<Database>
   blobs: BlobStore
   library: Library
-  /** Of links of ours, for what is not yet at Mux. */
+  /** For our own links, for what is not yet at Mux. */
   keys: Keyring
   lockSums: LockSums
   publicUrl: string | undefined

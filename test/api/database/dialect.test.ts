@@ -45,7 +45,7 @@ t.test('a relaxed transaction waits for no fsync, and all others do', async (t) 
 
 t.test(
   "a page is cut by limit and offset, and its limit is no part of SQLite's plan (bug: the statement was prepared " +
-    'anew each time it was bound)',
+    'again each time it was bound)',
   async (t) => {
     const { env } = await testEnvironment(t)
     const db = openDatabase(loadConfig(env).database)

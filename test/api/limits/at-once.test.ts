@@ -266,7 +266,7 @@ t.test(
       t.match(
         answer,
         /^HTTP\/1\.1 408 Request Timeout\r\ncontent-type: application\/problem\+json.*"code":"request_timeout"/is,
-        'bug: one byte every two minutes held a socket for ever'
+        'bug: one byte every two minutes held a socket forever'
       )
       t.ok(bytes < 10_000)
     }

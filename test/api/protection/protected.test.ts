@@ -612,7 +612,7 @@ t.test(
     )
     await rotated.listen()
     await eventually(
-      'it is sealed anew',
+      'it is sealed again',
       async () =>
         /^[\w-]{8}/.exec(
           (await rotated.query<{ content_key: string }>('select content_key from media'))[0]!.content_key
@@ -626,7 +626,7 @@ t.test(
 )
 
 t.test(
-  'one that failed is tried anew when it is asked to be encrypted once more (bug: a premium lecture could only be ' +
+  'one that failed is tried again when it is asked to be encrypted once more (bug: a premium lecture could only be ' +
     'uploaded again)',
   async (t) => {
     const server = await buildTestApp(t)

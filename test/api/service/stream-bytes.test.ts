@@ -96,7 +96,7 @@ t.test('100 aborted downloads leave no descriptor', async (t) => {
   t.ok((await ask(origin, link)).body.equals(content), 'and the next one gets all of it')
 })
 
-t.test('bug: requests in a pipeline whose client left before their turn kept files open for ever', async (t) => {
+t.test('bug: requests in a pipeline whose client left before their turn kept files open forever', async (t) => {
   const link = await mintLink(server, big, instructor)
   await sleep(100)
   const before = await descriptors()

@@ -219,7 +219,7 @@ t.test('the key of the hashes outlives a rotation of SECRET_KEY; without it the 
   t.equal(kept.length, 1, 'the old one is kept under the id of its key')
 })
 
-t.test('the log is kept for VIEW_RETENTION_DAYS and its figures for ever; its pages are exact over days', async (t) => {
+t.test('the log is kept for VIEW_RETENTION_DAYS and its figures forever; its pages are exact over days', async (t) => {
   const watched = await setUp(t, { VIEW_RETENTION_DAYS: '3' }, 20)
   const { clock } = watched.server
   clock.now = Math.floor(clock.now / DAY) * DAY + DAY / 2

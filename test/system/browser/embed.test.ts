@@ -158,7 +158,7 @@ t.test('the player in a browser', { skip, timeout: 280_000 }, async (t) => {
   const origin = await server.listen()
   const { instructor } = await signUpEverybody(server)
 
-  // So many bytes that no browser fetches all of it at once.
+  // Enough bytes that no browser fetches all of it at once.
   const file = join(server.folder, 'film.mp4')
   await promisify(execFile)('ffmpeg', [
     '-loglevel',

@@ -432,7 +432,7 @@ t.test('storms', async (t) => {
   })
 })
 
-/** Runs `work` so many times, twenty at once. */
+/** Runs `work` this many times, twenty at once. */
 async function inLanes (times: number, work: (index: number) => Promise<void>): Promise<void> {
   let next = 0
   await Promise.all(

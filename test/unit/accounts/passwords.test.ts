@@ -5,7 +5,7 @@ const address = '203.0.113.7'
 
 t.test(
   'passwords are checked in the order in which they came (bug: while more kept coming, the first of a queue waited ' +
-    'for ever)',
+    'forever)',
   async (t) => {
     const hasher = createPasswordHasher(4)
     t.teardown(() => hasher.close())

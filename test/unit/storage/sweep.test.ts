@@ -63,7 +63,7 @@ t.test('what a crash left goes when two looks 15 minutes apart found it, and not
   t.same(await left(), ['owned'])
 })
 
-t.test('a draft that grows, a blob that got its row and one that came anew stay', async (t) => {
+t.test('a draft that grows, a blob that got its row and one that came again stay', async (t) => {
   const { folder, rows, put, left, sweeper, clock } = await setUp(t)
   await put('tmp/growing')
   await put('blobs/late')

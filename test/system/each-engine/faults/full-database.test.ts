@@ -128,7 +128,7 @@ const logFaults: Array<{ name: string; calls: string; inject: string; detail: Re
 ]
 
 if (engine === 'sqlite') {
-  // Postgres ends and starts anew when its log cannot be written: see postgres.test.ts.
+  // Postgres ends and starts again when its log cannot be written: see postgres.test.ts.
   t.test(
     'the log of SQLite cannot be written: a clear refusal, and no row without its file when the process dies then',
     { skip: noStrace, timeout: 300_000 },

@@ -16,7 +16,7 @@ const MiB = 1024 * 1024
 const CREATE = /^POST \/video\/v1\/uploads/
 const PUT = /^PUT \/upload\//
 
-/** A video with so many bytes behind it that no player minds: a box named `free` (ISO/IEC 14496-12, 8.1.2). */
+/** A video with this many bytes behind it that no player minds: a box named `free` (ISO/IEC 14496-12, 8.1.2). */
 async function padded (bytes: number): Promise<Buffer> {
   const box = Buffer.alloc(bytes)
   box.writeUInt32BE(bytes, 0)
@@ -188,7 +188,7 @@ t.test('what Mux refuses for good fails at once, with the words of Mux', async (
   })
 })
 
-t.test('an upload that timed out at Mux is begun anew, and one asset comes of it', async (t) => {
+t.test('an upload that timed out at Mux is begun again, and one asset comes of it', async (t) => {
   const server = await buildMuxApp(t, { muxTimes: impatient })
   const { mux } = server
   mux.faults.push({ request: PUT, hang: true })
