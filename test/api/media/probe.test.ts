@@ -53,10 +53,11 @@ t.test('a file that takes too much is refused as such, and the next one is descr
     writeFileSync(join(folder, name), content)
     return join(folder, name)
   }
-  const tooComplex: Array<[name: string, content: Buffer, exceeded: string]> = [
+  const tooComplex: Array<[name: string, content: Buffer, exceeded: string | RegExp]> = [
     ['a compressed header of 1 GiB', hostile.compressedHeader(), 'memory'],
     ['0.44 MB of track boxes', hostile.manyTracks(440_000), 'cpu'],
-    ['70,000 Ogg streams', hostile.oggPages(2 * MB), 'memory'],
+    // On a slow machine its CPU time ends before its memory does.
+    ['70,000 Ogg streams', hostile.oggPages(2 * MB), /^(memory|cpu)$/],
     ['1 MB of Matroska tracks', matroskaTracks(), 'cpu']
   ]
   for (const [name, content, exceeded] of tooComplex) {

@@ -181,7 +181,7 @@ t.test('in a browser', { skip, timeout: 110_000 }, async (t) => {
   await t.test('/redoc renders on any host over plain http (bug: it fetched a logo from its maker)', (t) =>
     withPage(t, async (page) => {
       await page.goto(`${site}/redoc`)
-      await page.getByRole('heading', { name: 'Mint a link to the stream that expires' }).first().waitFor()
+      await page.getByRole('heading', { name: 'Issue a link to the stream that expires' }).first().waitFor()
       if (shots) await page.screenshot({ path: `${shots}/redoc.png` })
       t.match(await page.title(), 'Playgate')
     })

@@ -100,7 +100,7 @@ t.test('no file is swept for a damaged index that hides its row', async (t) => {
   for (const look of [1, 2, 3]) {
     monotonic.now += 20 * MINUTE
     mock.timers.tick(MINUTE)
-    await eventually('the sweep is refused', () => logged('the sweep failed') === look)
+    await eventually('the sweep is refused', () => logged('failed to sweep orphaned files') === look)
   }
   t.equal((await server.storedFiles()).length, 1)
 })
