@@ -73,8 +73,8 @@ t.test(
     const calls = await straceModule(
       t,
       `
-    import { loadSecrets } from '../../../faults/dist/src/secrets/keyring.js'
-    import { openDiskStore } from '../../../faults/dist/src/storage/disk-store.js'
+    import { loadSecrets } from './dist/src/secrets/keyring.js'
+    import { openDiskStore } from './dist/src/storage/disk-store.js'
     loadSecrets({ dataDir: ${JSON.stringify(env.DATA_DIR)}, secretKeysPrevious: [] })
     await (await openDiskStore(${JSON.stringify(env.UPLOAD_DIR)})).identity('an id')
   `,
