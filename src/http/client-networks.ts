@@ -9,7 +9,7 @@ export interface ClientNetworks {
   site: string
 }
 
-/** Returns the networks around a client, by its key (address-key.ts), or undefined for a key that is no address. */
+/** Returns the networks around a client, by its key (client-address.ts), or undefined for a key that is no address. */
 export function networksOf (clientKey: string): ClientNetworks | undefined {
   if (isIPv4(clientKey)) {
     const [first, second, third] = clientKey.split('.')
