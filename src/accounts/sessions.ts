@@ -217,9 +217,9 @@ export function createSessions ({
       return changed
     },
 
-    /** Removes what has ended, piece by piece. */
-    async sweep (): Promise<void> {
-      while (await deleteEnded(db, now(), SWEEP_BATCH)) {
+    /** Removes what has ended at `now`, in batches. */
+    async sweep (now: number): Promise<void> {
+      while (await deleteEnded(db, now, SWEEP_BATCH)) {
         await new Promise((resolve) => {
           setImmediate(resolve)
         })

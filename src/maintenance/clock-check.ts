@@ -31,8 +31,11 @@ export class ClockCheck {
     this.#trustedAt = this.#checkedAt = options.monotonicNow()
   }
 
-  /** Resolves with whether the clock is trusted now. */
-  async check (): Promise<boolean> {
+  /**
+   * Resolves with the time in milliseconds since 1970, or with undefined if the clock is not trusted. Removals use this
+   * time: the clock may have jumped since.
+   */
+  async check (): Promise<number | undefined> {
     const { db, now, monotonicNow } = this.#options
     const [wall, monotonic] = [now(), monotonicNow()]
     // Without a lock: what another process writes in between is as good, and the next check reads it.
@@ -47,7 +50,7 @@ export class ClockCheck {
     this.#report(isTrusted)
     this.#isTrusted = isTrusted
     this.#wasTrusted ||= isTrusted
-    return isTrusted
+    return isTrusted ? wall : undefined
   }
 
   /** A check of another process that trusts its clock ends the claim of this one. */

@@ -26,7 +26,7 @@ interface Options {
   isOnlyInstance: boolean
   lectures: Lectures
   sessions: Sessions
-  providers: { mux: { events: { forgetOld(): Promise<unknown> } } | undefined }
+  providers: { mux: { events: { forgetOld(now: number): Promise<unknown> } } | undefined }
   now: Clock
   monotonicNow: Clock
   log: Record<'info' | 'warn' | 'error', (about: object, text: string) => void>
@@ -34,32 +34,33 @@ interface Options {
 
 /** The maintenance of a server: tasks that run once it listens, and tasks that run periodically. */
 export function createMaintenanceTasks (options: Options): { startup: Task[]; periodic: Task[] } {
-  const { config, db, sessions, providers, now } = options
+  const { config, db, sessions, providers } = options
   const sweep = createSweep(options)
   const clock = new ClockCheck(options)
-  const byAge = ({ failureMessage, run }: Task): Task => ({
+  const byAge = (
+    failureMessage: string,
+    remove: (now: number, signal: AbortSignal) => Promise<unknown> | undefined
+  ): Task => ({
     failureMessage,
-    run: async (signal) => (await clock.check()) && (await run(signal))
+    async run (signal) {
+      const now = await clock.check()
+      if (now !== undefined) await remove(now, signal)
+    }
   })
-  const pruneViewLog: Task = {
-    failureMessage: 'failed to prune old views',
-    run: (signal) => pruneViews(db, config.viewRetentionDays, now(), undefined, signal)
+  const removals = [
+    byAge('failed to remove ended views by tokens', (now, signal) => pruneTokenViews(db, now, signal)),
+    byAge('failed to remove ended sessions', (now) => sessions.sweep(now))
+  ]
+  if (config.viewRetentionDays > 0) {
+    const prune = (now: number, signal: AbortSignal) => pruneViews(db, config.viewRetentionDays, now, undefined, signal)
+    removals.unshift(byAge('failed to prune old views', prune))
   }
-  const pruneTokens: Task = {
-    failureMessage: 'failed to remove ended views by tokens',
-    run: (signal) => pruneTokenViews(db, now(), signal)
-  }
-  const removeSessions: Task = { failureMessage: 'failed to remove ended sessions', run: () => sessions.sweep() }
-  const removeMuxEvents: Task = {
-    failureMessage: 'failed to remove old events of Mux',
-    run: async () => await providers.mux?.events.forgetOld()
-  }
+  const removeMuxEvents = byAge('failed to remove old events of Mux', (now) => providers.mux?.events.forgetOld(now))
   const protect = protectMissedLectures(options)
-  const removals = [...(config.viewRetentionDays > 0 ? [pruneViewLog] : []), pruneTokens, removeSessions]
   return {
     // The events first: the clock is checked before this process writes rows by it.
-    startup: [byAge(removeMuxEvents), sweep(options.isOnlyInstance), resealKeys(options), protect],
-    periodic: [...[removeMuxEvents, ...removals].map(byAge), sweep(false), protect]
+    startup: [removeMuxEvents, sweep(options.isOnlyInstance), resealKeys(options), protect],
+    periodic: [removeMuxEvents, ...removals, sweep(false), protect]
   }
 }
 

@@ -51,8 +51,8 @@ export function createMuxEvents ({
       return !first ? 'duplicate' : mediaId === undefined ? 'ignored' : 'accepted'
     },
 
-    /** Forgets events that can't come again. */
-    forgetOld: (): Promise<void> => deleteMuxEvents(db, now() - KEEP_EVENTS_MS)
+    /** Forgets events that can't come again after `now`. */
+    forgetOld: (now: number): Promise<void> => deleteMuxEvents(db, now - KEEP_EVENTS_MS)
   }
 }
 

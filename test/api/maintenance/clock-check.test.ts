@@ -5,6 +5,7 @@ import { loadConfig } from '../../../src/config/config.js'
 import { migrate } from '../../../src/database/migrate.js'
 import { openDatabase } from '../../../src/database/open.js'
 import { ClockCheck } from '../../../src/maintenance/clock-check.js'
+import { createMaintenanceTasks } from '../../../src/maintenance/maintenance-tasks.js'
 import { DAY, MINUTE } from '../../../src/time.js'
 import { testEnvironment } from '../../support/test-app.js'
 
@@ -36,7 +37,7 @@ async function setUp (t: Test) {
       for (let round = 0; round < rounds; round++) {
         wall += ROUND
         clock.monotonic += ROUND
-        found.add(await check.check())
+        found.add((await check.check()) !== undefined)
       }
       return [...found]
     }
@@ -108,6 +109,29 @@ t.test('a database of an older version is judged by its newest session', async (
     .insertInto('sessions')
     .values({ id: randomUUID(), account_id: accountId, created_at: now, expires_at: now + DAY })
     .execute()
-  t.equal(await start(YEARS).check.check(), false)
-  t.equal(await start().check.check(), true)
+  t.equal(await start(YEARS).check.check(), undefined)
+  t.type(await start().check.check(), 'number')
+})
+
+t.test('removals use the time that was checked (bug: a jump after the check ended all sessions)', async (t) => {
+  const { db } = await setUp(t)
+  const right = Date.now()
+  let reads = 0
+  const removedAt: number[] = []
+  const options = {
+    config: { viewRetentionDays: 0 },
+    db,
+    now: () => (reads++ % 2 === 0 ? right : right + YEARS),
+    monotonicNow: () => 0,
+    sessions: { sweep: async (now: number) => removedAt.push(now) },
+    providers: { mux: { events: { forgetOld: async (now: number) => removedAt.push(now) } } },
+    log: { info () {}, warn () {}, error () {} }
+  }
+  const { periodic } = createMaintenanceTasks(options as unknown as Parameters<typeof createMaintenanceTasks>[0])
+  const byAge = periodic.filter(({ failureMessage }) => /events of Mux|ended sessions/.test(failureMessage))
+  for (const task of [...byAge, ...byAge]) {
+    reads = 0
+    await task.run(new AbortController().signal)
+  }
+  t.same(removedAt, [right, right, right, right])
 })
