@@ -1,8 +1,10 @@
 import { once } from 'node:events'
 import { closeSync, openSync, readSync } from 'node:fs'
+import type { Stats } from 'node:fs'
 import { readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { Worker } from 'node:worker_threads'
 import { StartupError } from '../errors.js'
+import { SECOND } from '../time.js'
 
 /**
  * Offset of the write format version in the header of an SQLite file
@@ -10,21 +12,30 @@ import { StartupError } from '../errors.js'
  */
 const WRITE_VERSION_OFFSET = 18
 const ROLLBACK_JOURNAL = 1
+/** A file changes after its log by a checkpoint, which follows a commit at once and writes 4 MB. */
+const CHECKPOINT_MS = 10 * SECOND
 
 /**
- * Refuses an SQLite file that must not be served. A file that `VACUUM INTO` made, beside the write-ahead log of an
- * earlier file, would be mixed with it. A file that `PRAGMA quick_check` refuses is damaged; the check runs in a
- * thread, and only where {@link markIntact} has not said since that nothing changed: after a crash, or for a restored
- * file. Throws {@link StartupError}.
+ * Refuses an SQLite file that must not be served. A backup beside the write-ahead log of an earlier file would be mixed
+ * with it. It is known by its journal mode (`VACUUM INTO`), or by a change after its log (copied or moved into place).
+ * A file that `PRAGMA quick_check` refuses is damaged; the check runs in a thread, and only if {@link markIntact} has
+ * not recorded since that nothing changed: after a crash, or for a restored file. Throws {@link StartupError}.
  */
 export async function checkDatabaseFile (path: string): Promise<void> {
   const marker = await readFile(markerOf(path), 'utf8').catch(() => '')
   await rm(markerOf(path), { force: true })
-  if ((await sizeOf(path)) === 0) return
-  const hasLog = (await sizeOf(`${path}-wal`)) > 0
+  const [file, log] = [await statOf(path), await statOf(`${path}-wal`)]
+  if (!file?.size) return
+  const hasLog = log !== undefined && log.size > 0
   if (hasLog && writeVersion(path) === ROLLBACK_JOURNAL) {
     throw new StartupError(
       `${path} was restored, but the log of the database before it is still there: remove ${path}-wal and ${path}-shm`
+    )
+  }
+  if (hasLog && changedAt(file) > changedAt(log) + CHECKPOINT_MS) {
+    throw new StartupError(
+      `${path} was written after its log: if a backup was restored, remove ${path}-wal and ${path}-shm; ` +
+        `if nothing was restored, run \`touch ${path}-wal\``
     )
   }
   if (!hasLog && marker === (await fingerprint(path))) return
@@ -46,12 +57,12 @@ async function fingerprint (path: string): Promise<string> {
   return `${ino} ${size} ${mtimeMs}\n`
 }
 
-async function sizeOf (path: string): Promise<number> {
-  return await stat(path).then(
-    ({ size }) => size,
-    () => 0
-  )
+async function statOf (path: string): Promise<Stats | undefined> {
+  return await stat(path).catch(() => undefined)
 }
+
+/** `mv` and `cp -p` keep the time of modification, and set the time of change. */
+const changedAt = ({ mtimeMs, ctimeMs }: Stats) => Math.max(mtimeMs, ctimeMs)
 
 function writeVersion (path: string): number | undefined {
   const file = openSync(path, 'r')

@@ -1,8 +1,9 @@
 import { execFile } from 'node:child_process'
-import { copyFile, mkdir, open, readFile, rm } from 'node:fs/promises'
+import { copyFile, mkdir, open, readFile, rm, stat, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
+import { SECOND } from '../../../src/time.js'
 import { testEnvironment } from '../../support/test-app.js'
 import { call, eventually, newLinkedMedia, newToken, startServer } from '../../support/server-process.js'
 
@@ -60,6 +61,30 @@ t.test('a backup beside writes, restored after SIGKILL, is the state of the back
   )
   await eventually('it is ready', async () => (await call(restored.origin, '/readyz')).status === 200)
   t.equal(await restored.end('SIGTERM'), 0)
+})
+
+t.test('a copy put beside the log of a killed server is refused (bug: only `vacuum into` was)', async (t) => {
+  const { env, folder } = await testEnvironment(t)
+  const server = await startServer(t, env)
+  const token = await newToken(server.origin, 'ada@example.org')
+  const database = join(folder, 'data', 'playgate.db')
+  await copyFile(database, join(folder, 'copy.db'))
+  await newLinkedMedia(server.origin, token)
+  await server.end('SIGKILL')
+
+  const log = await stat(`${database}-wal`)
+  await copyFile(join(folder, 'copy.db'), database)
+  // Eleven seconds after the last commit: what a checkpoint takes is allowed.
+  const later = new Date(log.ctimeMs + 11 * SECOND)
+  await utimes(database, later, later)
+  await t.rejects(startServer(t, env), /was written after its log: if a backup was restored, remove .*-wal/)
+
+  // What the error says for a server whose files were moved to another machine, say.
+  const touched = new Date(log.ctimeMs + 12 * SECOND)
+  await utimes(`${database}-wal`, touched, touched)
+  const restarted = await startServer(t, env)
+  t.equal(await titles(restarted.origin, token), 1)
+  t.equal(await restarted.end('SIGTERM'), 0)
 })
 
 t.test('a damaged database is refused at the start, and whole again it starts', async (t) => {
