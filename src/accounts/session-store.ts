@@ -1,7 +1,11 @@
 import type { Kysely, Transaction } from 'kysely'
 import { engineOf } from '../database/dialect.js'
 import type { Database } from '../database/tables.js'
+import { MINUTE } from '../time.js'
 import type { Account, Viewer } from './schema.js'
+
+/** Clocks of servers that share a database differ by less. */
+const MAX_CLOCK_SKEW_MS = MINUTE
 
 // Rows are locked in one order everywhere: account, session, tokens.
 
@@ -31,7 +35,8 @@ export type Rotation =
 
 /**
  * Begins a session of an account whose password was just checked: false if the account was disabled or given another
- * password since. Of an account's sessions the newest `max` stay.
+ * password since. The account keeps this session and its newest others, `max` in all. Sessions from the future were
+ * created by a wrong clock: they count as the oldest.
  */
 export async function insertSession (
   trx: Transaction<Database>,
@@ -65,22 +70,17 @@ export async function insertSession (
       expires_at: session.tokenExpiresAt
     })
     .execute()
-  const last = await trx
+  const oldest = trx
     .selectFrom('sessions')
-    .select(['created_at', 'id'])
+    .select('id')
     .where('account_id', '=', session.accountId)
+    .where('id', '<>', session.id)
+    .orderBy((eb) => eb('created_at', '>', session.createdAt + MAX_CLOCK_SKEW_MS))
     .orderBy('created_at', 'desc')
     .orderBy('id', 'desc')
-    .limit(1)
+    .limit(max)
     .offset(max - 1)
-    .executeTakeFirst()
-  if (last !== undefined) {
-    await trx
-      .deleteFrom('sessions')
-      .where('account_id', '=', session.accountId)
-      .where(({ eb, refTuple, tuple }) => eb(refTuple('created_at', 'id'), '<', tuple(last.created_at, last.id)))
-      .execute()
-  }
+  await trx.deleteFrom('sessions').where('id', 'in', oldest).execute()
   return true
 }
 
