@@ -13,7 +13,7 @@ import { MINUTE, type Clock } from '../src/time.js'
 interface Options {
   windows: Pick<Windows, 'clients'>
   config: Pick<Config, 'limitsPerMinute'>
-  now: Clock
+  clock: Clock
 }
 
 /** A client that asks for this many times its limit in one window is blocked. */
@@ -29,7 +29,7 @@ const NETWORK_LIMITED = new Set(['login', 'signup'])
  * `none` is for media bytes and probes of the service. A limit of 0 is off.
  */
 export default fp<Options>(
-  async (app, { windows: { clients: windows }, config: { limitsPerMinute: perMinute }, now }) => {
+  async (app, { windows: { clients: windows }, config: { limitsPerMinute: perMinute }, clock }) => {
     /** What @fastify/rate-limit asks of a store, for one group. */
     class Store {
       readonly #group: string
@@ -79,7 +79,7 @@ export default fp<Options>(
       store: Store,
       keyGenerator: (request: FastifyRequest) => addressKey(request.ip),
       errorResponseBuilder: (_request, { ban, ttl, max }) =>
-        limitExceeded({ blocked: ban, retryAfterMs: ttl }, { limit: max, windowMs: MINUTE }, now())
+        limitExceeded({ blocked: ban, retryAfterMs: ttl }, { limit: max, windowMs: MINUTE }, clock.now())
     })
     app.setNotFoundHandler(perMinute.api === 0 ? {} : { preHandler: app.rateLimit() }, app.answerUnknownRoute)
   },

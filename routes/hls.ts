@@ -16,7 +16,7 @@ interface Options {
   gate: StreamGate
   indexes: PackageIndexes
   secrets: Secrets
-  now: Clock
+  clock: Clock
 }
 type PackagedAdmission = LinkAdmission & { media: PackagedMedia }
 
@@ -128,7 +128,7 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, options) => {
   }
 }
 
-function createSender ({ indexes, secrets, now }: Options) {
+function createSender ({ indexes, secrets, clock }: Options) {
   const keys = secrets.keyring('media')
   async function sendPackaged (
     request: FastifyRequest,
@@ -162,7 +162,7 @@ function createSender ({ indexes, secrets, now }: Options) {
     const { media, link } = admission
     const place = (await indexes.of(media.id, media.packaged)).placeOf(Number(number))
     if (place === undefined) throw new ApiError('not_found')
-    const secondsLeft = Math.max(0, link.expiresAt - Math.floor(now() / SECOND))
+    const secondsLeft = Math.max(0, link.expiresAt - Math.floor(clock.now() / SECOND))
     const send = request.method === 'HEAD' ? undefined : await reply.openBlob(media.packaged.blobName, admission)
     reply.type('video/mp2t').headers({
       etag: `"${media.packaged.blobName}-${number}"`,

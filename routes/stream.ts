@@ -14,7 +14,7 @@ import { SECOND, type Clock } from '../src/time.js'
 
 interface Options {
   gate: StreamGate
-  now: Clock
+  clock: Clock
 }
 
 const tags = ['Streaming'] as const
@@ -75,9 +75,9 @@ const getPoster = {
   }
 } as const
 
-const routes: FastifyPluginAsyncTypebox<Options> = async (app, { gate, now }) => {
+const routes: FastifyPluginAsyncTypebox<Options> = async (app, { gate, clock }) => {
   const { admit, admitAgain } = createAdmission(app, gate)
-  const { sendFile, sendElsewhere } = createSender(now)
+  const { sendFile, sendElsewhere } = createSender(clock)
 
   app.get('/media/stream/:id', stream, async (request, reply) => {
     await send(request, request.params.id, reply)
@@ -106,7 +106,7 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { gate, now }) =>
   }
 
   function setMediaHeaders (reply: FastifyReply, { link }: Admission): void {
-    const secondsLeft = link === undefined ? 0 : Math.max(0, link.expiresAt - Math.floor(now() / SECOND))
+    const secondsLeft = link === undefined ? 0 : Math.max(0, link.expiresAt - Math.floor(clock.now() / SECOND))
     reply.headers({
       'content-security-policy': "default-src 'none'; media-src 'self'",
       'cache-control': `private, max-age=${secondsLeft}`
@@ -131,7 +131,7 @@ function createAdmission (app: Pick<FastifyInstance, 'identify' | 'identifyAgain
   }
 }
 
-function createSender (now: Clock) {
+function createSender (clock: Clock) {
   async function sendElsewhere (
     request: FastifyRequest,
     reply: FastifyReply,
@@ -146,7 +146,7 @@ function createSender (now: Clock) {
   async function sendFile (request: FastifyRequest, reply: FastifyReply, admission: Admission): Promise<FastifyReply> {
     const { media } = admission
     const { validators, disposition } = representationOf(media)
-    const { status, headers, body } = answerFor(streamRequestOf(request), media.sizeBytes!, validators, now())
+    const { status, headers, body } = answerFor(streamRequestOf(request), media.sizeBytes!, validators, clock.now())
     if (status === 412) throw new ApiError('precondition_failed', { headers })
     if (status === 416) throw new ApiError('range_not_satisfiable', { headers })
     const send = body && (await reply.code(status).openFile(media.blobName!, admission))

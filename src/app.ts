@@ -25,6 +25,7 @@ import routes from '../routes/index.js'
 import type { Config } from './config/config.js'
 import { serverOptions } from './http/server-options.js'
 import { createServices, type ServiceOverrides } from './services.js'
+import { systemClock } from './time.js'
 
 /** What a test replaces, and what only the process itself can know. */
 export interface Overrides extends ServiceOverrides {
@@ -38,7 +39,6 @@ export interface Overrides extends ServiceOverrides {
 
 /** The server, composed and migrated, ready to listen or be injected into. `close()` releases all that it opened. */
 export async function buildApp (config: Config, overrides: Overrides = {}): Promise<FastifyInstance> {
-  const { now = Date.now, monotonicNow = () => performance.now() } = overrides
   const app = fastify({ ...serverOptions(config), ...logOptions(config, overrides.logger), ...unroutedErrors(config) })
   try {
     // What the server stands on. Each plugin opens, decorates and logs what it owns, and they close in reverse order.
@@ -47,7 +47,8 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
     await app.register(storage, { config })
     await app.register(redisClient, { config })
     const { log, db, damage, secrets, keyAgreement, blobs, redisLink: redis } = app
-    const foundation = { config, overrides, now, monotonicNow, log, db, damage, secrets, keyAgreement, blobs, redis }
+    const clock = { ...systemClock, ...overrides.clock }
+    const foundation = { config, overrides, clock, log, db, damage, secrets, keyAgreement, blobs, redis }
     const services = await createServices(foundation)
     app.addHook('onClose', () => services.close())
     // What every request meets. `errors`, `rateLimit` and `openapi` before any route: they do not reach earlier ones.

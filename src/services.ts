@@ -54,9 +54,7 @@ const REVIEW_EVERY_MS = 3 * SECOND
 
 /** What a test replaces. */
 export interface ServiceOverrides {
-  now?: Clock
-  /** Monotonic clock for cache expiry, limits and sweeps. */
-  monotonicNow?: Clock
+  clock?: Partial<Clock>
   bcryptCost?: number
   hashWorkers?: HashWorkers
   /** False: as on a machine without it. */
@@ -72,8 +70,7 @@ export interface ServiceOverrides {
 /** What the rules stand on. Whoever opened it closes it, after the services. */
 export interface Foundation {
   config: Config
-  now: Clock
-  monotonicNow: Clock
+  clock: Clock
   log: Record<'info' | 'warn' | 'error', (about: object, text: string) => void>
   db: Kysely<Database>
   damage: DamageWatch
@@ -125,23 +122,22 @@ export async function createServices (foundation: Foundation) {
 }
 
 /** Sliding windows and concurrency limits. */
-function createLimits ({ config, now, monotonicNow, redis, overrides }: Foundation) {
+function createLimits ({ config, clock, redis, overrides }: Foundation) {
   return {
-    windows: openWindows(monotonicNow, redis, overrides.now),
-    uploadLimiter: new ConcurrencyLimiter(config.uploadsAtOnce, 'too_many_uploads', { now, monotonicNow }),
-    streamLimiter: new ConcurrencyLimiter(config.streamsAtOnce, 'too_many_streams', { now, monotonicNow })
+    windows: openWindows(clock, redis, overrides.clock?.now),
+    uploadLimiter: new ConcurrencyLimiter(config.uploadsAtOnce, 'too_many_uploads', clock),
+    streamLimiter: new ConcurrencyLimiter(config.streamsAtOnce, 'too_many_streams', clock)
   }
 }
 
 /** Accounts and their sessions. */
 function createPeople (base: Foundation & ReturnType<typeof createLimits>) {
-  const { config, db, now, monotonicNow, log, overrides } = base
+  const { config, db, clock, log, overrides } = base
   const passwords = createPasswordHasher(overrides.bcryptCost, { workers: overrides.hashWorkers })
   const accounts = createAccounts({
     db,
     passwords,
-    now,
-    monotonicNow,
+    clock,
     signupOpen: config.signupOpen,
     firstIsAdmin: config.environment !== 'production'
   })
@@ -149,9 +145,8 @@ function createPeople (base: Foundation & ReturnType<typeof createLimits>) {
     db,
     accounts,
     passwords,
-    now,
-    monotonicNow,
-    failedLogins: createLoginGuard(base.windows.failedLogins, now, config.limitsPerMinute.login),
+    clock,
+    failedLogins: createLoginGuard(base.windows.failedLogins, clock, config.limitsPerMinute.login),
     accessSeconds: config.accessTokenSeconds,
     refreshSeconds: config.refreshTokenSeconds,
     onReuse: (sessionId) =>
@@ -165,7 +160,7 @@ function createPeople (base: Foundation & ReturnType<typeof createLimits>) {
 async function createViewLog (
   base: Foundation & ReturnType<typeof createLimits> & { metrics: ReturnType<typeof createMetrics> }
 ) {
-  const { config, db, damage, now, log, redis, secrets, metrics } = base
+  const { config, db, damage, clock, log, redis, secrets, metrics } = base
   const onDamage = (error: Error) => damage.report(error)
   const sqliteCommit =
     config.database.engine === 'sqlite' ? createSqliteCommit(config.database.path, onDamage) : undefined
@@ -186,7 +181,7 @@ async function createViewLog (
     names,
     cache: redis === undefined ? localCache : createSharedCache(redis, localCache),
     cacheSeconds: config.analyticsCacheSeconds,
-    now,
+    clock,
     limit: createViewLimit(base.windows.clients, config.limitsPerMinute.view),
     streamWaitMs: base.overrides.streamWaitMs
   })
@@ -195,30 +190,29 @@ async function createViewLog (
 
 /** Media from the upload to the package. */
 async function createMedia (base: Foundation & ReturnType<typeof createPeople>) {
-  const { config, db, blobs, now, monotonicNow, log } = base
+  const { config, db, blobs, clock, log } = base
   const prober = createProber()
   const courseRunner = createCourseRunner({
     db,
     blobs,
-    now,
+    clock,
     onError: (err, job) => log.warn({ err, ...describeJob(job) }, 'a background job failed')
   })
   const library = createLibrary({
     db,
-    now,
-    monotonicNow,
+    clock,
     async release (trx, media) {
-      await insertJob(trx, 'delete-media', media.id, now())
-      await releaseMux(trx, media, now())
+      await insertJob(trx, 'delete-media', media.id, clock.now())
+      await releaseMux(trx, media, clock.now())
     },
     onReleased: () => courseRunner.wake()
   })
-  const protections = createProtection({ db, blobs, library, provider: config.videoProvider, now })
+  const protections = createProtection({ db, blobs, library, provider: config.videoProvider, clock })
   const intake = createIntake({
     db,
     blobs,
     prober,
-    now,
+    clock,
     quota: createQuota({ db, quotaBytes: config.quotaBytes }),
     maxUploadBytes: config.maxUploadBytes,
     provider: config.videoProvider,
@@ -230,13 +224,13 @@ async function createMedia (base: Foundation & ReturnType<typeof createPeople>) 
 
 /** The makers of encrypted streams: this server, and Mux where it is configured. */
 async function createProviders (base: Foundation & { library: ReturnType<typeof createLibrary> }) {
-  const { config, db, blobs, library, now, log, secrets, overrides } = base
+  const { config, db, blobs, library, clock, log, secrets, overrides } = base
   const runner = createPackageRunner({
     db,
     blobs,
     library,
     keys: secrets.keyring('media'),
-    now,
+    clock,
     ffmpeg: overrides.ffmpeg === false ? undefined : (overrides.ffmpeg ?? createFfmpeg(config.searchPath)),
     onError: (err, job) => log.warn({ err, ...describeJob(job) }, 'packaging failed'),
     onNoPicture: (reason, mediaId) =>
@@ -251,9 +245,9 @@ async function createProviders (base: Foundation & { library: ReturnType<typeof 
       blobs,
       library,
       keys: secrets.keyring('link'),
-      lockSums: sumsLock(now),
+      lockSums: sumsLock(clock),
       publicUrl: config.publicUrl,
-      now,
+      clock,
       times: overrides.muxTimes,
       onFault: (fault, about) => log.warn({ ...about, reason: fault.message }, 'a request to Mux failed')
     })
@@ -270,20 +264,20 @@ function createTeaching (
     Awaited<ReturnType<typeof createViewLog>> &
     Awaited<ReturnType<typeof createMedia>>
 ) {
-  const { config, db, now, monotonicNow, accounts, library, intake, protections, courseRunner, views } = base
-  const subscriptions = createSubscriptions({ db, now, monotonicNow })
-  const courses = createCourses({ db, accounts, library, now })
+  const { config, db, clock, accounts, library, intake, protections, courseRunner, views } = base
+  const subscriptions = createSubscriptions({ db, clock })
+  const courses = createCourses({ db, accounts, library, clock })
   const lectures = createLectures({
     db,
     intake,
     library,
     protections,
     protectAll: config.protectAllLectures,
-    now,
+    clock,
     onReordered: () => courseRunner.wake()
   })
   const batch = createLectureBatch({ courses, intake, lectures })
-  const progress = createProgress({ db, lectures, views, now })
+  const progress = createProgress({ db, lectures, views, clock })
   return { subscriptions, courses, lectures, batch, progress }
 }
 
@@ -294,7 +288,7 @@ function createPlayback (
     Awaited<ReturnType<typeof createMedia>> &
     ReturnType<typeof createTeaching>
 ) {
-  const { config, db, blobs, now, log, secrets, accounts, library, subscriptions, providers } = base
+  const { config, db, blobs, clock, log, secrets, accounts, library, subscriptions, providers } = base
   const access = createAccess({ accounts, library, subscriptions })
   const indexes = createPackageIndexes({
     db,
@@ -306,7 +300,7 @@ function createPlayback (
   const gate = createStreamGate({
     access,
     library,
-    now,
+    clock,
     providers,
     keys: secrets.keyring('link'),
     viewRetentionDays: config.viewRetentionDays,

@@ -1,5 +1,15 @@
-/** The time in milliseconds since the Unix epoch. Injected, so that tests move time instead of sleeping. */
-export type Clock = () => number
+/** The time in milliseconds. Injected, so that tests move time instead of sleeping. */
+export interface Clock {
+  /** Wall clock, since the Unix epoch: for dates that are stored, and for expiry that others can read. */
+  now(): number
+  /** Never goes back: for limits, leases, caches and whatever lasts within the process. */
+  monotonicNow(): number
+}
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  monotonicNow: () => performance.now()
+}
 
 export const SECOND = 1000
 export const MINUTE = 60 * SECOND

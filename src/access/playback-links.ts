@@ -26,7 +26,7 @@ interface StreamGateOptions {
   library: Library
   keys: Keyring
   providers: VideoProviders
-  now: Clock
+  clock: Clock
   /** 0: the log of views is kept. */
   viewRetentionDays: number
   defaultSeconds: number
@@ -69,7 +69,7 @@ export function createStreamGate ({
   library,
   keys,
   providers,
-  now,
+  clock,
   viewRetentionDays,
   defaultSeconds,
   maxSeconds
@@ -120,9 +120,9 @@ export function createStreamGate ({
     const text = `${mediaId}?${query}`
     const known = genuine.get(text)
     if (known !== undefined) {
-      return known.expiresAt * SECOND > now() ? { ok: true, facts: known } : { ok: false, reason: 'expired' }
+      return known.expiresAt * SECOND > clock.now() ? { ok: true, facts: known } : { ok: false, reason: 'expired' }
     }
-    const verdict = verifyLink(mediaId, query, 'stream', keys, now())
+    const verdict = verifyLink(mediaId, query, 'stream', keys, clock.now())
     if (verdict.ok) genuine.set(text, verdict.facts)
     return verdict
   }
@@ -154,13 +154,13 @@ export function createStreamGate ({
     origin: string,
     continues?: string
   ): Promise<MintedLink> {
-    const expiresAt = Math.floor(now() / SECOND) + expiresInSeconds
+    const expiresAt = Math.floor(clock.now() / SECOND) + expiresInSeconds
     const subject = viewer?.id ?? ANONYMOUS
     const facts = {
       mediaId: media.id,
       expiresAt,
       generation: media.generation,
-      linkId: continuedId(continues, media.id, subject, expiresAt) ?? newLinkId(now()),
+      linkId: continuedId(continues, media.id, subject, expiresAt) ?? newLinkId(clock.now()),
       subject
     }
     // A media whose provider is missing gets an address of this server, which says so.
@@ -214,7 +214,7 @@ export function createStreamGate ({
      * `media_not_ready` too.
      */
     admitToken: (mediaId: string, token: string, { fresh = false } = {}): Promise<LinkAdmission> =>
-      admit(mediaId, verifyToken(mediaId, token, 'hls', keys, now()), { demand: requireReadyMedia, fresh }),
+      admit(mediaId, verifyToken(mediaId, token, 'hls', keys, clock.now()), { demand: requireReadyMedia, fresh }),
 
     /**
      * Where an admitted media is played that this server does not serve itself; undefined if it does. Throws

@@ -36,9 +36,7 @@ export interface NewAccount {
 interface AccountsOptions {
   db: Kysely<Database>
   passwords: PasswordHasher
-  now: Clock
-  /** What facts grow old by. */
-  monotonicNow: Clock
+  clock: Clock
   signupOpen: boolean
   /** Outside production the first account signed up is the admin. */
   firstIsAdmin: boolean
@@ -55,12 +53,12 @@ interface InsertOptions {
 export type Accounts = ReturnType<typeof createAccounts>
 
 /** Who there is. How they come in is in sessions.ts. */
-export function createAccounts ({ db, passwords, now, monotonicNow, signupOpen, firstIsAdmin }: AccountsOptions) {
-  const facts = createFactsCache<Viewer>((id) => findViewer(db, id), monotonicNow)
+export function createAccounts ({ db, passwords, clock, signupOpen, firstIsAdmin }: AccountsOptions) {
+  const facts = createFactsCache<Viewer>((id) => findViewer(db, id), clock)
 
   async function insert (fresh: NewAccount, address: string, options: InsertOptions = {}): Promise<Account> {
     checkPassword(fresh.password)
-    if (fresh.dateOfBirth !== undefined) checkDateOfBirth(fresh.dateOfBirth, now())
+    if (fresh.dateOfBirth !== undefined) checkDateOfBirth(fresh.dateOfBirth, clock.now())
     const passwordHash = await passwords.hash(fresh.password, address)
     const account: Account = {
       id: uuidv7(),
@@ -71,7 +69,7 @@ export function createAccounts ({ db, passwords, now, monotonicNow, signupOpen, 
       dateOfBirth: fresh.dateOfBirth ?? null,
       mobileNumber: fresh.mobileNumber ?? null,
       disabled: false,
-      createdAt: now()
+      createdAt: clock.now()
     }
     await db.transaction().execute(async (trx) => {
       if (options.adminIfFirst === true && !(await findAnyAccount(trx))) {

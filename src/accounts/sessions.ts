@@ -60,9 +60,7 @@ interface SessionsOptions {
   accounts: Accounts
   passwords: PasswordHasher
   failedLogins: FailedLogins
-  now: Clock
-  /** What facts grow old by. */
-  monotonicNow: Clock
+  clock: Clock
   accessSeconds: number
   refreshSeconds: number
   /** Told of a refresh token that was shown twice: somebody may have stolen it. */
@@ -77,23 +75,22 @@ export function createSessions ({
   accounts,
   passwords,
   failedLogins,
-  now,
-  monotonicNow,
+  clock,
   accessSeconds,
   refreshSeconds,
   onReuse
 }: SessionsOptions) {
-  const facts = createFactsCache<Viewer>((sessionId) => findSessionViewer(db, sessionId, now()), monotonicNow)
+  const facts = createFactsCache<Viewer>((sessionId) => findSessionViewer(db, sessionId, clock.now()), clock)
 
   /** `<family>.<random>`: all tokens of a session begin with the same random text. */
   function freshToken (family = randomBytes(TOKEN_BYTES).toString('base64url')) {
     const token = `${family}.${randomBytes(TOKEN_BYTES).toString('base64url')}`
-    const tokenExpiresAt = now() + refreshSeconds * SECOND
+    const tokenExpiresAt = clock.now() + refreshSeconds * SECOND
     return {
       token,
       ...hashesOf(token),
       tokenExpiresAt,
-      expiresAt: Math.max(tokenExpiresAt, now() + accessSeconds * SECOND)
+      expiresAt: Math.max(tokenExpiresAt, clock.now() + accessSeconds * SECOND)
     }
   }
 
@@ -102,7 +99,7 @@ export function createSessions ({
     { account, passwordHash }: Credentials
   ): Promise<Grant | undefined> {
     const { token, ...fresh } = freshToken()
-    const session = { id: uuidv7(), accountId: account.id, createdAt: now(), ...fresh }
+    const session = { id: uuidv7(), accountId: account.id, createdAt: clock.now(), ...fresh }
     return (await insertSession(trx, session, passwordHash, MAX_SESSIONS_OF_ACCOUNT))
       ? { sessionId: session.id, refreshToken: token }
       : undefined
@@ -160,7 +157,7 @@ export function createSessions ({
      */
     async refresh (token: string): Promise<{ viewer: Viewer; grant: Grant }> {
       const { token: refreshToken, ...fresh } = freshToken(familyOf(token))
-      const rotation = await rotateToken(db, hashesOf(token), fresh, now())
+      const rotation = await rotateToken(db, hashesOf(token), fresh, clock.now())
       if (rotation.outcome === 'rotated') {
         return { viewer: rotation.viewer, grant: { sessionId: rotation.sessionId, refreshToken } }
       }

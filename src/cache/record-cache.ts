@@ -61,7 +61,7 @@ interface Read<T> {
  */
 export function createFactsCache<T> (
   read: (key: string) => Promise<T | undefined>,
-  monotonicNow: Clock,
+  clock: Clock,
   maxBytes = MAX_CACHED_BYTES
 ): FactsCache<T> {
   const cache = new LRUCache<string, { read: Read<T> }>({ maxSize: maxBytes })
@@ -69,7 +69,7 @@ export function createFactsCache<T> (
   function get (key: string, since = ANY_AGE): Promise<T | undefined> {
     const known = cache.get(key)?.read
     if (known === undefined) return begin(key)
-    if (known.begun > since && known.until > monotonicNow()) return known.promise
+    if (known.begun > since && known.until > clock.monotonicNow()) return known.promise
     if (known.ended || since === ANY_AGE) return begin(key)
     known.next ??= known.promise
       .then(
@@ -82,7 +82,7 @@ export function createFactsCache<T> (
 
   function begin (key: string): Promise<T | undefined> {
     // The life counts from before the read: a change during the read is seen a life later at the latest.
-    const until = monotonicNow() + FACT_LIFE_MS
+    const until = clock.monotonicNow() + FACT_LIFE_MS
     const one: Read<T> = { begun: ++moments, promise: read(key), until, ended: false, next: undefined }
     cache.set(key, { read: one }, { size: ENTRY_BYTES })
     const isKept = () => cache.peek(key)?.read === one

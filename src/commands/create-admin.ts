@@ -6,6 +6,7 @@ import { findCredentials, updateAccount } from '../accounts/account-store.js'
 import { SignupBody } from '../accounts/schema.js'
 import { invalidField } from '../errors.js'
 import { UsageError, type Command } from './command.js'
+import { systemClock } from '../time.js'
 
 const PASSWORD_RULE = 'at least 8 characters, at most 72 bytes, not a common password'
 
@@ -40,8 +41,7 @@ export const createAdmin: Command = {
       const accounts = createAccounts({
         db,
         passwords,
-        now: Date.now,
-        monotonicNow: () => performance.now(),
+        clock: systemClock,
         signupOpen: false,
         firstIsAdmin: false
       })

@@ -1,4 +1,3 @@
-import { performance } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { acquireInstanceLock } from '../database/instance-lock.js'
 import { listOwnedBlobs } from '../media/media-store.js'
@@ -6,6 +5,7 @@ import { bindingFault, bindStore, recordLook } from '../media/store-pairing.js'
 import { openDiskStore } from '../storage/disk-store.js'
 import { CONFIRM_AFTER_MS, Sweeper } from '../storage/sweep.js'
 import { UsageError, type Command } from './command.js'
+import { systemClock } from '../time.js'
 
 const STEP_MS = 1000
 
@@ -18,7 +18,7 @@ export const sweep: Command = {
     const sweeper = new Sweeper({
       store,
       owned: (names) => listOwnedBlobs(db, names),
-      monotonicNow: () => performance.now()
+      clock: systemClock
     })
     const dryRun = options['dry-run'] === true
     const alone = options['no-server-runs'] === true

@@ -17,7 +17,7 @@ type Kind = CourseJobKind | 'delete-media'
 const STUDENTS_PER_BATCH = 50
 const MAX_RETRY_MS = 5 * MINUTE
 
-interface Options extends Pick<JobRunnerOptions<Kind>, 'db' | 'now' | 'onError'> {
+interface Options extends Pick<JobRunnerOptions<Kind>, 'db' | 'clock' | 'onError'> {
   blobs: BlobStore
 }
 
@@ -25,7 +25,7 @@ interface Options extends Pick<JobRunnerOptions<Kind>, 'db' | 'now' | 'onError'>
  * Removes what is marked as deleted and brings the tallies of courses up to date, in bounded batches. Each batch is a
  * transaction that leaves nothing half done, so an interrupted job starts again from its beginning.
  */
-export function createCourseRunner ({ db, blobs, now, onError }: Options): JobRunner<Kind> {
+export function createCourseRunner ({ db, blobs, clock, onError }: Options): JobRunner<Kind> {
   async function work (job: Job<Kind>, { signal }: JobRun): Promise<JobResult> {
     switch (job.kind) {
       case 'delete-media':
@@ -40,7 +40,7 @@ export function createCourseRunner ({ db, blobs, now, onError }: Options): JobRu
   }
   return new JobRunner({
     db,
-    now,
+    clock,
     // Media before their course, which is removed when it has no lectures any more.
     kinds: ['delete-media', 'delete-course', 'tally-course'],
     work,
@@ -64,7 +64,7 @@ async function removeMedia (db: Kysely<Database>, blobs: BlobStore, id: string, 
       return students.length
     })
   }
-  // The sweep removes a file that cannot be removed now, once its row is gone.
+  // The sweep removes a file that cannot be removed clock, once its row is gone.
   for (const name of [media.blobName, media.packaged?.blobName, media.posterBlob]) {
     if (name != null) await blobs.remove(name).catch(() => {})
   }

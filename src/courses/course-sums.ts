@@ -9,7 +9,7 @@ import { findCourseIdOfMedia } from './lecture-store.js'
  * Locks the course that counts a media's duration, if one does, until the transaction ends; returns how to change its
  * sum. Who has completed a lecture depends on its duration: the tallies follow.
  */
-export function sumsLock (now: Clock) {
+export function sumsLock (clock: Clock) {
   return async (trx: Transaction<Database>, mediaId: string): Promise<(deltaMs: number) => Promise<void>> => {
     const courseId = await findCourseIdOfMedia(trx, mediaId)
     if (courseId !== undefined) await lockCourse(trx, courseId)
@@ -17,7 +17,7 @@ export function sumsLock (now: Clock) {
       // Read again: the lecture may have been deleted before the lock was there.
       if (courseId === undefined || deltaMs === 0 || (await findCourseIdOfMedia(trx, mediaId)) !== courseId) return
       await updateCourseSums(trx, courseId, 0, deltaMs)
-      await insertCourseJob(trx, 'tally-course', courseId, now())
+      await insertCourseJob(trx, 'tally-course', courseId, clock.now())
     }
   }
 }

@@ -26,13 +26,13 @@ interface CoursesOptions {
   db: Kysely<Database>
   accounts: Accounts
   library: Library
-  now: Clock
+  clock: Clock
 }
 
 export type Courses = ReturnType<typeof createCourses>
 
 /** The courses there are. They are public; only their owner and administrators change them. */
-export function createCourses ({ db, accounts, library, now }: CoursesOptions) {
+export function createCourses ({ db, accounts, library, clock }: CoursesOptions) {
   async function find (id: string): Promise<Course> {
     const course = await findCourse(db, id)
     if (course === undefined) throw new ApiError('not_found')
@@ -55,7 +55,7 @@ export function createCourses ({ db, accounts, library, now }: CoursesOptions) {
     },
 
     async create (ownerId: string, { title, description, premium }: CourseText): Promise<Course> {
-      const createdAt = now()
+      const createdAt = clock.now()
       const course = {
         id: uuidv7(),
         ownerId,
@@ -84,7 +84,7 @@ export function createCourses ({ db, accounts, library, now }: CoursesOptions) {
         ...(title !== undefined && { title: title.trim() }),
         ...(description !== undefined && { description: description.trim() })
       }
-      const course = await updateCourse(db, id, { ...text, premium }, now())
+      const course = await updateCourse(db, id, { ...text, premium }, clock.now())
       if (course === undefined) throw new ApiError('not_found')
       return course
     },
@@ -97,13 +97,13 @@ export function createCourses ({ db, accounts, library, now }: CoursesOptions) {
       const marked = await db.transaction().execute(async (trx) => {
         const course = await lockCourse(trx, id)
         if (course === undefined) throw new ApiError('not_found')
-        const lectures = await markLecturesDeleted(trx, id, now())
+        const lectures = await markLecturesDeleted(trx, id, clock.now())
         const media = await library.markDeleted(
           trx,
           lectures.map(({ mediaId }) => mediaId)
         )
-        await markCourseDeleted(trx, id, now())
-        await insertCourseJob(trx, 'delete-course', id, now())
+        await markCourseDeleted(trx, id, clock.now())
+        await insertCourseJob(trx, 'delete-course', id, clock.now())
         await addToCounters(trx, addTo(countMedia(new Map(), media, -1), courseCounters(course.ownerId), -1))
         return media
       })

@@ -54,7 +54,7 @@ interface LecturesOptions {
   library: Library
   protections: ProtectionRules
   protectAll: boolean
-  now: Clock
+  clock: Clock
   /** Called after a transaction that queued the tallies of a course. */
   onReordered(): void
 }
@@ -62,7 +62,7 @@ interface LecturesOptions {
 export type Lectures = ReturnType<typeof createLectures>
 
 /** The lectures of courses. Each is a media of the course's owner, which came in as all media do. */
-export function createLectures ({ db, intake, library, protections, protectAll, now, onReordered }: LecturesOptions) {
+export function createLectures ({ db, intake, library, protections, protectAll, clock, onReordered }: LecturesOptions) {
   const protectionOf = ({ premium }: Course): Protection => (premium || protectAll ? 'encrypted' : 'none')
 
   async function withMedia (lectures: Lecture[]): Promise<LectureWithMedia[]> {
@@ -119,8 +119,8 @@ export function createLectures ({ db, intake, library, protections, protectAll, 
         mediaId: '',
         ...trimmed(text),
         position: 0,
-        createdAt: now(),
-        updatedAt: now()
+        createdAt: clock.now(),
+        updatedAt: clock.now()
       }
       const description = {
         title: lecture.title,
@@ -142,7 +142,7 @@ export function createLectures ({ db, intake, library, protections, protectAll, 
     },
 
     async change (id: string, text: Partial<LectureText>): Promise<LectureWithMedia> {
-      const lecture = await updateLecture(db, id, trimmed(text), now())
+      const lecture = await updateLecture(db, id, trimmed(text), clock.now())
       const [changed] = lecture === undefined ? [] : await withMedia([lecture])
       if (changed === undefined) throw new ApiError('not_found')
       return changed
@@ -189,7 +189,7 @@ export function createLectures ({ db, intake, library, protections, protectAll, 
     async remove ({ id, courseId }: Lecture): Promise<void> {
       const marked = await db.transaction().execute(async (trx) => {
         await lockCourse(trx, courseId)
-        const lecture = await markLectureDeleted(trx, id, now())
+        const lecture = await markLectureDeleted(trx, id, clock.now())
         if (lecture === undefined) throw new ApiError('not_found')
         const media = await library.markDeleted(trx, [lecture.mediaId])
         await updateCourseSums(trx, courseId, -1, -(media[0]?.durationMs ?? 0))
@@ -209,7 +209,7 @@ export function createLectures ({ db, intake, library, protections, protectAll, 
           throw invalidField('lecture_ids', `must name each of the ${known.size} lectures of the course once`)
         }
         await updatePositions(trx, ids)
-        await insertCourseJob(trx, 'tally-course', courseId, now())
+        await insertCourseJob(trx, 'tally-course', courseId, clock.now())
       })
       onReordered()
     }

@@ -41,12 +41,12 @@ export function createProgress ({
   db,
   lectures,
   views,
-  now
+  clock
 }: {
   db: Kysely<Database>
   lectures: Lectures
   views: Views
-  now: Clock
+  clock: Clock
 }) {
   return {
     /**
@@ -75,7 +75,7 @@ export function createProgress ({
         // Reports of one student in one course follow one another: each sees what the last one was counted in.
         await lockSubscription(trx, studentId, lecture.courseId)
         const counted = await findCountedProgress(trx, lecture.id, studentId)
-        const known = await insertProgress(trx, report, now())
+        const known = await insertProgress(trx, report, clock.now())
         if (counted !== isCompleted(known.watchedMs, media.durationMs)) {
           await settleTallies(trx, lecture.courseId, [studentId])
         }

@@ -20,24 +20,22 @@ export type Subscriptions = ReturnType<typeof createSubscriptions>
 /** Which student may watch the lectures of which course. */
 export function createSubscriptions ({
   db,
-  now,
-  monotonicNow
+  clock
 }: {
   db: Kysely<Database>
-  now: Clock
-  monotonicNow: Clock
+  clock: Clock
 }) {
   const toMedia = createFactsCache<true>(async (key) => {
     const [studentId, mediaId] = key.split(' ') as [string, string]
     return (await findSubscribedToMedia(db, studentId, mediaId)) || undefined
-  }, monotonicNow)
+  }, clock)
 
   return {
     /** Throws `not_found` for an unknown course, `already_subscribed` the second time. */
     async subscribe (studentId: string, id: string): Promise<Subscription> {
       const course = await findCourse(db, id)
       if (course === undefined) throw new ApiError('not_found')
-      const subscription = { id: uuidv7(), studentId, courseId: course.id, createdAt: now() }
+      const subscription = { id: uuidv7(), studentId, courseId: course.id, createdAt: clock.now() }
       await db.transaction().execute(async (trx) => {
         if ((await shareCourse(trx, course.id)) === undefined) throw new ApiError('not_found')
         await insertSubscription(trx, subscription, course.createdAt)

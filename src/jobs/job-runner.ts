@@ -21,7 +21,7 @@ export type JobResult = 'done' | { postponeMs: number }
 
 export interface JobRunnerOptions<Kind extends JobKind> {
   db: Kysely<Database>
-  now: Clock
+  clock: Clock
   /** Kinds in the order in which they are claimed. */
   kinds: Kind[]
   /** How many jobs run at once. */
@@ -60,10 +60,10 @@ export class JobRunner<Kind extends JobKind> {
 
   /** Starts to look for jobs. Where `isOnlyInstance`, leases were left by processes that died: they end now. */
   async start (isOnlyInstance: boolean): Promise<void> {
-    const { db, now, kinds, maxEagerAttempts, pollEveryMs = POLL_EVERY_MS, onError } = this.#options
+    const { db, clock, kinds, maxEagerAttempts, pollEveryMs = POLL_EVERY_MS, onError } = this.#options
     if (isOnlyInstance) {
       // Where that fails (a full disk, say), the jobs wait for their leases.
-      await updateAllJobs(db, kinds, now(), maxEagerAttempts).catch((error: unknown) => onError(error, undefined))
+      await updateAllJobs(db, kinds, clock.now(), maxEagerAttempts).catch((error: unknown) => onError(error, undefined))
     }
     if (this.#stopping.signal.aborted) return
     this.#timer = setInterval(() => this.wake(), pollEveryMs)
@@ -110,12 +110,12 @@ export class JobRunner<Kind extends JobKind> {
   }
 
   async #claim (): Promise<Job<Kind> | undefined> {
-    const { db, kinds, now } = this.#options
+    const { db, kinds, clock } = this.#options
     let job: Job<Kind> | undefined
     do {
       if (this.#stopping.signal.aborted) return undefined
       this.#wokenAgain = false
-      job = await claimJob(db, kinds, now(), LEASE_MS)
+      job = await claimJob(db, kinds, clock.now(), LEASE_MS)
       // A job that was queued during the query may have been missed by it.
     } while (job === undefined && this.#wokenAgain)
     return job
@@ -143,11 +143,11 @@ export class JobRunner<Kind extends JobKind> {
 
   /** Renews a lease until `end`, after which no renewal arrives any more. `lost` aborts when the job is gone. */
   #keepLease (job: Job<Kind>): { lost: AbortSignal; end(): Promise<void> } {
-    const { db, now } = this.#options
+    const { db, clock } = this.#options
     const lost = new AbortController()
     let renewal = Promise.resolve()
     const renew = async () => {
-      if (!(await updateJob(db, job.id, { runAfter: now() + LEASE_MS, failures: job.failures }))) lost.abort()
+      if (!(await updateJob(db, job.id, { runAfter: clock.now() + LEASE_MS, failures: job.failures }))) lost.abort()
     }
     const timer = setInterval(() => {
       // Two more renewals come before the lease ends.
@@ -180,7 +180,7 @@ export class JobRunner<Kind extends JobKind> {
 
   /** The attempt does not count: it did not end its process. */
   async #giveBack ({ id, failures, attempts }: Job<Kind>, delayMs: number): Promise<void> {
-    const { db, now } = this.#options
-    await updateJob(db, id, { runAfter: now() + delayMs, failures, attempts: attempts - 1 })
+    const { db, clock } = this.#options
+    await updateJob(db, id, { runAfter: clock.now() + delayMs, failures, attempts: attempts - 1 })
   }
 }

@@ -52,17 +52,15 @@ type Group = Set<HeldSlot>
 export class ConcurrencyLimiter {
   readonly #limits: Required<ConcurrencyLimits>
   readonly #refusal: ProblemCode
-  readonly #now: Clock
-  readonly #monotonicNow: Clock
+  readonly #clock: Clock
   readonly #groups = new Map<string, Group>()
   readonly #all: Group = new Set()
 
   /** `refusal`: the code for a client over its limit. A full process refuses with `overloaded`. */
-  constructor (limits: ConcurrencyLimits, refusal: ProblemCode, clocks: { now: Clock; monotonicNow: Clock }) {
+  constructor (limits: ConcurrencyLimits, refusal: ProblemCode, clock: Clock) {
     this.#limits = { perLink: 0, ...limits }
     this.#refusal = refusal
-    this.#now = clocks.now
-    this.#monotonicNow = clocks.monotonicNow
+    this.#clock = clock
   }
 
   /**
@@ -81,7 +79,7 @@ export class ConcurrencyLimiter {
     // Only now: nobody loses a slot for a client that is refused.
     for (const slot of stalled) slot.end()
     const groups = bounds.map(({ key }) => ({ key, slots: this.#groupOf(key) }))
-    return new HeldSlot(transfer, this.#monotonicNow, [...groups.map(({ slots }) => slots), this.#all], () => {
+    return new HeldSlot(transfer, this.#clock, [...groups.map(({ slots }) => slots), this.#all], () => {
       for (const { key, slots } of groups) if (slots.size === 0) this.#groups.delete(key)
     })
   }
@@ -122,7 +120,7 @@ export class ConcurrencyLimiter {
 
   /** Looks at a slot once in {@link STALLED_MS} at most, so that refusals stay cheap. */
   #findStalled (group: Group): HeldSlot | undefined {
-    const staleBefore = this.#monotonicNow() - STALLED_MS
+    const staleBefore = this.#clock.monotonicNow() - STALLED_MS
     for (const slot of group) {
       // All others were touched later.
       if (slot.touchedAt > staleBefore) return undefined
@@ -133,7 +131,7 @@ export class ConcurrencyLimiter {
   }
 
   #tooMany (limit: number): ApiError {
-    const resetAt = isoTime(this.#now() + RETRY_AFTER_SECONDS * SECOND)
+    const resetAt = isoTime(this.#clock.now() + RETRY_AFTER_SECONDS * SECOND)
     return new ApiError(this.#refusal, {
       extra: { limit, remaining: 0, reset_at: resetAt, retry_after: RETRY_AFTER_SECONDS },
       headers: { 'retry-after': String(RETRY_AFTER_SECONDS) }
@@ -143,16 +141,16 @@ export class ConcurrencyLimiter {
 
 class HeldSlot implements Slot {
   readonly #transfer: Transfer | undefined
-  readonly #monotonicNow: Clock
+  readonly #clock: Clock
   readonly #groups: Group[]
   readonly #onRelease: () => void
   #touchedAt = 0
   #isReleased = false
   #takenBytes = 0
 
-  constructor (transfer: Transfer | undefined, monotonicNow: Clock, groups: Group[], onRelease: () => void) {
+  constructor (transfer: Transfer | undefined, clock: Clock, groups: Group[], onRelease: () => void) {
     this.#transfer = transfer
-    this.#monotonicNow = monotonicNow
+    this.#clock = clock
     this.#groups = groups
     this.#onRelease = onRelease
     for (const group of groups) group.add(this)
@@ -193,7 +191,7 @@ class HeldSlot implements Slot {
   }
 
   #mark (): void {
-    this.#touchedAt = this.#monotonicNow()
+    this.#touchedAt = this.#clock.monotonicNow()
     this.#takenBytes = this.#transfer?.progress().takenBytes ?? 0
   }
 }

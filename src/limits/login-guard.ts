@@ -8,7 +8,7 @@ import type { SlidingWindow } from './sliding-window.js'
  * since it ends with the window. Each login takes a place among the failures before its password is looked at, so that
  * parallel guesses can't slip by, and gives it back if it was right.
  */
-export function createLoginGuard (windows: SlidingWindow, now: Clock, limit: number) {
+export function createLoginGuard (windows: SlidingWindow, clock: Clock, limit: number) {
   const rule = { limit, windowMs: MINUTE, blockAfter: 0 }
   return {
     /** Throws `rate_limit_exceeded` when the account has had too many failures; answers how to give the place back. */
@@ -16,7 +16,7 @@ export function createLoginGuard (windows: SlidingWindow, now: Clock, limit: num
       if (limit === 0) return () => {}
       const key = `failed-login:${createHash('sha256').update(email).digest('base64url')}`
       const verdict = await windows.hit(key, rule)
-      if (!verdict.allowed) throw limitExceeded(verdict, rule, now())
+      if (!verdict.allowed) throw limitExceeded(verdict, rule, clock.now())
       return () => {
         windows.undo(key).catch(() => {})
       }

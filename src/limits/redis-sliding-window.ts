@@ -1,6 +1,5 @@
 import type { Redis } from 'ioredis'
 import type { RedisLink } from '../redis/redis.js'
-import type { Clock } from '../time.js'
 import { HITS, HIT_WITHIN } from './redis-window-scripts.js'
 import {
   BLOCK_MS,
@@ -28,10 +27,10 @@ interface Waiting extends WindowCheck {
 /** Sliding windows that all processes share. Both answer undefined when Redis does not. */
 export class RedisSlidingWindow {
   readonly #redis: RedisLink
-  readonly #now: Clock
+  readonly #now: () => number
   #waiting: Waiting[] = []
 
-  constructor (redis: RedisLink, now: Clock = () => 0) {
+  constructor (redis: RedisLink, now: () => number = () => 0) {
     redis.client.defineCommand('slidingWindowHits', { lua: HITS })
     redis.client.defineCommand('slidingWindowHitWithin', { lua: HIT_WITHIN })
     this.#redis = redis

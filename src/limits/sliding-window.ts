@@ -51,12 +51,11 @@ const MAX_KEYS = 20_000
 
 /** Sliding windows of this process only. {@link WindowEntries} decides which keys are forgotten. */
 export class LocalSlidingWindow implements SlidingWindow {
-  readonly #now: Clock
+  readonly #clock: Clock
   readonly #entries: WindowEntries
 
-  /** `now` is monotonic: a clock that is set back would refuse clients until it is where it was. */
-  constructor (now: Clock, maxKeys = MAX_KEYS) {
-    this.#now = now
+  constructor (clock: Clock, maxKeys = MAX_KEYS) {
+    this.#clock = clock
     this.#entries = new WindowEntries(maxKeys)
   }
 
@@ -66,7 +65,8 @@ export class LocalSlidingWindow implements SlidingWindow {
 
   /** {@link hit} without a promise. */
   hitNow (key: string, rule: WindowRule): Verdict {
-    const now = this.#now()
+    // Monotonic: a wall clock that is set back would refuse clients until it is where it was.
+    const now = this.#clock.monotonicNow()
     const entry = this.#entries.get(key) ?? freshEntry(now)
     const allowed = enter(entry, now, rule)
     entry.endsAt = Math.max(entry.blockedUntil, now + rule.windowMs)

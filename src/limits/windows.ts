@@ -13,8 +13,8 @@ export interface Windows {
 }
 
 /** Opens the windows of this process, shared with the others where there is a Redis. */
-export function openWindows (monotonicNow: Clock, redis?: RedisLink, redisNow?: Clock): Windows {
-  const [clients, failedLogins] = [new LocalSlidingWindow(monotonicNow), new LocalSlidingWindow(monotonicNow)]
+export function openWindows (clock: Clock, redis?: RedisLink, redisNow?: () => number): Windows {
+  const [clients, failedLogins] = [new LocalSlidingWindow(clock), new LocalSlidingWindow(clock)]
   const size = () => clients.size + failedLogins.size
   if (redis === undefined) return { clients, failedLogins, size }
   const shared = new RedisSlidingWindow(redis, redisNow)

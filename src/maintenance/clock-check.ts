@@ -6,8 +6,7 @@ import { DAY, type Clock } from '../time.js'
 
 interface Options {
   db: Kysely<Database>
-  now: Clock
-  monotonicNow: Clock
+  clock: Clock
   log: Record<'info' | 'warn', (about: object, text: string) => void>
 }
 
@@ -28,7 +27,7 @@ export class ClockCheck {
 
   constructor (options: Options) {
     this.#options = options
-    this.#trustedAt = this.#checkedAt = options.monotonicNow()
+    this.#trustedAt = this.#checkedAt = options.clock.monotonicNow()
   }
 
   /**
@@ -36,8 +35,8 @@ export class ClockCheck {
    * time: the clock may have jumped since.
    */
   async check (): Promise<number | undefined> {
-    const { db, now, monotonicNow } = this.#options
-    const [wall, monotonic] = [now(), monotonicNow()]
+    const { db, clock } = this.#options
+    const [wall, monotonic] = [clock.now(), clock.monotonicNow()]
     // Without a lock: what another process writes in between is as good, and the next check reads it.
     const stored = (await findClock(db)) ?? { trusted: (await findNewestSession(db)) ?? wall }
     const ahead = wall - stored.trusted

@@ -27,8 +27,7 @@ interface Options {
   lectures: Lectures
   sessions: Sessions
   providers: { mux: { events: { forgetOld(now: number): Promise<unknown> } } | undefined }
-  now: Clock
-  monotonicNow: Clock
+  clock: Clock
   log: Record<'info' | 'warn' | 'error', (about: object, text: string) => void>
 }
 
@@ -64,7 +63,7 @@ export function createMaintenanceTasks (options: Options): { startup: Task[]; pe
   }
 }
 
-function createSweep ({ db, damage, blobs, monotonicNow, log }: Options): (isOnlyInstance: boolean) => Task {
+function createSweep ({ db, damage, blobs, clock, log }: Options): (isOnlyInstance: boolean) => Task {
   const sweeper = new Sweeper({
     store: blobs,
     async owned (names) {
@@ -72,7 +71,7 @@ function createSweep ({ db, damage, blobs, monotonicNow, log }: Options): (isOnl
       if (damage.isDamaged) throw databaseDamaged()
       return await listOwnedBlobs(db, names)
     },
-    monotonicNow
+    clock
   })
   return (isOnlyInstance) => ({
     failureMessage: 'failed to sweep orphaned files',

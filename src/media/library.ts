@@ -20,9 +20,7 @@ import type { Media, Visibility } from './schema.js'
 
 interface LibraryOptions {
   db: Kysely<Database>
-  now: Clock
-  /** What facts grow old by. */
-  monotonicNow: Clock
+  clock: Clock
   /** Queues what is to be removed of a media, in the transaction that deletes it. */
   release(trx: Transaction<Database>, media: Media): Promise<void>
   /** Called after that transaction. */
@@ -35,8 +33,8 @@ const MARK_BATCH = 500
 export type Library = ReturnType<typeof createLibrary>
 
 /** The media there are. Who may do what is decided in src/access/. */
-export function createLibrary ({ db, now, monotonicNow, release, onReleased }: LibraryOptions) {
-  const facts = createFactsCache<Media>((id) => findMedia(db, id), monotonicNow)
+export function createLibrary ({ db, clock, release, onReleased }: LibraryOptions) {
+  const facts = createFactsCache<Media>((id) => findMedia(db, id), clock)
 
   /**
    * Hides media at once, as part of a larger change, which counts them off with {@link countMedia}; a job removes what
@@ -46,7 +44,7 @@ export function createLibrary ({ db, now, monotonicNow, release, onReleased }: L
     const marked: Media[] = []
     const sorted = [...ids].sort()
     for (let at = 0; at < sorted.length; at += MARK_BATCH) {
-      marked.push(...(await markMediaDeleted(trx, sorted.slice(at, at + MARK_BATCH), now())))
+      marked.push(...(await markMediaDeleted(trx, sorted.slice(at, at + MARK_BATCH), clock.now())))
     }
     for (const media of marked) await release(trx, media)
     return marked
@@ -87,7 +85,7 @@ export function createLibrary ({ db, now, monotonicNow, release, onReleased }: L
         db,
         id,
         { ...(title !== undefined && { title: title.trim() }), ...(visibility !== undefined && { visibility }) },
-        now()
+        clock.now()
       )
       facts.forget(id)
       if (changed === undefined) throw mediaNotFound()

@@ -35,7 +35,7 @@ interface IntakeOptions {
   db: Kysely<Database>
   blobs: BlobStore
   prober: Prober
-  now: Clock
+  clock: Clock
   quota: Quota
   maxUploadBytes: number
   /** Who makes the encrypted streams of new media. */
@@ -53,9 +53,9 @@ export type Intake = ReturnType<typeof createIntake>
  * The one way in for media: receive → measure → probe → publish. A draft is on disk until its row is committed;
  * whatever goes wrong on the way removes it.
  */
-export function createIntake ({ db, blobs, prober, now, quota, maxUploadBytes, provider, queue }: IntakeOptions) {
+export function createIntake ({ db, blobs, prober, clock, quota, maxUploadBytes, provider, queue }: IntakeOptions) {
   function describe (description: Description, type: MediaType): Media {
-    const createdAt = now()
+    const createdAt = clock.now()
     return {
       id: uuidv7(),
       ownerId: description.ownerId,

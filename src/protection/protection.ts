@@ -17,11 +17,11 @@ interface ProtectionOptions {
   blobs: BlobStore
   library: Library
   provider: ProviderName
-  now: Clock
+  clock: Clock
 }
 
 /** Which media are played as encrypted streams, and who makes them. */
-export function createProtection ({ db, blobs, library, provider, now }: ProtectionOptions) {
+export function createProtection ({ db, blobs, library, provider, clock }: ProtectionOptions) {
   const jobKind = (provider: ProviderName) => (provider === 'mux' ? ('mux-ingest' as const) : ('package' as const))
 
   /** Returns the blob of a package that is of no use any more. Throws `not_found`. */
@@ -30,12 +30,12 @@ export function createProtection ({ db, blobs, library, provider, now }: Protect
     { id }: Media,
     protection: ProtectionKind
   ): Promise<string | null> {
-    const update = await updateProtection(trx, id, protection, provider, now())
+    const update = await updateProtection(trx, id, protection, provider, clock.now())
     if (update === undefined) throw mediaNotFound()
     const { before, changed } = update
     if (!changed) return null
     await deletePackageIndex(trx, id)
-    await releaseMux(trx, before, now())
+    await releaseMux(trx, before, clock.now())
     // One whose picture was Mux's needs one of its own.
     const todo =
       protection === 'encrypted'
@@ -43,7 +43,7 @@ export function createProtection ({ db, blobs, library, provider, now }: Protect
         : before.provider === 'mux' && before.type === 'video'
           ? 'package'
           : undefined
-    await (todo === undefined ? deleteJobOfMedia(trx, id) : insertJob(trx, todo, id, now()))
+    await (todo === undefined ? deleteJobOfMedia(trx, id) : insertJob(trx, todo, id, clock.now()))
     return before.packaged?.blobName ?? null
   }
 
@@ -54,7 +54,7 @@ export function createProtection ({ db, blobs, library, provider, now }: Protect
      * Queues a new media, in the transaction that makes it, if there is an encrypted stream or a picture to be made.
      */
     async queue (trx: Transaction<Database>, { id, protection, provider, type }: Media): Promise<void> {
-      if (protection === 'encrypted' || type === 'video') await insertJob(trx, jobKind(provider), id, now())
+      if (protection === 'encrypted' || type === 'video') await insertJob(trx, jobKind(provider), id, clock.now())
     },
 
     /**

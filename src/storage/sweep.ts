@@ -1,3 +1,4 @@
+import type { Clock } from '../time.js'
 import type { BlobStore, StoredItem } from './blob-store.js'
 
 /** Published blobs are written within seconds of their row, and a stalled upload is cut sooner than this. */
@@ -7,8 +8,7 @@ export interface SweepOptions {
   store: BlobStore
   /** Which of these blob names have a row. */
   owned(names: string[]): Promise<Set<string>>
-  /** A clock that only goes forward, in milliseconds: what the wall clock says does not matter here. */
-  monotonicNow: () => number
+  clock: Clock
 }
 
 /** What looked left over, and since when on the monotonic clock. */
@@ -32,7 +32,7 @@ export class Sweeper {
 
   /** Takes one look. With `alone` (no other process uses the store) one look is enough. Answers what it removed. */
   async sweep ({ alone = false, dryRun = false } = {}): Promise<StoredItem[]> {
-    const now = this.#options.monotonicNow()
+    const now = this.#options.clock.monotonicNow()
     const suspects = new Map<string, Suspect>()
     const removed: StoredItem[] = []
     for await (const item of this.#ownerless()) {

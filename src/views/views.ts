@@ -56,7 +56,7 @@ interface ViewsOptions {
   names: ViewerNames
   cache: AnswerCache
   cacheSeconds: number
-  now: Clock
+  clock: Clock
   limit: ViewLimit
   /** How long a stream waits for its view to be committed. */
   streamWaitMs?: number | undefined
@@ -71,7 +71,7 @@ export function createViews ({
   names,
   cache,
   cacheSeconds,
-  now,
+  clock,
   limit,
   streamWaitMs = STREAM_WAIT_MS
 }: ViewsOptions) {
@@ -100,7 +100,7 @@ export function createViews ({
   type Request = Pick<View, 'mediaId' | 'linkId' | 'byToken'>
 
   async function write (view: Request, source: ViewSource): Promise<{ outcome: ViewOutcome; viewedAt: number }> {
-    const viewedAt = now()
+    const viewedAt = clock.now()
     const outcome = await writer.write({
       ...view,
       ...names.of(source.address),
@@ -114,7 +114,7 @@ export function createViews ({
 
   function isCounted (key: string, byToken: boolean): boolean {
     const countedAt = countedStreams.get(key)
-    return countedAt !== undefined && (!byToken || Math.abs(now() - countedAt) < TOKEN_VIEW_MS)
+    return countedAt !== undefined && (!byToken || Math.abs(clock.now() - countedAt) < TOKEN_VIEW_MS)
   }
 
   /** A view that the database has counted before takes no place in the window. */
@@ -183,7 +183,7 @@ export function createViews ({
      * as it is now: a view counted anywhere is in the next answer.
      */
     async analytics (mediaId: string, days: number): Promise<Analytics> {
-      const today = utcDay(now())
+      const today = utcDay(clock.now())
       const key = (total: number, revision: number) => `analytics:${mediaId}:${days}:${today}:${revision}:${total}`
       const stamp = await findViewStamp(db, mediaId)
       if (stamp === undefined) throw mediaNotFound()

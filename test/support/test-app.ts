@@ -117,9 +117,8 @@ export async function openTestApp (
     warmUp: false,
     // The first view starts a worker thread: on a busy machine that takes longer than a stream waits for its view.
     streamWaitMs: 60_000,
-    now: () => clock.now,
-    monotonicNow: () => performance.now() + clock.now - start,
-    ...overrides
+    ...overrides,
+    clock: { now: () => clock.now, monotonicNow: () => performance.now() + clock.now - start, ...overrides.clock }
   })
   // As the server itself stops: a connection that a browser opened ahead of need would hold app.close() up for a minute
   // and a half (bug: browser/embed-mux ran into its timeout).

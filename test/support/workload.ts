@@ -13,6 +13,7 @@ import { openDiskStore } from '../../src/storage/disk-store.js'
 import { CONFIRM_AFTER_MS, Sweeper } from '../../src/storage/sweep.js'
 import { engine, fixture, form, testEnvironment } from './test-app.js'
 import { call, eventually, newToken, startServer, type Reply, type ServerProcess } from './server-process.js'
+import { clockOf } from './clock.js'
 
 const MiB = 1024 * 1024
 export const sha256 = (content: Buffer): string => createHash('sha256').update(content).digest('hex')
@@ -293,7 +294,7 @@ export async function sweepTwice (env: Record<string, string>): Promise<void> {
   const sweeper = new Sweeper({
     store: await openDiskStore(env.UPLOAD_DIR!),
     owned: (names) => listOwnedBlobs(db, names),
-    monotonicNow: () => clock.now
+    clock: clockOf(() => clock.now)
   })
   await sweeper.sweep()
   clock.now += CONFIRM_AFTER_MS

@@ -17,7 +17,7 @@ const MAX_EAGER_ATTEMPTS = 3
 /** More restarts than this during one file are the file's fault. */
 const MAX_ATTEMPTS = 25
 
-interface Options extends Pick<JobRunnerOptions<'package'>, 'db' | 'now' | 'onError'> {
+interface Options extends Pick<JobRunnerOptions<'package'>, 'db' | 'clock' | 'onError'> {
   blobs: BlobStore
   library: Library
   keys: Keyring
@@ -28,7 +28,7 @@ interface Options extends Pick<JobRunnerOptions<'package'>, 'db' | 'now' | 'onEr
 }
 
 /** Packages queued media and takes their posters, one at a time. */
-export function createPackageRunner ({ db, now, onError, library, ...options }: Options): JobRunner<'package'> {
+export function createPackageRunner ({ db, clock, onError, library, ...options }: Options): JobRunner<'package'> {
   const packaging = createPackaging({ db, ...options })
   const posters = createPosters({ db, ...options })
 
@@ -53,7 +53,7 @@ export function createPackageRunner ({ db, now, onError, library, ...options }: 
 
   return new JobRunner({
     db,
-    now,
+    clock,
     kinds: ['package'],
     maxEagerAttempts: MAX_EAGER_ATTEMPTS,
     maxAttempts: MAX_ATTEMPTS,

@@ -22,13 +22,13 @@ export function createMuxEvents ({
   ledger,
   library,
   secret,
-  now
+  clock
 }: {
   db: Kysely<Database>
   ledger: MuxLedger
   library: Library
   secret: string
-  now: Clock
+  clock: Clock
 }) {
   return {
     /**
@@ -37,13 +37,13 @@ export function createMuxEvents ({
      * Mux signed but is no event.
      */
     async receive (body: Buffer, signature: string | undefined): Promise<EventOutcome> {
-      if (!isSignedByMux(body, signature, secret, now())) throw new ApiError('webhook_signature_invalid')
+      if (!isSignedByMux(body, signature, secret, clock.now())) throw new ApiError('webhook_signature_invalid')
       const event = parseEvent(body)
       const news = newsOf(event)
       if (news === undefined) return 'ignored'
       let mediaId: string | undefined
       const first = await db.transaction().execute(async (trx) => {
-        if (!(await insertMuxEvent(trx, event.id, now()))) return false
+        if (!(await insertMuxEvent(trx, event.id, clock.now()))) return false
         mediaId = await ledger.enterWithin(trx, news)
         return true
       })

@@ -27,12 +27,12 @@ export function createMuxLedger ({
   db,
   library,
   lockSums,
-  now
+  clock
 }: {
   db: Kysely<Database>
   library: Library
   lockSums: LockSums
-  now: Clock
+  clock: Clock
 }) {
   /**
    * In a transaction of the caller's; call `forget` of what it answers after the commit. News of what is no media's are
@@ -50,7 +50,7 @@ export function createMuxLedger ({
         trx,
         media.id,
         { error: { code: 'provider_asset_deleted', message: 'The asset was deleted at Mux.' } },
-        now()
+        clock.now()
       )
     } else if (media.status === 'processing') await apply(trx, media, news, addToSums)
     return media.id
@@ -62,7 +62,7 @@ export function createMuxLedger ({
     news: MuxNews,
     addToSums: (deltaMs: number) => Promise<void>
   ): Promise<void> {
-    const fail = (code: string, message: string) => updateMuxOutcome(trx, id, { error: { code, message } }, now())
+    const fail = (code: string, message: string) => updateMuxOutcome(trx, id, { error: { code, message } }, clock.now())
     if ('failure' in news) return await fail(news.failure.code, news.failure.message)
     if ('upload' in news) {
       const { status, asset_id: assetId, error } = news.upload
@@ -86,7 +86,7 @@ export function createMuxLedger ({
       }
       const durationMs = duration === undefined ? null : Math.round(duration * SECOND)
       if (durationMs !== null) await addToSums(durationMs - (before ?? 0))
-      await updateMuxOutcome(trx, id, { durationMs }, now())
+      await updateMuxOutcome(trx, id, { durationMs }, clock.now())
     }
   }
 

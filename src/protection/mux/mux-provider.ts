@@ -40,7 +40,7 @@ interface MuxProviderOptions {
   keys: Keyring
   lockSums: LockSums
   publicUrl: string | undefined
-  now: Clock
+  clock: Clock
   times?: MuxTimes | undefined
   onFault: (fault: MuxFault, about: object) => void
 }
@@ -58,14 +58,14 @@ export function createMuxProvider ({
   keys,
   lockSums,
   publicUrl,
-  now,
+  clock,
   times = TIMES,
   onFault
 }: MuxProviderOptions): MuxProvider {
   const api = createMuxApi(config, times.answerMs)
-  const ledger = createMuxLedger({ db, library, lockSums, now })
+  const ledger = createMuxLedger({ db, library, lockSums, clock })
   const ingest = createMuxIngest({ db, blobs, api, ledger, corsOrigin: publicUrl ?? '*', idleMs: times.idleMs })
-  const runner = createMuxRunner({ db, library, ingest, ledger, now, pollEveryMs: times.lookEveryMs, onFault })
+  const runner = createMuxRunner({ db, library, ingest, ledger, clock, pollEveryMs: times.lookEveryMs, onFault })
   const key = { id: config.signingKeyId, privateKey: config.privateKey, publicKey: createPublicKey(config.privateKey) }
 
   async function licences (playbackId: string, expiresAt: number): Promise<DrmLicences> {
@@ -99,11 +99,11 @@ export function createMuxProvider ({
       }
     },
 
-    events: createMuxEvents({ db, ledger, library, secret: config.webhookSecret, now }),
+    events: createMuxEvents({ db, ledger, library, secret: config.webhookSecret, clock }),
 
     async licencesFor ({ mux }, token) {
       const playbackId = mux?.playbackId ?? null
-      const verdict = playbackId === null ? undefined : verifyPlaybackToken(playbackId, token, key, now())
+      const verdict = playbackId === null ? undefined : verifyPlaybackToken(playbackId, token, key, clock.now())
       if (verdict?.ok !== true) {
         throw new ApiError(verdict?.reason === 'expired' ? 'stream_link_expired' : 'stream_link_invalid')
       }

@@ -19,7 +19,7 @@ const MAX_POLL_MS = 5 * MINUTE
 /** Longer than any outage of Mux. Then a media fails, and a deletion is left to an administrator. */
 const GIVE_UP_AFTER_MS = { 'mux-ingest': DAY, 'mux-removal': 30 * DAY }
 
-interface Options extends Pick<JobRunnerOptions<Kind>, 'db' | 'now' | 'pollEveryMs'> {
+interface Options extends Pick<JobRunnerOptions<Kind>, 'db' | 'clock' | 'pollEveryMs'> {
   library: Library
   ingest: MuxIngest
   ledger: MuxLedger
@@ -28,8 +28,8 @@ interface Options extends Pick<JobRunnerOptions<Kind>, 'db' | 'now' | 'pollEvery
 
 /** Uploads media to Mux, follows what Mux makes of them, and deletes assets that are no longer needed. */
 export function createMuxRunner ({ library, ingest, ledger, onFault, ...options }: Options): JobRunner<Kind> {
-  const { now } = options
-  const isExpired = ({ kind, createdAt }: Job<Kind>) => now() - createdAt >= GIVE_UP_AFTER_MS[kind]
+  const { clock } = options
+  const isExpired = ({ kind, createdAt }: Job<Kind>) => clock.now() - createdAt >= GIVE_UP_AFTER_MS[kind]
 
   async function work (job: Job<Kind>, run: JobRun): Promise<JobResult> {
     if (job.kind === 'mux-removal') {
@@ -41,7 +41,7 @@ export function createMuxRunner ({ library, ingest, ledger, onFault, ...options 
     await ingest.advance(media, run)
     if ((await library.findNow(job.mediaId))?.status !== 'processing') return 'done'
     if (isExpired(job)) throw new MuxFault('Mux has not finished within a day.')
-    return { postponeMs: pollDelayMs(now() - job.createdAt) }
+    return { postponeMs: pollDelayMs(clock.now() - job.createdAt) }
   }
 
   function retryDelayMs (job: Job<Kind>, error: unknown): number | undefined {

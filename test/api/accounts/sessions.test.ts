@@ -9,6 +9,7 @@ import { LocalSlidingWindow } from '../../../src/limits/sliding-window.js'
 import { loadSecrets } from '../../../src/secrets/keyring.js'
 import { buildTestApp, expectProblem, openTestApp, signUp, type Person, type TestApp } from '../../support/test-app.js'
 import { eventually } from '../../support/server-process.js'
+import { systemClock } from '../../../src/time.js'
 
 const DAY = 86_400_000
 const password = 'secure_password123'
@@ -192,22 +193,20 @@ t.test("a full queue is nobody's wrong guess (bug: a login that was refused for 
   const busy = { threads: 0, run: () => Promise.reject(new Error('no thread is free')), close: async () => {} }
   const [full, idle] = [createPasswordHasher(4, { maxWaiting: 0, workers: busy }), createPasswordHasher(4)]
   t.teardown(() => Promise.all([db.destroy(), full.close(), idle.close()]))
-  const failedLogins = createLoginGuard(new LocalSlidingWindow(Date.now), Date.now, 3)
+  const failedLogins = createLoginGuard(new LocalSlidingWindow(systemClock), systemClock, 3)
   const sessions = [full, idle].map((passwords) =>
     createSessions({
       db,
       passwords,
       failedLogins,
-      now: Date.now,
-      monotonicNow: Date.now,
+      clock: systemClock,
       accessSeconds: 60,
       refreshSeconds: 60,
       onReuse: () => {},
       accounts: createAccounts({
         db,
         passwords,
-        now: Date.now,
-        monotonicNow: Date.now,
+        clock: systemClock,
         signupOpen: true,
         firstIsAdmin: false
       })

@@ -13,6 +13,7 @@ import { claimJob, insertRemoval } from '../../../src/jobs/job-store.js'
 import { SECOND } from '../../../src/time.js'
 import { testEnvironment } from '../../support/test-app.js'
 import { eventually } from '../../support/server-process.js'
+import { clockOf } from '../../support/clock.js'
 
 const LEASE_MS = 30 * SECOND
 
@@ -60,7 +61,7 @@ async function openQueue (t: Test): Promise<Queue> {
     runner (options) {
       const runner = new JobRunner({
         db,
-        now: () => clock.now,
+        clock: clockOf(() => clock.now),
         kinds: ['mux-removal'],
         retryDelayMs: () => undefined,
         onError: (error, job) => errors.push(`${(error as Error).message}: ${job === undefined ? '' : nameOf(job)}`),
@@ -325,10 +326,10 @@ t.test('a queue that cannot be read is logged, and the next look finds its jobs'
   await queue.add('a')
   let broken = true
   const runner = queue.runner({
-    now: () => {
+    clock: clockOf(() => {
       if (broken) throw new Error('no queue')
       return queue.clock.now
-    },
+    }),
     work: async () => 'done'
   })
   await runDueJobs(runner)

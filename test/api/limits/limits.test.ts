@@ -22,7 +22,7 @@ async function mediaOf ({ inject }: TestApp, { headers }: Person): Promise<strin
 async function buildLimitedApp (t: Test, env: Record<string, string>): Promise<TestApp> {
   const start = { now: Date.now() }
   const built: { clock?: TestApp['clock'] } = {}
-  const server = await buildTestApp(t, env, { monotonicNow: () => (built.clock ?? start).now })
+  const server = await buildTestApp(t, env, { clock: { monotonicNow: () => (built.clock ?? start).now } })
   built.clock = server.clock
   return server
 }
@@ -295,8 +295,7 @@ t.test('a clock that is set back an hour refuses nobody longer than the window',
     t,
     { RATE_LIMIT_VIEW_PER_MINUTE: '2', ACCESS_TOKEN_EXPIRE_MINUTES: '1000000' },
     {
-      now: () => time.wall,
-      monotonicNow: () => time.monotonic
+      clock: { now: () => time.wall, monotonicNow: () => time.monotonic }
     }
   )
   const url = `/media/${await mediaOf(server, await signUp(server))}/view`

@@ -6,13 +6,15 @@ import { networkChecks } from '../../../src/limits/network-limits.js'
 import { openWindows } from '../../../src/limits/windows.js'
 import { openRedis } from '../../../src/redis/redis.js'
 import { buildTestApp, expectProblem } from '../../support/test-app.js'
+import { systemClock } from '../../../src/time.js'
+import { clockOf } from '../../support/clock.js'
 
 const MINUTE = 60_000
 
 /** A server whose windows stand still. A login without a body is refused (422) after its limits have counted it. */
 async function buildLimitedApp (t: Test, env: Record<string, string>) {
   const time = { now: 0 }
-  const server = await buildTestApp(t, env, { monotonicNow: () => time.now })
+  const server = await buildTestApp(t, env, { clock: { monotonicNow: () => time.now } })
   const ask = (remoteAddress: string, url = '/auth/login') =>
     server.inject({ method: 'POST', url, payload: {}, remoteAddress })
   /** How many of some requests pass, one from each address. */
@@ -94,8 +96,8 @@ for (const [twin, skip] of [['in process', false], ['with Redis', !withRedis && 
   t.test(`20,500 strangers leave guards and blocks as they were, ${twin}`, { skip }, async (t) => {
     const redis = twin === 'in process' ? undefined : await openRedis(process.env.TEST_REDIS_URL!)
     t.teardown(() => redis?.close())
-    const windows = openWindows(() => 0, redis, () => 1_800_000_000_000)
-    const guard = createLoginGuard(windows.failedLogins, Date.now, 10)
+    const windows = openWindows(clockOf(() => 0), redis, () => 1_800_000_000_000)
+    const guard = createLoginGuard(windows.failedLogins, systemClock, 10)
     const [run, rule] = [randomUUID(), { limit: 10, windowMs: MINUTE, blockAfter: 50 }]
     t.equal(await guess(guard, `five-${run}`, 5), 5)
     t.equal(await guess(guard, `ten-${run}`, 11), 10)

@@ -27,8 +27,7 @@ async function setUp (t: Test) {
     const clock = { offBy, monotonic: 0 }
     const check = new ClockCheck({
       db,
-      now: () => wall + clock.offBy,
-      monotonicNow: () => clock.monotonic,
+      clock: { now: () => wall + clock.offBy, monotonicNow: () => clock.monotonic },
       log: { info: note, warn: note }
     })
     /** Runs rounds of maintenance; returns what each found. */
@@ -121,8 +120,7 @@ t.test('removals use the time that was checked (bug: a jump after the check ende
   const options = {
     config: { viewRetentionDays: 0 },
     db,
-    now: () => (reads++ % 2 === 0 ? right : right + YEARS),
-    monotonicNow: () => 0,
+    clock: { now: () => (reads++ % 2 === 0 ? right : right + YEARS), monotonicNow: () => 0 },
     sessions: { sweep: async (now: number) => removedAt.push(now) },
     providers: { mux: { events: { forgetOld: async (now: number) => removedAt.push(now) } } },
     log: { info () {}, warn () {}, error () {} }

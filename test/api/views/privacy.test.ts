@@ -293,9 +293,11 @@ t.test(
       { VIEW_RETENTION_DAYS: '3', ...longLived },
       {
         maintenanceIntervalMs: 20,
-        monotonicNow: () => {
-          rounds.begun++
-          return performance.now()
+        clock: {
+          monotonicNow () {
+            rounds.begun++
+            return performance.now()
+          }
         },
         logger: { level: 'info', stream }
       }

@@ -17,6 +17,7 @@ import {
   type Person,
   type TestApp
 } from '../../support/test-app.js'
+import { systemClock } from '../../../src/time.js'
 
 const DAY = 86_400_000
 const monday = Date.UTC(2027, 2, 1, 12)
@@ -350,7 +351,7 @@ t.test(
       writer,
       names,
       limit,
-      now: Date.now,
+      clock: systemClock,
       db: undefined as never,
       cache: undefined as never,
       cacheSeconds: 0

@@ -10,6 +10,7 @@ import t, { type Test } from 'tap'
 import { fixtures } from '../../support/test-app.js'
 import { eventually } from '../../support/server-process.js'
 import { addMuxLecture, buildMuxApp, settledLecture, type MuxServer } from '../../support/mux-server.js'
+import { systemClock } from '../../../src/time.js'
 
 const CHROMIUM = '/usr/bin/chromium'
 const skip = existsSync(CHROMIUM) ? false : `${CHROMIUM} IS NOT INSTALLED: apt-get install chromium`
@@ -137,7 +138,7 @@ async function ready (
   t: Test,
   options: { drm?: boolean }
 ): Promise<MuxServer & { mediaId: string; mint(): Promise<string>; embed(link: string): string }> {
-  const server = await buildMuxApp(t, { ...options, now: Date.now })
+  const server = await buildMuxApp(t, { ...options, clock: systemClock })
   server.mux.now = Date.now
   const { media_id: mediaId } = await addMuxLecture(server)
   await settledLecture(server)

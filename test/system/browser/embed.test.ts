@@ -19,6 +19,7 @@ import {
   upload,
   type Person
 } from '../../support/test-app.js'
+import { systemClock } from '../../../src/time.js'
 
 interface Video {
   currentTime: number
@@ -154,7 +155,7 @@ t.test('the player in a browser', { skip, timeout: 280_000 }, async (t) => {
     string,
     string
   ]
-  const server = await buildTestApp(t, { EMBED_ORIGINS: friend }, { now: Date.now })
+  const server = await buildTestApp(t, { EMBED_ORIGINS: friend }, { clock: systemClock })
   const origin = await server.listen()
   const { instructor } = await signUpEverybody(server)
 

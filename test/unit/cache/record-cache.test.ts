@@ -1,6 +1,7 @@
 import t from 'tap'
 import { ApiError } from '../../../src/errors.js'
 import { confirmRefusal, createFactsCache } from '../../../src/cache/record-cache.js'
+import { clockOf } from '../../support/clock.js'
 
 t.test('facts are cached in as many bytes as are given: large ones push others out, small ones stay', async (t) => {
   const reads: string[] = []
@@ -9,7 +10,7 @@ t.test('facts are cached in as many bytes as are given: large ones push others o
       reads.push(key)
       return { text: 'x'.repeat(key.startsWith('large') ? 40_000 : 10) }
     },
-    () => 0,
+    clockOf(() => 0),
     100_000
   )
   for (const key of ['a', 'b', 'a', 'b']) await cache.get(key)
@@ -40,7 +41,7 @@ t.test(
         atOnce--
         return { seen }
       },
-      () => 0
+      clockOf(() => 0)
     )
     const check = async () =>
       await confirmRefusal(async (since) => {

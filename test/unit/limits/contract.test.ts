@@ -3,6 +3,8 @@ import t, { type Test } from 'tap'
 import { FailoverSlidingWindow, RedisSlidingWindow } from '../../../src/limits/redis-sliding-window.js'
 import { BLOCK_MS, LocalSlidingWindow, type SlidingWindow, type Verdict } from '../../../src/limits/sliding-window.js'
 import { openRedis } from '../../../src/redis/redis.js'
+import { systemClock } from '../../../src/time.js'
+import { clockOf } from '../../support/clock.js'
 
 // One suite for every implementation: in process, in Redis, and Redis with its twin in process.
 
@@ -12,7 +14,7 @@ const clock = { now: 1_800_000_000_000 }
 const now = () => clock.now
 
 const implementations: Record<string, (t: Test) => Promise<SlidingWindow>> = {
-  'in process': async () => new LocalSlidingWindow(now),
+  'in process': async () => new LocalSlidingWindow(clockOf(now)),
   'in Redis': async (t) => {
     const shared = new RedisSlidingWindow(await testRedis(t), now)
     return {
@@ -22,7 +24,7 @@ const implementations: Record<string, (t: Test) => Promise<SlidingWindow>> = {
     }
   },
   'in Redis with its twin': async (t) =>
-    new FailoverSlidingWindow(new LocalSlidingWindow(now), new RedisSlidingWindow(await testRedis(t), now))
+    new FailoverSlidingWindow(new LocalSlidingWindow(clockOf(now)), new RedisSlidingWindow(await testRedis(t), now))
 }
 
 async function testRedis (t: Test) {
@@ -180,7 +182,7 @@ t.test(
       Array.from(
         { length: 4 },
         async () =>
-          new FailoverSlidingWindow(new LocalSlidingWindow(Date.now), new RedisSlidingWindow(await testRedis(t)))
+          new FailoverSlidingWindow(new LocalSlidingWindow(systemClock), new RedisSlidingWindow(await testRedis(t)))
       )
     )
     const key = `test:${randomUUID()}`

@@ -1,13 +1,14 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { BLOCK_MS, LocalSlidingWindow, type WindowRule } from '../../../src/limits/sliding-window.js'
+import { clockOf } from '../../support/clock.js'
 
 const rule: WindowRule = { limit: 3, windowMs: 1000, blockAfter: 0 }
 
 /** A window and the hands of its clock. */
 function setUp (maxKeys?: number) {
   const clock = { now: 1_000_000 }
-  const windows = new LocalSlidingWindow(() => clock.now, maxKeys)
+  const windows = new LocalSlidingWindow(clockOf(() => clock.now), maxKeys)
   return {
     clock,
     windows,

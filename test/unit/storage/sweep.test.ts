@@ -5,6 +5,7 @@ import { PassThrough, Readable } from 'node:stream'
 import t, { type Test } from 'tap'
 import { openDiskStore } from '../../../src/storage/disk-store.js'
 import { Sweeper } from '../../../src/storage/sweep.js'
+import { clockOf } from '../../support/clock.js'
 
 const MINUTE = 60_000
 
@@ -16,7 +17,7 @@ async function setUp (t: Test) {
   const rows = new Set<string>()
   const sweeper = new Sweeper({
     store,
-    monotonicNow: () => clock.now,
+    clock: clockOf(() => clock.now),
     owned: async (names) => new Set(names.filter((name) => rows.has(name)))
   })
   return {

@@ -11,6 +11,7 @@ import { DAY, MINUTE } from '../../../../src/time.js'
 import { buildTestApp, signUp } from '../../../support/test-app.js'
 import { eventually } from '../../../support/server-process.js'
 import { holdUpload, sha256, wav } from '../../../support/workload.js'
+import { clockOf } from '../../../support/clock.js'
 
 const MiB = 1024 * 1024
 
@@ -22,7 +23,7 @@ t.test(
     mock.timers.enable({ apis: ['setInterval'] })
     t.teardown(() => mock.timers.reset())
     const monotonic = { now: 0 }
-    const server = await buildTestApp(t, {}, { monotonicNow: () => monotonic.now })
+    const server = await buildTestApp(t, {}, { clock: { monotonicNow: () => monotonic.now } })
     const origin = await server.listen()
     const tmp = join(server.folder, 'uploads', 'tmp')
     const people = await Promise.all(Array.from({ length: 10 }, () => signUp(server)))
@@ -33,7 +34,7 @@ t.test(
     const other = new Sweeper({
       store: await openDiskStore(join(server.folder, 'uploads')),
       owned: (names) => listOwnedBlobs(db, names),
-      monotonicNow: () => monotonic.now
+      clock: clockOf(() => monotonic.now)
     })
 
     const leaveOver = () =>
