@@ -2,7 +2,7 @@ import { sql, type Kysely, type Selectable, type Transaction } from 'kysely'
 import { addToCounters, findCounter } from '../database/counters.js'
 import { engineOf, uniqueViolation } from '../database/dialect.js'
 import { fold } from '../database/fold.js'
-import { contains, search, type Place } from '../database/search.js'
+import { contains, isWithin, placeOf, search, type Place, type Section } from '../database/search.js'
 import type { AccountsTable, Database } from '../database/tables.js'
 import { ApiError } from '../errors.js'
 import { offsetOf, type PageQuery } from '../schemas/pagination.js'
@@ -92,13 +92,9 @@ export async function listAccounts (
     const rows = await accountPage(db, page.size, offset).execute()
     return { items: rows.map(accountOf), total: await findCounter(db, ACCOUNTS) }
   }
-  const found = await search(async (after, limit) => {
-    const rows = await accountSearchStep(db, part, after, limit).execute()
-    const last = rows.length === limit ? rows.at(-1)! : undefined
-    return {
-      matches: rows.filter(({ matches }) => matches).map(({ id }) => id),
-      last: last && { createdAt: last.created_at, id: last.id }
-    }
+  const found = await search({
+    findEnd: async (after, rows) => placeOf(await accountSearchEnd(db, after, rows).executeTakeFirst()),
+    findMatches: async (section) => (await accountMatches(db, part, section).execute()).map(({ id }) => id)
   })
   const ids = found.slice(offset, offset + page.size)
   const rows = ids.length === 0 ? [] : await db.selectFrom('accounts').selectAll().where('id', 'in', ids).execute()
@@ -122,20 +118,27 @@ export function accountPage (db: Kysely<Database>, size: number, offset: number)
     .orderBy('page.id', 'desc')
 }
 
-export function accountSearchStep (db: Kysely<Database>, part: string, after: Place | undefined, limit: number) {
+export function accountSearchEnd (db: Kysely<Database>, after: Place | undefined, rows: number) {
+  return db
+    .selectFrom('accounts')
+    .select(['id', 'created_at'])
+    .where(isWithin({ after }))
+    .orderBy('created_at', 'desc')
+    .orderBy('id', 'desc')
+    .limit(1)
+    .offset(rows - 1)
+}
+
+export function accountMatches (db: Kysely<Database>, part: string, section: Section) {
   const names = sql`coalesce(first_name, '') || ' ' || coalesce(last_name, '')`
   const text = sql<string>`coalesce(search_text, lower(email || ' ' || ${names}))`
   return db
     .selectFrom('accounts')
-    .select(['id', 'created_at', contains(text, part).as('matches')])
-    .$if(after !== undefined, (query) =>
-      query.where(({ eb, refTuple, tuple }) =>
-        eb(refTuple('created_at', 'id'), '<', tuple(after!.createdAt, after!.id))
-      )
-    )
+    .select('id')
+    .where(isWithin(section))
+    .where(contains(text, part))
     .orderBy('created_at', 'desc')
     .orderBy('id', 'desc')
-    .limit(limit)
 }
 
 export async function updateAccount (

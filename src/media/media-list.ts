@@ -1,6 +1,6 @@
 import { sql, type Kysely, type SelectQueryBuilder } from 'kysely'
 import { findCounter } from '../database/counters.js'
-import { contains, search, type Place } from '../database/search.js'
+import { contains, isWithin, placeOf, search, type Place, type Section } from '../database/search.js'
 import type { Database } from '../database/tables.js'
 import { offsetOf, type PageQuery } from '../schemas/pagination.js'
 import { mediaOf } from './media-store.js'
@@ -11,6 +11,7 @@ export interface MediaFilter {
   type?: MediaType
   titlePart?: string
 }
+type Narrowing = Omit<MediaFilter, 'titlePart'>
 type MediaQuery<O> = SelectQueryBuilder<Database, 'media', O>
 
 /** A page, newest first, and how many there are in all; of a search at most {@link MAX_MATCHES}. */
@@ -20,8 +21,9 @@ export async function listMedia (
   page: PageQuery
 ): Promise<{ items: Media[]; total: number }> {
   const offset = offsetOf(page)
-  if (filter.titlePart === undefined) {
-    const rows = await mediaPage(db, filter, page.size, offset).execute()
+  const { titlePart, ...narrowing } = filter
+  if (titlePart === undefined) {
+    const rows = await mediaPage(db, narrowing, page.size, offset).execute()
     return {
       items: rows.map(mediaOf),
       total: await findCounter(
@@ -30,13 +32,10 @@ export async function listMedia (
       )
     }
   }
-  const found = await search(async (after, limit) => {
-    const rows = await mediaSearchStep(db, filter, after, limit).execute()
-    const last = rows.length === limit ? rows.at(-1)! : undefined
-    return {
-      matches: rows.filter(({ matches }) => matches).map(({ id }) => id),
-      last: last && { createdAt: last.created_at, id: last.id }
-    }
+  const found = await search({
+    findEnd: async (after, rows) => placeOf(await mediaSearchEnd(db, narrowing, after, rows).executeTakeFirst()),
+    findMatches: async (section) =>
+      (await mediaMatches(db, narrowing, titlePart, section).execute()).map(({ id }) => id)
   })
   const ids = found.slice(offset, offset + page.size)
   const rows =
@@ -48,7 +47,7 @@ export async function listMedia (
 }
 
 /** The ids of the page come from an index by itself; only its own rows are read. */
-export function mediaPage (db: Kysely<Database>, filter: MediaFilter, size: number, offset: number) {
+export function mediaPage (db: Kysely<Database>, filter: Narrowing, size: number, offset: number) {
   const ids = narrowed(db.selectFrom('media'), filter)
     .select(['id', 'created_at'])
     .orderBy('created_at', 'desc')
@@ -63,24 +62,26 @@ export function mediaPage (db: Kysely<Database>, filter: MediaFilter, size: numb
     .orderBy('page.id', 'desc')
 }
 
-export function mediaSearchStep (db: Kysely<Database>, filter: MediaFilter, after: Place | undefined, limit: number) {
+export function mediaSearchEnd (db: Kysely<Database>, filter: Narrowing, after: Place | undefined, rows: number) {
   return narrowed(db.selectFrom('media'), filter)
-    .select([
-      'id',
-      'created_at',
-      contains(sql<string>`coalesce(title_search, lower(title))`, filter.titlePart!).as('matches')
-    ])
-    .$if(after !== undefined, (query) =>
-      query.where(({ eb, refTuple, tuple }) =>
-        eb(refTuple('created_at', 'id'), '<', tuple(after!.createdAt, after!.id))
-      )
-    )
+    .select(['id', 'created_at'])
+    .where(isWithin({ after }))
     .orderBy('created_at', 'desc')
     .orderBy('id', 'desc')
-    .limit(limit)
+    .limit(1)
+    .offset(rows - 1)
 }
 
-function narrowed<O> (query: MediaQuery<O>, { ownerId, type }: MediaFilter): MediaQuery<O> {
+export function mediaMatches (db: Kysely<Database>, filter: Narrowing, titlePart: string, section: Section) {
+  return narrowed(db.selectFrom('media'), filter)
+    .select('id')
+    .where(isWithin(section))
+    .where(contains(sql<string>`coalesce(title_search, lower(title))`, titlePart))
+    .orderBy('created_at', 'desc')
+    .orderBy('id', 'desc')
+}
+
+function narrowed<O> (query: MediaQuery<O>, { ownerId, type }: Narrowing): MediaQuery<O> {
   query = query.where('deleted_at', 'is', null)
   if (ownerId !== undefined) query = query.where('owner_id', '=', ownerId)
   return type === undefined ? query : query.where('type', '=', type)
