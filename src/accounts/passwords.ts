@@ -5,6 +5,7 @@ import { ApiError, invalidField } from '../errors.js'
 import { addressKey } from '../http/client-address.js'
 import { networksOf } from '../http/client-networks.js'
 import { FairQueue } from '../jobs/fair-queue.js'
+import { SECOND } from '../time.js'
 import type { PasswordTask } from './password-worker.js'
 
 /** OWASP's Password Storage Cheat Sheet asks for a work factor of 10 at least; 12 is 0.3 s of CPU on a small server. */
@@ -13,6 +14,8 @@ export const BCRYPT_COST = 12
 const MAX_PASSWORD_BYTES = 72
 /** With 0.3 s each, the last in the queue waits about ten seconds on one core. */
 const MAX_WAITING_HASHES = 32
+/** From a thread's start to its result: 30 times what a hash takes on a small server. */
+const HASH_LIMIT_MS = 10 * SECOND
 
 /** The 1,000 commonest of those long enough, in lower case; build.js takes them from zxcvbn's list. */
 const commonest = new Set(
@@ -108,19 +111,43 @@ function queuePath (address: string): string[] {
   return networks === undefined ? [client] : [networks.provider, networks.site, client]
 }
 
-function startHashWorkers (): HashWorkers {
+/** What tests change. */
+interface HashWorkerOptions {
+  filename?: string
+  limitMs?: number
+}
+
+/** Starts threads on demand. A task **throws** `overloaded` when its thread ends or takes longer than `limitMs`. */
+export function startHashWorkers ({
+  filename = new URL('./password-worker.js', import.meta.url).href,
+  limitMs = HASH_LIMIT_MS
+}: HashWorkerOptions = {}): HashWorkers {
   const threads = Math.max(1, availableParallelism() - 1)
   const pool = new Piscina({
-    filename: new URL('./password-worker.js', import.meta.url).href,
+    filename,
     minThreads: 0,
     maxThreads: threads,
     // Without it, what found all threads busy goes behind whatever comes later, again and again.
     stricterFIFO: true,
-    idleTimeout: 60_000
+    idleTimeout: 60_000,
+    closeTimeout: limitMs
   })
+  // A thread that failed before it took a task. The pool forgets the task that waited for it, which the limit ends.
+  pool.on('error', () => {})
   return {
     threads,
-    run: async (task) => (await pool.run(task)) as string | boolean,
+    async run (task) {
+      const limit = new AbortController()
+      const late = setTimeout(() => limit.abort(), limitMs)
+      try {
+        return (await pool.run(task, { signal: limit.signal })) as string | boolean
+      } catch (error) {
+        const cause = limit.signal.aborted ? new Error(`no hash within ${limitMs / SECOND} s`) : error
+        throw new ApiError('overloaded', { cause, headers: { 'retry-after': '5' } })
+      } finally {
+        clearTimeout(late)
+      }
+    },
     close: () => pool.close({ force: true })
   }
 }
