@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import { closeSync, openSync, readSync } from 'node:fs'
 import type { Stats } from 'node:fs'
 import { readFile, rm, stat, writeFile } from 'node:fs/promises'
@@ -75,12 +74,18 @@ function writeVersion (path: string): number | undefined {
   }
 }
 
-/** The first fault that SQLite finds; undefined for none. */
+/**
+ * The first fault that SQLite finds; undefined for none. Takes as long as the file is large: nothing is served
+ * meanwhile.
+ */
 async function quickCheck (path: string): Promise<string | undefined> {
   const worker = new Worker(new URL('./file-check-worker.js', import.meta.url), { workerData: path })
   try {
-    const [fault] = (await once(worker, 'message')) as [string | undefined]
-    return fault
+    return await new Promise((resolve, reject) => {
+      worker.on('message', resolve)
+      worker.on('error', reject)
+      worker.on('exit', () => reject(new StartupError(`the check of the database ${path} ended early: start again`)))
+    })
   } finally {
     await worker.terminate()
   }

@@ -1,6 +1,8 @@
 import { Worker } from 'node:worker_threads'
 import type { OnDamage } from '../database/damage-watch.js'
 import { isDamaged } from '../database/dialect.js'
+import { ApiError } from '../errors.js'
+import { SECOND } from '../time.js'
 import type { CommitViews } from './view-writer.js'
 import type { View } from './schema.js'
 import type { ViewOutcome } from './view-store.js'
@@ -21,54 +23,93 @@ export interface SqliteCommit {
   close(): Promise<void>
 }
 
+/** A commit waits 10 s for a lock that another process holds. The rest is for a slow disk. */
+const COMMIT_LIMIT_MS = 30 * SECOND
+
 /**
  * Commits in a worker thread with a connection of its own: on SQLite every durable commit blocks its thread for an
- * fsync, and the event loop must not stand still for it. A worker that dies fails what it had, and the next batch gets
- * a new one.
+ * fsync, and the event loop must not stand still for it. Batches of a thread that ends, or takes longer than `limitMs`,
+ * **throw** `database_unavailable`: each is in the database whole, or not at all. The next batch gets a new thread.
  */
-export function createSqliteCommit (path: string, onDamage: OnDamage): SqliteCommit {
-  const pending = new Map<number, { resolve(outcomes: ViewOutcome[]): void; reject(error: Error): void }>()
-  let sequence = 0
-  let worker: Worker | undefined
+export function createSqliteCommit (path: string, onDamage: OnDamage, limitMs = COMMIT_LIMIT_MS): SqliteCommit {
+  let thread: CommitThread | undefined
 
-  function start (): Worker {
-    const fresh = new Worker(new URL('./sqlite-commit-worker.js', import.meta.url), { workerData: path })
-    fresh.on('message', ({ id, outcomes, error }: CommitReply) => {
-      const waiting = pending.get(id)
-      pending.delete(id)
-      if (error === undefined) {
-        waiting?.resolve(outcomes!)
-        return
-      }
-      const fault = Object.assign(new Error(error.message), { code: error.code })
-      if (isDamaged(fault)) onDamage(fault)
-      waiting?.reject(fault)
-    })
-    fresh.on('error', fail)
-    fresh.on('exit', () => fail(new Error('the view writer ended')))
-    return fresh
-
-    function fail (error: Error): void {
-      if (worker === fresh) worker = undefined
-      for (const { reject } of pending.values()) reject(error)
-      pending.clear()
+  const commit: CommitViews = async (batch) => {
+    if (thread === undefined || thread.ended) thread = new CommitThread(path, limitMs)
+    try {
+      return await thread.commit(batch)
+    } catch (error) {
+      if (isDamaged(error)) onDamage(error as Error)
+      throw error
     }
   }
-
-  const commit: CommitViews = (batch) =>
-    new Promise((resolve, reject) => {
-      worker ??= start()
-      const id = ++sequence
-      pending.set(id, { resolve, reject })
-      worker.postMessage({ id, batch } satisfies CommitRequest)
-    })
 
   return {
     /** Starts the thread before there is a view: loading its code takes as long as many commits. */
     warmUp: () => commit([]),
     commit,
     async close () {
-      await worker?.terminate()
+      await thread?.close()
     }
+  }
+}
+
+interface PendingBatch {
+  resolve(outcomes: ViewOutcome[]): void
+  reject(error: Error): void
+  late: NodeJS.Timeout
+}
+
+class CommitThread {
+  readonly #worker: Worker
+  readonly #limitMs: number
+  readonly #pending = new Map<number, PendingBatch>()
+  #sequence = 0
+  #ended = false
+
+  constructor (path: string, limitMs: number) {
+    this.#limitMs = limitMs
+    this.#worker = new Worker(new URL('./sqlite-commit-worker.js', import.meta.url), { workerData: path })
+    this.#worker.on('message', (reply: CommitReply) => this.#settle(reply))
+    this.#worker.on('error', ({ message }) => this.#fail(message))
+    this.#worker.on('exit', (code) => this.#fail(`exit code ${code}`))
+  }
+
+  get ended (): boolean {
+    return this.#ended
+  }
+
+  async commit (batch: View[]): Promise<ViewOutcome[]> {
+    return await new Promise((resolve, reject) => {
+      const id = ++this.#sequence
+      const late = setTimeout(() => this.#fail(`no commit within ${this.#limitMs / SECOND} s`), this.#limitMs)
+      this.#pending.set(id, { resolve, reject, late })
+      this.#worker.postMessage({ id, batch } satisfies CommitRequest)
+    })
+  }
+
+  async close (): Promise<void> {
+    // A thread that failed may be inside a call of the system that never returns.
+    if (!this.#ended) await this.#worker.terminate()
+  }
+
+  #settle ({ id, outcomes, error }: CommitReply): void {
+    const batch = this.#pending.get(id)
+    if (batch === undefined) return
+    this.#pending.delete(id)
+    clearTimeout(batch.late)
+    if (error === undefined) batch.resolve(outcomes!)
+    else batch.reject(Object.assign(new Error(error.message), { code: error.code }))
+  }
+
+  #fail (reason: string): void {
+    this.#ended = true
+    void this.#worker.terminate()
+    const cause = new Error(`the view writer failed: ${reason}`)
+    for (const { reject, late } of this.#pending.values()) {
+      clearTimeout(late)
+      reject(new ApiError('database_unavailable', { cause, headers: { 'retry-after': '5' } }))
+    }
+    this.#pending.clear()
   }
 }
