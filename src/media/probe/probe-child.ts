@@ -19,9 +19,15 @@ function finish (outcome: ProbeOutcome): void {
   process.send!(outcome)
 }
 
+/** The next file gets another process. */
+function end (): void {
+  process.exit(1)
+}
+
 /** After this the worker is of no more use: it may be inside a call that nothing can interrupt. */
 function giveUp (limit: 'cpu' | 'memory'): void {
   clearInterval(watch)
+  worker.off('exit', end)
   process.send!({ tooComplex: limit } satisfies ProbeOutcome, () => process.kill(process.pid, 'SIGKILL'))
 }
 
@@ -38,8 +44,9 @@ worker.on('message', finish)
 // The heap of the worker is full (ERR_WORKER_OUT_OF_MEMORY), or its code failed to load.
 worker.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'ERR_WORKER_OUT_OF_MEMORY') giveUp('memory')
-  else process.exit(1)
+  else end()
 })
+worker.on('exit', end)
 // A terminal and systemd send their signals to the whole group: the server stops this process when it is done.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
 // The server has ended, perhaps while this process started.

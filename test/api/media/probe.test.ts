@@ -1,4 +1,4 @@
-import { fork } from 'node:child_process'
+import { execFileSync, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
@@ -187,3 +187,26 @@ t.test(
     t.same(await once(child, 'exit'), [null, 'SIGKILL'])
   }
 )
+
+t.test('a probe process ends with its thread (bug: the upload waited for 30 s)', async (t) => {
+  const endThread = 'data:text/javascript,process.on("worker", (thread) => thread.terminate())'
+  const child = fork(resolve('dist/src/media/probe/probe-child.js'), [], {
+    execArgv: ['--import', endThread],
+    stdio: ['ignore', 'ignore', 'ignore', 'ipc']
+  })
+  t.teardown(() => child.kill('SIGKILL'))
+  t.same(await once(child, 'exit'), [1, null])
+})
+
+t.test('a probe that never ends is ended with its process, and the next file is described', async (t) => {
+  const prober = createProber({ wallMs: 5000 })
+  t.teardown(() => prober.close())
+  const endless = join(t.testdir(), 'endless.mp4')
+  execFileSync('mkfifo', [endless])
+  const cut = prober.probe(endless, 'a')
+  await eventually('it runs', () => prober.pid() !== undefined)
+  const pid = prober.pid()!
+  await t.rejects(cut, { code: 'overloaded', options: { headers: { 'retry-after': '5' } } })
+  await eventually('its process has ended', () => !readdirSync('/proc').includes(String(pid)))
+  t.match(await prober.probe(join(fixtures, 'tiny.mp4'), 'a'), { contentType: 'video/mp4' })
+})
