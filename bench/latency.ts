@@ -104,7 +104,7 @@ export const logins: Bench = {
       baseline: 'idle',
       atMost: 2,
       limit: 'another process hashes',
-      why: '[whoever takes a core does nearly as much](#what-others-do-meanwhile)'
+      why: '[any process that takes a core has nearly the same effect](#logins-and-slow-disks)'
     },
     {
       what: 'Light GET with 8 logins in flight',

@@ -28,7 +28,7 @@ export const bulkStream: Bench = {
       subject: 'Playgate',
       baseline: 'nginx sendfile',
       atMost: 1.5,
-      why: '[reading the file alone costs more](#streams)',
+      why: '[Node has no sendfile](#streams)',
       knownMiss: 5
     },
     {

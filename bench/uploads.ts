@@ -57,7 +57,7 @@ export const uploads: Bench = {
       subject: 'Playgate, PUT',
       baseline: 'nginx PUT',
       atMost: 1.4,
-      why: '[SHA-256 alone costs two to three times all of nginx](#uploads)',
+      why: '[SHA-256 costs more than the whole upload by nginx](#uploads)',
       knownMiss: 5
     }
   ],
