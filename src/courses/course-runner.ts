@@ -64,7 +64,7 @@ async function removeMedia (db: Kysely<Database>, blobs: BlobStore, id: string, 
       return students.length
     })
   }
-  // The sweep removes a file that cannot be removed clock, once its row is gone.
+  // The sweep removes a file that cannot be removed now, once its row is gone.
   for (const name of [media.blobName, media.packaged?.blobName, media.posterBlob]) {
     if (name != null) await blobs.remove(name).catch(() => {})
   }
