@@ -17,7 +17,7 @@ t.test('.env.example has one comment right above each variable, with its default
   for (const [index, line] of lines.entries()) {
     if (!VARIABLE.test(line)) continue
     t.match(lines[index - 1], /^# .*Default: .+\.$/, line)
-    t.notMatch(lines[index - 2] ?? '', /^# [^-].*Default/, `${line} has one comment alone`)
+    t.notMatch(lines[index - 2] ?? '', /^# [^-].*Default/, `${line} has one comment`)
   }
 })
 
