@@ -5,6 +5,7 @@ import { loadSecrets } from '../../../src/secrets/keyring.js'
 import { eraseViewer, openViewerNames } from '../../../src/views/viewer-id-store.js'
 import { pruneTokenViews } from '../../../src/views/view-maintenance.js'
 import { insertViews } from '../../../src/views/view-store.js'
+import { protectedMedia } from '../../support/protected-server.js'
 import { eventually } from '../../support/server-process.js'
 import {
   buildTestApp,
@@ -83,6 +84,36 @@ t.test(
     server.clock.advance(MINUTE)
     const link = await mintLink(server, id)
     for (let index = 0; index < 20; index++) t.equal(await open(link), 200)
+    await counted(server, id, 12)
+    t.equal((await post()).statusCode, 200, 'a stream that was counted takes no place in the window')
+  }
+)
+
+t.test(
+  'views of protected streams pass the view window of their address; a refused one is sent, and is not counted',
+  async (t) => {
+    const server = await buildTestApp(t, { RATE_LIMIT_VIEW_PER_MINUTE: '10' })
+    const id = await protectedMedia(server, await signUp(server), 'tiny.mp4', { visibility: 'public' })
+    const playlists = await Promise.all(Array.from({ length: 30 }, () => mintLink(server, id)))
+    const open = async (playlist: string, remoteAddress = '192.0.2.1') => {
+      const replies = await Promise.all(
+        ['master.m3u8', 'media.m3u8', 'content.key', 'segment-0.ts', 'segment-0.ts'].map((file) =>
+          server.inject({ url: playlist.replace('master.m3u8', file), remoteAddress })
+        )
+      )
+      return new Set(replies.map(({ statusCode }) => statusCode))
+    }
+    for (const statuses of await Promise.all(playlists.map((playlist) => open(playlist)))) {
+      t.same(statuses, new Set([200]))
+    }
+    await counted(server, id, 10, 'each playlist was opened, ten were counted')
+    const post = () => server.inject({ method: 'POST', url: `/media/${id}/view`, remoteAddress: '192.0.2.1' })
+    t.match((await post()).json(), { code: 'rate_limit_exceeded' }, 'refused streams lead to no block')
+    t.same(await open(playlists[0]!, '192.0.2.2'), new Set([200]))
+    await counted(server, id, 11, 'another address has a window of its own')
+    server.clock.advance(MINUTE)
+    const last = await mintLink(server, id)
+    for (let index = 0; index < 20; index++) t.same(await open(last), new Set([200]))
     await counted(server, id, 12)
     t.equal((await post()).statusCode, 200, 'a stream that was counted takes no place in the window')
   }
