@@ -11,7 +11,8 @@ t.teardown(() => rmSync(folder, { recursive: true, force: true }))
 symlinkSync(resolve('node_modules'), join(folder, 'node_modules'))
 cpSync('web', join(folder, 'web'), { recursive: true })
 cpSync('build.js', join(folder, 'build.js'))
-writeFileSync(join(folder, 'package.json'), '{"type":"module"}')
+const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: Record<string, string> }
+writeFileSync(join(folder, 'package.json'), JSON.stringify({ type: 'module', scripts }))
 const { compilerOptions } = JSON.parse(readFileSync('tsconfig.json', 'utf8')) as { compilerOptions: object }
 writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['src'] }))
 mkdirSync(join(folder, 'src'))
@@ -57,6 +58,25 @@ t.test('a build runs the steps whose inputs or outputs changed (bug: npm start r
   rmSync(join(folder, 'dist/bundle'), { recursive: true })
   t.same(build(), ['bundle'])
   t.equal(run(), 'second')
+  t.end()
+})
+
+t.test('npm start says what it builds before the server starts, and nothing once all is built', (t) => {
+  rmSync(join(folder, 'dist'), { recursive: true })
+  write('src/server.ts', 'process.stdout.write("the server starts")\n')
+  const start = (): string[] => {
+    const { stdout } = spawnSync('sh', ['-c', 'exec npm start 2>&1'], { cwd: folder, encoding: 'utf8' })
+    // npm prints the scripts that it runs.
+    return stdout.split('\n').filter((line) => line !== '' && !line.startsWith('> '))
+  }
+  const steps = ['TypeScript', 'assets', 'bundle'].flatMap((name) => [
+    `building ${name} …`,
+    new RegExp(`^built ${name} in [0-9.]+ s$`)
+  ])
+  const first = start()
+  t.match(first, [...steps, 'the server starts'])
+  t.equal(first.length, steps.length + 1, first.join('\n'))
+  t.same(start(), ['the server starts'])
   t.end()
 })
 
