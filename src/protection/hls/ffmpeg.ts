@@ -40,9 +40,18 @@ export interface Ffmpeg {
   takePicture(path: string, atSeconds: number): Readable
 }
 
-/** What may be changed for tests: how long one picture may take, in milliseconds. */
+interface Limits {
+  limitMs: number
+  memory: MemoryLimit
+  cpuSeconds: number | undefined
+}
+
+/** What tests change. */
 interface Options {
+  /** How long one picture may take. */
   pictureLimitMs?: number
+  /** CPU of one process. By default two seconds for each second that it may take. */
+  cpuSeconds?: number
 }
 
 /**
@@ -50,7 +59,10 @@ interface Options {
  * read the file, takes too long or too much memory, and with another error when ffmpeg cannot be started. Destroying a
  * stream kills ffmpeg.
  */
-export function createFfmpeg (searchPath: string, { pictureLimitMs = PICTURE_LIMIT_MS }: Options = {}): Ffmpeg {
+export function createFfmpeg (
+  searchPath: string,
+  { pictureLimitMs = PICTURE_LIMIT_MS, cpuSeconds }: Options = {}
+): Ffmpeg {
   let found: Promise<string | undefined> | undefined
 
   async function findVersion (): Promise<string | undefined> {
@@ -79,7 +91,7 @@ export function createFfmpeg (searchPath: string, { pictureLimitMs = PICTURE_LIM
           'matroska',
           'pipe:1'
         ],
-        { limitMs, memory: TRANSCODE_MEMORY }
+        { limitMs, memory: TRANSCODE_MEMORY, cpuSeconds }
       ),
     // One thread: each further one keeps pictures of its own.
     takePicture: (path, atSeconds) =>
@@ -110,7 +122,7 @@ export function createFfmpeg (searchPath: string, { pictureLimitMs = PICTURE_LIM
           'image2pipe',
           'pipe:1'
         ],
-        { limitMs: pictureLimitMs, memory: PICTURE_MEMORY }
+        { limitMs: pictureLimitMs, memory: PICTURE_MEMORY, cpuSeconds }
       )
   }
 }
@@ -144,12 +156,12 @@ function videoArguments (copied: string[]): string[] {
 function run (
   searchPath: string,
   args: string[],
-  { limitMs, memory }: { limitMs: number; memory: MemoryLimit }
+  { limitMs, memory, cpuSeconds = 2 * Math.ceil(limitMs / SECOND) }: Limits
 ): Readable {
   const limits = [
     `ulimit -v ${memory.addressSpace / KiB}`,
     ...(memory.data === undefined ? [] : [`ulimit -d ${memory.data / KiB}`]),
-    `ulimit -t ${2 * Math.ceil(limitMs / SECOND)}`,
+    `ulimit -t ${cpuSeconds}`,
     'ulimit -c 0'
   ]
   const bounded = `${limits.join('; ')}; exec ffmpeg "$@"`

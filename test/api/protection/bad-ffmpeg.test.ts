@@ -98,6 +98,29 @@ t.test(
   }
 )
 
+t.test('an ffmpeg that uses up its CPU or its memory is ended: no picture, or a reason, and the server lives', async (t) => {
+  const kinds: Array<[script: string, reason: RegExp]> = [
+    ['while :; do :; done', /^ended with SIG(KILL|XCPU)$/],
+    // Its buffer is larger than the address space of a transcode.
+    ['exec dd if=/dev/zero bs=4G count=1', /memory exhausted/]
+  ]
+  for (const [script, reason] of kinds) {
+    const lines: Array<Record<string, unknown>> = []
+    const ffmpeg = createFfmpeg(await fakeFfmpeg(t, script), { cpuSeconds: 1 })
+    const server = await buildTestApp(t, {}, { ffmpeg, logger: logTo(lines) })
+    await server.listen()
+    const admin = await signUp(server)
+    const plain = (await upload(server, admin, 'tiny.mp4')).json<{ id: string }>()
+    const avi = (await upload(server, admin, 'tiny.avi', { protection: 'encrypted' })).json<{ id: string }>()
+    await eventually(`${script}: its jobs are done`, async () => Number(await jobsOf(server)) === 0, 120_000)
+    t.equal((await shown(server, plain.id, admin)).status, 'ready')
+    t.equal(await posterOf(server, plain.id), null)
+    t.match(lines.find(({ media_id: mediaId }) => mediaId === plain.id), { level: 30, reason })
+    t.match(await shown(server, avi.id, admin), { status: 'failed', error: { code: 'source_damaged', message: String } })
+    t.equal((await server.inject({ url: '/livez' })).statusCode, 200)
+  }
+})
+
 t.test('an ffmpeg that is missing, a folder, or not executable is treated as not installed', async (t) => {
   const missing = await temporaryFolder(t)
   t.equal(await createFfmpeg(missing).version(), undefined)
