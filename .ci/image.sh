@@ -9,6 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 work=${1:-/var/tmp/playgate-image}
 project=playgateci
 one=$project-one
+second=${project}second
 server_image=${project}_server
 proxy_port=28091
 context=
@@ -45,6 +46,7 @@ compose() { docker-compose -p "$project" --profile proxy "$@"; }
 finish() { # whatever ended the run, it closes with its figures
   if [ -z "$complete" ]; then failed=$((failed + 1)); fi
   compose down -v -t 5 >/dev/null 2>&1 || true
+  docker-compose -p "$second" down -v -t 5 >/dev/null 2>&1 || true
   docker rm -fv "$one" >/dev/null 2>&1 || true
   if [ -n "$engine" ]; then kill "$engine" 2>/dev/null && wait "$engine" || true; fi
   if [ -n "$context" ]; then rm -rf "$context"; fi
@@ -233,7 +235,11 @@ runs_alone() { # the image with nothing beside it, as strict as it may be run
     ! command -v gcc g++ make python3 git &&
     ! ls -d test dist/test dist/demo node_modules/typescript node_modules/esbuild node_modules/tap 2>/dev/null | grep .'
   check 'it has no source map, no TypeScript and no object file' docker exec "$one" sh -c '
-    ! find /app -name "*.map" -o -name "*.ts" -o -name .tsbuildinfo -o -name "*.o" -o -name "*.a" | grep .'
+    ! find /app -name "*.map" -o -name "*.[cm]ts" -o -name "*.ts" -o -name .tsbuildinfo -o -name .build.json -o -name "*.o" -o -name "*.a" | grep .'
+  check 'of better-sqlite3 it has the code and the library, and nothing of its build' docker exec "$one" sh -c '
+    cd /app/node_modules/better-sqlite3 && find build deps src -type f 2>/dev/null
+    [ "$(find . -name "*.node")" = ./build/Release/better_sqlite3.node ] && [ "$(find build -type f | wc -l)" = 1 ] &&
+    [ ! -e deps ] && [ ! -e src ] && [ "$(du -sm . | cut -f 1)" -lt 10 ]'
   check 'playgate doctor finds nothing wrong' docker exec "$one" playgate doctor
   login=$(first_admin docker exec -i "$one" || true)
   check 'a film goes up and comes down' film_goes_up_and_down "$origin" "$login"
@@ -248,6 +254,22 @@ each_server() { # FORMAT EXPECTED: what docker inspect says of every server
 is_hardened() {
   each_server '{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.CapDrop}} {{.HostConfig.SecurityOpt}}' 'true [ALL] [no-new-privileges:true]' &&
     each_server '{{index .HostConfig.LogConfig.Config "max-size"}}' 10m
+}
+
+# Segments outlive a container that is recreated, and do not fill its own layer.
+cache_is_on_a_volume() {
+  local proxy
+  proxy=$(compose ps -q proxy)
+  docker inspect -f '{{range .Mounts}}{{println .Type .Name .Destination}}{{end}}' "$proxy" |
+    grep -x "volume ${project}_proxy-cache /var/cache/nginx" && docker exec "$proxy" test -d /var/cache/nginx/playgate
+}
+
+subnet_of() { docker network inspect -f '{{range .IPAM.Config}}{{.Subnet}}{{end}}' "$1_default"; } # PROJECT
+
+# A fixed subnet would be refused to a second project on the same machine ("Pool overlaps").
+second_project_has_its_own_subnet() {
+  docker-compose -p "$second" up --no-start redis && [ -n "$(subnet_of "$second")" ] &&
+    [ "$(subnet_of "$second")" != "$(subnet_of "$project")" ]
 }
 
 # The old addresses are taken by other containers, so that the new servers get others.
@@ -265,6 +287,8 @@ runs_composed() {
   check 'compose: servers are healthy' each_server '{{.State.Health.Status}}' healthy
   check 'compose: servers are hardened, and their logs bounded' is_hardened
   check 'compose: ready behind the proxy' is_ready "$origin"
+  check "compose: the proxy's cache is on a volume" cache_is_on_a_volume
+  check 'compose: a second project on this machine has a subnet of its own' second_project_has_its_own_subnet
   check 'compose: database, Redis and storage are up' sh -c "curl -sf $origin/health | grep -q '\"ok\"'"
   login=$(first_admin docker exec -i "$(compose ps -q server | head -n 1)" || true)
   check 'compose: a film goes up and comes down' film_goes_up_and_down "$origin" "$login"
