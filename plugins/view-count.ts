@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import type { Admission } from '../src/access/playback-links.js'
+import type { Admission } from '../src/access/admissions.js'
 import type { Views } from '../src/views/views.js'
 
 interface Options {

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
-import type { StreamGate } from '../src/access/playback-links.js'
+import type { PlaybackLinks } from '../src/access/playback-links.js'
 import type { Config } from '../src/config/config.js'
 import { embedPage, embedPolicy } from '../src/embed/page.js'
 import { DrmReply, drmReply } from '../src/protection/schema.js'
@@ -9,7 +9,7 @@ import { problemResponses } from '../src/schemas/problem.js'
 
 interface Options {
   config: Pick<Config, 'embedOrigins'>
-  gate: StreamGate
+  links: PlaybackLinks
   providers: { mux: object | undefined }
 }
 
@@ -64,7 +64,7 @@ const getHostedPlayback = {
   }
 } as const
 
-const routes: FastifyPluginAsyncTypebox<Options> = async (app, { config, gate, providers }) => {
+const routes: FastifyPluginAsyncTypebox<Options> = async (app, { config, links, providers }) => {
   const policy = embedPolicy(config.embedOrigins, providers.mux !== undefined)
 
   app.get('/embed/:id', embed, async (request, reply) => {
@@ -73,7 +73,7 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { config, gate, p
   })
 
   app.get('/embed/:id/playback', getHostedPlayback, async ({ params, query }, reply) => {
-    const licences = await gate.licencesFor(params.id, query.token)
+    const licences = await links.licencesFor(params.id, query.token)
     reply.header('cache-control', 'no-store')
     return licences === null ? {} : { drm: drmReply(licences) }
   })

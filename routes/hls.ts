@@ -1,7 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { LinkAdmission, StreamGate } from '../src/access/playback-links.js'
+import type { Admissions, LinkAdmission } from '../src/access/admissions.js'
+import type { PlaybackLinks } from '../src/access/playback-links.js'
 import { ApiError } from '../src/errors.js'
 import { openContentKey } from '../src/protection/content-keys.js'
 import { isPackaged, type PackagedMedia } from '../src/protection/protection.js'
@@ -13,7 +14,8 @@ import type { Secrets } from '../src/secrets/keyring.js'
 import { SECOND, type Clock } from '../src/time.js'
 
 interface Options {
-  gate: StreamGate
+  admissions: Admissions
+  links: PlaybackLinks
   indexes: PackageIndexes
   secrets: Secrets
   clock: Clock
@@ -68,7 +70,7 @@ const streamProtectedHead = { ...streamProtected, schema: { ...streamProtected.s
 type Params = Static<typeof streamProtected.schema.params>
 
 const routes: FastifyPluginAsyncTypebox<Options> = async (app, options) => {
-  const { gate } = options
+  const { admissions, links } = options
   const sendPackaged = createSender(options)
 
   app.get('/hls/:token/:id/:file', streamProtected, async (request, reply) => {
@@ -101,9 +103,9 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, options) => {
     reply
       .removeHeader('content-security-policy')
       .headers({ 'access-control-allow-origin': '*', 'cache-control': 'no-store' })
-    const admission = await gate.admitToken(id, token, { fresh })
-    reply.stillAllowed = () => gate.admitToken(id, token)
-    const hosted = await gate.hostedPlayback(admission, request.origin)
+    const admission = await admissions.admitToken(id, token, { fresh })
+    reply.stillAllowed = () => admissions.admitToken(id, token)
+    const hosted = await links.hostedPlayback(admission, request.origin)
     if (hosted !== undefined) return await sendElsewhere(request, reply, admission, file, hosted)
     const { media } = admission
     if (!isPackaged(media)) throw new ApiError('not_found')

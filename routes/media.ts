@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyRequest } from 'fastify'
 import { mayChange, type Access } from '../src/access/permissions.js'
-import type { StreamGate } from '../src/access/playback-links.js'
+import type { PlaybackLinks } from '../src/access/playback-links.js'
 import { publisherRoles } from '../src/accounts/schema.js'
 import type { Lectures } from '../src/courses/lectures.js'
 import type { Library } from '../src/media/library.js'
@@ -26,7 +26,7 @@ import type { Config } from '../src/config/config.js'
 
 interface Options {
   access: Access
-  gate: StreamGate
+  links: PlaybackLinks
   intake: Intake
   lectures: Lectures
   library: Library
@@ -161,7 +161,7 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, options) => {
   await app.register(changingRoutes, options)
 }
 
-const readingRoutes: FastifyPluginAsyncTypebox<Options> = async (app, { access, gate, library, config }) => {
+const readingRoutes: FastifyPluginAsyncTypebox<Options> = async (app, { access, links, library, config }) => {
   app.get('/media/:id', getMedia, async (request) => {
     const media = await access.visible(request.viewer, request.params.id)
     return mediaReply(media, mayChange(request.viewer, media))
@@ -172,7 +172,8 @@ const readingRoutes: FastifyPluginAsyncTypebox<Options> = async (app, { access, 
     getStreamUrl(config.streamTokenMaxSeconds),
     async ({ viewer, params, query, origin }) => {
       const media = await access.visible(viewer, params.id)
-      const link = await gate.mint(viewer, media, gate.lifetime(query.expires_in, media), origin, query.continues)
+      const expiresInSeconds = links.lifetime(query.expires_in, media)
+      const link = await links.mint(viewer, media, { expiresInSeconds, origin, continues: query.continues })
       return {
         stream_url: link.url,
         poster_url: link.posterUrl,

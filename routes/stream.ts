@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { Admission, Demand, StreamGate } from '../src/access/playback-links.js'
+import { requirePoster, type Admission, type Admissions, type Demand } from '../src/access/admissions.js'
 import { ApiError } from '../src/errors.js'
 import type { Media } from '../src/media/schema.js'
 import { answerFor, type StreamRequest } from '../src/playback/answer.js'
@@ -13,7 +13,7 @@ import { LINK_PROBLEMS, problemResponses } from '../src/schemas/problem.js'
 import { SECOND, type Clock } from '../src/time.js'
 
 interface Options {
-  gate: StreamGate
+  admissions: Admissions
   clock: Clock
 }
 
@@ -75,8 +75,8 @@ const getPoster = {
   }
 } as const
 
-const routes: FastifyPluginAsyncTypebox<Options> = async (app, { gate, clock }) => {
-  const { admit, admitAgain } = createAdmission(app, gate)
+const routes: FastifyPluginAsyncTypebox<Options> = async (app, { admissions, clock }) => {
+  const { admit, admitAgain } = createAdmission(app, admissions)
   const { sendFile, sendElsewhere } = createSender(clock)
 
   app.get('/media/stream/:id', stream, async (request, reply) => {
@@ -90,15 +90,15 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { gate, clock }) 
 
   app.get('/media/:id/poster.jpg', getPoster, async (request, reply) => {
     const { id } = request.params
-    const admission = await admit(request, id, gate.requirePoster)
-    reply.stillAllowed = () => admitAgain(request, id, gate.requirePoster)
+    const admission = await admit(request, id, requirePoster)
+    reply.stillAllowed = () => admitAgain(request, id, requirePoster)
     setMediaHeaders(reply, admission)
     return await reply.type('image/jpeg').sendBlob(admission.media.posterBlob!, admission)
   })
 
   async function send (request: FastifyRequest, id: string, reply: FastifyReply): Promise<FastifyReply> {
-    const admission = await admit(request, id, gate.requirePlain)
-    reply.stillAllowed = () => admitAgain(request, id, gate.requirePlain)
+    const admission = await admit(request, id, admissions.requirePlain)
+    reply.stillAllowed = () => admitAgain(request, id, admissions.requirePlain)
     setMediaHeaders(reply, admission)
     return admission.media.blobName === null
       ? await sendElsewhere(request, reply, admission)
@@ -115,18 +115,18 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { gate, clock }) 
 }
 
 /** Admits a request by its link, or else by its token. */
-function createAdmission (app: Pick<FastifyInstance, 'identify' | 'identifyAgain'>, gate: StreamGate) {
+function createAdmission (app: Pick<FastifyInstance, 'identify' | 'identifyAgain'>, admissions: Admissions) {
   return {
     async admit (request: FastifyRequest, id: string, demand: Demand): Promise<Admission> {
-      if (isLinkQuery(request.rawQuery)) return await gate.admitLink(id, request.rawQuery, demand)
+      if (isLinkQuery(request.rawQuery)) return await admissions.admitLink(id, request.rawQuery, demand)
       request.viewer = await app.identify(request)
-      return await gate.admitViewer(request.requireViewer(), id, demand)
+      return await admissions.admitViewer(request.requireViewer(), id, demand)
     },
 
     /** While a file is sent, a token may expire. A link may not: its expiry ends the stream. */
     async admitAgain (request: FastifyRequest, id: string, demand: Demand): Promise<Admission> {
-      if (isLinkQuery(request.rawQuery)) return await gate.admitLink(id, request.rawQuery, demand)
-      return await gate.admitViewer(await app.identifyAgain(request), id, demand)
+      if (isLinkQuery(request.rawQuery)) return await admissions.admitLink(id, request.rawQuery, demand)
+      return await admissions.admitViewer(await app.identifyAgain(request), id, demand)
     }
   }
 }

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import type { Access } from '../src/access/permissions.js'
-import type { StreamGate } from '../src/access/playback-links.js'
+import type { Admissions } from '../src/access/admissions.js'
 import { MediaTypeSchema } from '../src/media/schema.js'
 import { isLinkQuery } from '../src/playback/link.js'
 import { DateTime, IdParams, Nullable, Uuid } from '../src/schemas/fields.js'
@@ -12,7 +12,7 @@ import type { Views } from '../src/views/views.js'
 
 interface Options {
   access: Access
-  gate: StreamGate
+  admissions: Admissions
   views: Views
 }
 
@@ -94,12 +94,12 @@ const getAnalytics = {
   }
 } as const
 
-const routes: FastifyPluginAsyncTypebox<Options> = async (app, { access, gate, views }) => {
+const routes: FastifyPluginAsyncTypebox<Options> = async (app, { access, admissions, views }) => {
   app.post('/media/:id/view', logView, async (request) => {
     const { id } = request.params
     const { media, link, accountId } = isLinkQuery(request.rawQuery)
-      ? await gate.admitLink(id, request.rawQuery)
-      : await gate.admitViewer(await app.identify(request), id)
+      ? await admissions.admitLink(id, request.rawQuery)
+      : await admissions.admitViewer(await app.identify(request), id)
     const source = { address: request.ip, accountId, userAgent: request.headers['user-agent'] }
     const { viewedAt } = await views.count(media.id, link?.linkId ?? null, source)
     return {

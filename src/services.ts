@@ -1,7 +1,8 @@
 import { AccessReview } from './access/access-review.js'
 import { createLectureUrls } from './access/lecture-reply.js'
 import { createAccess } from './access/permissions.js'
-import { createStreamGate } from './access/playback-links.js'
+import { Admissions } from './access/admissions.js'
+import { PlaybackLinks } from './access/playback-links.js'
 import { createAccounts } from './accounts/accounts.js'
 import { createPasswordHasher, type HashWorkers } from './accounts/passwords.js'
 import { createSessions } from './accounts/sessions.js'
@@ -47,6 +48,7 @@ import { createSqliteCommit } from './views/sqlite-commit.js'
 import { insertViews } from './views/view-store.js'
 import { ViewWriter } from './views/view-writer.js'
 import { openViewerNames } from './views/viewer-id-store.js'
+import { LinkSigner } from './playback/link-signer.js'
 import { createViews } from './views/views.js'
 
 /** How long a stream or an upload may outlive the right to it. */
@@ -218,13 +220,16 @@ async function createMedia (base: Foundation & ReturnType<typeof createPeople>) 
     provider: config.videoProvider,
     queue: protections.queue
   })
-  const providers = await createProviders({ ...base, library })
-  return { prober, courseRunner, library, protections, intake, providers }
+  const signer = new LinkSigner(base.secrets.keyring('link'), clock)
+  const providers = await createProviders({ ...base, library, signer })
+  return { prober, courseRunner, library, protections, intake, signer, providers }
 }
 
 /** The makers of encrypted streams: this server, and Mux where it is configured. */
-async function createProviders (base: Foundation & { library: ReturnType<typeof createLibrary> }) {
-  const { config, db, blobs, library, clock, log, secrets, overrides } = base
+async function createProviders (
+  base: Foundation & { library: ReturnType<typeof createLibrary>; signer: LinkSigner }
+) {
+  const { config, db, blobs, library, signer, clock, log, secrets, overrides } = base
   const runner = createPackageRunner({
     db,
     blobs,
@@ -244,7 +249,7 @@ async function createProviders (base: Foundation & { library: ReturnType<typeof 
       db,
       blobs,
       library,
-      keys: secrets.keyring('link'),
+      signer,
       lockSums: sumsLock(clock),
       publicUrl: config.publicUrl,
       clock,
@@ -254,7 +259,7 @@ async function createProviders (base: Foundation & { library: ReturnType<typeof 
   if (mux === undefined && (await countMuxMedia(db)) > 0) {
     log.warn({}, 'media on Mux cannot be played: set MUX_TOKEN_ID and the other variables of its account')
   }
-  return { local: createLocalProvider({ runner, keys: secrets.keyring('link') }), mux }
+  return { local: createLocalProvider({ runner, signer }), mux }
 }
 
 /** Courses, lectures, subscriptions and progress. */
@@ -288,7 +293,7 @@ function createPlayback (
     Awaited<ReturnType<typeof createMedia>> &
     ReturnType<typeof createTeaching>
 ) {
-  const { config, db, blobs, clock, log, secrets, accounts, library, subscriptions, providers } = base
+  const { config, db, blobs, log, secrets, accounts, library, signer, subscriptions, providers } = base
   const access = createAccess({ accounts, library, subscriptions })
   const indexes = createPackageIndexes({
     db,
@@ -297,15 +302,14 @@ function createPlayback (
     onFault: (error, mediaId) =>
       log.warn({ err: error, media_id: mediaId }, 'failed to read the index of a package')
   })
-  const gate = createStreamGate({
-    access,
+  const links = new PlaybackLinks({
     library,
-    clock,
+    signer,
     providers,
-    keys: secrets.keyring('link'),
     viewRetentionDays: config.viewRetentionDays,
     defaultSeconds: config.streamTokenSeconds,
     maxSeconds: config.streamTokenMaxSeconds
   })
-  return { access, indexes, gate, lectureUrls: createLectureUrls(gate) }
+  const admissions = new Admissions({ access, library, signer })
+  return { access, indexes, admissions, links, lectureUrls: createLectureUrls(links) }
 }

@@ -5,7 +5,7 @@ import type { LectureReply } from '../courses/schema.js'
 import { isPlayable } from '../protection/protection.js'
 import { drmReply } from '../protection/schema.js'
 import { SECOND, isoTime } from '../time.js'
-import type { StreamGate } from './playback-links.js'
+import type { PlaybackLinks } from './playback-links.js'
 
 const UNPLAYABLE = { url: null, posterUrl: null, drm: null }
 
@@ -14,7 +14,7 @@ export type LectureUrls = ReturnType<typeof createLectureUrls>
 /**
  * Lectures as they are shown: with an address that is minted for the reader, who may watch, and lasts for one sitting.
  */
-export function createLectureUrls (gate: StreamGate) {
+export function createLectureUrls (links: PlaybackLinks) {
   return {
     /** For someone who may watch; the media must have been read just now. `origin` is where this server is reached. */
     async reply (
@@ -23,7 +23,7 @@ export function createLectureUrls (gate: StreamGate) {
       origin: string
     ): Promise<Static<typeof LectureReply>> {
       const { url, posterUrl, drm } = isPlayable(media)
-        ? await gate.sign(viewer, media, gate.lifetime('auto', media), origin)
+        ? await links.sign(viewer, media, { expiresInSeconds: links.lifetime('auto', media), origin })
         : UNPLAYABLE
       const atMux = media.provider === 'mux'
       return {

@@ -18,7 +18,7 @@ export const ProblemSchema = Type.Object(
 
 const PROBLEM = 'application/problem+json'
 
-/** The errors of a signed link: see `StreamGate.admitLink`. */
+/** The errors of a signed link: see `Admissions.admitLink`. */
 export const LINK_PROBLEMS = ['stream_link_invalid', 'stream_link_expired', 'stream_link_revoked'] as const
 
 /** The errors of receiving a file: see `Intake.receive`. */

@@ -1,20 +1,25 @@
 import type { Media } from '../../media/schema.js'
-import { signToken, type LinkFacts } from '../../playback/link.js'
-import type { Keyring } from '../../secrets/keyring.js'
+import type { LinkFacts } from '../../playback/link.js'
+import type { LinkSigner } from '../../playback/link-signer.js'
 import type { JobRunner } from '../../jobs/job-runner.js'
 import type { Playback, VideoProvider } from '../provider.js'
 
+interface Options {
+  runner: JobRunner<'package'>
+  signer: LinkSigner
+}
+
 /** Protected streams that this server packages and serves itself. */
-export function createLocalProvider ({ runner, keys }: { runner: JobRunner<'package'>; keys: Keyring }): VideoProvider {
+export function createLocalProvider ({ runner, signer }: Options): VideoProvider {
   return {
     start: (isOnlyInstance) => runner.start(isOnlyInstance),
     stop: () => runner.stop(),
-    playback: async (media, link, origin) => ownPlayback(media, link, origin, keys)
+    playback: async (media, link, origin) => ownPlayback(media, link, origin, signer)
   }
 }
 
 /** An HLS address of this server, which says in words what keeps a media from being played. */
-export function ownPlayback ({ id, posterBlob }: Media, link: LinkFacts, origin: string, keys: Keyring): Playback {
-  const folder = `${origin}/hls/${signToken(link, 'hls', keys)}/${id}`
+export function ownPlayback ({ id, posterBlob }: Media, link: LinkFacts, origin: string, signer: LinkSigner): Playback {
+  const folder = `${origin}/hls/${signer.signToken(link)}/${id}`
   return { url: `${folder}/master.m3u8`, posterUrl: posterBlob === null ? null : `${folder}/poster.jpg`, drm: null }
 }

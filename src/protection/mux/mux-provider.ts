@@ -4,7 +4,7 @@ import type { Database } from '../../database/tables.js'
 import { ApiError } from '../../errors.js'
 import type { Library } from '../../media/library.js'
 import type { MuxConfig } from '../../config/mux.js'
-import type { Keyring } from '../../secrets/keyring.js'
+import type { LinkSigner } from '../../playback/link-signer.js'
 import type { BlobStore } from '../../storage/blob-store.js'
 import { MINUTE, SECOND, type Clock } from '../../time.js'
 import { ownPlayback } from '../hls/local-provider.js'
@@ -37,7 +37,7 @@ interface MuxProviderOptions {
   blobs: BlobStore
   library: Library
   /** For our own links, for what is not yet at Mux. */
-  keys: Keyring
+  signer: LinkSigner
   lockSums: LockSums
   publicUrl: string | undefined
   clock: Clock
@@ -55,7 +55,7 @@ export function createMuxProvider ({
   db,
   blobs,
   library,
-  keys,
+  signer,
   lockSums,
   publicUrl,
   clock,
@@ -86,7 +86,7 @@ export function createMuxProvider ({
 
     async playback (media, link, origin) {
       const playbackId = media.mux?.playbackId ?? null
-      if (media.status !== 'ready' || playbackId === null) return ownPlayback(media, link, origin, keys)
+      if (media.status !== 'ready' || playbackId === null) return ownPlayback(media, link, origin, signer)
       const [video, picture, drm] = await Promise.all([
         signPlaybackToken(playbackId, 'v', link.expiresAt, key),
         media.type === 'video' ? signPlaybackToken(playbackId, 't', link.expiresAt, key) : null,

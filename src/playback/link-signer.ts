@@ -1,0 +1,64 @@
+import { LRUCache } from 'lru-cache'
+import type { Keyring } from '../secrets/keyring.js'
+import { SECOND, type Clock } from '../time.js'
+import { linkIdOf, newLinkId, signLink, signToken, verifyLink, verifyToken } from './link.js'
+import type { LinkFacts, LinkVerdict } from './link.js'
+
+/** About 5 MB. */
+const MAX_VERIFIED_LINKS = 10_000
+
+/** Signs and verifies links with the keys of this server and its clock. */
+export class LinkSigner {
+  readonly #keys: Keyring
+  readonly #clock: Clock
+  readonly #verifiedLinks = new LRUCache<string, LinkFacts>({ max: MAX_VERIFIED_LINKS })
+
+  constructor (keys: Keyring, clock: Clock) {
+    this.#keys = keys
+    this.#clock = clock
+  }
+
+  newId (): string {
+    return newLinkId(this.#clock.now())
+  }
+
+  /** When a link that lasts for `seconds` from now expires, in Unix seconds. */
+  expiresAt (seconds: number): number {
+    return Math.floor(this.#clock.now() / SECOND) + seconds
+  }
+
+  /** The query string of a link to a stream. */
+  signQuery (facts: LinkFacts): string {
+    return signLink(facts, 'stream', this.#keys)
+  }
+
+  /** The path segment of a link to a playlist. */
+  signToken (facts: LinkFacts): string {
+    return signToken(facts, 'hls', this.#keys)
+  }
+
+  /**
+   * {@link verifyLink}, once for each valid link: a player sends the same one with every range. Its expiry is checked
+   * each time.
+   */
+  verifyQuery (mediaId: string, query: string): LinkVerdict {
+    const text = `${mediaId}?${query}`
+    const known = this.#verifiedLinks.get(text)
+    const now = this.#clock.now()
+    if (known !== undefined) {
+      return known.expiresAt * SECOND > now ? { ok: true, facts: known } : { ok: false, reason: 'expired' }
+    }
+    const verdict = verifyLink(mediaId, query, 'stream', this.#keys, now)
+    if (verdict.ok) this.#verifiedLinks.set(text, verdict.facts)
+    return verdict
+  }
+
+  verifyToken (mediaId: string, token: string): LinkVerdict {
+    return verifyToken(mediaId, token, 'hls', this.#keys, this.#clock.now())
+  }
+
+  /** {@link linkIdOf} with the keys of this server. */
+  idOf (address: string | undefined, mediaId: string, subject: string): string | undefined {
+    return linkIdOf(address, mediaId, subject, this.#keys)
+  }
+}
