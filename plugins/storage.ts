@@ -11,7 +11,13 @@ interface Options {
 /** Opens the store of the files, and logs an error if it does not belong to the database. */
 export default fp<Options>(
   async (app, { config: { uploadDir } }) => {
-    const blobs = await openDiskStore(uploadDir)
+    const blobs = await openDiskStore(uploadDir, (error) =>
+      app.log.warn(
+        { err: error },
+        'failed to mark a file as committed: if the database loses its row, the sweep removes the file; let the ' +
+          'server own the files of UPLOAD_DIR, on a file system with modes'
+      )
+    )
     app.addHook('onClose', () => blobs.close())
     const binding = await bindStore(app.db, blobs)
     if (binding !== 'bound') app.log.error({ upload_dir: uploadDir }, bindingFault(binding))

@@ -7,7 +7,6 @@ import { migrations } from '../../migrations/index.js'
 import type { Config, DatabaseConfig } from '../config/config.js'
 import { pendingMigrations } from '../database/migrate.js'
 import { countFiles, countMuxMedia } from '../media/media-store.js'
-import { bindStore } from '../media/store-pairing.js'
 import { resealContentKeys } from '../protection/content-keys.js'
 import { createFfmpeg } from '../protection/hls/ffmpeg.js'
 import { openRedis } from '../redis/redis.js'
@@ -15,15 +14,10 @@ import { canOpenViewerSecret } from '../views/viewer-id-store.js'
 import { openDiskStore } from '../storage/disk-store.js'
 import { loadSecrets } from '../secrets/keyring.js'
 import type { Command, CommandContext } from './command.js'
+import { fail, ok, warn, type Finding } from './finding.js'
+import { files, pairing } from './stored-files.js'
 
 type Check = (context: CommandContext) => Promise<Finding>
-
-interface Finding {
-  check: string
-  status: 'ok' | 'warn' | 'fail'
-  message: string
-  mend?: string
-}
 
 /** Longer than Mux takes when it is well. */
 const MUX_ANSWER_MS = 5000
@@ -40,9 +34,9 @@ export const doctor: Command = {
       )
     const findings = [await look(node), await look(database)]
     const withDatabase = findings[1]!.status === 'ok'
-    for (const check of [schema, redis, uploads, pairing, disk, clock, proxies, secret, keys, ffmpeg, mux]) {
+    for (const check of [schema, redis, uploads, pairing, files, disk, clock, proxies, secret, keys, ffmpeg, mux]) {
       // What only a database can tell is not known without one.
-      if (withDatabase || ![schema, pairing, clock, keys].includes(check)) findings.push(await look(check))
+      if (withDatabase || ![schema, pairing, files, clock, keys].includes(check)) findings.push(await look(check))
     }
     const lines = findings.flatMap(({ check, status, message, mend }) => [
       `${status.padEnd(4)}  ${check.padEnd(9)} ${message}`,
@@ -56,10 +50,6 @@ export const doctor: Command = {
 function isNew (config: Config): config is Config & { database: DatabaseConfig & { engine: 'sqlite' } } {
   return config.database.engine === 'sqlite' && !existsSync(config.database.path)
 }
-
-const ok = (check: string, message: string): Finding => ({ check, status: 'ok', message })
-const warn = (check: string, message: string, mend: string): Finding => ({ check, status: 'warn', message, mend })
-const fail = (check: string, message: string, mend: string): Finding => ({ check, status: 'fail', message, mend })
 
 async function node (): Promise<Finding> {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
@@ -145,27 +135,6 @@ async function uploads ({ config, db }: CommandContext): Promise<Finding> {
       'uploads',
       'tmp and blobs are on different file systems',
       'put both on one: an upload is published by a rename'
-    )
-}
-
-async function pairing ({ config, db }: CommandContext): Promise<Finding> {
-  if ((await pendingMigrations(db, migrations)).length > 0) return ok('pairing', 'known once the schema is there')
-  if (!existsSync(config.uploadDir)) return ok('pairing', 'known once both are there')
-  const binding = await bindStore(db, await openDiskStore(config.uploadDir))
-  if (binding === 'bound') return ok('pairing', 'database and uploads belong together')
-  return binding === 'strangers'
-    ? fail(
-      'pairing',
-      'this database and this UPLOAD_DIR do not belong together, so nothing is swept',
-      'if DATABASE_URL was changed (SQLite to Postgres), copy the rows first (docs/postgres.md); check both ' +
-          `settings; if they are right (one was restored), remove ${join(config.uploadDir, '.store-id')} and the row ` +
-          'storage.id of server_facts'
-    )
-    : fail(
-      'pairing',
-      'the database is older than this UPLOAD_DIR (a restored backup?): files that came since have no row, so ' +
-          'nothing is swept',
-        `put back the newer database; or, to have those files swept, remove ${join(config.uploadDir, '.store-age')}`
     )
 }
 

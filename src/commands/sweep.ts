@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { acquireInstanceLock } from '../database/instance-lock.js'
 import { listOwnedBlobs } from '../media/media-store.js'
-import { bindingFault, bindStore, recordLook } from '../media/store-pairing.js'
+import { bindingFault, bindStore, lostRowsFault, recordLook } from '../media/store-pairing.js'
+import type { StoredItem } from '../storage/blob-store.js'
 import { openDiskStore } from '../storage/disk-store.js'
 import { CONFIRM_AFTER_MS, Sweeper } from '../storage/sweep.js'
 import { UsageError, type Command } from './command.js'
@@ -11,8 +12,8 @@ const STEP_MS = 1000
 
 export const sweep: Command = {
   summary: 'remove files that a crash left behind; takes a second look after 15 minutes, unless no server runs',
-  usage: 'sweep [--dry-run | --no-server-runs]',
-  options: { 'dry-run': 'boolean', 'no-server-runs': 'boolean' },
+  usage: 'sweep [--dry-run | --no-server-runs] [--remove-acknowledged]',
+  options: { 'dry-run': 'boolean', 'no-server-runs': 'boolean', 'remove-acknowledged': 'boolean' },
   async run ({ config, db, options, onProgress }) {
     const store = await openDiskStore(config.uploadDir)
     const sweeper = new Sweeper({
@@ -22,6 +23,7 @@ export const sweep: Command = {
     })
     const dryRun = options['dry-run'] === true
     const alone = options['no-server-runs'] === true
+    const removeCommitted = options['remove-acknowledged'] === true
     if (alone && config.database.engine === 'sqlite' && !acquireInstanceLock(config.database.path)) {
       throw new UsageError('a server runs on this database: without --no-server-runs it may go on running')
     }
@@ -30,22 +32,35 @@ export const sweep: Command = {
       if (binding !== 'bound') throw new UsageError(bindingFault(binding))
     }
     await requireBound()
-    let items = await sweeper.sweep({ dryRun, alone })
+    let outcome = await sweeper.sweep({ dryRun, alone, removeCommitted })
     if (!dryRun && !alone) {
       for (let waited = 0; waited <= CONFIRM_AFTER_MS; waited += STEP_MS) {
         onProgress(waited, CONFIRM_AFTER_MS)
         await sleep(STEP_MS)
       }
       await requireBound()
-      items = await sweeper.sweep()
+      outcome = await sweeper.sweep({ removeCommitted })
     }
-    const lines = items.map(
-      (item) => `${dryRun ? 'ownerless' : 'removed'} ${item.kind} ${item.name} (${item.sizeBytes} bytes)`
-    )
+    const { removed, kept } = outcome
     return {
       ok: true,
-      report: { removed: !dryRun, items },
-      lines: [...lines, `${items.length} files ${dryRun ? 'have no owner at this moment' : 'removed'}.`]
+      report: { removed: !dryRun, items: removed, acknowledged: kept },
+      lines: [
+        ...removed.map((item) => describe(dryRun ? 'ownerless' : 'removed', item)),
+        `${removed.length} files ${dryRun ? 'have no owner at this moment' : 'removed'}.`,
+        ...describeKept(kept)
+      ]
     }
   }
+}
+
+const describe = (state: string, { kind, name, sizeBytes }: StoredItem): string =>
+  `${state} ${kind} ${name} (${sizeBytes} bytes)`
+
+function describeKept (kept: StoredItem[]): string[] {
+  if (kept.length === 0) return []
+  return [
+    ...kept.map((item) => describe('acknowledged', item)),
+    `${lostRowsFault(kept.length)} They stay: see playgate doctor.`
+  ]
 }

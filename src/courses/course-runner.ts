@@ -64,9 +64,9 @@ async function removeMedia (db: Kysely<Database>, blobs: BlobStore, id: string, 
       return students.length
     })
   }
-  // The sweep removes a file that cannot be removed now, once its row is gone.
+  // A failure is retried: the row has the names, and the sweep removes no committed file.
   for (const name of [media.blobName, media.packaged?.blobName, media.posterBlob]) {
-    if (name != null) await blobs.remove(name).catch(() => {})
+    if (name != null) await blobs.remove(name)
   }
   await db.transaction().execute(async (trx) => {
     if (lecture !== undefined) await deleteLecture(trx, lecture.id)

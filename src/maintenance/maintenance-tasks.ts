@@ -7,7 +7,7 @@ import type { Database } from '../database/tables.js'
 import { databaseDamaged } from '../errors.js'
 import type { Task } from '../jobs/scheduler.js'
 import { listOwnedBlobs } from '../media/media-store.js'
-import { bindingFault, recordLook } from '../media/store-pairing.js'
+import { bindingFault, lostRowsFault, recordLook } from '../media/store-pairing.js'
 import { resealContentKeys } from '../protection/content-keys.js'
 import type { Secrets } from '../secrets/keyring.js'
 import type { BlobStore } from '../storage/blob-store.js'
@@ -73,13 +73,18 @@ function createSweep ({ db, damage, blobs, clock, log }: Options): (isOnlyInstan
     },
     clock
   })
+  let lastKept = 0
   return (isOnlyInstance) => ({
     failureMessage: 'failed to sweep orphaned files',
     async run () {
       const binding = await recordLook(db, blobs)
       if (binding !== 'bound') return log.error({}, bindingFault(binding))
-      const removed = await sweeper.sweep({ alone: isOnlyInstance })
+      const { removed, kept } = await sweeper.sweep({ alone: isOnlyInstance })
       if (removed.length > 0) log.info({ removed: removed.length }, 'removed orphaned files')
+      if (kept.length > 0 && kept.length !== lastKept) {
+        log.error({ files: kept.length }, `${lostRowsFault(kept.length)} See \`playgate doctor\``)
+      }
+      lastKept = kept.length
     }
   })
 }

@@ -71,3 +71,9 @@ export function bindingFault (binding: Exclude<Binding, 'bound'>): string {
     : 'this database is older than UPLOAD_DIR, as after a restored backup: files that came since have no row, and ' +
         'nothing is swept. See `playgate doctor`'
 }
+
+/** What an operator is told of committed files without a row. */
+export function lostRowsFault (files: number): string {
+  const subject = files === 1 ? '1 file was acknowledged and has' : `${files} files were acknowledged and have`
+  return `${subject} no row: did the database lose its last moments?`
+}

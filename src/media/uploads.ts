@@ -176,6 +176,7 @@ export function createIntake ({ db, blobs, prober, clock, quota, maxUploadBytes,
           await addToCounters(trx, countMedia(new Map(), [media], 1))
         })
         quota.stored(media.ownerId, draft.sizeBytes)
+        await blobs.markCommitted(blobName)
         return media
       } catch (error) {
         // Where the commit may have happened, or may yet, the sweep decides.

@@ -44,7 +44,10 @@ export function createProtection ({ db, blobs, library, provider, clock }: Prote
           ? 'package'
           : undefined
     await (todo === undefined ? deleteJobOfMedia(trx, id) : insertJob(trx, todo, id, clock.now()))
-    return before.packaged?.blobName ?? null
+    const droppedBlob = before.packaged?.blobName ?? null
+    // No job removes it: if this process dies before it does, the sweep must.
+    if (droppedBlob !== null) await blobs.unmarkCommitted(droppedBlob)
+    return droppedBlob
   }
 
   return {

@@ -29,6 +29,8 @@ export interface StoredItem {
   name: string
   sizeBytes: number
   fingerprint: string
+  /** Whether a blob is marked as committed; false for a draft. */
+  committed: boolean
 }
 
 /** Where the bytes of media are kept. Names are random; nothing of a client's is part of a path. */
@@ -46,6 +48,15 @@ export interface BlobStore {
   /** Where a published blob may be read by a program that needs a path. */
   pathOf(name: string): string
   remove(name: string): Promise<void>
+  /**
+   * Marks a blob whose row is durable. The sweep keeps it even if the database loses the row. Never throws: a blob
+   * without the mark is orphaned when its row is lost.
+   */
+  markCommitted(name: string): Promise<void>
+  /** Removes the mark of a blob that is about to lose its row. Never throws. */
+  unmarkCommitted(name: string): Promise<void>
+  /** Whether a blob exists and is marked. */
+  isCommitted(name: string): Promise<boolean>
   removeDraft(name: string): Promise<void>
   /** Everything there is, but for the drafts of this process, published or not, that nobody has released. */
   list(): AsyncIterable<StoredItem>

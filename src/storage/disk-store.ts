@@ -5,6 +5,7 @@ import { constants as osConstants } from 'node:os'
 import { basename, join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { MiB } from '../bytes.js'
+import { CommitMarks, isMarked } from './commit-marks.js'
 import { makeFolder } from './durable-folder.js'
 import { ApiError } from '../errors.js'
 import type { BlobStore, Draft, OpenDraft, StoredItem } from './blob-store.js'
@@ -15,14 +16,21 @@ const WRITE_BYTES = MiB
 /** Well below the time after which a sweep takes an unchanged draft for left over. */
 const TOUCH_EVERY_MS = 5 * 60_000
 
-/** A folder with `tmp/` for drafts and `blobs/` for what is published, on one file system. */
-export async function openDiskStore (folder: string): Promise<BlobStore> {
+/**
+ * A folder with `tmp/` for drafts and `blobs/` for what is published, on one file system. `onMarkFault` gets the first
+ * failure to mark a committed file.
+ */
+export async function openDiskStore (
+  folder: string,
+  onMarkFault: (error: unknown) => void = () => {}
+): Promise<BlobStore> {
   const drafts = join(folder, 'tmp')
   const blobs = join(folder, 'blobs')
   makeFolder(drafts)
   makeFolder(blobs)
   const writing = new Set<string>()
   const files = new OpenFiles()
+  const marks = new CommitMarks(blobs, onMarkFault)
 
   async function publish (name: string): Promise<string> {
     try {
@@ -84,6 +92,12 @@ export async function openDiskStore (folder: string): Promise<BlobStore> {
     open: (name) => files.open(join(blobs, name)).catch(undefinedIfMissing),
     pathOf: (name) => join(blobs, name),
     remove: (name) => rm(join(blobs, name), { force: true }),
+    markCommitted: (name) => marks.mark(name),
+    unmarkCommitted: (name) => marks.unmark(name),
+    async isCommitted (name) {
+      const facts = await stat(join(blobs, name)).catch(undefinedIfMissing)
+      return facts !== undefined && isMarked(facts)
+    },
     removeDraft: (name) => rm(join(drafts, name), { force: true }),
     async * list () {
       yield * itemsOf(drafts, 'draft', writing)
@@ -171,7 +185,13 @@ async function * itemsOf (folder: string, kind: StoredItem['kind'], writing: Set
     if (!entry.isFile() || writing.has(entry.name)) continue
     const facts = await stat(join(folder, entry.name)).catch(undefinedIfMissing)
     if (facts === undefined) continue
-    yield { kind, name: entry.name, sizeBytes: facts.size, fingerprint: `${facts.ino}:${facts.size}:${facts.mtimeMs}` }
+    yield {
+      kind,
+      name: entry.name,
+      sizeBytes: facts.size,
+      fingerprint: `${facts.ino}:${facts.size}:${facts.mtimeMs}`,
+      committed: kind === 'blob' && isMarked(facts)
+    }
   }
 }
 

@@ -102,7 +102,7 @@ export function createPackaging ({ db, blobs, keys, ffmpeg }: Options) {
           await insertPackageIndex(trx, media.id, blobName, facts)
           return true
         })
-        if (!kept) await blobs.remove(blobName)
+        await (kept ? blobs.markCommitted(blobName) : blobs.remove(blobName))
       } finally {
         await draft.discard()
       }

@@ -26,7 +26,8 @@ export function createPosters ({ db, blobs, ffmpeg, onNoPicture }: Options) {
     try {
       if (draft.sizeBytes === 0) throw new Unpackageable('source_has_no_media', 'ffmpeg found no picture in it')
       const blobName = await draft.publish()
-      if (!(await updatePoster(db, media.id, blobName))) await blobs.remove(blobName)
+      const kept = await updatePoster(db, media.id, blobName)
+      await (kept ? blobs.markCommitted(blobName) : blobs.remove(blobName))
     } finally {
       await draft.discard()
     }

@@ -1,4 +1,5 @@
-import { mkdir, mkdtemp, readdir, rm, utimes, writeFile, appendFile } from 'node:fs/promises'
+import fs, { appendFile, chmod, mkdir, mkdtemp, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { syncBuiltinESMExports } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough, Readable } from 'node:stream'
@@ -38,6 +39,9 @@ async function setUp (t: Test) {
   }
 }
 
+const removals = async (sweeper: Sweeper, options?: Parameters<Sweeper['sweep']>[0]) =>
+  (await sweeper.sweep(options)).removed
+
 const receive = async (store: Awaited<ReturnType<typeof openDiskStore>>, content = 'bytes') =>
   await store.receive(Readable.from([Buffer.from(content)]), () => {})
 
@@ -47,13 +51,13 @@ t.test('what a crash left goes when two looks 15 minutes apart found it, and not
   await put('blobs/orphan')
   await put('blobs/owned')
   rows.add('owned')
-  t.same(await sweeper.sweep(), [])
+  t.same(await removals(sweeper), [])
   clock.now += 15 * MINUTE - 1
-  t.same(await sweeper.sweep(), [])
+  t.same(await removals(sweeper), [])
   t.same(await left(), ['draft', 'orphan', 'owned'])
   clock.now += 1
   t.same(
-    (await sweeper.sweep()).map(({ kind, name, sizeBytes }) => ({ kind, name, sizeBytes })),
+    (await removals(sweeper)).map(({ kind, name, sizeBytes }) => ({ kind, name, sizeBytes })),
     [
       { kind: 'draft', name: 'draft', sizeBytes: 9 },
       { kind: 'blob', name: 'orphan', sizeBytes: 9 }
@@ -64,7 +68,7 @@ t.test('what a crash left goes when two looks 15 minutes apart found it, and not
   t.same(await left(), ['owned'])
 })
 
-t.test('a draft that grows, a blob that got its row and one that came again stay', async (t) => {
+t.test('a draft that grows and a blob that got its row stay', async (t) => {
   const { folder, rows, put, left, sweeper, clock } = await setUp(t)
   await put('tmp/growing')
   await put('blobs/late')
@@ -76,12 +80,10 @@ t.test('a draft that grows, a blob that got its row and one that came again stay
     await sweeper.sweep()
   }
   t.same(await left(), ['growing', 'late'])
-  rows.delete('late')
-  await sweeper.sweep()
-  t.same(await left(), ['growing', 'late'], 'what lost its row is only suspected now')
+  t.same(await removals(sweeper), [], 'a draft that does not grow any more is only suspected now')
   clock.now += 15 * MINUTE
   await sweeper.sweep()
-  t.same(await left(), [])
+  t.same(await left(), ['late'])
 })
 
 t.test('what this process is writing stays, however long it takes and even alone', async (t) => {
@@ -105,21 +107,126 @@ t.test(
     const { store, rows, left, sweeper } = await setUp(t)
     const draft = await receive(store)
     const name = await draft.publish()
-    t.same(await sweeper.sweep({ alone: true }), [])
+    t.same(await removals(sweeper, { alone: true }), [])
     rows.add(name)
     await draft.discard()
-    t.same(await sweeper.sweep({ alone: true }), [])
+    t.same(await removals(sweeper, { alone: true }), [])
     t.same(await left(), [name])
-    rows.clear()
-    t.equal((await sweeper.sweep({ alone: true })).length, 1, 'without a row it is left over again')
   }
 )
+
+t.test('a committed blob that lost its row stays, and goes only when it is asked for', async (t) => {
+  const { store, rows, left, sweeper, clock } = await setUp(t)
+  const draft = await receive(store)
+  const name = await draft.publish()
+  rows.add(name)
+  await store.markCommitted(name)
+  await draft.discard()
+  t.same(await sweeper.sweep(), { removed: [], kept: [] })
+
+  rows.clear()
+  for (let look = 0; look < 3; look++) {
+    clock.now += 15 * MINUTE
+    t.match(await sweeper.sweep(), { removed: [], kept: [{ name, committed: true }] })
+  }
+  t.match(await sweeper.sweep({ alone: true }), { removed: [], kept: [{ name }] })
+  t.match(await sweeper.sweep({ dryRun: true, removeCommitted: true }), { removed: [{ name }], kept: [] })
+  t.same(await left(), [name])
+
+  t.same(await sweeper.sweep({ removeCommitted: true }), { removed: [], kept: [] }, 'two looks here too')
+  clock.now += 15 * MINUTE
+  t.match(await sweeper.sweep({ removeCommitted: true }), { removed: [{ name }], kept: [] })
+  t.same(await left(), [])
+})
+
+t.test('a sweep marks owned blobs of older versions, and a dry run does not', async (t) => {
+  const { rows, put, store, sweeper } = await setUp(t)
+  await put('blobs/owned')
+  await put('blobs/orphan')
+  rows.add('owned')
+  await sweeper.sweep({ dryRun: true })
+  t.notOk(await store.isCommitted('owned'))
+  await sweeper.sweep()
+  t.ok(await store.isCommitted('owned'))
+  t.notOk(await store.isCommitted('orphan'))
+  rows.clear()
+  t.match(await sweeper.sweep({ alone: true }), { removed: [{ name: 'orphan' }], kept: [{ name: 'owned' }] })
+})
+
+t.test('a blob that is being deleted, and one that just got its row, count neither as lost nor as orphaned', async (t) => {
+  const { store, rows, put, left, folder } = await setUp(t)
+  await Promise.all(['deleted', 'dropped', 'fresh'].map((name) => put(`blobs/${name}`)))
+  await Promise.all(['deleted', 'dropped'].map((name) => store.markCommitted(name)))
+  const sweeper = new Sweeper({
+    store,
+    clock: clockOf(() => 0),
+    async owned () {
+      await store.remove('deleted')
+      await store.unmarkCommitted('dropped')
+      await store.markCommitted('fresh')
+      return rows
+    }
+  })
+  t.same(await sweeper.sweep(), { removed: [], kept: [] })
+  t.same(await left(), ['dropped', 'fresh'])
+  t.equal((await stat(join(folder, 'blobs', 'dropped'))).mode & 0o200, 0o200)
+})
+
+t.test('the mark takes write bits only, and leaves who may read', async (t) => {
+  const { store, folder, put } = await setUp(t)
+  for (const [mode, marked] of [
+    [0o640, 0o440],
+    [0o664, 0o444],
+    [0o600, 0o400]
+  ] as const) {
+    await put('blobs/file')
+    const modeOf = async () => (await stat(join(folder, 'blobs/file'))).mode & 0o7777
+    await chmod(join(folder, 'blobs/file'), mode)
+    await store.markCommitted('file')
+    t.equal(await modeOf(), marked)
+    await store.unmarkCommitted('file')
+    t.equal(await modeOf(), marked | 0o200)
+  }
+  await store.markCommitted('missing')
+  t.notOk(await store.isCommitted('missing'))
+})
+
+t.test('a file system without modes is reported once, and its files are swept as ever', async (t) => {
+  const { folder, rows, put, left } = await setUp(t)
+  const { chmod } = fs
+  const faults: unknown[] = []
+  t.teardown(() => {
+    fs.chmod = chmod
+    syncBuiltinESMExports()
+  })
+  for (const refuse of [
+    async () => {},
+    async () => {
+      throw Object.assign(new Error('chmod: not permitted'), { code: 'EPERM' })
+    }
+  ]) {
+    fs.chmod = refuse
+    syncBuiltinESMExports()
+    const sweeper = new Sweeper({
+      store: await openDiskStore(folder, (error) => faults.push(error)),
+      clock: clockOf(() => 0),
+      owned: async () => rows
+    })
+    await Promise.all(['one', 'two'].map((name) => put(`blobs/${name}`)))
+    rows.add('one').add('two')
+    for (let look = 0; look < 3; look++) t.same(await sweeper.sweep({ alone: true }), { removed: [], kept: [] })
+    rows.clear()
+    t.equal((await sweeper.sweep({ alone: true })).removed.length, 2)
+    t.same(await left(), [])
+  }
+  t.match(faults, [{ message: /does not keep the mode/ }, { code: 'EPERM' }])
+})
 
 t.test('alone, one look is enough', async (t) => {
   const { rows, put, left, sweeper } = await setUp(t)
   rows.add('owned')
   await Promise.all(['tmp/draft', 'blobs/orphan', 'blobs/owned'].map((path) => put(path)))
-  t.equal((await sweeper.sweep({ alone: true })).length, 2)
+  t.equal((await removals(sweeper, { alone: true })).length, 2)
   t.same(await left(), ['owned'])
 })
 
@@ -128,7 +235,7 @@ t.test('a dry run says what it would remove and removes nothing', async (t) => {
   await put('tmp/draft')
   await put('blobs/orphan')
   t.same(
-    (await sweeper.sweep({ dryRun: true })).map(({ name }) => name),
+    (await removals(sweeper, { dryRun: true })).map(({ name }) => name),
     ['draft', 'orphan']
   )
   t.same(await left(), ['draft', 'orphan'])
@@ -159,7 +266,7 @@ t.test('more blobs than one question takes, folders and files that vanish are no
       if (index % 2 === 0) rows.add(String(index))
     })
   )
-  const removed = await sweeper.sweep({ alone: true })
+  const removed = await removals(sweeper, { alone: true })
   t.equal(removed.length, 550)
   t.equal((await left()).length, 551)
 })

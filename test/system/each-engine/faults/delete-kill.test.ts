@@ -102,5 +102,7 @@ t.test(
     t.equal((await call(server.origin, `/media/${stays}/analytics`, { token })).body.total_views, VIEWS)
     await figuresAgree(t, { query: (text) => queryDatabase(config, text) }, 'in the end')
     t.equal(await server.end('SIGTERM'), 0)
+    const swept = await playgate(env, ['sweep', '--no-server-runs', '--json'])
+    t.match(swept.json(), { items: [], acknowledged: [] }, 'and no file of a deleted media is left')
   }
 )

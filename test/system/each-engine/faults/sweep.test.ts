@@ -108,7 +108,7 @@ t.test(
 
     await other.sweep()
     await pass(15)
-    t.same(await other.sweep(), [])
+    t.same(await other.sweep(), { removed: [], kept: [] })
     const hashes = await Promise.all(
       replies.map(async ({ body }, index) => {
         const reply = await fetch(`${origin}/media/stream/${body.id as string}`, {

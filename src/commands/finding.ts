@@ -1,0 +1,17 @@
+/** What a check of `playgate doctor` found, and what an operator can do about it. */
+export interface Finding {
+  check: string
+  status: 'ok' | 'warn' | 'fail'
+  message: string
+  mend?: string
+}
+
+export const ok = (check: string, message: string): Finding => ({ check, status: 'ok', message })
+
+export function warn (check: string, message: string, mend: string): Finding {
+  return { check, status: 'warn', message, mend }
+}
+
+export function fail (check: string, message: string, mend: string): Finding {
+  return { check, status: 'fail', message, mend }
+}
