@@ -25,6 +25,8 @@ const TRANSCODE_MEMORY: MemoryLimit = { addressSpace: 3 * 1024 * MiB }
 const PICTURE_LIMIT_MS = MINUTE
 /** `ffmpeg -version` takes 0.05 s; a program that hangs must not hold a start. */
 const VERSION_LIMIT_MS = 10 * SECOND
+/** Why a system starts no program for now; the program may be there. */
+const OUT_OF_RESOURCES = new Set<string | undefined>(['EMFILE', 'ENFILE', 'EAGAIN', 'ENOMEM'])
 /** Exit codes of a POSIX shell that could not run a program. */
 const CANNOT_EXECUTE = 126
 const NOT_FOUND = 127
@@ -32,7 +34,10 @@ const NOT_FOUND = 127
 const MAX_MESSAGE_CHARACTERS = 2000
 
 export interface Ffmpeg {
-  /** First line of `ffmpeg -version`; undefined where ffmpeg is missing or does not run. Looked up once. */
+  /**
+   * Returns the first line of `ffmpeg -version`; undefined where ffmpeg is missing or does not run. Looked up once.
+   * **Throws** what the system refuses for now (`EMFILE`).
+   */
   version(): Promise<string | undefined>
   /** H.264 and AAC in Matroska; `copied` codecs are not encoded again. Key frames come at least every six seconds. */
   transcode(path: string, copied: string[], limitMs: number): Readable
@@ -64,72 +69,54 @@ export function createFfmpeg (
   { pictureLimitMs = PICTURE_LIMIT_MS, cpuSeconds }: Options = {}
 ): Ffmpeg {
   let found: Promise<string | undefined> | undefined
-
-  async function findVersion (): Promise<string | undefined> {
-    const options = { env: { PATH: searchPath }, timeout: VERSION_LIMIT_MS, killSignal: 'SIGKILL' as const }
-    const { stdout } = await promisify(execFile)('ffmpeg', ['-version'], options).catch(() => ({ stdout: '' }))
-    return stdout.startsWith('ffmpeg version') ? stdout.split('\n')[0] : undefined
-  }
-
   return {
-    version: async () => await (found ??= findVersion()),
+    async version () {
+      found ??= findVersion(searchPath)
+      try {
+        return await found
+      } catch (error) {
+        found = undefined
+        throw error
+      }
+    },
     transcode: (path, copied, limitMs) =>
-      run(
-        searchPath,
-        [
-          '-max_pixels',
-          String(MAX_PIXELS),
-          '-i',
-          path,
-          '-map',
-          '0:v:0?',
-          '-map',
-          '0:a:0?',
-          ...videoArguments(copied),
-          ...(copied.includes('aac') ? ['-c:a', 'copy'] : ['-c:a', 'aac', '-ac', '2']),
-          '-f',
-          'matroska',
-          'pipe:1'
-        ],
-        { limitMs, memory: TRANSCODE_MEMORY, cpuSeconds }
-      ),
-    // One thread: each further one keeps pictures of its own.
+      run(searchPath, transcodeArguments(path, copied), { limitMs, memory: TRANSCODE_MEMORY, cpuSeconds }),
     takePicture: (path, atSeconds) =>
-      run(
-        searchPath,
-        [
-          '-threads',
-          '1',
-          '-max_pixels',
-          String(MAX_PIXELS),
-          '-ss',
-          String(atSeconds),
-          '-i',
-          path,
-          '-map',
-          '0:v:0',
-          '-frames:v',
-          '1',
-          '-vf',
-          "scale='min(1280,iw)':-2",
-          '-threads',
-          '1',
-          '-c:v',
-          'mjpeg',
-          '-q:v',
-          '4',
-          '-f',
-          'image2pipe',
-          'pipe:1'
-        ],
-        { limitMs: pictureLimitMs, memory: PICTURE_MEMORY, cpuSeconds }
-      )
+      run(searchPath, pictureArguments(path, atSeconds), {
+        limitMs: pictureLimitMs,
+        memory: PICTURE_MEMORY,
+        cpuSeconds
+      })
+  }
+}
+
+async function findVersion (searchPath: string): Promise<string | undefined> {
+  const options = { env: { PATH: searchPath }, timeout: VERSION_LIMIT_MS, killSignal: 'SIGKILL' as const }
+  try {
+    const { stdout } = await promisify(execFile)('ffmpeg', ['-version'], options)
+    return stdout.startsWith('ffmpeg version') ? stdout.split('\n')[0] : undefined
+  } catch (error) {
+    if (OUT_OF_RESOURCES.has((error as NodeJS.ErrnoException).code)) throw error
+    return undefined
   }
 }
 
 /** Whether the pictures of a video are too large to decode. */
 export function exceedsPixels ({ width, height }: { width: number | null; height: number | null }): boolean {
   return (width ?? 0) * (height ?? 0) > MAX_PIXELS
+}
+
+function transcodeArguments (path: string, copied: string[]): string[] {
+  const inputs = ['-max_pixels', String(MAX_PIXELS), '-i', path, '-map', '0:v:0?', '-map', '0:a:0?']
+  const audio = copied.includes('aac') ? ['-c:a', 'copy'] : ['-c:a', 'aac', '-ac', '2']
+  return [...inputs, ...videoArguments(copied), ...audio, '-f', 'matroska', 'pipe:1']
+}
+
+/** One thread: each further one keeps pictures of its own. */
+function pictureArguments (path: string, atSeconds: number): string[] {
+  const input = ['-threads', '1', '-max_pixels', String(MAX_PIXELS), '-ss', String(atSeconds), '-i', path]
+  const picture = ['-map', '0:v:0', '-frames:v', '1', '-vf', "scale='min(1280,iw)':-2"]
+  return [...input, ...picture, '-threads', '1', '-c:v', 'mjpeg', '-q:v', '4', '-f', 'image2pipe', 'pipe:1']
 }
 
 function videoArguments (copied: string[]): string[] {
@@ -182,16 +169,19 @@ function outputOf (child: ChildProcess, limitMs: number): Readable {
   const output = new PassThrough()
   // It may fail before anyone reads, where the program ends at once; the reader is told when it begins.
   finished(output).catch(() => {})
+  child.on('error', (error) => output.destroy(error))
+  const { stdout, stderr } = child
+  // Without a file descriptor left there are none, and `error` follows.
+  if (!stdout || !stderr) return output
   let message = ''
-  child.stderr!.setEncoding('utf8').on('data', (text: string) => {
+  stderr.setEncoding('utf8').on('data', (text: string) => {
     message = (message + text).slice(-MAX_MESSAGE_CHARACTERS)
   })
-  child.stdout!.on('error', (error) => output.destroy(error)).pipe(output, { end: false })
+  stdout.on('error', (error) => output.destroy(error)).pipe(output, { end: false })
   const late = setTimeout(
     () => output.destroy(new FileFault('damaged', `no end within ${limitMs / SECOND} s`)),
     limitMs
   )
-  child.on('error', (error) => output.destroy(error))
   // Grandchildren that outlive it would hold its output open.
   child.on('exit', () => killGroup(child))
   child.on('close', (code, signal) => {
@@ -200,7 +190,7 @@ function outputOf (child: ChildProcess, limitMs: number): Readable {
   })
   output.on('close', () => {
     clearTimeout(late)
-    child.stdout!.destroy()
+    stdout.destroy()
     if (child.exitCode === null && child.signalCode === null) killGroup(child)
   })
   return output
