@@ -39,15 +39,19 @@ function report (title, items) {
   for (const item of items) console.log(`      ${item}`)
 }
 
+/** As lint has it: a regular expression may be longer. */
+const isLong = (line) => line.length > MAX_LINE_LENGTH && !/^\s*\/.*\/[a-z]*,?$/.test(line)
+
 const product = PRODUCT.flatMap(filesOf)
 const lengths = product.map((file) => linesOf(file).length).sort((a, b) => a - b)
 const loose = readdirSync('src', { withFileTypes: true }).filter((entry) => entry.isFile())
 console.log(`${product.length} files of the product, ${lengths.reduce((sum, length) => sum + length, 0)} lines`)
 console.log(`median ${lengths[lengths.length >> 1]} lines a file, longest ${lengths.at(-1)}`)
-console.log(`loose files in src/: ${loose.length} (at most ${MAX_LOOSE_FILES}); src/app.ts: ${linesOf('src/app.ts').length} lines`)
+const appLines = linesOf('src/app.ts').length
+console.log(`loose files in src/: ${loose.length} (at most ${MAX_LOOSE_FILES}); src/app.ts: ${appLines} lines`)
 report(`files over ${MAX_FILE_LINES} lines`, product.filter((file) => linesOf(file).length > MAX_FILE_LINES))
 report(`functions over ${MAX_FUNCTION_LINES} lines`, product.flatMap(longFunctions))
 const longLines = FOLDERS.flatMap(filesOf).flatMap((file) =>
-  linesOf(file).flatMap((line, index) => (line.length > MAX_LINE_LENGTH ? [`${file}:${index + 1}`] : []))
+  linesOf(file).flatMap((line, index) => (isLong(line) ? [`${file}:${index + 1}`] : []))
 )
 report(`lines over ${MAX_LINE_LENGTH} characters`, longLines)

@@ -4,11 +4,14 @@ import type { Spread } from './samples.js'
 
 const STYLE = `<style>
   text { font: 13px system-ui, sans-serif; fill: #1f2933 }
-  .title { font-size: 16px; font-weight: 600 } .note { fill: #616e7c } .axis { stroke: #cbd2d9 } .goal { stroke: #1f2933; stroke-width: 1.5; stroke-dasharray: 4 3 }
-  .ours { fill: #2f6fde } .theirs { fill: #b8c2cc } .met { fill: #2b8a5f } .missed { fill: #c2410c } .whisker { stroke: #1f2933; stroke-width: 1.5; opacity: .55 }
+  .title { font-size: 16px; font-weight: 600 } .note { fill: #616e7c } .axis { stroke: #cbd2d9 }
+  .goal { stroke: #1f2933; stroke-width: 1.5; stroke-dasharray: 4 3 }
+  .ours { fill: #2f6fde } .theirs { fill: #b8c2cc } .met { fill: #2b8a5f } .missed { fill: #c2410c }
+  .whisker { stroke: #1f2933; stroke-width: 1.5; opacity: .55 }
   .good { fill: #2b8a5f; opacity: .08 }
   @media (prefers-color-scheme: dark) {
-    text { fill: #e4e7eb } .note { fill: #9aa5b1 } .axis { stroke: #3e4c59 } .goal, .whisker { stroke: #e4e7eb } .theirs { fill: #616e7c } .ours { fill: #6ea0ff } .met { fill: #4cc38a } .missed { fill: #ff8b5e }
+    text { fill: #e4e7eb } .note { fill: #9aa5b1 } .axis { stroke: #3e4c59 } .goal, .whisker { stroke: #e4e7eb }
+    .theirs { fill: #616e7c } .ours { fill: #6ea0ff } .met { fill: #4cc38a } .missed { fill: #ff8b5e }
   }
 </style>`
 const ROW = 30
@@ -25,7 +28,8 @@ const line = (x1: number, y1: number, x2: number, y2: number, kind: string): str
   `<line x1="${x1.toFixed(1)}" y1="${y1.toFixed(1)}" x2="${x2.toFixed(1)}" y2="${y2.toFixed(1)}" class="${kind}"/>`
 
 function svg (height: number, title: string, parts: string[]): string {
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" role="img" aria-label="${escape(title)}">
+  const size = `viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}"`
+  return `<svg xmlns="http://www.w3.org/2000/svg" ${size} role="img" aria-label="${escape(title)}">
 ${STYLE}
 ${parts.join('\n')}
 </svg>

@@ -29,7 +29,8 @@ error_log ${folder}/error.log crit;
 events { worker_connections 1024; }
 http {
     access_log off;
-    proxy_temp_path ${folder}/proxy; fastcgi_temp_path ${folder}/fastcgi; uwsgi_temp_path ${folder}/uwsgi; scgi_temp_path ${folder}/scgi;
+    proxy_temp_path ${folder}/proxy; fastcgi_temp_path ${folder}/fastcgi;
+    uwsgi_temp_path ${folder}/uwsgi; scgi_temp_path ${folder}/scgi;
     sendfile on;
     tcp_nopush on;
     server {

@@ -31,7 +31,7 @@ export async function openStage (t: CleanUp, more: Record<string, string> = {}, 
 /** A public media that needs no file; answers its id. */
 export const linkedMedia = ({ origin, token }: Stage): Promise<string> => newLinkedMedia(origin, token)
 
-/** The head of a WAV file of 16-bit stereo with this many bytes of sound: what an upload must begin with to be taken. */
+/** The header of a WAV file of 16-bit stereo with `bytes` of samples: an upload must begin with it. */
 export function wavHead (bytes: number): Buffer {
   const head = Buffer.alloc(44)
   head.write('RIFF', 0)

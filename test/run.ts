@@ -67,7 +67,7 @@ async function main (): Promise<number> {
     { engine: 'sqlite', files },
     { engine: 'postgres', files: files.filter((file) => EACH_ENGINE.some((folder) => file.startsWith(folder))) }
   ].filter((run) => run.files.length > 0 && run.engine === (asked ?? run.engine))
-  // In a fresh clone tap would load the plugins that .taprc excludes until its second run, and every test would be slow.
+  // Otherwise tap's first run in a fresh clone loads the plugins that .taprc excludes, and every test is slow.
   if (!existsSync('.tap/plugins')) spawnSync(process.execPath, [TAP, 'build'], { stdio: 'inherit' })
   const total: Count = { passed: 0, failed: 0, skipped: missing.length }
   try {

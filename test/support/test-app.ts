@@ -242,12 +242,10 @@ export interface FormPart {
 /** A multipart body and its headers, for `inject`. */
 export function form (parts: FormPart[]): { headers: Record<string, string>; payload: Buffer } {
   const boundary = `----test${randomUUID()}`
-  const chunks = parts.flatMap(({ name, value, fileName, contentType = 'application/octet-stream' }) => [
-    `--${boundary}\r\ncontent-disposition: form-data; ` +
-      `name="${name}"${fileName === undefined ? '' : `; filename="${fileName}"\r\ncontent-type: ${contentType}`}\r\n\r\n`,
-    value,
-    '\r\n'
-  ])
+  const chunks = parts.flatMap(({ name, value, fileName, contentType = 'application/octet-stream' }) => {
+    const file = fileName === undefined ? '' : `; filename="${fileName}"\r\ncontent-type: ${contentType}`
+    return [`--${boundary}\r\ncontent-disposition: form-data; name="${name}"${file}\r\n\r\n`, value, '\r\n']
+  })
   const payload = Buffer.concat([...chunks, `--${boundary}--\r\n`].map((chunk) => Buffer.from(chunk as string)))
   return { headers: { 'content-type': `multipart/form-data; boundary=${boundary}` }, payload }
 }

@@ -302,7 +302,8 @@ t.test('a token from before there were sessions is good until it expires, and st
   t.ok(sid)
   const sign = (payload: object) => {
     const signed = `${head}.${Buffer.from(JSON.stringify(payload)).toString('base64url')}`
-    return `${signed}.${createHmac('sha256', loadSecrets(server.config).keyring('jwt').current.key).update(signed).digest('base64url')}`
+    const { key } = loadSecrets(server.config).keyring('jwt').current
+    return `${signed}.${createHmac('sha256', key).update(signed).digest('base64url')}`
   }
   t.equal((await me(server, sign(older))).statusCode, 200)
   t.equal((await post(server, '/auth/logout', {}, sign(older))).statusCode, 204)

@@ -74,7 +74,7 @@ t.test('every list, search and analytics route of openapi.json is among those wh
   )
 })
 
-t.test('no list, search or analytics route scans a table: its plans are those of docs/performance/plans.md', async (t) => {
+t.test('no list, search or analytics route scans a table; its plans are in docs/performance/plans.md', async (t) => {
   const docs = await readFile('docs/performance/plans.md', 'utf8')
   const check = async (name: string, queries: Awaited<ReturnType<typeof queriesOf>>) => {
     t.ok(queries.length > 0, name)

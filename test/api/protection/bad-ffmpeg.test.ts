@@ -98,7 +98,7 @@ t.test(
   }
 )
 
-t.test('an ffmpeg that uses up its CPU or its memory is ended: no picture, or a reason, and the server lives', async (t) => {
+t.test('an ffmpeg over its CPU or memory limit is ended: no picture, or a reason; the server lives', async (t) => {
   const kinds: Array<[script: string, reason: RegExp]> = [
     ['while :; do :; done', /^ended with SIG(KILL|XCPU)$/],
     // Its buffer is larger than the address space of a transcode.
@@ -116,7 +116,8 @@ t.test('an ffmpeg that uses up its CPU or its memory is ended: no picture, or a 
     t.equal((await shown(server, plain.id, admin)).status, 'ready')
     t.equal(await posterOf(server, plain.id), null)
     t.match(lines.find(({ media_id: mediaId }) => mediaId === plain.id), { level: 30, reason })
-    t.match(await shown(server, avi.id, admin), { status: 'failed', error: { code: 'source_damaged', message: String } })
+    const error = { code: 'source_damaged', message: String }
+    t.match(await shown(server, avi.id, admin), { status: 'failed', error })
     t.equal((await server.inject({ url: '/livez' })).statusCode, 200)
   }
 })

@@ -12,7 +12,8 @@ import {
 } from '../../support/test-app.js'
 
 /** A second server, whose cache holds what it has read once until a refusal makes it read again. */
-const openFrozen = (t: Test, { env, folder }: TestApp) => openTestApp(t, env, folder, { clock: { monotonicNow: () => 1 } })
+const openFrozen = (t: Test, { env, folder }: TestApp) =>
+  openTestApp(t, env, folder, { clock: { monotonicNow: () => 1 } })
 
 async function protect (server: TestApp, id: string, person: Person, protection: 'none' | 'encrypted'): Promise<void> {
   const change = { method: 'PATCH' as const, url: `/media/${id}`, headers: person.headers, payload: { protection } }

@@ -112,7 +112,9 @@ t.test('an event that comes twice, at once, or to another process counts once', 
   const { mux } = server
   // Two servers of one test share a thread, and the one would wait in it for the other's lock on a SQLite file.
   const twin =
-    engine === 'sqlite' ? server : await openTestApp(t, server.env, server.folder, { clock: { now: () => server.clock.now } })
+    engine === 'sqlite'
+      ? server
+      : await openTestApp(t, server.env, server.folder, { clock: { now: () => server.clock.now } })
   const ready = mux.event('video.asset.ready', 'asset', { ...asset, status: 'ready', duration: 20 })
   const toTwin = () =>
     twin.inject({ method: 'POST', url: '/webhooks/mux', headers: mux.sign(ready.body), payload: ready.body })

@@ -38,8 +38,9 @@ t.test(
       linkId: newLinkId(server.clock.now),
       subject: server.student.id
     }
+    const token = signToken(facts, 'hls', loadSecrets(server.config).keyring('link'))
     const own = {
-      pathname: `/hls/${signToken(facts, 'hls', loadSecrets(server.config).keyring('link'))}/${added.media_id}/master.m3u8`
+      pathname: `/hls/${token}/${added.media_id}/master.m3u8`
     }
     expectProblem(t, await server.inject({ url: own.pathname }), 409, 'media_not_ready')
     expectProblem(
@@ -338,11 +339,11 @@ t.test('an asset that somebody deletes at Mux: its media says so', async (t) => 
   const server = await buildMuxApp(t)
   const { media_id: id } = await addMuxLecture(server)
   const { asset_id: assetId } = await settledLecture(server)
+  const { credentials } = server.mux
+  const basic = Buffer.from(`${credentials.id}:${credentials.secret}`).toString('base64')
   await fetch(`${server.mux.origin}/video/v1/assets/${assetId}`, {
     method: 'DELETE',
-    headers: {
-      authorization: `Basic ${Buffer.from(`${server.mux.credentials.id}:${server.mux.credentials.secret}`).toString('base64')}`
-    }
+    headers: { authorization: `Basic ${basic}` }
   })
   await server.mux.settled()
   t.match((await lecturesOf(server))[0], {

@@ -541,7 +541,8 @@ t.test(
       const mint = async (continues?: string, person = instructor, mediaId = id) =>
         (
           await server.inject({
-            url: `/media/${mediaId}/stream-url?expires_in=60${continues === undefined ? '' : `&continues=${encodeURIComponent(continues)}`}`,
+            url: `/media/${mediaId}/stream-url`,
+            query: { expires_in: '60', ...(continues !== undefined && { continues }) },
             headers: person.headers
           })
         ).json<{ stream_url: string }>().stream_url
@@ -633,7 +634,7 @@ t.test(
     const { instructor } = await signUpEverybody(server)
     const id = await protectedMedia(server, instructor)
     await server.query(
-      'update media set status = \'failed\', error_code = \'packaging_failed\', error_message = \'A full disk.\' where id ' +
+      "update media set status = 'failed', error_code = 'packaging_failed', error_message = 'A full disk.' where id " +
         `= '${id}'`
     )
     const encrypt = () =>

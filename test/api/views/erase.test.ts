@@ -29,7 +29,8 @@ t.test(
       )
       .execute()
     for (let count = 500; count < views; count += 500) {
-      await sql`insert into views (media_id, address, address_key, viewed_at) select media_id, address, address_key, viewed_at + ${sql.lit(count)} from views where viewed_at < 500`.execute(
+      await sql`insert into views (media_id, address, address_key, viewed_at)
+        select media_id, address, address_key, viewed_at + ${sql.lit(count)} from views where viewed_at < 500`.execute(
         db
       )
     }

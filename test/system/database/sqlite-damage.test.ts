@@ -86,7 +86,10 @@ t.test('no file is swept for a damaged index that hides its row', async (t) => {
   mock.timers.enable({ apis: ['setInterval'] })
   t.teardown(() => mock.timers.reset())
   const monotonic = { now: 0 }
-  const { server, logged } = await startLogged(t, { clock: { monotonicNow: () => monotonic.now }, maintenanceIntervalMs: MINUTE })
+  const { server, logged } = await startLogged(t, {
+    clock: { monotonicNow: () => monotonic.now },
+    maintenanceIntervalMs: MINUTE
+  })
   const owner = await signUp(server)
   t.equal((await upload(server, owner)).statusCode, 201)
   const [index] = await server.query<{ name: string }>(`select indexes.name from pragma_index_list('media') as indexes,

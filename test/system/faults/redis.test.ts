@@ -44,7 +44,11 @@ const health = async ({ origin }: ServerProcess) => (await call(origin, '/health
 
 let clients = 0
 /** Views from one fresh address; answers how many of `times` passed. */
-async function passing ({ server, media }: Setting, times: number, address = `203.0.113.${++clients}`): Promise<number> {
+async function passing (
+  { server, media }: Setting,
+  times: number,
+  address = `203.0.113.${++clients}`
+): Promise<number> {
   const replies = await Promise.all(
     Array.from({ length: times }, () =>
       call(server.origin, `/media/${media}/view`, { method: 'POST', headers: { 'x-forwarded-for': address } })

@@ -14,7 +14,7 @@ const WORDS: Array<[RegExp, string]> = [
 ]
 const FOLDERS = ['src', 'plugins', 'routes', 'web', 'bench', 'demo', 'docs', 'test']
 const FILES = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', '.env.example']
-/** This list itself; decisions stand as they were made; the laboratory notes of performance are still to be rewritten. */
+/** This list itself; decisions stand as they were made. */
 const EXCEPTIONS = [/words\.test\.ts$/, /^docs\/decisions\//, /^docs\/performance/, /^bench\/results\//]
 
 function textFiles (): string[] {
@@ -31,7 +31,9 @@ t.test('the words of the style page are kept', (t) => {
     readFileSync(file, 'utf8')
       .split('\n')
       .flatMap((line, index) =>
-        WORDS.filter(([word]) => word.test(line)).map(([word, plain]) => `${file}:${index + 1} ${word.source}: ${plain}`)
+        WORDS.filter(([word]) => word.test(line)).map(
+          ([word, plain]) => `${file}:${index + 1} ${word.source}: ${plain}`
+        )
       )
   )
   t.same(found, [])

@@ -34,20 +34,18 @@ t.test(
     async function watch (mediaId: string): Promise<void> {
       const id = config.database.engine === 'sqlite' ? sql`${mediaId}` : sql`${mediaId}::uuid`
       await db.transaction().execute(async (trx) => {
-        await sql`insert into views (media_id, address, address_key, viewed_at)
-        with recursive numbers (n) as (select 0 union all select n + 1 from numbers where n + 1 < ${sql.lit(VIEWS)})
-        select ${id}, 'a' || (n / 3), 'a' || (n / 3), ${sql.lit(Date.now())} - cast(n % 5 as bigint) * ${sql.lit(DAY)} from numbers`.execute(
-          trx
-        )
-        await sql`insert into view_days select media_id, viewed_at / ${sql.lit(DAY)}, count(*) from views where media_id = ${id} group by 1, 2`.execute(
-          trx
-        )
-        await sql`insert into view_viewers select distinct media_id, address_key from views where media_id = ${id}`.execute(
-          trx
-        )
-        await sql`update view_totals set total_views = ${sql.lit(VIEWS)}, unique_viewers = (select count(*) from view_viewers where media_id = ${id}) where media_id = ${id}`.execute(
-          trx
-        )
+        const statements = [
+          sql`insert into views (media_id, address, address_key, viewed_at)
+            with recursive numbers (n) as (select 0 union all select n + 1 from numbers where n + 1 < ${sql.lit(VIEWS)})
+            select ${id}, 'a' || (n / 3), 'a' || (n / 3),
+              ${sql.lit(Date.now())} - cast(n % 5 as bigint) * ${sql.lit(DAY)} from numbers`,
+          sql`insert into view_days select media_id, viewed_at / ${sql.lit(DAY)}, count(*)
+            from views where media_id = ${id} group by 1, 2`,
+          sql`insert into view_viewers select distinct media_id, address_key from views where media_id = ${id}`,
+          sql`update view_totals set total_views = ${sql.lit(VIEWS)},
+            unique_viewers = (select count(*) from view_viewers where media_id = ${id}) where media_id = ${id}`
+        ]
+        for (const statement of statements) await statement.execute(trx)
       })
     }
 

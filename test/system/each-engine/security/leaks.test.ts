@@ -326,6 +326,7 @@ async function mistakes (server: TestApp & { origin: string }, { link, hlsPath, 
 t.test('a URL is shown without what is secret in it, and otherwise as it is', async (t) => {
   const sig = 'qDJTLKvOCgGwM1qF_7BjFFInQXi9sllmyj98x4r-wbo'
   const id = '019377a4-3f00-7000-8000-000000000000'
+  const search = `/media?q=${encodeURIComponent('Привет'.repeat(4))}`
   const cases: Array<[url: string, shown: string]> = [
     ['/media?page=2&size=10&q=a%20talk', '/media?page=2&size=10&q=a%20talk'],
     [`/media/${id}/stream-url?expires_in=auto`, `/media/${id}/stream-url?expires_in=auto`],
@@ -338,10 +339,7 @@ t.test('a URL is shown without what is secret in it, and otherwise as it is', as
     [`/x?y=${sig.slice(0, 20)}%2D%5f${sig.slice(20)}`, '/x?y=[redacted]'],
     [`/hls/1.1.k.${id}.anon.${sig}/${id}/media.m3u8`, `/hls/[redacted]/${id}/media.m3u8`],
     ['/auth/me?token=short', '/auth/me?token=[redacted]'],
-    [
-      '/media?q=%D0%9F%D1%80%D0%B8%D0%B2%D0%B5%D1%82%D0%9F%D1%80%D0%B8%D0%B2%D0%B5%D1%82%D0%9F%D1%80%D0%B8%D0%B2%D0%B5%D1%82%D0%9F%D1%80%D0%B8%D0%B2%D0%B5%D1%82',
-      '/media?q=%D0%9F%D1%80%D0%B8%D0%B2%D0%B5%D1%82%D0%9F%D1%80%D0%B8%D0%B2%D0%B5%D1%82%D0%9F%D1%80%D0%B8%D0%B2%D0%B5%D1%82%D0%9F%D1%80%D0%B8%D0%B2%D0%B5%D1%82'
-    ]
+    [search, search]
   ]
   for (const [url, shown] of cases) t.equal(redactUrl(url), shown)
 })
