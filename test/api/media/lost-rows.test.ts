@@ -119,7 +119,7 @@ t.test('the file, the package and the picture of a media are marked, and a DELET
   t.same(await server.storedFiles(), [])
 })
 
-t.test('a file that cannot be removed keeps its row until it can (bug: the row went, the sweep had to follow)', async (t) => {
+t.test('a file that cannot be removed keeps its row until it can (bug: the row went first)', async (t) => {
   const server = await buildTestApp(t)
   await server.listen()
   const person = await signUp(server)

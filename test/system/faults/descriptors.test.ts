@@ -7,7 +7,7 @@ import { buildTestApp, fixtures } from '../../support/test-app.js'
 
 const KINDS = ['hash', 'commit', 'probe', 'version', 'picture', 'transcode', 'package']
 
-t.test('without a file descriptor left, work in threads and processes fails and later works (bug: all ended)', async (t) => {
+t.test('without a free file descriptor, workers fail, and later they work (bug: the server ended)', async (t) => {
   const { folder } = await buildTestApp(t)
   const fake = '#!/bin/sh\necho "ffmpeg version fake"\n'
   await writeFile(join(folder, 'ffmpeg'), fake, { mode: 0o755 })

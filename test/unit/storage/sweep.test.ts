@@ -153,7 +153,7 @@ t.test('a sweep marks owned blobs of older versions, and a dry run does not', as
   t.match(await sweeper.sweep({ alone: true }), { removed: [{ name: 'orphan' }], kept: [{ name: 'owned' }] })
 })
 
-t.test('a blob that is being deleted, and one that just got its row, count neither as lost nor as orphaned', async (t) => {
+t.test('a blob under deletion, and one that just got its row, are neither lost nor orphaned', async (t) => {
   const { store, rows, put, left, folder } = await setUp(t)
   await Promise.all(['deleted', 'dropped', 'fresh'].map((name) => put(`blobs/${name}`)))
   await Promise.all(['deleted', 'dropped'].map((name) => store.markCommitted(name)))
