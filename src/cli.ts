@@ -118,7 +118,7 @@ async function readSecret (question: string): Promise<string> {
   return answer
 }
 
-/** One sentence for what the caller can mend, everything for what is our fault. */
+/** Returns one sentence for an error that the caller can fix, and the whole stack for any other. */
 function say (error: unknown): string {
   if (error instanceof ApiError) {
     return error.options.errors?.map(({ path, message }) => `${path} ${message}`).join('\n') ?? error.message

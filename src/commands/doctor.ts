@@ -25,7 +25,7 @@ const MUX_ANSWER_MS = 5000
 const MAX_CLOCK_SKEW_MS = 2000
 
 export const doctor: Command = {
-  summary: 'look at everything a server needs, and say how to mend what is wrong',
+  summary: 'check everything that a server needs, and say how to fix what is wrong',
   usage: 'doctor',
   async run (context) {
     const look = async (check: Check): Promise<Finding> =>

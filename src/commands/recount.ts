@@ -12,7 +12,7 @@ export const recount: Command = {
       (one) => `${one.media_id} ${one.what}: ${one.rolled_up} in the roll-ups, ${one.logged} in the log`
     )
     const end =
-      differences.length === 0 ? 'No difference.' : `${differences.length} differences ${dryRun ? 'found' : 'mended'}.`
+      differences.length === 0 ? 'No difference.' : `${differences.length} differences ${dryRun ? 'found' : 'fixed'}.`
     return { ok: !dryRun || differences.length === 0, report: { differences, mended: !dryRun }, lines: [...lines, end] }
   }
 }

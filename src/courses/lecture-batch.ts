@@ -76,7 +76,7 @@ export function createLectureBatch ({
         const entries = entriesOf(fields, files.length)
         const outcomes: BatchOutcome[] = []
         for (const [index, file] of files.entries()) outcomes.push(await addOne(viewer, file, entries[index], check))
-        // When all failed for want of room or time, the client is to try again, not to mend its lectures.
+        // If all failed because of the server, the client should try again, not fix its lectures.
         const ours = outcomes.map(({ error }) => error).find((error) => error !== undefined && error.statusCode >= 500)
         if (ours instanceof ApiError && outcomes.every(({ error }) => error !== undefined)) throw ours
         return outcomes

@@ -4,8 +4,8 @@ import { StartupError } from '../errors.js'
 type SystemError = Error & { code?: string; syscall?: string; path?: string; address?: string; port?: number }
 
 /**
- * One sentence for what whoever starts a program can mend, with the variable to look at; undefined for what is no fault
- * of theirs.
+ * Returns one sentence for an error that the operator can fix, with the name of the variable; undefined for any other
+ * error.
  */
 export function startFailure (error: unknown): string | undefined {
   if (error instanceof StartupError) return error.message

@@ -86,7 +86,7 @@ export async function recountViews (
           .$if(engineOf(trx) === 'postgres', (query) => query.forUpdate())
           .execute()
         const locked = await compare(trx, mediaId, firstDay)
-        if (locked.length > 0 && !dryRun) await mend(trx, mediaId, firstDay)
+        if (locked.length > 0 && !dryRun) await fixTotals(trx, mediaId, firstDay)
         return locked
       })
     }
@@ -203,7 +203,7 @@ async function compare (db: Kysely<Database>, mediaId: string, firstDay: number)
   }))
 }
 
-async function mend (trx: Transaction<Database>, mediaId: string, firstDay: number): Promise<void> {
+async function fixTotals (trx: Transaction<Database>, mediaId: string, firstDay: number): Promise<void> {
   const first = firstDay * DAY
   await trx.deleteFrom('view_days').where('media_id', '=', mediaId).where('day', '>=', firstDay).execute()
   await sql`insert into view_days (media_id, day, views)

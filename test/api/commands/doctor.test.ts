@@ -58,7 +58,7 @@ t.test('doctor', async (t) => {
     t.match(await playgate(env, ['doctor']), { code: 0, out: /^ok {4}node {6}v\d+/ })
   })
 
-  await t.test('says that the database is down, and how to mend it', async (t) => {
+  await t.test('says that the database is down, and how to fix it', async (t) => {
     const away = engine === 'sqlite' ? `sqlite:${folder}` : `postgres://postgres@127.0.0.1:${await freePort()}/gone`
     const { code, of } = await findings({ ...env, DATABASE_URL: away })
     t.equal(code, 1)
@@ -72,7 +72,7 @@ t.test('doctor', async (t) => {
     )
   })
 
-  await t.test('says that Redis is down, and how to mend it', async (t) => {
+  await t.test('says that Redis is down, and how to fix it', async (t) => {
     const { code, of } = await findings({ ...env, REDIS_URL: `redis://127.0.0.1:${await freePort()}` })
     t.equal(code, 1)
     t.match(of('redis'), { status: 'fail', mend: /REDIS_URL/ })

@@ -11,7 +11,7 @@ t.test('recount', async (t) => {
   })
 
   await t.test(
-    'finds planted differences, changes nothing when dry, and mends them past the cache of a server',
+    'finds planted differences, changes nothing when dry, and fixes them past the cache of a server',
     async (t) => {
       t.match(await analytics(), truth)
       await server.query('update view_days set views = 9')

@@ -30,7 +30,7 @@ async function run (
   return { code, out, err }
 }
 
-t.test("a start that fails says in one sentence what to mend (bug: a stack of other people's code)", async (t) => {
+t.test("a start that fails says in one sentence what to fix (bug: a stack of other people's code)", async (t) => {
   const taken = createServer().listen(0, '127.0.0.1')
   await once(taken, 'listening')
   t.teardown(() => taken.close())
