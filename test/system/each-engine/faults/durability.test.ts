@@ -11,6 +11,7 @@ const ROUNDS = process.env.TEST_LONG ? 5 : 1
 const MiB = 1024 * 1024
 /** Which of them there are differs by processor. */
 const RENAME = '?rename,?renameat,?renameat2'
+const CHMOD = '?chmod,?fchmodat'
 
 /** What makes a commit durable, seen from the server: the log's fsync, or the word that asks Postgres for one. */
 const commitCall =
@@ -40,14 +41,15 @@ function expectOrder (t: Test, calls: SystemCall[], wanted: Array<[name: string,
 }
 
 t.test(
-  'an upload is written, synced, renamed, its folder synced and its row committed, one after the other, before its 201',
+  'an upload is written, synced, renamed, its folder synced, its row committed and its file marked, one after the ' +
+    'other, before its 201',
   { skip: noStrace },
   async (t) => {
     const { env } = await testEnvironment(t)
     const server = await startServer(t, env)
     const token = await newToken(server.origin, 'owner@example.org')
     await uploadForm(server.origin, token, await fixture('tiny.mp4'))
-    const trace = await strace(t, server.child.pid!, { calls: `desc,${RENAME}` })
+    const trace = await strace(t, server.child.pid!, { calls: `desc,${RENAME},${CHMOD}` })
     const { status } = await uploadForm(server.origin, token, wav(3 * MiB))
     const calls = await trace.end()
     t.equal(status, 201)
@@ -58,6 +60,7 @@ t.test(
       ["the folder's fsync", /^fsync\(.*uploads\/blobs>/],
       ...(engine === 'sqlite' ? [['the last write to the log', /^pwrite64\(.*-wal>/] satisfies [string, RegExp]] : []),
       ['the commit', commitCall],
+      ['the mark', /^(chmod|fchmodat)\(.*uploads\/blobs\/[^,]*, 0?440/],
       ['the answer', answerCall(201)]
     ])
   }
@@ -151,6 +154,7 @@ const fileSteps = [
   killAt('before the rename', false, (_victim, draft) => ({ calls: RENAME, path: draft })),
   killAt("before the folder's fsync", false, ({ env }) => ({ calls: 'fsync', path: join(env.UPLOAD_DIR!, 'blobs') }))
 ]
+const markStep = killAt('after the commit, before the mark', true, () => ({ calls: CHMOD }))
 const sqliteSteps = [
   killAt('before the row is written to the log', false, (victim) => ({ calls: 'pwrite64', path: walOf(victim) })),
   killAt("before the log's fsync", undefined, (victim) => ({ calls: 'fsync,fdatasync', path: walOf(victim) })),
@@ -228,10 +232,11 @@ t.test(
       killAtCommit('after the COMMIT is sent', undefined, 'passed'),
       killAtCommit('after the commit, before the answer', true, 'done')
     ]
+    const commitSteps = engine === 'sqlite' ? sqliteSteps : postgresSteps
     await victim.restart(settings)
     const countRows = async () => (await rowsOf(victim.env, 'select id from media')).length
     for (let round = 0; round < ROUNDS; round++) {
-      for (const { name, kept, arm } of [...fileSteps, ...(engine === 'sqlite' ? sqliteSteps : postgresSteps)]) {
+      for (const { name, kept, arm } of [...fileSteps, ...commitSteps, markStep]) {
         await victim.upload(await fixture('tiny.mp4'))
         await victim.view()
         const before = await countRows()
