@@ -91,7 +91,7 @@ async function makeCheap ({ origin, env }: Stage, email: string): Promise<void> 
 export const logins: Bench = {
   name: 'logins',
   about:
-    '500 light GETs a second, alone, with 8 logins in flight (bcrypt, cost 12), and beside another process that hashes',
+    '500 light GETs a second: idle, with 8 logins in flight (bcrypt, cost 12), and beside another process that hashes',
   unit: 'request',
   passes: { laptop: 1 },
   rounds: { laptop: 5, full: 9 },
@@ -132,8 +132,8 @@ export const logins: Bench = {
         expect: 200
       }
     }
-    // Until logins come V8 has seen GETs alone, then compiles most of what they use once more: its threads take a core
-    // for some milliseconds, again and again, until some hundred logins have come.
+    // Before the first logins, V8 has seen only GETs. It then compiles most shared functions again: its threads take a
+    // core for milliseconds at a time, until some hundred logins have come.
     await makeCheap(stage, 'warm-up@example.org')
     await during(
       {

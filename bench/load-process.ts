@@ -6,8 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Job, LoadResult } from './load.js'
 import { quantileOf } from './samples.js'
 
-// The load generator: bare sockets and a reader of headers alone, at a few microseconds a request, so that it is never
-// what holds a server up.
+// The load generator: bare sockets and a parser of only the headers. A request costs it a few microseconds, so that the
+// server is always the bottleneck.
 
 const KiB = 1024
 let stopped = false

@@ -12,8 +12,7 @@ import { familyOf, type Program } from './processes.js'
 export const withoutNginx = spawnSync('nginx', ['-v']).status !== 0 && 'needs the nginx program: apt-get install nginx'
 
 /**
- * nginx alone with the files of a folder: GET by sendfile, under /copied/ by read and write as every program without
- * it, and PUT. No log.
+ * Bare nginx with the files of a folder, without a log: GET by sendfile, GET under /copied/ by read and write, and PUT.
  */
 export async function startBareNginx (t: CleanUp, root: string): Promise<Program> {
   const folder = await mkdtemp(join(tmpdir(), 'playgate-bench-nginx-'))

@@ -12,7 +12,7 @@ import { MiB, newLink, openStage, uploadNoise } from './stage.js'
 const FILE_BYTES = 512 * MiB
 const downloads = (length: Length) => ({ gate: 2, laptop: 2, full: 12 })[length]
 
-/** One large file by link, against nginx alone and against what one would write first in Node. */
+/** One large file by link, compared with bare nginx and with a simple stream in Node. */
 export const bulkStream: Bench = {
   name: 'stream',
   about: 'a file of 512 MiB by link, from the page cache',
@@ -65,7 +65,7 @@ export const bulkStream: Bench = {
     ])
     const folder = join(behind.uploads, 'blobs')
     const [blob] = await readdir(folder)
-    const alone = await startBareNginx(t, folder)
+    const bareNginx = await startBareNginx(t, folder)
     const front = await startNginx(t, 'nginx-compose.conf', [behind.origin], behind.uploads)
     // A round of a few requests is not what warms V8 up.
     await runLoad({
@@ -88,9 +88,9 @@ export const bulkStream: Bench = {
     // of a second more.
     return {
       Playgate: side(stage, target, times),
-      'nginx, sendfile off': side(alone, `/copied/${blob}`, times),
+      'nginx, sendfile off': side(bareNginx, `/copied/${blob}`, times),
       'createReadStream 256 KiB': side(usual, '/', times),
-      'nginx sendfile': side(alone, `/${blob}`, 2 * times),
+      'nginx sendfile': side(bareNginx, `/${blob}`, 2 * times),
       'Playgate and nginx, x-accel': side(
         { origin: front.origin, pids: [...behind.pids, ...familyOf(front.pid)] },
         targetBehind,

@@ -111,7 +111,7 @@ export async function upload (
   return { status: response.statusCode!, headers: response.headers, bytes: await buffer(response) }
 }
 
-/** Reads a stream to its end and keeps its SHA-256 (hex) and length alone. */
+/** Reads a stream to its end, and returns only its SHA-256 (hex) and length. */
 export async function download (
   url: string,
   onProgress: Progress

@@ -340,7 +340,7 @@ async function leave (
   if (theatre !== undefined) {
     const lectures = await call(`${origin}/subscribe/my-courses/${courseId}/lectures`, { headers })
     expectStatus(lectures, 403, 'the list after leaving')
-    terminal.good('403  no new address; one that is out ends by its time, for Mux judges by the token alone')
+    terminal.good('403  no new URL; an issued one works until it expires, because Mux checks only its token')
     return
   }
   await sleep(AT_ONCE_MS)

@@ -154,7 +154,7 @@ async function watchFromSeveral ({ origin, headers, media, terminal }: Scene): P
     () => false
   )
   if (!several) {
-    terminal.say('This system has one loopback address alone (Linux has many): all views come from 127.0.0.1.')
+    terminal.say('This system has only one loopback address (Linux has many), so all views come from 127.0.0.1.')
   }
   const posts = VIEWS.flatMap(([address, times]) =>
     Array.from({ length: times }, async () =>

@@ -33,8 +33,8 @@ const EXPECTED = new Set<ProblemCode>(['starting', 'shutting_down'])
 const statusCodes: Record<number, ProblemCode> = { 412: 'precondition_failed', 416: 'range_not_satisfiable' }
 
 /**
- * Answers every failure as an RFC 9457 problem document. What a client did is said in full, what went wrong on our side
- * is in the log alone, and reads the same for all.
+ * Sends every error as an RFC 9457 problem document. It explains an error of the client in full. The cause of a server
+ * error is only in the log.
  */
 export default fp(
   async (app) => {

@@ -25,8 +25,8 @@ export function logOptions (
 }
 
 /**
- * Calls back when a response is over: sent, or `aborted` because its client left. Fastify's onResponse knows the first
- * alone.
+ * Calls back when a response is over: sent, or `aborted` because its client left. Fastify's onResponse knows only the
+ * first.
  */
 export function whenOver ({ raw }: FastifyReply, then: (status: number, aborted: boolean) => void): void {
   raw.once('close', () => then(raw.headersSent ? raw.statusCode : CLIENT_LEFT, !raw.writableFinished))

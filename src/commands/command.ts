@@ -11,7 +11,7 @@ export interface CommandContext {
   options: Record<string, string | boolean | undefined>
   /** What stands after the command's name. */
   operands: string[]
-  /** Shows how far long work is; on a terminal alone. */
+  /** Shows the progress of long work, only on a terminal. */
   onProgress: OnProgress
   /** Asks for a secret without showing it, or reads it from standard input. */
   readSecret(question: string): Promise<string>

@@ -296,7 +296,7 @@ function decode<T extends TObject> (
   return read as Static<T>
 }
 
-/** Digits alone are a number: a lenient reading would make `1e9` 1, and `true` too. */
+/** Only digits are a number: a lenient parser reads `1e9` as 1, and `true`, too. */
 function valueOf (field: TSchema, text: string): unknown {
   return field.type === 'integer' && /^-?\d+$/.test(text) ? Number(text) : text
 }

@@ -51,8 +51,8 @@ export function openPool (
     types: numbers
   })
   pool.on('error', onConnectionError)
-  // The pool listens to idle connections alone: one that breaks between two queries of a transaction would end the
-  // process.
+  // The pool handles errors only of idle connections. Without this, a connection that breaks during a transaction ends
+  // the process.
   pool.on('connect', (client) => {
     client.on('error', onConnectionError)
     endAfterTimeout(client)

@@ -70,7 +70,7 @@ function codecsOf (tracks: Track[], kind: Track['kind']): string[] {
 
 function codecOf (track: Track): string {
   if (track.format === 'MPEG Audio') {
-    // In an AVI the layer is told by the WAVEFORMATEX tag alone: 0x55 is MPEG Layer 3 (RFC 2361).
+    // In an AVI only the WAVEFORMATEX tag tells the layer: 0x55 is MPEG Layer 3 (RFC 2361).
     const layer = track.codecId === '55' ? '3' : /Layer (\d)/.exec(track.profile)?.[1]
     return `mp${layer ?? 'a'}`
   }

@@ -6,8 +6,8 @@ const MEMBER = /^([a-z*][a-z0-9_.*-]*)=:([A-Za-z0-9+/]*={0,2}):(?:;.*)?$/
 const SHA256_BYTES = 32
 
 /**
- * The SHA-256, in hex, that a `Repr-Digest` header names (RFC 9530, 3). Undefined where it names other algorithms
- * alone, which a recipient may ignore (RFC 9530, 2); `malformed` for what is no such header. Pure.
+ * Returns the SHA-256 of a `Repr-Digest` header in hex (RFC 9530, 3), or `malformed`. Undefined if it has only other
+ * algorithms, which a recipient may ignore (RFC 9530, 2). Pure.
  */
 export function parseReprDigest (header: string): { sha256: string | undefined } | 'malformed' {
   let sha256: string | undefined

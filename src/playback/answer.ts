@@ -21,7 +21,7 @@ export interface StreamAnswer {
 
 /**
  * How a file of `size` bytes is answered (RFC 9110, 13.2.2 for the order): preconditions first, then the range, which
- * counts for GET alone and only while `If-Range` holds. Pure; `now` in milliseconds.
+ * counts only for GET and while `If-Range` holds. Pure; `now` in milliseconds.
  */
 export function answerFor (request: StreamRequest, size: number, validators: Validators, now: number): StreamAnswer {
   const headers: Record<string, string> = {

@@ -13,7 +13,7 @@ export class BlockPool {
     this.#maxTaken = maxTaken
   }
 
-  /** A buffer that is the taker's alone until it is given back; undefined if all are out. */
+  /** Returns a buffer that nobody else uses until it is given back; undefined if all are in use. */
   take (): Buffer | undefined {
     if (this.#taken >= this.#maxTaken) return undefined
     this.#taken++

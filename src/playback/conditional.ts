@@ -71,8 +71,8 @@ const RFC850_DATE = new RegExp(`^${LONG_DAY_NAMES}, \\d\\d-${MONTH}-\\d\\d ${TIM
 const ASCTIME_DATE = new RegExp(`^${DAY_NAMES} ${MONTH} [ \\d]\\d ${TIME} \\d{4}$`)
 
 /**
- * Whole seconds of an HTTP date, in any of its three forms (RFC 9110, 5.6.7); undefined for what is none. `Date.parse`
- * alone takes nearly anything.
+ * Returns the whole seconds of an HTTP date in any of its three forms (RFC 9110, 5.6.7); undefined for an invalid one.
+ * `Date.parse` accepts nearly any text.
  */
 function httpDate (value: string | undefined): number | undefined {
   if (value === undefined) return undefined

@@ -2,8 +2,8 @@ import { closeSync, fsyncSync, mkdirSync, openSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 
 /**
- * Makes a folder, and those above it that are missing, for good: a power cut does not lose them. For starts alone: it
- * blocks.
+ * Creates a folder and its missing parents durably: a power cut does not lose them. It blocks, so use it only at a
+ * start.
  */
 export function makeFolder (path: string): void {
   const first = mkdirSync(path, { recursive: true })

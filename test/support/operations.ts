@@ -48,7 +48,7 @@ export interface Case {
   on?: string
   send?: (scene: Scene, who: Who) => InjectOptions | Promise<InjectOptions>
   cells: Cells
-  /** A text that is in the reply to these alone, among those who get one. */
+  /** A text that is only in the reply to these, among those who get one. */
   shows?: { text: (scene: Scene) => string; to: Who[] }
 }
 
@@ -360,7 +360,7 @@ export const hidden: Record<string, Cells> = {
   'GET /docs': forAll(200),
   'GET /docs/static/swagger-ui.css': forAll(200),
   'GET /embed/player.js': forAll(200),
-  // From this machine; from others by METRICS_TOKEN alone (test/api/service/service.test.ts).
+  // From this machine; from others only with METRICS_TOKEN (test/api/service/service.test.ts).
   'GET /metrics': forAll(200)
 }
 
@@ -391,7 +391,7 @@ export async function newScene (server: TestApp, world: World): Promise<Scene> {
   const lecture = await newLecture(server, owner, course.id, { file: 'tiny.ogg' })
   succeeded(await subscribe(server, subscribed, course.id))
   const [privateMediaId, publicMediaId] = [await media('private'), await media('public')]
-  // Pictures are made by ffmpeg alone, and any file does for who may have one.
+  // Only ffmpeg makes posters, and any file will do to test who may have one.
   await server.query('update media set poster_blob = blob_name where poster_blob is null and package_blob is null')
   return {
     ...world,

@@ -31,7 +31,7 @@ const hlsLibrary = async () =>
     ? await load('hls.light.min.js', () => (Hls.isSupported() ? Hls : undefined))
     : undefined
 
-/** For DRM alone. */
+/** Only for DRM. */
 const drmLibrary = async () =>
   await load('shaka-player.hls-es2021.js', () => {
     shaka.polyfill.installAll()

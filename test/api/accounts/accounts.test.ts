@@ -50,7 +50,7 @@ function forge (
   return `${signed}.${createHmac('sha256', key).update(signed).digest('base64url')}`
 }
 
-t.test('the first of twenty parallel first signups alone is the admin', async (t) => {
+t.test('exactly one of twenty parallel first signups is the admin', async (t) => {
   const server = await buildTestApp(t)
   const replies = await Promise.all(
     Array.from(

@@ -71,7 +71,7 @@ t.test('batches of lectures', async (t) => {
     }
   })
 
-  t.test('one alone, the data after the files, and an administrator for another are fine', async (t) => {
+  t.test('a single lecture, the data after the files, and an administrator for another are fine', async (t) => {
     const data = textParts({ lectures_data: JSON.stringify([entry()]) })
     const reply = await postForm(server, '/course/add-lectures-batch', admin, [
       await part('tiny.mp4', 'lectures_files'),
@@ -104,11 +104,11 @@ t.test('batches of lectures', async (t) => {
       headers: { ...headers, ...instructor.headers },
       payload
     })
-    t.equal(bare.statusCode, 201, `a file by its content type alone was a 500 after it had been added: ${bare.body}`)
+    t.equal(bare.statusCode, 201, `bug: a file known only by its content type was a 500: ${bare.body}`)
     t.match(bare.json(), { results: [{ success: true, video_filename: '' }] })
   })
 
-  /** A part that is a file by its content type alone. */
+  /** A part that only its content type makes a file. */
   async function withoutFileName () {
     const boundary = '----bare'
     const payload = Buffer.concat([
@@ -170,7 +170,7 @@ t.test('batches of lectures', async (t) => {
         await keeps(t, server, before, 1, name)
       }
     })
-    t.test(`${name} alone is a 422 that says so by result, and nothing is kept`, async (t) => {
+    t.test(`a batch with only ${name} is a 422 that says so by result, and nothing is kept`, async (t) => {
       const before = await kept(server)
       const reply = await addBatch(server, instructor, [file], [data])
       expectProblem(t, reply, 422, 'batch_failed')

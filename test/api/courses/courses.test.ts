@@ -126,7 +126,7 @@ t.test('courses', async (t) => {
     )
   })
 
-  t.test('are changed by their owner and administrators alone', async (t) => {
+  t.test('are changed only by their owner and administrators', async (t) => {
     const course = await newCourse(server, instructor)
     server.clock.advance(5000)
     const changed = await done<Course>(server, 'PATCH', `/course/${course.id}`, instructor, {

@@ -166,7 +166,7 @@ t.test('lectures', async (t) => {
     }
   })
 
-  t.test('a media that a lecture uses is deleted with the lecture alone', async (t) => {
+  t.test('a media that a lecture uses is deleted only with the lecture', async (t) => {
     const before = await kept(server)
     const lecture = await newLecture(server, instructor, course.id)
     for (const person of [instructor, admin]) {

@@ -87,7 +87,7 @@ t.test('views', async (t) => {
     t.same(figures(reply), [10, 0, 50])
   })
 
-  t.test('who goes on past five times the limit is blocked for 15 minutes, in that group alone', async (t) => {
+  t.test('a client past five times the limit is blocked for 15 minutes, only in that group', async (t) => {
     const replies: Response[] = []
     for (let index = 0; index < 51; index++) replies.push(await view('203.0.113.3'))
     expectProblem(t, replies[49]!, 429, 'rate_limit_exceeded')

@@ -294,7 +294,7 @@ t.test('who may do what', async (t) => {
     })
   }
 
-  t.test('file_url is for owner and administrators alone', async (t) => {
+  t.test('only owner and administrators see file_url', async (t) => {
     for (const [person, shown] of [
       [undefined, false],
       [student, false],

@@ -352,7 +352,7 @@ t.test('uploads', async (t) => {
   })
 
   t.test(
-    'a body may come in single bytes and with an epilogue (bug: its end was looked for in the last two chunks alone)',
+    'a body may come in single bytes and with an epilogue (bug: its end was searched only in the last two chunks)',
     async (t) => {
       const origin = await server.listen()
       const end = good.payload.subarray(-12).toString('latin1').split('')

@@ -24,7 +24,7 @@ const shown = async ({ inject, instructor }: MuxServer, id: string) =>
   }>()
 
 t.test(
-  'a lecture goes to Mux in the background, and is ready by webhook; its address is signed, and for subscribers alone',
+  'a lecture goes to Mux in the background, and is ready by webhook; its signed URL is only for subscribers',
   async (t) => {
     const server = await buildMuxApp(t)
     const { mux } = server
@@ -197,7 +197,7 @@ t.test(
         `https://license.mux.com/appcert/fairplay/${lecture.playback_id}?token=${drm.token}`
       )
     }
-    // What the player's page asks, which was handed the address alone.
+    // The request of the player's page, which got only the URL.
     const ask = async (token: string, media = id) =>
       await server.inject({ url: `/embed/${media}/playback?token=${token}` })
     t.match((await ask(tokenOf(minted.stream_url))).json(), { drm: { widevine: /license\.mux\.com/ } })
@@ -291,20 +291,20 @@ t.test(
       'after two errors and an answer that got lost'
     )
 
-    const alone = (await upload(server, instructor, 'tiny.mp4', { protection: 'encrypted' })).json<{ id: string }>()
-    await until(server, 'it is ready', async () => (await shown(server, alone.id)).status === 'ready')
+    const single = (await upload(server, instructor, 'tiny.mp4', { protection: 'encrypted' })).json<{ id: string }>()
+    await until(server, 'it is ready', async () => (await shown(server, single.id)).status === 'ready')
     const patch = async (protection: string) =>
       (
         await server.inject({
           method: 'PATCH',
-          url: `/media/${alone.id}`,
+          url: `/media/${single.id}`,
           headers: instructor.headers,
           payload: { protection }
         })
       ).json<{ status: string }>()
     t.match(await patch('none'), { status: 'ready', protection: 'none' })
     t.match(await patch('encrypted'), { status: 'processing', protection: 'encrypted' })
-    await until(server, 'it is ready again', async () => (await shown(server, alone.id)).status === 'ready', 1000)
+    await until(server, 'it is ready again', async () => (await shown(server, single.id)).status === 'ready', 1000)
     await until(server, 'the first asset is gone', () => mux.deleted.length === 2, 1000)
     t.equal(mux.assets.size, 1)
 

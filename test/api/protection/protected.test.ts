@@ -671,7 +671,7 @@ t.test(
   }
 )
 
-// Bug: the store leaves its source alone, so a draft that could not be made left a thread that ended the process a
+// Bug: the store does not end its source, so a draft that could not be made left a thread that ended the process a
 // minute later.
 if (engine === 'sqlite') {
   t.test('a disk that takes no draft is tried again later, and leaves no thread', async (t) => {

@@ -56,7 +56,7 @@ t.test('service', async (t) => {
     for (const url of ['/livez', '/readyz']) t.equal((await get(url)).statusCode, 200, url)
   })
 
-  t.test('metrics are for this machine alone', async (t) => {
+  t.test('only this machine gets metrics', async (t) => {
     const metrics = await get('/metrics')
     t.match(metrics, { statusCode: 200, headers: { 'content-type': /^text\/plain/ } })
     for (const name of [

@@ -88,7 +88,7 @@ t.test('a link names the origin that was asked', async (t) => {
   t.equal(await originOf({ host: '[::1]:8000' }), 'http://[::1]:8000')
 })
 
-t.test('forwarded headers count from trusted proxies alone', async (t) => {
+t.test('forwarded headers count only from trusted proxies', async (t) => {
   const forwarded = {
     'x-forwarded-host': 'media.example.org',
     'x-forwarded-proto': 'https',

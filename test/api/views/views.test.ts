@@ -300,7 +300,7 @@ t.test('the writer', async (t) => {
     ])
   })
 
-  t.test('a failed commit fails its batch alone; each is answered its own outcome', async (t) => {
+  t.test('a failed commit fails only its batch; each view gets its own outcome', async (t) => {
     let commits = 0
     const writer = new ViewWriter(async (batch) => {
       if (++commits === 1) throw new Error('disk')

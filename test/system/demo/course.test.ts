@@ -52,7 +52,7 @@ t.test(
       /"Graphs": the token verifies, sub \w{8}…, aud v, kid key-\w+…, exp in \d+ s/,
       /403 {2}Olga Outsider: Access denied/,
       /most stop at "Searching"/,
-      /403 {2}no new address/
+      /403 {2}no new URL/
     ]) {
       t.match(output, fact)
     }

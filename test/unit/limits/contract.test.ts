@@ -66,7 +66,7 @@ for (const [name, open] of Object.entries(implementations)) {
         t.equal((await windows.hit(one, rule)).allowed, false, 'a millisecond before')
         clock.now += 1
         t.equal((await windows.hit(one, rule)).allowed, true, 'at the moment itself')
-        t.equal((await windows.hit(one, rule)).allowed, false, 'for one alone: the refused ones never entered')
+        t.equal((await windows.hit(one, rule)).allowed, false, 'only one: the refused ones never entered')
       })
 
       await t.test('blocks for fifteen minutes who goes on past five times the limit', async (t) => {

@@ -22,7 +22,7 @@ const cases: Array<[name: string, stream: Buffer, milliseconds: number]> = [
   ['100 frames at 48 kHz', times(100, frame(3, 200)), 2133],
   ['100 frames at 7,350 Hz', times(100, frame(12, 50)), 13932],
   ['frames of four blocks', times(10, frame(3, 800, 4)), 853],
-  ['frames of a header alone', times(10, frame(3, 7)), 213],
+  ['frames with only a header', times(10, frame(3, 7)), 213],
   ['MPEG-2 with a checksum', times(10, frame(3, 60, 1, [0xff, 0xf8])), 213],
   ['more than a read block', times(4000, frame(3, 333)), 85333],
   ['frames of the largest size', times(100, frame(3, 8191)), 2133],

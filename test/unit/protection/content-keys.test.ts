@@ -40,7 +40,7 @@ t.test('a previous secret still opens what it sealed; without it nothing does', 
   t.throws(() => openContentKey(sealed, MEDIA, ring(ringKey('older-_1'))), 'another key of the same id')
 })
 
-t.test('a sealed key opens for its own media alone, and not under the link sub-key', async (t) => {
+t.test('a sealed key opens only for its own media, and not under the link sub-key', async (t) => {
   const sealed = sealContentKey(newContentKey(), MEDIA, keys)
   t.throws(() => openContentKey(sealed, randomUUID(), keys))
   const secrets = loadSecrets({ secretKey: 'x'.repeat(40), secretKeysPrevious: [], dataDir: '' })

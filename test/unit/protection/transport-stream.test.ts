@@ -111,7 +111,7 @@ t.test(
   }
 )
 
-t.test('sound alone carries the clock itself; both tables have the check sum of annex A', async (t) => {
+t.test('a stream with only sound carries the clock itself; both tables have the check sum of annex A', async (t) => {
   const packets = written({ video: undefined, audio: 'mp3' }, [
     { kind: 'audio', pieces: [Buffer.alloc(400)], pts: 900_000, dts: undefined, key: false }
   ])
