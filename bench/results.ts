@@ -39,7 +39,7 @@ export function machineNow (): Machine {
   }
 }
 
-/** Keeps a run under its day; one of some benches alone is never taken for a whole one. */
+/** Saves a run under its day. A run of only some benches never counts as a whole one. */
 export async function saveResults (results: Results, whole: boolean): Promise<void> {
   await mkdir(FOLDER, { recursive: true })
   const name = `${results.at.slice(0, 10)}${whole ? '' : '-part'}.json`

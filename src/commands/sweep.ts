@@ -22,9 +22,9 @@ export const sweep: Command = {
       clock: systemClock
     })
     const dryRun = options['dry-run'] === true
-    const alone = options['no-server-runs'] === true
+    const isOnlyInstance = options['no-server-runs'] === true
     const removeCommitted = options['remove-acknowledged'] === true
-    if (alone && config.database.engine === 'sqlite' && !acquireInstanceLock(config.database.path)) {
+    if (isOnlyInstance && config.database.engine === 'sqlite' && !acquireInstanceLock(config.database.path)) {
       throw new UsageError('a server runs on this database: without --no-server-runs it may go on running')
     }
     const requireBound = async () => {
@@ -32,8 +32,8 @@ export const sweep: Command = {
       if (binding !== 'bound') throw new UsageError(bindingFault(binding))
     }
     await requireBound()
-    let outcome = await sweeper.sweep({ dryRun, alone, removeCommitted })
-    if (!dryRun && !alone) {
+    let outcome = await sweeper.sweep({ dryRun, isOnlyInstance, removeCommitted })
+    if (!dryRun && !isOnlyInstance) {
       for (let waited = 0; waited <= CONFIRM_AFTER_MS; waited += STEP_MS) {
         onProgress(waited, CONFIRM_AFTER_MS)
         await sleep(STEP_MS)

@@ -79,7 +79,7 @@ function createSweep ({ db, damage, blobs, clock, log }: Options): (isOnlyInstan
     async run () {
       const binding = await recordLook(db, blobs)
       if (binding !== 'bound') return log.error({}, bindingFault(binding))
-      const { removed, kept } = await sweeper.sweep({ alone: isOnlyInstance })
+      const { removed, kept } = await sweeper.sweep({ isOnlyInstance })
       if (removed.length > 0) log.info({ removed: removed.length }, 'removed orphaned files')
       if (kept.length > 0 && kept.length !== lastKept) {
         log.error({ files: kept.length }, `${lostRowsFault(kept.length)} See \`playgate doctor\``)

@@ -37,10 +37,10 @@ export class Sweeper {
   }
 
   /**
-   * Takes one look. With `alone` (no other process uses the store) one look is enough. With `removeCommitted` a
-   * committed blob without a row is removed like any other. A `dryRun` changes nothing.
+   * Takes one look. With `isOnlyInstance` (no other process uses the store) one look is enough. With `removeCommitted`
+   * a committed blob without a row is removed like any other. A `dryRun` changes nothing.
    */
-  async sweep ({ alone = false, dryRun = false, removeCommitted = false } = {}): Promise<SweepOutcome> {
+  async sweep ({ isOnlyInstance = false, dryRun = false, removeCommitted = false } = {}): Promise<SweepOutcome> {
     const now = this.#options.clock.monotonicNow()
     const suspects = new Map<string, Suspect>()
     const removed: StoredItem[] = []
@@ -57,7 +57,7 @@ export class Sweeper {
       const key = `${item.kind}/${item.name}`
       const before = this.#suspects.get(key)
       const since = before?.fingerprint === item.fingerprint ? before.since : now
-      if (!alone && !dryRun && now - since < CONFIRM_AFTER_MS) {
+      if (!isOnlyInstance && !dryRun && now - since < CONFIRM_AFTER_MS) {
         suspects.set(key, { fingerprint: item.fingerprint, since })
         continue
       }

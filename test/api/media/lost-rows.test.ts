@@ -29,7 +29,7 @@ async function sweepNow (t: Test, server: TestApp) {
   const db = openDatabase(loadConfig(server.env).database)
   t.teardown(() => db.destroy())
   const owned = (names: string[]) => listOwnedBlobs(db, names)
-  return await new Sweeper({ store: server.app.blobs, owned, clock: clockOf(() => 0) }).sweep({ alone: true })
+  return await new Sweeper({ store: server.app.blobs, owned, clock: clockOf(() => 0) }).sweep({ isOnlyInstance: true })
 }
 
 async function rollBack (server: TestApp, mediaId: string, facts: Array<{ name: string; value: string }>) {

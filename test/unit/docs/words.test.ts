@@ -13,11 +13,11 @@ const WORDS: Word[] = [
   [/\bso many\b/i, 'this many, or the number'],
   [/\banswers the\b/i, 'returns the'],
   [/\blets? go\b/i, 'release'],
-  [/\bmend(s|ed|ing)?\b/i, 'fix']
+  [/\bmend(s|ed|ing)?\b/i, 'fix'],
+  [/\balone\b/i, 'only, before what it limits']
 ]
 /** Words that pages do not use. */
 const PAGE_WORDS: Word[] = [
-  [/\balone\b/i, 'only, before what it limits'],
   [/\bjudge[sd]?\b/i, 'verify, check or decide'],
   [/\banswer(s|ed)\b/i, 'returns, responds, sends'],
   [/\bfigures stay\b/i, 'totals stay'],

@@ -86,14 +86,14 @@ t.test('a draft that grows and a blob that got its row stay', async (t) => {
   t.same(await left(), ['late'])
 })
 
-t.test('what this process is writing stays, however long it takes and even alone', async (t) => {
+t.test('what this process is writing stays, however long it takes, even with only one instance', async (t) => {
   const { store, left, look, sweeper } = await setUp(t)
   const source = new PassThrough()
   const writing = store.receive(source, () => {})
   source.write('half')
   const finished = await receive(store)
   await look(4, 20)
-  await sweeper.sweep({ alone: true })
+  await sweeper.sweep({ isOnlyInstance: true })
   t.equal((await left()).length, 2)
   source.end()
   await (await writing).discard()
@@ -107,10 +107,10 @@ t.test(
     const { store, rows, left, sweeper } = await setUp(t)
     const draft = await receive(store)
     const name = await draft.publish()
-    t.same(await removals(sweeper, { alone: true }), [])
+    t.same(await removals(sweeper, { isOnlyInstance: true }), [])
     rows.add(name)
     await draft.discard()
-    t.same(await removals(sweeper, { alone: true }), [])
+    t.same(await removals(sweeper, { isOnlyInstance: true }), [])
     t.same(await left(), [name])
   }
 )
@@ -129,7 +129,7 @@ t.test('a committed blob that lost its row stays, and goes only when it is asked
     clock.now += 15 * MINUTE
     t.match(await sweeper.sweep(), { removed: [], kept: [{ name, committed: true }] })
   }
-  t.match(await sweeper.sweep({ alone: true }), { removed: [], kept: [{ name }] })
+  t.match(await sweeper.sweep({ isOnlyInstance: true }), { removed: [], kept: [{ name }] })
   t.match(await sweeper.sweep({ dryRun: true, removeCommitted: true }), { removed: [{ name }], kept: [] })
   t.same(await left(), [name])
 
@@ -150,7 +150,7 @@ t.test('a sweep marks owned blobs of older versions, and a dry run does not', as
   t.ok(await store.isCommitted('owned'))
   t.notOk(await store.isCommitted('orphan'))
   rows.clear()
-  t.match(await sweeper.sweep({ alone: true }), { removed: [{ name: 'orphan' }], kept: [{ name: 'owned' }] })
+  t.match(await sweeper.sweep({ isOnlyInstance: true }), { removed: [{ name: 'orphan' }], kept: [{ name: 'owned' }] })
 })
 
 t.test('a blob under deletion, and one that just got its row, are neither lost nor orphaned', async (t) => {
@@ -214,19 +214,21 @@ t.test('a file system without modes is reported once, and its files are swept as
     })
     await Promise.all(['one', 'two'].map((name) => put(`blobs/${name}`)))
     rows.add('one').add('two')
-    for (let look = 0; look < 3; look++) t.same(await sweeper.sweep({ alone: true }), { removed: [], kept: [] })
+    for (let look = 0; look < 3; look++) {
+      t.same(await sweeper.sweep({ isOnlyInstance: true }), { removed: [], kept: [] })
+    }
     rows.clear()
-    t.equal((await sweeper.sweep({ alone: true })).removed.length, 2)
+    t.equal((await sweeper.sweep({ isOnlyInstance: true })).removed.length, 2)
     t.same(await left(), [])
   }
   t.match(faults, [{ message: /does not keep the mode/ }, { code: 'EPERM' }])
 })
 
-t.test('alone, one look is enough', async (t) => {
+t.test('with only one instance, one look is enough', async (t) => {
   const { rows, put, left, sweeper } = await setUp(t)
   rows.add('owned')
   await Promise.all(['tmp/draft', 'blobs/orphan', 'blobs/owned'].map((path) => put(path)))
-  t.equal((await removals(sweeper, { alone: true })).length, 2)
+  t.equal((await removals(sweeper, { isOnlyInstance: true })).length, 2)
   t.same(await left(), ['owned'])
 })
 
@@ -266,7 +268,7 @@ t.test('more blobs than one question takes, folders and files that vanish are no
       if (index % 2 === 0) rows.add(String(index))
     })
   )
-  const removed = await removals(sweeper, { alone: true })
+  const removed = await removals(sweeper, { isOnlyInstance: true })
   t.equal(removed.length, 550)
   t.equal((await left()).length, 551)
 })
