@@ -3,7 +3,7 @@ import { v7 as uuidv7, validate as isUuid } from 'uuid'
 import { lockName } from '../database/dialect.js'
 import type { Database } from '../database/tables.js'
 import { ApiError, invalidField } from '../errors.js'
-import { confirmRefusal, createFactsCache } from '../cache/record-cache.js'
+import { confirmRefusal, RecordCache } from '../cache/record-cache.js'
 import { pageOf, type Page, type PageQuery } from '../schemas/pagination.js'
 import type { Clock } from '../time.js'
 import {
@@ -54,7 +54,7 @@ export type Accounts = ReturnType<typeof createAccounts>
 
 /** Who there is. How they come in is in sessions.ts. */
 export function createAccounts ({ db, passwords, clock, signupOpen, firstIsAdmin }: AccountsOptions) {
-  const facts = createFactsCache<Viewer>((id) => findViewer(db, id), clock)
+  const facts = new RecordCache<Viewer>((id) => findViewer(db, id), clock)
 
   async function insert (fresh: NewAccount, address: string, options: InsertOptions = {}): Promise<Account> {
     checkPassword(fresh.password)

@@ -4,7 +4,7 @@ import { v7 as uuidv7 } from 'uuid'
 import { relaxedTransaction } from '../database/dialect.js'
 import type { Database } from '../database/tables.js'
 import { ApiError } from '../errors.js'
-import { createFactsCache } from '../cache/record-cache.js'
+import { RecordCache } from '../cache/record-cache.js'
 import { SECOND, type Clock } from '../time.js'
 import { findAccount, findCredentials, lockCredentials, updatePassword, type Credentials } from './account-store.js'
 import type { Accounts, NewAccount } from './accounts.js'
@@ -80,7 +80,7 @@ export function createSessions ({
   refreshSeconds,
   onReuse
 }: SessionsOptions) {
-  const facts = createFactsCache<Viewer>((sessionId) => findSessionViewer(db, sessionId, clock.now()), clock)
+  const facts = new RecordCache<Viewer>((sessionId) => findSessionViewer(db, sessionId, clock.now()), clock)
 
   /** `<family>.<random>`: all tokens of a session begin with the same random text. */
   function freshToken (family = randomBytes(TOKEN_BYTES).toString('base64url')) {

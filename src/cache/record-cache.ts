@@ -3,15 +3,15 @@ import { MiB } from '../bytes.js'
 import { ApiError } from '../errors.js'
 import type { Clock } from '../time.js'
 
-/** Below the second within which every process sees a change, by what reading a fact may take. */
-const FACT_LIFE_MS = 900
-/** What one cache takes of memory at most: 10,000 to 40,000 facts. */
+/** Other processes must see a change within one second: this leaves 100 ms for the read. */
+const RECORD_LIFE_MS = 900
+/** Maximum memory of one cache: 10,000 to 40,000 records. */
 const MAX_CACHED_BYTES = 16 * MiB
-/** An entry around its fact: the key, a promise, and its place in the cache. */
+/** An entry without its record: the key, a promise, and its place in the cache. */
 const ENTRY_BYTES = 400
 
-/** Counts reads and checks of this process: a read after a check has a higher number. No clock is as fine as that. */
-let moments = 0
+/** Orders the reads and checks of this process: a read after a check has a higher number. No clock is as fine. */
+let sequence = 0
 /** As `since`: any record that has not expired. */
 export const ANY_AGE = 0
 
@@ -20,7 +20,7 @@ export const ANY_AGE = 0
  * hands `since` to every cache that it asks. **Throws** what the second run throws.
  */
 export async function confirmRefusal<T> (check: (since: number) => Promise<T>): Promise<T> {
-  const begun = ++moments
+  const begun = ++sequence
   try {
     return await check(ANY_AGE)
   } catch (error) {
@@ -31,66 +31,73 @@ export async function confirmRefusal<T> (check: (since: number) => Promise<T>): 
 
 /** Runs a check on records that are read after this call. */
 export async function withFreshRecords<T> (check: (since: number) => Promise<T>): Promise<T> {
-  return await check(++moments)
+  return await check(++sequence)
 }
 
-/** Facts by key, at most 0.9 s old; those that do not exist are remembered as undefined for as long. */
-export interface FactsCache<T> {
-  /** A fact; with `since` one that was read after that moment, see {@link confirmRefusal}. */
-  get(key: string, since?: number): Promise<T | undefined>
-  /** Forgets a fact that has just been changed here, so that this process sees the change at the next look. */
-  forget(key: string): void
-  /** Forgets all, where a change touches more facts than can be named. */
-  forgetAll(): void
-}
-
-/** One read of a fact. */
+/** One read of a record. */
 interface Read<T> {
   promise: Promise<T | undefined>
+  /** When the record expires, on the monotonic clock in milliseconds. */
   until: number
-  /** The moment at which it began. */
+  /** The sequence number at which the read began. */
   begun: number
   ended: boolean
-  /** The read after this one, for all who need a newer fact while this one is under way. */
+  /** The next read, shared by all callers who need a newer record while this read is pending. */
   next: Promise<T | undefined> | undefined
 }
 
 /**
- * Keeps what `read` returns, by a monotonic clock, in at most `maxBytes`. For each key one read is under way and one
- * waits, however many ask for a newer fact: a flood of refused requests costs one query at a time.
+ * Caches what `read` returns for 0.9 seconds, in at most `maxBytes`; missing records too. Each key has at most one read
+ * pending and one queued: a flood of refused requests costs one query at a time.
  */
-export function createFactsCache<T> (
-  read: (key: string) => Promise<T | undefined>,
-  clock: Clock,
-  maxBytes = MAX_CACHED_BYTES
-): FactsCache<T> {
-  const cache = new LRUCache<string, { read: Read<T> }>({ maxSize: maxBytes })
+export class RecordCache<T> {
+  readonly #read: (key: string) => Promise<T | undefined>
+  readonly #clock: Clock
+  readonly #cache: LRUCache<string, { read: Read<T> }>
 
-  function get (key: string, since = ANY_AGE): Promise<T | undefined> {
-    const known = cache.get(key)?.read
-    if (known === undefined) return begin(key)
-    if (known.begun > since && known.until > clock.monotonicNow()) return known.promise
-    if (known.ended || since === ANY_AGE) return begin(key)
+  constructor (read: (key: string) => Promise<T | undefined>, clock: Clock, maxBytes = MAX_CACHED_BYTES) {
+    this.#read = read
+    this.#clock = clock
+    this.#cache = new LRUCache({ maxSize: maxBytes })
+  }
+
+  /** A record; with `since` one that was read after that sequence number, see {@link confirmRefusal}. */
+  get (key: string, since = ANY_AGE): Promise<T | undefined> {
+    const known = this.#cache.get(key)?.read
+    if (known === undefined) return this.#begin(key)
+    if (known.begun > since && known.until > this.#clock.monotonicNow()) return known.promise
+    if (known.ended || since === ANY_AGE) return this.#begin(key)
     known.next ??= known.promise
       .then(
         () => {},
         () => {}
       )
-      .then(() => get(key, known.begun))
+      .then(() => this.get(key, known.begun))
     return known.next
   }
 
-  function begin (key: string): Promise<T | undefined> {
-    // The life counts from before the read: a change during the read is seen a life later at the latest.
-    const until = clock.monotonicNow() + FACT_LIFE_MS
-    const one: Read<T> = { begun: ++moments, promise: read(key), until, ended: false, next: undefined }
+  /** Forgets a record that this process just changed: the next {@link get} reads it again. */
+  forget (key: string): void {
+    this.#cache.delete(key)
+  }
+
+  /** Forgets all records, after a change to an unknown number of them. */
+  forgetAll (): void {
+    this.#cache.clear()
+  }
+
+  #begin (key: string): Promise<T | undefined> {
+    const cache = this.#cache
+    // The life starts before the read, so a change during the read is seen one life later at the latest.
+    const until = this.#clock.monotonicNow() + RECORD_LIFE_MS
+    const one: Read<T> = { begun: ++sequence, promise: this.#read(key), until, ended: false, next: undefined }
     cache.set(key, { read: one }, { size: ENTRY_BYTES })
     const isKept = () => cache.peek(key)?.read === one
     one.promise.then(
-      (fact) => {
+      (record) => {
         one.ended = true
-        // Another entry: the cache does not measure one again that it has already.
-        if (isKept()) cache.set(key, { read: one }, { size: ENTRY_BYTES + sizeOf(fact) })
+        // A new entry object: the cache ignores the new size of a value that it holds already.
+        if (isKept()) cache.set(key, { read: one }, { size: ENTRY_BYTES + sizeOf(record) })
       },
       () => {
         one.ended = true
@@ -99,19 +106,9 @@ export function createFactsCache<T> (
     )
     return one.promise
   }
-
-  return {
-    get,
-    forget: (key) => {
-      cache.delete(key)
-    },
-    forgetAll: () => {
-      cache.clear()
-    }
-  }
 }
 
-/** About what a fact takes of memory: two bytes for each character of its JSON. */
-function sizeOf (fact: unknown): number {
-  return fact === undefined ? 0 : 2 * JSON.stringify(fact).length
+/** Estimated memory of a record: two bytes for each character of its JSON. */
+function sizeOf (record: unknown): number {
+  return record === undefined ? 0 : 2 * JSON.stringify(record).length
 }

@@ -2,7 +2,7 @@ import type { Kysely } from 'kysely'
 import { v7 as uuidv7 } from 'uuid'
 import type { Database } from '../database/tables.js'
 import { ApiError } from '../errors.js'
-import { createFactsCache } from '../cache/record-cache.js'
+import { RecordCache } from '../cache/record-cache.js'
 import type { Clock } from '../time.js'
 import { findCourse, shareCourse } from './course-store.js'
 import type { Course, Subscription } from './schema.js'
@@ -25,7 +25,7 @@ export function createSubscriptions ({
   db: Kysely<Database>
   clock: Clock
 }) {
-  const toMedia = createFactsCache<true>(async (key) => {
+  const toMedia = new RecordCache<true>(async (key) => {
     const [studentId, mediaId] = key.split(' ') as [string, string]
     return (await findSubscribedToMedia(db, studentId, mediaId)) || undefined
   }, clock)

@@ -3,7 +3,7 @@ import { validate as isUuid } from 'uuid'
 import { addToCounters } from '../database/counters.js'
 import type { Database } from '../database/tables.js'
 import { ApiError, mediaNotFound } from '../errors.js'
-import { createFactsCache } from '../cache/record-cache.js'
+import { RecordCache } from '../cache/record-cache.js'
 import { pageOf, type Page, type PageQuery } from '../schemas/pagination.js'
 import type { Clock } from '../time.js'
 import { listMedia, type MediaFilter } from './media-list.js'
@@ -34,7 +34,7 @@ export type Library = ReturnType<typeof createLibrary>
 
 /** The media there are. Who may do what is decided in src/access/. */
 export function createLibrary ({ db, clock, release, onReleased }: LibraryOptions) {
-  const facts = createFactsCache<Media>((id) => findMedia(db, id), clock)
+  const facts = new RecordCache<Media>((id) => findMedia(db, id), clock)
 
   /**
    * Hides media at once, as part of a larger change, which counts them off with {@link countMedia}; a job removes what

@@ -1,11 +1,11 @@
 import t from 'tap'
 import { ApiError } from '../../../src/errors.js'
-import { confirmRefusal, createFactsCache } from '../../../src/cache/record-cache.js'
+import { confirmRefusal, RecordCache } from '../../../src/cache/record-cache.js'
 import { clockOf } from '../../support/clock.js'
 
-t.test('facts are cached in as many bytes as are given: large ones push others out, small ones stay', async (t) => {
+t.test('records are cached in as many bytes as are given: large ones push others out, small ones stay', async (t) => {
   const reads: string[] = []
-  const cache = createFactsCache(
+  const cache = new RecordCache(
     async (key) => {
       reads.push(key)
       return { text: 'x'.repeat(key.startsWith('large') ? 40_000 : 10) }
@@ -30,7 +30,7 @@ t.test(
     let reads = 0
     let atOnce = 0
     let most = 0
-    const cache = createFactsCache(
+    const cache = new RecordCache(
       async () => {
         reads++
         most = Math.max(most, ++atOnce)
@@ -45,9 +45,9 @@ t.test(
     )
     const check = async () =>
       await confirmRefusal(async (since) => {
-        const fact = await cache.get('a', since)
-        if (fact!.seen < 2) throw new ApiError('not_found')
-        return fact!.seen
+        const record = await cache.get('a', since)
+        if (record!.seen < 2) throw new ApiError('not_found')
+        return record!.seen
       })
     await t.rejects(check(), { code: 'not_found' })
     value = 1
