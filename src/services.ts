@@ -47,9 +47,9 @@ import { SECOND, type Clock } from './time.js'
 import { createSqliteCommit } from './views/sqlite-commit.js'
 import { insertViews } from './views/view-store.js'
 import { ViewWriter } from './views/view-writer.js'
-import { openViewerNames } from './views/viewer-id-store.js'
+import { openViewerIds } from './views/viewer-id-store.js'
 import { LinkSigner } from './playback/link-signer.js'
-import { createViews } from './views/views.js'
+import { Views } from './views/views.js'
 
 /** How long a stream or an upload may outlive the right to it. */
 const REVIEW_EVERY_MS = 3 * SECOND
@@ -170,17 +170,17 @@ async function createViewLog (
     metrics.batchViews.observe(outcomes.length)
     for (const outcome of outcomes) metrics.views.inc({ outcome })
   })
-  const names = await openViewerNames({
+  const viewerIds = await openViewerIds({
     db,
     mode: config.viewAddresses,
     keys: () => secrets.keyring('viewer-address'),
     onProgress: (done, total) => log.info({ done, total }, 'rewriting the addresses of the view log')
   })
   const localCache = createLocalCache()
-  const views = createViews({
+  const views = new Views({
     db,
     writer,
-    names,
+    viewerIds,
     cache: redis === undefined ? localCache : createSharedCache(redis, localCache),
     cacheSeconds: config.analyticsCacheSeconds,
     clock,

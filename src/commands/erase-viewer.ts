@@ -1,6 +1,7 @@
 import { isIP } from 'node:net'
 import { loadSecrets } from '../secrets/keyring.js'
-import { eraseViewer, findViewerNames } from '../views/viewer-id-store.js'
+import { eraseViewer } from '../views/viewer-erasure.js'
+import { findViewerIds } from '../views/viewer-id-store.js'
 import { UsageError, type Command } from './command.js'
 
 export const erase: Command = {
@@ -10,8 +11,8 @@ export const erase: Command = {
     if (address === undefined || more.length > 0 || isIP(address) === 0) {
       throw new UsageError('erase-viewer needs one IPv4 or IPv6 address')
     }
-    const names = await findViewerNames(db, () => loadSecrets(config).keyring('viewer-address'))
-    const { media, rows } = await eraseViewer(db, names.keysOf(address), onProgress)
+    const viewerIds = await findViewerIds(db, () => loadSecrets(config).keyring('viewer-address'))
+    const { media, rows } = await eraseViewer(db, viewerIds.keysOf(address), onProgress)
     return {
       ok: true,
       report: { media, rows },

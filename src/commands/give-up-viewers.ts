@@ -1,5 +1,5 @@
 import { loadSecrets } from '../secrets/keyring.js'
-import { giveUpViewerSecret } from '../views/viewer-id-store.js'
+import { giveUpViewerSecret } from '../views/viewer-secret-store.js'
 import type { Command } from './command.js'
 
 export const giveUpViewers: Command = {

@@ -19,11 +19,11 @@ import {
   type ViewOutcome
 } from './view-store.js'
 import type { ViewWriter } from './view-writer.js'
-import type { ViewerNames } from './viewer-ids.js'
+import type { ViewerIds } from './viewer-ids.js'
 
 export type { ViewCounts }
 
-/** Who looks: what a request says of its sender. */
+/** The sender of a request that counts as a view. */
 export interface ViewSource {
   address: string
   accountId: string | null
@@ -42,10 +42,10 @@ export interface Analytics {
 const RECENT_DAYS = 7
 const MAX_USER_AGENT = 512
 const MAX_COUNTED_STREAMS = 20_000
-/** A stream waits for its view's commit, but not for a database that is busy with something else. */
+/** A stream waits for the commit of its view, but not for a busy database. */
 const STREAM_WAIT_MS = 500
 
-/** The window that views of an address pass: resolves with how to give the place back, or undefined at the limit. */
+/** The sliding window of an address. `reserve` resolves with a function that undoes it, or undefined at the limit. */
 export interface ViewLimit {
   reserve(address: string): Promise<(() => void) | undefined>
 }
@@ -53,7 +53,7 @@ export interface ViewLimit {
 interface ViewsOptions {
   db: Kysely<Database>
   writer: ViewWriter
-  names: ViewerNames
+  viewerIds: ViewerIds
   cache: AnswerCache
   cacheSeconds: number
   clock: Clock
@@ -62,48 +62,91 @@ interface ViewsOptions {
   streamWaitMs?: number | undefined
 }
 
-export type Views = ReturnType<typeof createViews>
+/** What a view is counted for: a media, by a link, by an account's token, or by neither. */
+type Watched = Pick<View, 'mediaId' | 'linkId' | 'byToken'>
 
-/** Who watched what, and how often. */
-export function createViews ({
-  db,
-  writer,
-  names,
-  cache,
-  cacheSeconds,
-  clock,
-  limit,
-  streamWaitMs = STREAM_WAIT_MS
-}: ViewsOptions) {
-  async function compute (
-    mediaId: string,
-    days: number,
-    today: number
-  ): Promise<{ answer: Analytics; figures: ViewFigures }> {
-    const figures = await findViewFigures(db, mediaId, Math.min(today - days + 1, today - RECENT_DAYS + 1))
-    if (figures === undefined) throw mediaNotFound()
-    const sum = (count: number) => figures.days.filter(({ day }) => day > today - count && day <= today)
-    const answer = {
-      totalViews: figures.totalViews,
-      uniqueViewers: figures.uniqueViewers,
-      recentViews: sum(RECENT_DAYS).reduce((total, { views }) => total + views, 0),
-      viewsPerDay: Object.fromEntries(sum(days).map(({ day, views }) => [isoDay(day), views])),
-      cached: false
-    }
-    return { answer, figures }
+/** Counts views, and reads the view log and the roll-ups. */
+export class Views {
+  readonly #options: ViewsOptions
+  /** When the views of recent streams were counted, by {@link streamKey}: players request the start several times. */
+  readonly #countedStreams = new LRUCache<string, number>({ max: MAX_COUNTED_STREAMS })
+  readonly #countingStreams = new Map<string, Promise<void>>()
+
+  constructor (options: ViewsOptions) {
+    this.#options = options
   }
 
-  /** Moments of streams' views that are counted: players ask for the start again and again. */
-  const countedStreams = new LRUCache<string, number>({ max: MAX_COUNTED_STREAMS })
-  const countingStreams = new Map<string, Promise<void>>()
+  /**
+   * Counts a view; durable when this resolves. With a link, one view for each link and address. **Throws** `not_found`,
+   * `overloaded`.
+   */
+  count (mediaId: string, linkId: string | null, source: ViewSource): Promise<{ viewedAt: number }> {
+    return this.#write({ mediaId, linkId }, source)
+  }
 
-  type Request = Pick<View, 'mediaId' | 'linkId' | 'byToken'>
+  /**
+   * Counts the view of a stream from its start, within the window of its address: one for each link and address, or
+   * one in 30 minutes for each account and address. Resolves when it is counted, or after `streamWaitMs`. Never throws:
+   * `onFailure` receives the error, however late.
+   */
+  async countStream (
+    mediaId: string,
+    linkId: string | null,
+    source: ViewSource,
+    onFailure: (error: unknown) => void
+  ): Promise<void> {
+    const watched = { mediaId, linkId, byToken: linkId === null && source.accountId !== null }
+    const key = streamKey(mediaId, linkId, source)
+    if (key !== undefined && this.#isCounted(key, watched.byToken)) return
+    let counting = key === undefined ? undefined : this.#countingStreams.get(key)
+    if (counting === undefined) {
+      counting = this.#countOnce(watched, source, key).catch(onFailure)
+      if (key !== undefined) {
+        this.#countingStreams.set(key, counting)
+        void counting.finally(() => this.#countingStreams.delete(key))
+      }
+    }
+    await Promise.race([counting, sleep(this.#options.streamWaitMs ?? STREAM_WAIT_MS, undefined, { ref: false })])
+  }
 
-  async function write (view: Request, source: ViewSource): Promise<{ outcome: ViewOutcome; viewedAt: number }> {
+  /** Returns totals and unique viewers of several media, by id. */
+  counts (mediaIds: string[]): Promise<Map<string, ViewCounts>> {
+    return findViewCounts(this.#options.db, mediaIds)
+  }
+
+  /** Returns a page of the view log of a media. */
+  async log (mediaId: string, page: PageQuery): Promise<Page<View>> {
+    const { items, total } = await listViews(this.#options.db, mediaId, page)
+    return pageOf(items, total, page)
+  }
+
+  /**
+   * Returns the figures of a media, without days that have no views. Cached under a key with the current total: a view
+   * counted by any process is in the next result. **Throws** `not_found`.
+   */
+  async analytics (mediaId: string, days: number): Promise<Analytics> {
+    const { db, cache, cacheSeconds, clock } = this.#options
+    const today = utcDay(clock.now())
+    const key = (total: number, revision: number) => `analytics:${mediaId}:${days}:${today}:${revision}:${total}`
+    const stamp = await findViewStamp(db, mediaId)
+    if (stamp === undefined) throw mediaNotFound()
+    const cached = cacheSeconds > 0 ? await cache.get(key(stamp.totalViews, stamp.revision)) : undefined
+    if (cached !== undefined) return Object.assign(JSON.parse(cached) as Analytics, { cached: true })
+    const figures = await findViewFigures(db, mediaId, Math.min(today - days + 1, today - RECENT_DAYS + 1))
+    if (figures === undefined) throw mediaNotFound()
+    const analytics = analyticsOf(figures, days, today)
+    if (cacheSeconds > 0) {
+      await cache.set(key(figures.totalViews, figures.revision), JSON.stringify(analytics), cacheSeconds)
+    }
+    return analytics
+  }
+
+  async #write (watched: Watched, source: ViewSource): Promise<{ outcome: ViewOutcome; viewedAt: number }> {
+    const { clock, viewerIds, writer } = this.#options
     const viewedAt = clock.now()
     const outcome = await writer.write({
-      ...view,
-      ...names.of(source.address),
+      ...watched,
+      ...viewerIds.identify(source.address),
       accountId: source.accountId,
       userAgent: source.userAgent === undefined ? null : cleanText(source.userAgent),
       viewedAt
@@ -112,99 +155,46 @@ export function createViews ({
     return { outcome, viewedAt }
   }
 
-  function isCounted (key: string, byToken: boolean): boolean {
-    const countedAt = countedStreams.get(key)
-    return countedAt !== undefined && (!byToken || Math.abs(clock.now() - countedAt) < TOKEN_VIEW_MS)
+  #isCounted (key: string, byToken: boolean): boolean {
+    const countedAt = this.#countedStreams.get(key)
+    if (countedAt === undefined) return false
+    return !byToken || Math.abs(this.#options.clock.now() - countedAt) < TOKEN_VIEW_MS
   }
 
-  /** A view that the database has counted before takes no place in the window. */
-  async function countOnce (
-    mediaId: string,
-    linkId: string | null,
-    source: ViewSource,
-    key: string | undefined
-  ): Promise<void> {
-    const giveBack = await limit.reserve(source.address)
-    if (giveBack === undefined) return
-    const byToken = linkId === null && source.accountId !== null
+  /** A view that the database counted before takes no place in the window. */
+  async #countOnce (watched: Watched, source: ViewSource, key: string | undefined): Promise<void> {
+    const undo = await this.#options.limit.reserve(source.address)
+    if (undo === undefined) return
     let isNew = false
     try {
-      const { outcome, viewedAt } = await write({ mediaId, linkId, byToken }, source)
+      const { outcome, viewedAt } = await this.#write(watched, source)
       isNew = outcome === 'counted'
-      // A repeated view by a token was counted at another moment, which only the database knows.
-      if (key !== undefined && (isNew || !byToken)) countedStreams.set(key, viewedAt)
+      // Only the database knows when a repeated view by a token was counted.
+      if (key !== undefined && (isNew || !watched.byToken)) this.#countedStreams.set(key, viewedAt)
     } finally {
-      if (!isNew) giveBack()
-    }
-  }
-
-  return {
-    /**
-     * Counts a view; durable when this resolves. With a link, one for each link and address. Throws `not_found`,
-     * `overloaded`.
-     */
-    count: (mediaId: string, linkId: string | null, source: ViewSource) => write({ mediaId, linkId }, source),
-
-    /**
-     * Counts the view of a stream from its start, within the window of its address: one for each link and address, or
-     * one in 30 minutes for each account and address. Resolves when that is done, or after a while. Never throws:
-     * `onFailure` receives the error, however late.
-     */
-    async countStream (
-      mediaId: string,
-      linkId: string | null,
-      source: ViewSource,
-      onFailure: (error: unknown) => void
-    ): Promise<void> {
-      const byToken = linkId === null && source.accountId !== null
-      const key = streamKey(mediaId, linkId, source)
-      if (key !== undefined && isCounted(key, byToken)) return
-      let counting = key === undefined ? undefined : countingStreams.get(key)
-      if (counting === undefined) {
-        counting = countOnce(mediaId, linkId, source, key).catch(onFailure)
-        if (key !== undefined) {
-          countingStreams.set(key, counting)
-          void counting.finally(() => countingStreams.delete(key))
-        }
-      }
-      await Promise.race([counting, sleep(streamWaitMs, undefined, { ref: false })])
-    },
-
-    /** Totals and uniques of several media, by id. */
-    counts: (mediaIds: string[]): Promise<Map<string, ViewCounts>> => findViewCounts(db, mediaIds),
-
-    async log (mediaId: string, page: PageQuery): Promise<Page<View>> {
-      const { items, total } = await listViews(db, mediaId, page)
-      return pageOf(items, total, page)
-    },
-
-    /**
-     * The figures of a media, days without views left out. Kept for the cache's time under a key that carries the total
-     * as it is now: a view counted anywhere is in the next answer.
-     */
-    async analytics (mediaId: string, days: number): Promise<Analytics> {
-      const today = utcDay(clock.now())
-      const key = (total: number, revision: number) => `analytics:${mediaId}:${days}:${today}:${revision}:${total}`
-      const stamp = await findViewStamp(db, mediaId)
-      if (stamp === undefined) throw mediaNotFound()
-      const kept = cacheSeconds > 0 ? await cache.get(key(stamp.totalViews, stamp.revision)) : undefined
-      if (kept !== undefined) return Object.assign(JSON.parse(kept) as Analytics, { cached: true })
-      const { answer, figures } = await compute(mediaId, days, today)
-      if (cacheSeconds > 0) {
-        await cache.set(key(figures.totalViews, figures.revision), JSON.stringify(answer), cacheSeconds)
-      }
-      return answer
+      if (!isNew) undo()
     }
   }
 }
 
-/** What a stream's view is counted once for; undefined for one without link and account. */
+function analyticsOf (figures: ViewFigures, days: number, today: number): Analytics {
+  const last = (count: number) => figures.days.filter(({ day }) => day > today - count && day <= today)
+  return {
+    totalViews: figures.totalViews,
+    uniqueViewers: figures.uniqueViewers,
+    recentViews: last(RECENT_DAYS).reduce((total, { views }) => total + views, 0),
+    viewsPerDay: Object.fromEntries(last(days).map(({ day, views }) => [isoDay(day), views])),
+    cached: false
+  }
+}
+
+/** A stream's view is counted once for each key. Undefined for a stream without link and account. */
 function streamKey (mediaId: string, linkId: string | null, { accountId, address }: ViewSource): string | undefined {
   if (linkId !== null) return `${linkId} ${addressKey(address)}`
   return accountId === null ? undefined : `${mediaId} ${accountId} ${addressKey(address)}`
 }
 
-/** A user agent is whatever a client sends: cut to a sane length, without what a database refuses. */
+/** Cuts a user agent to {@link MAX_USER_AGENT} characters, without those that a database rejects. */
 function cleanText (text: string): string {
   return text.replaceAll(/[\p{Cc}\p{Cs}]/gu, ' ').slice(0, MAX_USER_AGENT)
 }

@@ -2,7 +2,7 @@ import { sql } from 'kysely'
 import t from 'tap'
 import { openDatabase } from '../../../src/database/open.js'
 import { recountViews } from '../../../src/views/view-maintenance.js'
-import { eraseViewer } from '../../../src/views/viewer-id-store.js'
+import { eraseViewer } from '../../../src/views/viewer-erasure.js'
 import { buildTestApp, signUp, upload } from '../../support/test-app.js'
 
 t.test(

@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { openDatabase } from '../../../src/database/open.js'
 import { pruneViews, recountViews } from '../../../src/views/view-maintenance.js'
-import { createViewerNames } from '../../../src/views/viewer-ids.js'
+import { ViewerIds } from '../../../src/views/viewer-ids.js'
 import { playgate } from '../../support/playgate.js'
 import {
   buildTestApp,
@@ -250,9 +250,9 @@ t.test('the log is kept for VIEW_RETENTION_DAYS and its figures forever; its pag
   t.same((await shown(watched, '?page=101&size=100')).addresses, [])
 })
 
-t.test('names are made by rule', async (t) => {
+t.test('the address and the key of a viewer depend on the mode and the secret', async (t) => {
   const secret = Buffer.alloc(32, 1)
-  const [truncated, hashed] = [createViewerNames('truncated', secret), createViewerNames('hashed', secret)]
+  const [truncated, hashed] = [new ViewerIds('truncated', secret), new ViewerIds('hashed', secret)]
   for (const [address, network] of [
     ['1.2.3.4', '1.2.3.0/24'],
     ['::ffff:1.2.3.4', '1.2.3.0/24'],
@@ -260,22 +260,23 @@ t.test('names are made by rule', async (t) => {
     ['fe80::1%eth0', 'fe80:0:0::/48'],
     ['unknown', 'unknown']
   ] as const) {
-    t.equal(truncated.of(address).address, network)
+    t.equal(truncated.identify(address).address, network)
   }
   for (const embedding of ['2002:102:304::1', '64:ff9b::102:304']) {
-    t.equal(truncated.of(embedding).address, '1.2.3.0/24', embedding)
+    t.equal(truncated.identify(embedding).address, '1.2.3.0/24', embedding)
   }
-  t.equal(truncated.of('1.2.3.4').addressKey, hashed.of('::ffff:1.2.3.4').addressKey)
-  t.not(truncated.of('1.2.3.4').addressKey, truncated.of('1.2.3.5').addressKey)
+  t.equal(truncated.identify('1.2.3.4').addressKey, hashed.identify('::ffff:1.2.3.4').addressKey)
+  t.not(truncated.identify('1.2.3.4').addressKey, truncated.identify('1.2.3.5').addressKey)
   t.not(
-    createViewerNames('hashed', Buffer.alloc(32, 2)).of('1.2.3.4').addressKey,
-    hashed.of('1.2.3.4').addressKey,
+    new ViewerIds('hashed', Buffer.alloc(32, 2)).identify('1.2.3.4').addressKey,
+    hashed.identify('1.2.3.4').addressKey,
     'the key makes it'
   )
-  for (const names of [truncated, hashed]) {
-    t.same(names.rename(names.of('2001:db8::1')), names.of('2001:db8::1'), 'renaming twice is renaming once')
+  for (const viewerIds of [truncated, hashed]) {
+    const id = viewerIds.identify('2001:db8::1')
+    t.same(viewerIds.convert(id), id, 'an id that is converted twice stays the same')
   }
-  t.same(createViewerNames('full', undefined).keysOf('1.2.3.4'), ['1.2.3.4'])
+  t.same(new ViewerIds('full', undefined).keysOf('1.2.3.4'), ['1.2.3.4'])
 })
 
 t.test(

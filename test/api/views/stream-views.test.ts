@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import { openDatabase } from '../../../src/database/open.js'
 import { loadSecrets } from '../../../src/secrets/keyring.js'
-import { eraseViewer, openViewerNames } from '../../../src/views/viewer-id-store.js'
+import { eraseViewer } from '../../../src/views/viewer-erasure.js'
+import { openViewerIds } from '../../../src/views/viewer-id-store.js'
 import { pruneTokenViews } from '../../../src/views/view-maintenance.js'
 import { insertViews } from '../../../src/views/view-store.js'
 import { protectedMedia } from '../../support/protected-server.js'
@@ -160,7 +161,7 @@ t.test(
     await insertViews(db, [view('192.0.2.5', now)])
     await eraseViewer(db, ['192.0.2.1'])
     t.same(await addresses(), ['192.0.2.5'])
-    await openViewerNames({ db, mode: 'truncated', keys: () => loadSecrets(server.config).keyring('viewer-address') })
+    await openViewerIds({ db, mode: 'truncated', keys: () => loadSecrets(server.config).keyring('viewer-address') })
     t.same(await addresses(), [], 'no address outlives a stricter mode')
   }
 )

@@ -5,8 +5,8 @@ import { addressKey } from '../../../src/http/client-address.js'
 import { openDatabase } from '../../../src/database/open.js'
 import { pruneViews } from '../../../src/views/view-maintenance.js'
 import { ViewWriter } from '../../../src/views/view-writer.js'
-import type { ViewerNames } from '../../../src/views/viewer-ids.js'
-import { createViews } from '../../../src/views/views.js'
+import { ViewerIds } from '../../../src/views/viewer-ids.js'
+import { Views } from '../../../src/views/views.js'
 import {
   buildTestApp,
   expectProblem,
@@ -345,11 +345,10 @@ t.test(
           fail = reject
         })
     } as unknown as ViewWriter
-    const names = { of: (address: string) => ({ address, addressKey: address }) } as unknown as ViewerNames
     const limit = { reserve: async () => () => {} }
-    const views = createViews({
+    const views = new Views({
       writer,
-      names,
+      viewerIds: new ViewerIds('full', undefined),
       limit,
       clock: systemClock,
       db: undefined as never,

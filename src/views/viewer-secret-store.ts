@@ -1,0 +1,76 @@
+import type { Kysely } from 'kysely'
+import { randomBytes } from 'node:crypto'
+import { lockName } from '../database/dialect.js'
+import { findFact, upsertFact } from '../database/fact-store.js'
+import type { Database } from '../database/tables.js'
+import { StartupError } from '../errors.js'
+import { seal, unseal } from '../secrets/encryption.js'
+import type { Keyring } from '../secrets/keyring.js'
+
+/** The secret of viewer ids: random, made once, and sealed, so that it outlives a rotation of SECRET_KEY. */
+const SECRET = 'views.address_secret'
+const SECRET_BYTES = 32
+
+/**
+ * Returns the secret. Where there is none, makes it if `create` is set. Seals it again if the SECRET_KEY was rotated.
+ * **Throws** {@link StartupError} if it cannot be opened.
+ */
+export async function openViewerSecret (
+  db: Kysely<Database>,
+  keys: () => Keyring,
+  create: boolean
+): Promise<Buffer | undefined> {
+  const found = await findFact(db, SECRET)
+  if (found === undefined && !create) return undefined
+  const ring = keys()
+  return await db.transaction().execute(async (trx) => {
+    await lockName(trx, SECRET)
+    const stored = await findFact(trx, SECRET)
+    const secret = stored === undefined ? randomBytes(SECRET_BYTES) : unsealed(stored, ring)
+    if (secret === undefined) throw new StartupError(lostSecret(keyIdOf(stored!)))
+    if (stored === undefined || keyIdOf(stored) !== ring.current.id) {
+      await upsertFact(trx, SECRET, seal(secret, SECRET, ring))
+    }
+    return secret
+  })
+}
+
+/** Whether these keys can open the secret; true if there is none. */
+export async function canOpenViewerSecret (db: Kysely<Database>, keys: Keyring): Promise<boolean> {
+  const stored = await findFact(db, SECRET)
+  return stored === undefined || unsealed(stored, keys) !== undefined
+}
+
+/**
+ * Sets aside a secret that cannot be opened: it is kept under the id of its key, and the next start makes another one.
+ * Every viewer who comes back then counts as new. Returns false, and changes nothing, if the secret can be opened or
+ * does not exist.
+ */
+export async function giveUpViewerSecret (db: Kysely<Database>, keys: Keyring): Promise<boolean> {
+  return await db.transaction().execute(async (trx) => {
+    await lockName(trx, SECRET)
+    const stored = await findFact(trx, SECRET)
+    if (stored === undefined || unsealed(stored, keys) !== undefined) return false
+    await upsertFact(trx, `${SECRET}.${keyIdOf(stored)}`, stored)
+    await trx.deleteFrom('server_facts').where('name', '=', SECRET).execute()
+    return true
+  })
+}
+
+const keyIdOf = (stored: string) => stored.split('.')[0]!
+
+function unsealed (stored: string, keys: Keyring): Buffer | undefined {
+  try {
+    return unseal(stored, SECRET, keys)
+  } catch {
+    return undefined
+  }
+}
+
+function lostSecret (keyId: string): string {
+  return (
+    `the secret that tells viewers apart is sealed with another SECRET_KEY (key id ${keyId}): set that one, or add ` +
+    'it to SECRET_KEYS_PREVIOUS. If it is lost for good, run "playgate give-up-viewers": ' +
+    'every viewer who comes back then counts as new'
+  )
+}
