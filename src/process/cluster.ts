@@ -16,10 +16,7 @@ export function superviseProcesses (count: number, graceSeconds: number, say: (l
   /** Once one could start, another that can't may have met a database that is away: it is tried again. */
   let everListened = false
   const listening = new Set<number>()
-  // Node's own messages to a worker that was just killed (a new connection, say) fail too; `exit` says what became of
-  // it.
-  cluster.on('fork', (worker) => worker.on('error', ({ message }) => say(`A process could not be reached: ${message}`)))
-  for (let i = 0; i < count; i++) cluster.fork()
+  for (let i = 0; i < count; i++) startProcess(say, onRefused)
 
   relayFigures()
   // A starting process does not hear a stop until it says so.
@@ -35,9 +32,7 @@ export function superviseProcesses (count: number, graceSeconds: number, say: (l
       if (running().length === 0) process.exit()
     } else if (listening.delete(worker.id) || everListened) {
       say(`A process ended (${signal ?? code}); starting another.`)
-      setTimeout(() => {
-        if (!stopping) cluster.fork()
-      }, RESTART_AFTER_MS)
+      startLater()
     } else {
       say('A process could not start: stopping.')
       stop(1)
@@ -48,22 +43,55 @@ export function superviseProcesses (count: number, graceSeconds: number, say: (l
     () => stop(0)
   )
 
+  function onRefused (): void {
+    if (stopping) {
+      if (running().length === 0) process.exit()
+    } else if (everListened) startLater()
+    else stop(1)
+  }
+
+  function startLater (): void {
+    setTimeout(() => {
+      if (!stopping) startProcess(say, onRefused)
+    }, RESTART_AFTER_MS)
+  }
+
   function stop (code: number): void {
     process.exitCode = code
     if (stopping) {
-      for (const worker of running()) worker.process.kill('SIGKILL')
+      killAll()
       process.exit(1)
     }
     stopping = true
     for (const worker of running()) tell(worker, 'stop')
     if (running().length === 0) process.exit()
-    setTimeout(
-      () => {
-        for (const worker of running()) worker.process.kill('SIGKILL')
-      },
-      graceSeconds * 1000 + GRACE_BEYOND_MS
-    ).unref()
+    setTimeout(killAll, graceSeconds * 1000 + GRACE_BEYOND_MS).unref()
   }
+}
+
+/** `onRefused`: the system has no file descriptor, memory or process left, perhaps for now. */
+function startProcess (say: (line: string) => void, onRefused: () => void): void {
+  const refused = ({ message }: Error) => {
+    say(`A process could not start: ${message}`)
+    onRefused()
+  }
+  try {
+    const worker = cluster.fork()
+    worker.on('error', (error) => {
+      // Node's own messages to a worker that was just killed (a new connection, say) fail too; `exit` says what became
+      // of it.
+      if (worker.process.pid !== undefined) return say(`A process could not be reached: ${error.message}`)
+      // It never ran, and no `exit` follows.
+      delete cluster.workers![worker.id]
+      refused(error)
+    })
+  } catch (error) {
+    refused(error as Error)
+  }
+}
+
+function killAll (): void {
+  for (const worker of running()) worker.process.kill('SIGKILL')
 }
 
 function running (): Worker[] {

@@ -1,5 +1,5 @@
-import { spawnSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { execFileSync, spawnSync } from 'node:child_process'
+import { readFileSync, readdirSync } from 'node:fs'
 import t from 'tap'
 import { loadConfig } from '../../../src/config/config.js'
 import { openDatabase } from '../../../src/database/open.js'
@@ -14,6 +14,7 @@ const skip =
   withoutPostgres ||
   (spawnSync('redis-server', ['--version']).status !== 0 &&
     'needs the redis-server program: apt-get install redis-server')
+const hasPrlimit = spawnSync('prlimit', ['--version']).status === 0
 
 t.test('processes that share Postgres and Redis', { skip }, async (t) => {
   const redis = await startRedis()
@@ -186,6 +187,29 @@ t.test('PROCESSES', { skip }, async (t) => {
       await Promise.all(scrapers)
       await eventually('it responds', async () => (await call(server.origin, '/livez')).status === 200)
       t.equal(server.child.exitCode, null, 'the primary lives')
+      t.equal(await server.end('SIGTERM'), 0)
+    }
+  )
+
+  await t.test(
+    'a process that the system refuses to start is started later (bug: the primary ended, and with it all)',
+    { skip: !hasPrlimit && 'needs the prlimit program of util-linux' },
+    async (t) => {
+      const server = await startServer(t, { ...env, PORT: String(await freePort()) }, ['--processes', '2'])
+      const primary = server.child.pid!
+      const pids = () =>
+        readFileSync(`/proc/${primary}/task/${primary}/children`, 'utf8').trim().split(' ').map(Number)
+      const limitDescriptors = (soft: number) =>
+        execFileSync('prlimit', ['--pid', String(primary), `--nofile=${soft}:4096`])
+      await eventually('two processes run', () => pids().length === 2)
+      // Too few for the pipes of a process.
+      limitDescriptors(readdirSync(`/proc/${primary}/fd`).length - 4)
+      process.kill(pids()[0]!, 'SIGKILL')
+      await eventually('it is refused', () => /A process could not start: spawn .* EMFILE/.test(server.output()))
+      t.equal(server.child.exitCode, null, 'the primary lives')
+      limitDescriptors(4096)
+      await eventually('another took its place', () => pids().length === 2)
+      await eventually('it responds', async () => (await call(server.origin, '/livez')).status === 200)
       t.equal(await server.end('SIGTERM'), 0)
     }
   )
