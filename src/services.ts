@@ -5,7 +5,7 @@ import { Admissions } from './access/admissions.js'
 import { PlaybackLinks } from './access/playback-links.js'
 import { createAccounts } from './accounts/accounts.js'
 import { createPasswordHasher, type HashWorkers } from './accounts/passwords.js'
-import { createSessions } from './accounts/sessions.js'
+import { Sessions } from './accounts/sessions.js'
 import { createSharedCache } from './cache/redis-cache.js'
 import { createLocalCache } from './cache/shared-cache.js'
 import type { Config } from './config/config.js'
@@ -143,7 +143,7 @@ function createPeople (base: Foundation & ReturnType<typeof createLimits>) {
     signupOpen: config.signupOpen,
     firstIsAdmin: config.environment !== 'production'
   })
-  const sessions = createSessions({
+  const sessions = new Sessions({
     db,
     accounts,
     passwords,

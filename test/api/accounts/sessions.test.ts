@@ -2,7 +2,7 @@ import { createHmac, randomUUID } from 'node:crypto'
 import t from 'tap'
 import { createAccounts } from '../../../src/accounts/accounts.js'
 import { createPasswordHasher } from '../../../src/accounts/passwords.js'
-import { createSessions, type Sessions } from '../../../src/accounts/sessions.js'
+import { Sessions } from '../../../src/accounts/sessions.js'
 import { openDatabase } from '../../../src/database/open.js'
 import { createLoginGuard } from '../../../src/limits/login-guard.js'
 import { LocalSlidingWindow } from '../../../src/limits/sliding-window.js'
@@ -195,7 +195,7 @@ t.test("a full queue is nobody's wrong guess (bug: a login that was refused for 
   t.teardown(() => Promise.all([db.destroy(), full.close(), idle.close()]))
   const failedLogins = createLoginGuard(new LocalSlidingWindow(systemClock), systemClock, 3)
   const sessions = [full, idle].map((passwords) =>
-    createSessions({
+    new Sessions({
       db,
       passwords,
       failedLogins,
