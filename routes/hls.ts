@@ -1,6 +1,5 @@
-import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { Type, type Static } from '@sinclair/typebox'
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import { Type } from '@sinclair/typebox'
+import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
 import type { Admissions, LinkAdmission } from '../src/access/admissions.js'
 import type { PlaybackLinks } from '../src/access/playback-links.js'
 import { ApiError } from '../src/errors.js'
@@ -22,145 +21,145 @@ interface Options {
 }
 type PackagedAdmission = LinkAdmission & { media: PackagedMedia }
 
+/** What a route sends of a package. */
+type Send = (request: FastifyRequest, reply: FastifyReply, admission: PackagedAdmission) => Promise<FastifyReply>
+
+/** One file of a package, below `/hls/:token/:id/`. */
+interface PackageFile {
+  path: string
+  schema: FastifySchema
+  send: Send
+  /** Its URL at another provider; absent or null if there is none. */
+  hostedUrl?: (playback: Playback) => string | null
+  /** Reads the media again each time: a key from the cache may be that of a package that was replaced. */
+  fresh?: boolean
+}
+
+interface Params {
+  token: string
+  id: string
+  number?: string
+}
+
+const FOLDER = '/hls/:token/:id'
 const PLAYLIST = 'application/vnd.apple.mpegurl'
-const SEGMENT = /^segment-(0|[1-9]\d{0,5})\.ts$/
+const SEGMENT_NUMBER = /^(?:0|[1-9]\d{0,5})$/
 
-const streamProtected = {
-  config: { byLink: true, limit: 'none' },
-  exposeHeadRoute: false,
-  schema: {
-    operationId: 'streamProtected',
-    summary: 'Get a playlist, the key, a segment or the picture of a protected media',
-    description:
-      'The URL of `master.m3u8` comes from `GET /media/{id}/stream-url`; all others are relative to it. ' +
-      'The token expires and is revoked like a link. ' +
-      'Each request, also one for the key, checks that the account of the token may watch.',
-    tags: ['Streaming'],
-    params: Type.Object({
-      token: Type.String(),
-      id: Type.String(),
-      file: Type.String({ examples: ['master.m3u8', 'media.m3u8', 'content.key', 'segment-0.ts', 'poster.jpg'] })
-    }),
-    response: {
-      302: Type.Null({ description: 'The playlist or picture of a media that another provider plays.' }),
-      200: {
-        description: 'A playlist, the AES-128 key, or an encrypted segment.',
-        content: {
-          [PLAYLIST]: { schema: Type.String() },
-          'application/octet-stream': { schema: Type.String({ format: 'binary' }) },
-          'video/mp2t': { schema: Type.String({ format: 'binary' }) }
-        }
-      },
-      ...problemResponses(
-        ...LINK_PROBLEMS,
-        'not_found',
-        'media_not_ready',
-        'video_provider_missing',
-        'secret_key_missing',
-        'too_many_streams',
-        'overloaded'
-      )
-    }
-  }
-} as const
+const description = (text: string) =>
+  `${text} The token expires and is revoked like a link. Each request checks that the account of the token may watch.`
 
-const streamProtectedHead = { ...streamProtected, schema: { ...streamProtected.schema, hide: true } } as const
+const params = { token: Type.String(), id: Type.String() }
+const redirect = { 302: Type.Null({ description: 'The file at the provider that plays the media.' }) }
+const binary = Type.String({ format: 'binary' })
+const PROBLEMS = [...LINK_PROBLEMS, 'not_found', 'media_not_ready', 'video_provider_missing'] as const
+const BYTES_PROBLEMS = [...PROBLEMS, 'too_many_streams', 'overloaded'] as const
 
-/** The parameters of a path, as the type provider reads them. */
-type Params = Static<typeof streamProtected.schema.params>
-
-const routes: FastifyPluginAsyncTypebox<Options> = async (app, options) => {
-  const { admissions, links } = options
-  const sendPackaged = createSender(options)
-
-  app.get('/hls/:token/:id/:file', streamProtected, async (request, reply) => {
-    await send(request, request.params, reply)
-    return reply
-  })
-  app.head('/hls/:token/:id/:file', streamProtectedHead, async (request, reply) => {
-    await send(request, request.params, reply)
-    return reply
-  })
-
-  /** A package from the cache may have been replaced: its key is read again, and so is one that gives a 404. */
-  async function send (request: FastifyRequest, params: Params, reply: FastifyReply): Promise<FastifyReply> {
-    try {
-      return await sendFrom(request, params, reply, params.file === 'content.key')
-    } catch (error) {
-      if (!(error instanceof ApiError) || error.code !== 'not_found') throw error
-      return await sendFrom(request, params, reply, true)
-    }
-  }
-
-  async function sendFrom (
-    request: FastifyRequest,
-    { token, id, file }: Params,
-    reply: FastifyReply,
-    fresh: boolean
-  ): Promise<FastifyReply> {
-    // The token is the right to play, on a page of any site that got the URL.
-    // Safari shows a playlist as a page of its own, and would apply the policy to it.
-    reply
-      .removeHeader('content-security-policy')
-      .headers({ 'access-control-allow-origin': '*', 'cache-control': 'no-store' })
-    const admission = await admissions.admitToken(id, token, { fresh })
-    reply.stillAllowed = () => admissions.admitToken(id, token)
-    const hosted = await links.hostedPlayback(admission, request.origin)
-    if (hosted !== undefined) return await sendElsewhere(request, reply, admission, file, hosted)
-    const { media } = admission
-    if (!isPackaged(media)) throw new ApiError('not_found')
-    return await sendPackaged(request, reply, { ...admission, media }, file)
-  }
-
-  /** The bytes that another provider serves do not pass here: the redirect is the view. */
-  async function sendElsewhere (
-    request: FastifyRequest,
-    reply: FastifyReply,
-    admission: LinkAdmission,
-    file: string,
-    { url: playlist, posterUrl }: Playback
-  ): Promise<FastifyReply> {
-    const url = new Map([
-      ['master.m3u8', playlist],
-      ['poster.jpg', posterUrl]
-    ]).get(file)
-    if (typeof url !== 'string') throw new ApiError('not_found')
-    if (request.method === 'GET' && url === playlist) await request.countView(admission)
-    return reply.redirect(url, 302)
+const getMasterPlaylist = {
+  operationId: 'getMasterPlaylist',
+  summary: 'Get the master playlist of a protected media',
+  description: description('Its URL comes from `GET /media/{id}/stream-url`; all others are relative to it.'),
+  tags: ['Streaming'],
+  params: Type.Object(params),
+  response: {
+    200: { description: 'A master playlist.', content: { [PLAYLIST]: { schema: Type.String() } } },
+    ...redirect,
+    ...problemResponses(...PROBLEMS)
   }
 }
 
-function createSender ({ indexes, secrets, clock }: Options) {
-  const keys = secrets.keyring('media')
-  async function sendPackaged (
-    request: FastifyRequest,
-    reply: FastifyReply,
-    admission: PackagedAdmission,
-    file: string
-  ): Promise<FastifyReply> {
-    const { media } = admission
-    if (file === 'master.m3u8') {
-      return reply.type(PLAYLIST).send(masterPlaylist(await indexes.of(media.id, media.packaged), media))
-    }
-    if (file === 'media.m3u8') {
-      return reply.type(PLAYLIST).send(mediaPlaylist(await indexes.of(media.id, media.packaged)))
-    }
-    if (file === 'poster.jpg' && media.posterBlob !== null) {
-      return await reply.type('image/jpeg').sendBlob(media.posterBlob, admission)
-    }
-    if (file === 'content.key') {
-      return reply.type('application/octet-stream').send(openContentKey(media.packaged.contentKey, media.id, keys))
-    }
-    return await sendSegment(request, reply, admission, SEGMENT.exec(file)?.[1])
+const getMediaPlaylist = {
+  operationId: 'getMediaPlaylist',
+  summary: 'Get the media playlist of a protected media',
+  description: description('It lists the segments and names the key.'),
+  tags: ['Streaming'],
+  params: Type.Object(params),
+  response: {
+    200: { description: 'A media playlist.', content: { [PLAYLIST]: { schema: Type.String() } } },
+    ...problemResponses(...PROBLEMS)
   }
+}
 
-  async function sendSegment (
-    request: FastifyRequest,
-    reply: FastifyReply,
-    admission: PackagedAdmission,
-    number: string | undefined
-  ): Promise<FastifyReply> {
-    if (number === undefined) throw new ApiError('not_found')
+const getContentKey = {
+  operationId: 'getContentKey',
+  summary: 'Get the content key of a protected media',
+  description: description('It decrypts all segments of the media.'),
+  tags: ['Streaming'],
+  params: Type.Object(params),
+  response: {
+    200: { description: 'An AES-128 key, 16 bytes.', content: { 'application/octet-stream': { schema: binary } } },
+    ...problemResponses(...PROBLEMS, 'secret_key_missing')
+  }
+}
+
+const getSegment = {
+  operationId: 'getSegment',
+  summary: 'Get a segment of a protected media',
+  description: description('Segments are encrypted with AES-128-CBC (RFC 8216 4.3.2.4).'),
+  tags: ['Streaming'],
+  params: Type.Object({ ...params, number: Type.String({ examples: ['0'] }) }),
+  response: {
+    200: { description: 'An encrypted segment.', content: { 'video/mp2t': { schema: binary } } },
+    ...problemResponses(...BYTES_PROBLEMS)
+  }
+}
+
+const getProtectedPoster = {
+  operationId: 'getProtectedPoster',
+  summary: 'Get the picture of a protected media',
+  description: description('404 if the media has none.'),
+  tags: ['Streaming'],
+  params: Type.Object(params),
+  response: {
+    200: { description: 'A JPEG.', content: { 'image/jpeg': { schema: binary } } },
+    ...redirect,
+    ...problemResponses(...BYTES_PROBLEMS)
+  }
+}
+
+const routes: FastifyPluginAsync<Options> = async (app, options) => {
+  for (const file of packageFiles(options)) addFile(app, file, options)
+}
+
+function packageFiles ({ indexes, secrets, clock }: Options): PackageFile[] {
+  const keys = secrets.keyring('media')
+  return [
+    {
+      path: 'master.m3u8',
+      schema: getMasterPlaylist,
+      hostedUrl: ({ url }) => url,
+      send: async (_request, reply, { media }) =>
+        reply.type(PLAYLIST).send(masterPlaylist(await indexes.of(media.id, media.packaged), media))
+    },
+    {
+      path: 'media.m3u8',
+      schema: getMediaPlaylist,
+      send: async (_request, reply, { media }) =>
+        reply.type(PLAYLIST).send(mediaPlaylist(await indexes.of(media.id, media.packaged)))
+    },
+    {
+      path: 'content.key',
+      schema: getContentKey,
+      fresh: true,
+      send: async (_request, reply, { media }) =>
+        reply.type('application/octet-stream').send(openContentKey(media.packaged.contentKey, media.id, keys))
+    },
+    { path: 'segment-:number.ts', schema: getSegment, send: createSegmentSender(indexes, clock) },
+    {
+      path: 'poster.jpg',
+      schema: getProtectedPoster,
+      hostedUrl: ({ posterUrl }) => posterUrl,
+      async send (_request, reply, admission) {
+        if (admission.media.posterBlob === null) throw new ApiError('not_found')
+        return await reply.type('image/jpeg').sendBlob(admission.media.posterBlob, admission)
+      }
+    }
+  ]
+}
+
+function createSegmentSender (indexes: PackageIndexes, clock: Clock): Send {
+  return async (request, reply, admission) => {
+    const { number = '' } = request.params as Params
+    if (!SEGMENT_NUMBER.test(number)) throw new ApiError('not_found')
     const { media, link } = admission
     const place = (await indexes.of(media.id, media.packaged)).placeOf(Number(number))
     if (place === undefined) throw new ApiError('not_found')
@@ -175,8 +174,54 @@ function createSender ({ indexes, secrets, clock }: Options) {
     if (number === '0') await request.countView(admission)
     return send(place)
   }
+}
 
-  return sendPackaged
+/** Adds GET and HEAD of one file. */
+function addFile (app: FastifyInstance, file: PackageFile, { admissions, links }: Options): void {
+  const { path, schema, send, hostedUrl = () => null, fresh = false } = file
+  const config = { byLink: true, limit: 'none' } as const
+
+  app.get(`${FOLDER}/${path}`, { config, exposeHeadRoute: false, schema }, respond)
+  app.head(`${FOLDER}/${path}`, { config, schema: { ...schema, hide: true } }, respond)
+
+  /** A package from the cache may have been replaced: what gives a 404 is read again. */
+  async function respond (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    try {
+      return await respondFrom(request, reply, fresh)
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.code !== 'not_found') throw error
+      return await respondFrom(request, reply, true)
+    }
+  }
+
+  async function respondFrom (request: FastifyRequest, reply: FastifyReply, fresh: boolean): Promise<FastifyReply> {
+    const { token, id } = request.params as Params
+    // The token is the right to play, on a page of any site that got the URL.
+    // Safari shows a playlist as a page of its own, and would apply the policy to it.
+    reply
+      .removeHeader('content-security-policy')
+      .headers({ 'access-control-allow-origin': '*', 'cache-control': 'no-store' })
+    const admission = await admissions.admitToken(id, token, { fresh })
+    reply.stillAllowed = () => admissions.admitToken(id, token)
+    const hosted = await links.hostedPlayback(admission, request.origin)
+    if (hosted !== undefined) return await redirectTo(hosted, request, reply, admission)
+    const { media } = admission
+    if (!isPackaged(media)) throw new ApiError('not_found')
+    return await send(request, reply, { ...admission, media })
+  }
+
+  /** The bytes that another provider serves do not pass here: the redirect to its playlist is the view. */
+  async function redirectTo (
+    hosted: Playback,
+    request: FastifyRequest,
+    reply: FastifyReply,
+    admission: LinkAdmission
+  ): Promise<FastifyReply> {
+    const url = hostedUrl(hosted)
+    if (url === null) throw new ApiError('not_found')
+    if (request.method === 'GET' && url === hosted.url) await request.countView(admission)
+    return reply.redirect(url, 302)
+  }
 }
 
 export default routes

@@ -267,25 +267,12 @@ export const operations: Record<string, Case[]> = {
       cells: forAll(403)
     }
   ],
-  'GET /hls/{token}/{id}/{file}': [
-    ...['master.m3u8', 'media.m3u8', 'content.key', 'segment-0.ts'].map((file): Case => ({
-      on: file,
-      send: ({ hlsPath }) => ({ url: hlsPath.replace('master.m3u8', file) }),
-      cells: forAll(200)
-    })),
-    {
-      on: 'a forged token',
-      send: ({ hlsPath }) => ({
-        url: hlsPath.replace(/[^/](?=\/[^/]+\/[^/]+$)/, (last) => (last === 'A' ? 'E' : 'A'))
-      }),
-      cells: forAll(403)
-    },
-    {
-      on: 'a token for another media',
-      send: ({ hlsPath, privateMediaId }) => ({ url: hlsPath.replace(/[^/]+(?=\/[^/]+$)/, privateMediaId) }),
-      cells: forAll(403)
-    }
-  ],
+  ...Object.fromEntries(
+    ['master.m3u8', 'media.m3u8', 'content.key', 'segment-{number}.ts', 'poster.jpg'].map((file) => [
+      `GET /hls/{token}/{id}/${file}`,
+      casesOfPackage(file.replace('{number}', '0'))
+    ])
+  ),
   // What a signature opens, a made-up one does not; what genuine ones open is in test/api/protection/mux.test.ts and
   // mux-webhooks.test.ts.
   'GET /embed/{id}/playback': [
@@ -461,4 +448,24 @@ export async function describedOperations ({ app }: Pick<TestApp, 'app'>): Promi
       Object.entries(methods).map(([method, operation]) => [`${method.toUpperCase()} ${path}`, operation])
     )
   )
+}
+
+/** Requests for one file of a protected media: it has no picture, which needs ffmpeg. */
+function casesOfPackage (file: string): Case[] {
+  const urlOf = (hlsPath: string) => hlsPath.replace('master.m3u8', file)
+  return [
+    { on: file, send: ({ hlsPath }) => ({ url: urlOf(hlsPath) }), cells: forAll(file === 'poster.jpg' ? 404 : 200) },
+    {
+      on: 'a forged token',
+      send: ({ hlsPath }) => ({
+        url: urlOf(hlsPath).replace(/[^/](?=\/[^/]+\/[^/]+$)/, (last) => (last === 'A' ? 'E' : 'A'))
+      }),
+      cells: forAll(403)
+    },
+    {
+      on: 'a token for another media',
+      send: ({ hlsPath, privateMediaId }) => ({ url: urlOf(hlsPath).replace(/[^/]+(?=\/[^/]+$)/, privateMediaId) }),
+      cells: forAll(403)
+    }
+  ]
 }
