@@ -55,6 +55,7 @@ export async function benchEnvironment (
     ENVIRONMENT: 'production',
     DATA_DIR: join(folder, 'data'),
     UPLOAD_DIR: join(folder, 'uploads'),
+    TMPDIR: folder,
     DATABASE_URL:
       postgres === undefined ? `sqlite:${join(folder, 'data', 'playgate.db')}` : await testPostgres(t, postgres),
     SECRET_KEY: 'a bench secret of at least thirty-two characters',

@@ -2,6 +2,7 @@ import { analyticsGrowth, analyticsGrowthPostgres } from './analytics-growth.js'
 import type { Bench, Length } from './bench.js'
 import { isMet, measure, passesOf, type Measured } from './compare.js'
 import { endOnSignals } from './environment.js'
+import { firstCalls } from './first-calls.js'
 import { logins, slowSync } from './latency.js'
 import { redisLimit } from './limits.js'
 import { runWithoutPacing } from './network.js'
@@ -25,7 +26,8 @@ const benches: Bench[] = [
   uploads,
   logins,
   slowSync,
-  start
+  start,
+  firstCalls
 ]
 
 /** How much worse than its target a ratio may be in the gate: other machines, and whatever else runs there. */

@@ -25,6 +25,7 @@ interface Options {
   metrics: Metrics
   /** Of several processes behind one port, the one that is asked responds for all. */
   gather: Gather | undefined
+  isRehearsal?: boolean | undefined
 }
 
 /**
@@ -32,13 +33,13 @@ interface Options {
  * may read it too.
  */
 export default fp<Options>(
-  async (app, { config: { metricsToken: token, environment }, gauges, metrics, gather }) => {
+  async (app, { config: { metricsToken: token, environment }, gauges, metrics, gather, isRehearsal }) => {
     // Never behind a proxy, which may say nothing of itself.
     const loopbackAllowed = environment !== 'production'
     const { registry, requests, seconds } = metrics
     // By its default the delay of the event loop is looked at 100 times a second, which wakes a machine that has
     // nothing to do.
-    collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 100 })
+    if (isRehearsal !== true) collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 100 })
     for (const [name, { help, read, aggregator = 'sum' }] of Object.entries(gauges)) {
       registry.registerMetric(
         new Gauge({

@@ -5,6 +5,7 @@ interface Options {
   health: Health
   /** By name. A task that fails is logged; the first request that needs its result repeats the work. */
   warmUpTasks: Record<string, () => Promise<unknown>>
+  rehearse?: (() => Promise<void>) | undefined
 }
 
 /**
@@ -12,13 +13,14 @@ interface Options {
  * moment it listens until the last task ends, /readyz returns 503 `starting`; every other request is served as usual.
  */
 export default fp<Options>(
-  async (app, { health, warmUpTasks }) => {
-    const tasks = { schemas: () => app.compileSchemas(), ...warmUpTasks }
+  async (app, { health, warmUpTasks, rehearse }) => {
+    const tasks = { schemas: () => app.compileSchemas(), ...warmUpTasks, ...(rehearse && { rehearsal: rehearse }) }
     app.server.once('listening', () => {
       health.starting = true
     })
+    let warming: Promise<unknown> = Promise.resolve()
     app.addHook('onListen', async () => {
-      await Promise.all(
+      warming = Promise.all(
         Object.entries(tasks).map(async ([task, run]) => {
           try {
             await run()
@@ -29,8 +31,13 @@ export default fp<Options>(
           }
         })
       )
-      health.starting = false
+      // Not awaited: the maintenance tasks of a start run meanwhile, and not beside the first requests.
+      void warming.then(() => {
+        health.starting = false
+      })
     })
+    // A rehearsal removes its folder at its end.
+    app.addHook('onClose', () => warming)
   },
   { name: 'warm-up' }
 )

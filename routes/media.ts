@@ -18,7 +18,7 @@ import {
 import type { Intake } from '../src/media/uploads.js'
 import { DrmReply, drmReply } from '../src/protection/schema.js'
 import { BodyByContentType } from '../src/schemas/body.js'
-import { AnyIdParams, DateTime, IdParams, NoContent, Uuid } from '../src/schemas/fields.js'
+import { AnyIdParams, DateTime, IdParams, NoContent, Nullable, Uuid } from '../src/schemas/fields.js'
 import { FilteredPageQuery, PageOf, SearchText, mapPage } from '../src/schemas/pagination.js'
 import { PUBLISH_PROBLEMS, problemResponses } from '../src/schemas/problem.js'
 import { isoTime } from '../src/time.js'
@@ -43,9 +43,9 @@ const StreamUrlReply = Type.Object({
         '?exp=1764000000&gen=1&kid=…&lid=…&sub=…&sig=…'
     ]
   }),
-  poster_url: Type.Union([Type.String(), Type.Null()], {
-    description: 'A picture of the video, by the same link; null without a picture.'
-  }),
+  poster_url: Nullable(
+    Type.String({ description: 'A picture of the video, by the same link; null without a picture.' })
+  ),
   drm: Type.Optional(DrmReply),
   expires_in: Type.Integer({ description: 'Seconds.' }),
   expires_at: DateTime(),

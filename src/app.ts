@@ -24,6 +24,7 @@ import warmUp from '../plugins/warm-up.js'
 import routes from '../routes/index.js'
 import type { Config } from './config/config.js'
 import { serverOptions } from './http/server-options.js'
+import type { Prober } from './media/probe/probe.js'
 import { createServices, type ServiceOverrides } from './services.js'
 import { systemClock } from './time.js'
 
@@ -33,6 +34,8 @@ export interface Overrides extends ServiceOverrides {
   maintenanceIntervalMs?: number
   /** False: the first requests compile schemas and start workers themselves. */
   warmUp?: boolean
+  /** Makes the first calls of clients on a second server: see rehearsal.ts. */
+  rehearse?: (prober: Prober) => Promise<void>
   /** How one of several processes collects the metrics of all. */
   gatherMetrics?: Gather
 }
@@ -63,7 +66,7 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
     await app.register(rateLimit, services)
     await app.register(assets)
     await app.register(openapi, services)
-    await app.register(metrics, { ...services, gather: overrides.gatherMetrics })
+    await app.register(metrics, { ...services, gather: overrides.gatherMetrics, isRehearsal: overrides.isRehearsal })
     await app.register(auth, services)
     await app.register(accessReview, services)
     await app.register(multipart, services)
@@ -71,7 +74,10 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
     await app.register(routes, { services })
 
     // What the server does by itself.
-    if (overrides.warmUp !== false) await app.register(warmUp, services)
+    const { rehearse } = overrides
+    if (overrides.warmUp !== false) {
+      await app.register(warmUp, { ...services, rehearse: rehearse && (() => rehearse(services.prober)) })
+    }
     await app.register(background, { services, maintenanceIntervalMs: overrides.maintenanceIntervalMs })
     return app
   } catch (error) {

@@ -10,6 +10,7 @@ import { exchangeFigures } from './process/cluster-metrics.js'
 import { tellPrimary } from './process/messages.js'
 import { superviseProcesses } from './process/cluster.js'
 import { startFailure } from './process/startup-error.js'
+import { rehearse } from './rehearsal.js'
 import { onStopSignals } from './process/signals.js'
 
 /** `--processes N` is PROCESSES=N. */
@@ -48,7 +49,7 @@ async function main (): Promise<void> {
     // What the first process said before was lost: it says it again.
     tellPrimary('listening for messages')
   }
-  const app = await buildApp(config, cluster.isWorker ? { gatherMetrics: exchangeFigures } : {})
+  const app = await buildApp(config, { rehearse, ...(cluster.isWorker && { gatherMetrics: exchangeFigures }) })
   const sockets = trackSockets(app.server)
   const { close } = closeWithGrace(
     {

@@ -27,7 +27,7 @@ import { createViewLimit } from './limits/view-limit.js'
 import { openWindows } from './limits/windows.js'
 import { createLibrary } from './media/library.js'
 import { countMuxMedia } from './media/media-store.js'
-import { createProber } from './media/probe/probe.js'
+import { createProber, type Prober } from './media/probe/probe.js'
 import { createQuota } from './media/quota.js'
 import { createIntake } from './media/uploads.js'
 import { createGauges } from './monitoring/gauges.js'
@@ -51,6 +51,8 @@ import { openViewerIds } from './views/viewer-id-store.js'
 import { LinkSigner } from './playback/link-signer.js'
 import { Views } from './views/views.js'
 
+/** No record has it. */
+const NO_ID = '00000000-0000-0000-0000-000000000000'
 /** How long a stream or an upload may outlive the right to it. */
 const REVIEW_EVERY_MS = 3 * SECOND
 
@@ -59,6 +61,9 @@ export interface ServiceOverrides {
   clock?: Partial<Clock>
   bcryptCost?: number
   hashWorkers?: HashWorkers
+  prober?: Prober
+  /** True: another server of this process measures the process, and views need no thread of their own. */
+  isRehearsal?: boolean
   /** False: as on a machine without it. */
   ffmpeg?: Ffmpeg | false
   /** How often transfers under way are checked again, in milliseconds. */
@@ -113,6 +118,7 @@ export async function createServices (foundation: Foundation) {
     warmUpTasks: {
       passwords: () => people.passwords.warmUp(),
       probe: () => media.prober.warmUp(),
+      records: () => Promise.all([media.library.findNow(NO_ID), people.accounts.viewer(NO_ID)]),
       views: async () => await watching.sqliteCommit?.warmUp()
     },
     async close () {
@@ -165,7 +171,9 @@ async function createViewLog (
   const { config, db, damage, clock, log, redis, secrets, metrics } = base
   const onDamage = (error: Error) => damage.report(error)
   const sqliteCommit =
-    config.database.engine === 'sqlite' ? createSqliteCommit(config.database.path, onDamage) : undefined
+    config.database.engine === 'sqlite' && base.overrides.isRehearsal !== true
+      ? createSqliteCommit(config.database.path, onDamage)
+      : undefined
   const writer = new ViewWriter(sqliteCommit?.commit ?? ((batch) => insertViews(db, batch)), (outcomes) => {
     metrics.batchViews.observe(outcomes.length)
     for (const outcome of outcomes) metrics.views.inc({ outcome })
@@ -193,7 +201,7 @@ async function createViewLog (
 /** Media from the upload to the package. */
 async function createMedia (base: Foundation & ReturnType<typeof createPeople>) {
   const { config, db, blobs, clock, log } = base
-  const prober = createProber()
+  const prober = base.overrides.prober ?? createProber()
   const courseRunner = createCourseRunner({
     db,
     blobs,

@@ -96,20 +96,20 @@ export const LectureReply = Type.Object({
   title: Type.String(),
   description: Type.String(),
   media_id: Uuid({ description: 'The media of the lecture, for views, analytics and the player.' }),
-  asset_id: Type.Union([Type.String(), Type.Null()], {
-    description: 'The id of the media, or of the asset at Mux; null until Mux has one.'
-  }),
-  playback_id: Type.Union([Type.String(), Type.Null()], {
-    description: 'The id of the media, or of the playback at Mux; null until it is ready.'
-  }),
+  asset_id: Nullable(
+    Type.String({ description: 'The id of the media, or of the asset at Mux; null until Mux has one.' })
+  ),
+  playback_id: Nullable(
+    Type.String({ description: 'The id of the media, or of the playback at Mux; null until it is ready.' })
+  ),
   url: Nullable(
     Type.String({
       description: 'A link that is issued to you on each read, and expires. Null while the lecture cannot be played.'
     })
   ),
-  poster_url: Type.Union([Type.String(), Type.Null()], {
-    description: 'A picture of the lecture, by the same link; null without a picture.'
-  }),
+  poster_url: Nullable(
+    Type.String({ description: 'A picture of the lecture, by the same link; null without a picture.' })
+  ),
   drm: Type.Optional(DrmReply),
   duration: Type.Number({ description: 'Seconds.' }),
   category: Type.String(),
@@ -128,8 +128,8 @@ export const BatchReply = Type.Object({
   results: Type.Array(
     Type.Object({
       success: Type.Boolean(),
-      lecture: Type.Union([LectureReply, Type.Null()]),
-      error: Type.Union([FailureReply, Type.Null()]),
+      lecture: Nullable(LectureReply),
+      error: Nullable(FailureReply),
       video_filename: Type.String()
     })
   )

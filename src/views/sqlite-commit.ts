@@ -9,6 +9,7 @@ import type { ViewOutcome } from './view-store.js'
 
 export interface CommitRequest {
   id: number
+  /** None: a rehearsal. */
   batch: View[]
 }
 export interface CommitReply {
@@ -45,7 +46,7 @@ export function createSqliteCommit (path: string, onDamage: OnDamage, limitMs = 
   }
 
   return {
-    /** Starts the thread before there is a view: loading its code takes as long as many commits. */
+    /** Starts the thread and rehearses a commit: to load and compile its code takes as long as many commits. */
     warmUp: () => commit([]),
     commit,
     async close () {

@@ -32,19 +32,20 @@ export type ViewCounts = Pick<ViewFigures, 'totalViews' | 'uniqueViewers'>
  * go in one order, the totals of its media first and then keys in sequence, so that batches of several processes never
  * deadlock.
  */
-export async function insertViews (db: Kysely<Database>, batch: View[]): Promise<ViewOutcome[]> {
-  return await db.transaction().execute(async (trx) => {
-    const existing = await lockTotals(trx, [...new Set(batch.map((view) => view.mediaId))].sort())
-    const possible = batch.filter((view) => existing.has(view.mediaId))
-    const claimed = await claimTokenViews(
-      trx,
-      possible.filter((view) => view.byToken)
-    )
-    const fresh = possible.filter((view) => !view.byToken || claimed.has(view))
-    const counted = await insertLogRows(trx, withoutRepeats(fresh))
-    if (counted.size > 0) await addToRollUps(trx, [...counted])
-    return batch.map((view) => (counted.has(view) ? 'counted' : existing.has(view.mediaId) ? 'repeated' : 'gone'))
-  })
+export const insertViews = (db: Kysely<Database>, batch: View[]): Promise<ViewOutcome[]> =>
+  db.transaction().execute((trx) => insertViewsIn(trx, batch))
+
+export async function insertViewsIn (trx: Transaction<Database>, batch: View[]): Promise<ViewOutcome[]> {
+  const existing = await lockTotals(trx, [...new Set(batch.map((view) => view.mediaId))].sort())
+  const possible = batch.filter((view) => existing.has(view.mediaId))
+  const claimed = await claimTokenViews(
+    trx,
+    possible.filter((view) => view.byToken)
+  )
+  const fresh = possible.filter((view) => !view.byToken || claimed.has(view))
+  const counted = await insertLogRows(trx, withoutRepeats(fresh))
+  if (counted.size > 0) await addToRollUps(trx, [...counted])
+  return batch.map((view) => (counted.has(view) ? 'counted' : existing.has(view.mediaId) ? 'repeated' : 'gone'))
 }
 
 /**

@@ -65,6 +65,7 @@ export async function testEnvironment (
       PORT: '0',
       DATA_DIR: join(folder, 'data'),
       UPLOAD_DIR: join(folder, 'uploads'),
+      TMPDIR: folder,
       DATABASE_URL: databaseUrl,
       SECRET_KEY: 'a test secret of at least thirty-two characters',
       LOG_LEVEL: 'silent',

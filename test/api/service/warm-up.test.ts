@@ -1,12 +1,15 @@
 import { Ajv } from 'ajv'
 import fastify from 'fastify'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { readdir } from 'node:fs/promises'
 import t from 'tap'
 import serviceRoutes from '../../../routes/service.js'
 import errors from '../../../plugins/errors.js'
 import requestUrl from '../../../plugins/origin.js'
 import warmUp from '../../../plugins/warm-up.js'
-import { buildTestApp, mintLink, openTestApp, signUp, upload } from '../../support/test-app.js'
+import { rehearse } from '../../../src/rehearsal.js'
+import { describedOperations } from '../../support/operations.js'
+import { buildTestApp, mintLink, openTestApp, signUp, testEnvironment, upload } from '../../support/test-app.js'
 import { eventually } from '../../support/server-process.js'
 
 t.test('/readyz says 503 starting from the first connection until the last warm-up task has ended', async (t) => {
@@ -112,3 +115,49 @@ t.test(
     t.same(late, [])
   }
 )
+
+t.test('the rehearsal of a start leaves no row, file, view, log line, metric or folder', async (t) => {
+  const lines: string[] = []
+  const { env, folder } = await testEnvironment(t)
+  const { TMPDIR: before } = process.env
+  process.env.TMPDIR = folder
+  t.teardown(() => {
+    if (before === undefined) delete process.env.TMPDIR
+    else process.env.TMPDIR = before
+  })
+  let isRehearsed = false
+  const server = await openTestApp(t, env, folder, {
+    warmUp: true,
+    rehearse: async (prober) => {
+      await rehearse(prober)
+      isRehearsed = true
+    },
+    logger: { level: 'info', stream: { write: (line: string) => void lines.push(line) } }
+  })
+  const origin = await server.listen()
+  await eventually('it is ready', async () => (await fetch(`${origin}/readyz`)).status === 200)
+
+  t.ok(isRehearsed, lines.join(''))
+  for (const table of ['accounts', 'sessions', 'media', 'views', 'view_totals', 'view_days', 'view_viewers', 'jobs']) {
+    t.same(await server.query(`select * from ${table}`), [], table)
+  }
+  t.same(await server.storedFiles(), [])
+  const metrics = await (await fetch(`${origin}/metrics`)).text()
+  t.match(metrics, /^playgate_requests_total\{method="GET",route="\/readyz",status="200"\} /m)
+  t.notMatch(metrics, /^playgate_requests_total\{.*(?:auth|media)/m)
+  t.notMatch(metrics, /^playgate_views_total\{/m)
+  t.notMatch(lines.join(''), /"level":(?:40|50)|auth\/|"url":"\/media/)
+  t.same(
+    (await readdir(folder)).filter((name) => name.startsWith('playgate-rehearsal')),
+    []
+  )
+})
+
+t.test('no response has alternatives: its first serialization would compile a schema (bug: 3 ms)', async (t) => {
+  const server = await buildTestApp(t)
+  for (const [name, { responses }] of await describedOperations(server)) {
+    for (const [status, response] of Object.entries(responses)) {
+      if (status.startsWith('2')) t.notMatch(JSON.stringify(response), /"(?:anyOf|oneOf)"/, `${name} ${status}`)
+    }
+  }
+})
