@@ -1,5 +1,5 @@
 import pg from 'pg'
-import type { DatabaseConfig } from '../config/config.js'
+import type { DatabaseConfig } from '../config/database.js'
 
 /** Called when a connection fails outside of a query; without a listener that would end the process. */
 export type OnConnectionError = (error: Error) => void

@@ -1,6 +1,6 @@
 import SQLite from 'better-sqlite3'
 import t from 'tap'
-import type { DatabaseConfig } from '../../../src/config/config.js'
+import type { DatabaseConfig } from '../../../src/config/database.js'
 import { buildTestApp, signUpEverybody } from '../../support/test-app.js'
 import { done, newCourse } from '../../support/courses.js'
 

@@ -2,7 +2,8 @@ import { generateKeyPairSync } from 'node:crypto'
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { ConfigError, VARIABLES, loadConfig, type Config } from '../../../src/config/config.js'
+import { ConfigError, loadConfig, type Config } from '../../../src/config/config.js'
+import { VARIABLES } from '../../../src/config/environment.js'
 import { loadSecrets } from '../../../src/secrets/keyring.js'
 
 const secret = 'x'.repeat(32)
