@@ -29,7 +29,7 @@ import { createLibrary } from './media/library.js'
 import { countMuxMedia } from './media/media-store.js'
 import { createProber, type Prober } from './media/probe/probe.js'
 import { createQuota } from './media/quota.js'
-import { createIntake } from './media/uploads.js'
+import { Intake } from './media/uploads.js'
 import { createGauges } from './monitoring/gauges.js'
 import { createHealth } from './monitoring/health.js'
 import { createMetrics } from './monitoring/metrics.js'
@@ -218,7 +218,7 @@ async function createMedia (base: Foundation & ReturnType<typeof createPeople>) 
     onReleased: () => courseRunner.wake()
   })
   const protections = createProtection({ db, blobs, library, provider: config.videoProvider, clock })
-  const intake = createIntake({
+  const intake = new Intake({
     db,
     blobs,
     prober,
@@ -252,7 +252,7 @@ async function createProviders (
   // Imported where it is needed: the SDK costs 10 MB of memory.
   const mux =
     config.mux &&
-    (await import('./protection/mux/mux-provider.js')).createMuxProvider({
+    new (await import('./protection/mux/mux-provider.js')).MuxProvider({
       config: config.mux,
       db,
       blobs,

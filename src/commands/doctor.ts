@@ -4,7 +4,8 @@ import { dirname, join, resolve } from 'node:path'
 import { sql } from 'kysely'
 import { GiB } from '../bytes.js'
 import { migrations } from '../../migrations/index.js'
-import type { Config, DatabaseConfig } from '../config/config.js'
+import type { Config } from '../config/config.js'
+import type { DatabaseConfig } from '../config/database.js'
 import { pendingMigrations } from '../database/migrate.js'
 import { countFiles, countMuxMedia } from '../media/media-store.js'
 import { resealContentKeys } from '../protection/content-keys.js'
@@ -222,12 +223,12 @@ async function mux ({ config, db }: CommandContext): Promise<Finding> {
           'set MUX_TOKEN_ID and the other variables of the account (docs/mux.md)'
       )
   }
-  const [{ createMuxApi }, { faultOf }] = await Promise.all([
+  const [{ MuxApi }, { faultOf }] = await Promise.all([
     import('../protection/mux/mux-api.js'),
     import('../protection/mux/mux-fault.js')
   ])
   try {
-    return (await createMuxApi(config.mux, MUX_ANSWER_MS).check())
+    return (await new MuxApi(config.mux, MUX_ANSWER_MS).check())
       ? ok(
         'mux',
           `answers, for ${config.videoProvider === 'mux' ? 'new media' : 'the media that it plays already'}` +

@@ -8,51 +8,53 @@ import { deleteMuxEvents, insertMuxEvent } from './mux-event-store.js'
 import type { MuxLedger, MuxNews } from './mux-ledger.js'
 import { isSignedByMux } from './webhook-signature.js'
 
-/** Mux sends an event again for a day at most. */
+/** Mux repeats an event for at most a day. */
 const KEEP_EVENTS_MS = 7 * DAY
 
-/** What became of an event: dealt with, dealt with before, or of no interest here. */
+/** `duplicate`: handled before. `ignored`: it concerns no media of this server. */
 export type EventOutcome = 'accepted' | 'duplicate' | 'ignored'
 
-export type MuxEvents = ReturnType<typeof createMuxEvents>
-
-/** Takes in Mux's webhooks. */
-export function createMuxEvents ({
-  db,
-  ledger,
-  library,
-  secret,
-  clock
-}: {
+interface Options {
   db: Kysely<Database>
   ledger: MuxLedger
   library: Library
   secret: string
   clock: Clock
-}) {
-  return {
-    /**
-     * Deals with an event once, however often and wherever it arrives: durable when it is answered. Throws
-     * `webhook_signature_invalid` for all that Mux did not sign in the last five minutes, and `bad_request` for what
-     * Mux signed but is no event.
-     */
-    async receive (body: Buffer, signature: string | undefined): Promise<EventOutcome> {
-      if (!isSignedByMux(body, signature, secret, clock.now())) throw new ApiError('webhook_signature_invalid')
-      const event = parseEvent(body)
-      const news = newsOf(event)
-      if (news === undefined) return 'ignored'
-      let mediaId: string | undefined
-      const first = await db.transaction().execute(async (trx) => {
-        if (!(await insertMuxEvent(trx, event.id, clock.now()))) return false
-        mediaId = await ledger.enterWithin(trx, news)
-        return true
-      })
-      if (mediaId !== undefined) library.forget(mediaId)
-      return !first ? 'duplicate' : mediaId === undefined ? 'ignored' : 'accepted'
-    },
+}
 
-    /** Forgets events that can't come again after `now`. */
-    forgetOld: (now: number): Promise<void> => deleteMuxEvents(db, now - KEEP_EVENTS_MS)
+/** Receives Mux's webhooks. */
+export class MuxEvents {
+  readonly #options: Options
+
+  constructor (options: Options) {
+    this.#options = options
+  }
+
+  /**
+   * Handles an event once, whichever process receives it, and however often. Durable when this resolves. **Throws**
+   * `webhook_signature_invalid` without a signature of the last five minutes, and `malformed_json` or `bad_request` for
+   * a signed body that is no event.
+   */
+  async receive (body: Buffer, signature: string | undefined): Promise<EventOutcome> {
+    const { db, ledger, library, secret, clock } = this.#options
+    if (!isSignedByMux(body, signature, secret, clock.now())) throw new ApiError('webhook_signature_invalid')
+    const event = parseEvent(body)
+    const news = newsOf(event)
+    if (news === undefined) return 'ignored'
+    let mediaId: string | undefined
+    const isFirst = await db.transaction().execute(async (trx) => {
+      if (!(await insertMuxEvent(trx, event.id, clock.now()))) return false
+      mediaId = await ledger.recordWithin(trx, news)
+      return true
+    })
+    if (mediaId !== undefined) library.forget(mediaId)
+    if (!isFirst) return 'duplicate'
+    return mediaId === undefined ? 'ignored' : 'accepted'
+  }
+
+  /** Deletes the ids of events that Mux no longer repeats. `now` in milliseconds. */
+  forgetOld (now: number): Promise<void> {
+    return deleteMuxEvents(this.#options.db, now - KEEP_EVENTS_MS)
   }
 }
 
@@ -80,7 +82,7 @@ function parseEvent (body: Buffer): SomeEvent {
   return event as SomeEvent
 }
 
-/** What an event says of a media; undefined for the many that say nothing. */
+/** Returns the news in an event; undefined for the many kinds that have none. */
 function newsOf (some: SomeEvent): MuxNews | undefined {
   const event = some as unknown as Mux.Webhooks.UnwrapWebhookEvent
   switch (event.type) {

@@ -7,46 +7,77 @@ import type { JobRun } from '../../jobs/job-runner.js'
 import type { MuxRemoval } from '../../jobs/job.js'
 import type { MuxApi, MuxUpload } from './mux-api.js'
 import { MuxFault } from './mux-fault.js'
-import type { MuxLedger } from './mux-ledger.js'
+import { ASSET_DELETED, type MuxLedger } from './mux-ledger.js'
 import { UploadGone, sendFile } from './send-file.js'
 
-interface IngestOptions {
+interface Options {
   db: Kysely<Database>
   blobs: BlobStore
   api: MuxApi
   ledger: MuxLedger
-  /** Upload addresses are good for it in browsers; this server sends no Origin. */
+  /** The origin from which browsers may use an upload; this server sends no Origin. */
   corsOrigin: string
   idleMs: number
 }
 
-/** Sending is the first half of a media's progress, Mux's work the second. */
+/** Sending the file is the first half of a media's progress, processing at Mux the second. */
 const SENT_PERCENT = 50
 
-export type MuxIngest = ReturnType<typeof createMuxIngest>
-
 /**
- * Brings media to Mux, and takes them away. Each call does what is next by what Mux says now, so that it can be broken
- * off anywhere and called again.
+ * Uploads media to Mux, and deletes them there. Each call does the next step by the current state at Mux: it can be
+ * interrupted anywhere and called again.
  */
-export function createMuxIngest ({ db, blobs, api, ledger, corsOrigin, idleMs }: IngestOptions) {
+export class MuxIngest {
+  readonly #options: Options
+
+  constructor (options: Options) {
+    this.#options = options
+  }
+
   /**
-   * The upload's id is written down before a byte is sent: one that no row names never gets a file, and so never
-   * becomes an asset.
+   * Advances a processing media as far as possible now; `signal` interrupts it. **Throws** a {@link MuxFault}, or the
+   * error of the SDK or the connection.
    */
-  async function begin (media: Media, signal: AbortSignal): Promise<MuxUpload | undefined> {
+  async advance (media: Media, run: JobRun): Promise<void> {
+    const { api, db, ledger } = this.#options
+    const { signal } = run
+    const known = media.mux?.uploadId ?? null
+    if (known !== null && media.mux!.assetId !== null) {
+      return await this.#follow(media, known, media.mux!.assetId, signal)
+    }
+    const upload = known === null ? await this.#begin(media, signal) : await api.findUpload(known, signal)
+    if (upload?.status === 'waiting') return await this.#send(media, upload, known === null, run)
+    if (upload?.status === 'asset_created') return await this.#follow(media, upload.id, upload.asset_id!, signal)
+    if (upload?.status === 'errored') return await ledger.record({ upload })
+    if (known === null) return
+    // Cancelled, timed out, or of another account: it never becomes an asset.
+    await updateMuxUpload(db, media.id, known, null)
+    throw new MuxFault('The upload to Mux ended before the file was there.')
+  }
+
+  /** Deletes the asset of a media at Mux, or cancels its upload. **Throws** as {@link advance} does. */
+  async remove ({ uploadId, assetId }: MuxRemoval, { signal }: JobRun): Promise<void> {
+    const { api } = this.#options
+    const upload = assetId !== null || uploadId === null ? undefined : await api.findUpload(uploadId, signal)
+    if (upload?.status === 'waiting') {
+      if (await api.cancelUpload(upload.id, signal)) return
+      throw new MuxFault('The upload is becoming an asset just now.')
+    }
+    const id = assetId ?? upload?.asset_id
+    if (id !== undefined) await api.deleteAsset(id, signal)
+  }
+
+  /** Stores the id of the upload before a byte is sent: an upload without a row never gets a file. */
+  async #begin (media: Media, signal: AbortSignal): Promise<MuxUpload | undefined> {
+    const { api, db, corsOrigin } = this.#options
     const upload = await api.createUpload(media.id, corsOrigin, signal)
     if (await updateMuxUpload(db, media.id, null, { uploadId: upload.id, policy: api.policy })) return upload
     await api.cancelUpload(upload.id, signal)
     return undefined
   }
 
-  async function send (
-    media: Media,
-    { id, url }: MuxUpload,
-    fresh: boolean,
-    { signal, onProgress }: JobRun
-  ): Promise<void> {
+  async #send (media: Media, { id, url }: MuxUpload, fresh: boolean, { signal, onProgress }: JobRun): Promise<void> {
+    const { db, blobs, idleMs } = this.#options
     if (url === undefined) throw new MuxFault('Mux gave the upload no address.')
     const sizeBytes = media.sizeBytes!
     try {
@@ -63,73 +94,30 @@ export function createMuxIngest ({ db, blobs, api, ledger, corsOrigin, idleMs }:
         }
       })
     } catch (error) {
-      if (error instanceof UploadGone) await abandon(media, id, signal)
+      if (error instanceof UploadGone) await this.#abandon(media, id, signal)
       throw error
     }
   }
 
-  /**
-   * What was sent to it can't become an asset any more once it is cancelled; then another may be begun. One that has
-   * become an asset stays.
-   */
-  async function abandon (media: Media, uploadId: string, signal: AbortSignal): Promise<void> {
+  /** Forgets a cancelled upload, so that another one can begin. An upload that became an asset stays. */
+  async #abandon (media: Media, uploadId: string, signal: AbortSignal): Promise<void> {
+    const { api, db } = this.#options
     const upload = await api.findUpload(uploadId, signal)
-    if (
-      upload?.status === 'asset_created' ||
-      (upload?.status === 'waiting' && !(await api.cancelUpload(uploadId, signal)))
-    ) {
-      return
-    }
+    if (upload?.status === 'asset_created') return
+    if (upload?.status === 'waiting' && !(await api.cancelUpload(uploadId, signal))) return
     await updateMuxUpload(db, media.id, uploadId, null)
   }
 
-  /** Asks how an asset stands, and writes it down. */
-  async function follow (media: Media, uploadId: string, assetId: string, signal: AbortSignal): Promise<void> {
+  /** Reads the state of an asset, and records it. */
+  async #follow (media: Media, uploadId: string, assetId: string, signal: AbortSignal): Promise<void> {
+    const { api, db, ledger } = this.#options
     const asset = await api.findAsset(assetId, signal)
-    if (asset === undefined) {
-      return await ledger.enter({
-        failure: { code: 'provider_asset_deleted', message: 'The asset was deleted at Mux.' },
-        uploadId,
-        mediaId: media.id
-      })
-    }
-    await ledger.enter({ asset: { ...asset, upload_id: uploadId } })
+    if (asset === undefined) return await ledger.record({ failure: ASSET_DELETED, uploadId, mediaId: media.id })
+    await ledger.record({ asset: { ...asset, upload_id: uploadId } })
     const percent = asset.progress?.progress ?? 0
     if (asset.status === 'preparing' && percent > 0) {
-      await updatePackaging(db, media.id, {
-        progress: Math.min(99, SENT_PERCENT + Math.floor((percent * (100 - SENT_PERCENT)) / 100))
-      })
-    }
-  }
-
-  return {
-    /**
-     * Takes a waiting media as far as it gets now. Throws a {@link MuxFault}, or what the SDK or the connection throws;
-     * `signal` breaks it off.
-     */
-    async advance (media: Media, run: JobRun): Promise<void> {
-      const { signal } = run
-      const known = media.mux?.uploadId ?? null
-      if (known !== null && media.mux!.assetId !== null) return await follow(media, known, media.mux!.assetId, signal)
-      const upload = known === null ? await begin(media, signal) : await api.findUpload(known, signal)
-      if (upload?.status === 'waiting') return await send(media, upload, known === null, run)
-      if (upload?.status === 'asset_created') return await follow(media, upload.id, upload.asset_id!, signal)
-      if (upload?.status === 'errored') return await ledger.enter({ upload })
-      if (known === null) return
-      // Cancelled, timed out, or of another account: nothing will come of it.
-      await updateMuxUpload(db, media.id, known, null)
-      throw new MuxFault('The upload to Mux ended before the file was there.')
-    },
-
-    /** Ends what is left of a media at Mux. */
-    async remove ({ uploadId, assetId }: MuxRemoval, { signal }: JobRun): Promise<void> {
-      const upload = assetId !== null || uploadId === null ? undefined : await api.findUpload(uploadId, signal)
-      if (upload?.status === 'waiting') {
-        if (await api.cancelUpload(upload.id, signal)) return
-        throw new MuxFault('The upload is becoming an asset just now.')
-      }
-      const id = assetId ?? upload?.asset_id
-      if (id !== undefined) await api.deleteAsset(id, signal)
+      const progress = SENT_PERCENT + Math.floor((percent * (100 - SENT_PERCENT)) / 100)
+      await updatePackaging(db, media.id, { progress: Math.min(99, progress) })
     }
   }
 }

@@ -7,118 +7,127 @@ import { SECOND, type Clock } from '../../time.js'
 import type { MuxAsset, MuxUpload } from './mux-api.js'
 import { sentence } from './mux-fault.js'
 
-/** Holds the sums that count a media's duration until the transaction ends; answers how to change them. */
+/** Locks the sums that include a media's duration until the transaction ends. Resolves with a function that adds. */
 export type LockSums = (trx: Transaction<Database>, mediaId: string) => Promise<(deltaMs: number) => Promise<void>>
 
-/** What Mux said of an upload, or of an asset. */
+/** The state of an upload or an asset, from a webhook or a response. */
 export type MuxNews =
   | { upload: Pick<MuxUpload, 'id' | 'status' | 'asset_id' | 'error'> }
   | { asset: Pick<MuxAsset, 'id' | 'status' | 'duration' | 'playback_ids' | 'errors' | 'upload_id'> }
   | { deletedAsset: Pick<MuxAsset, 'id' | 'upload_id'> }
   | { failure: { code: string; message: string }; uploadId: string | null; mediaId: string }
 
-export type MuxLedger = ReturnType<typeof createMuxLedger>
+export const ASSET_DELETED = { code: 'provider_asset_deleted', message: 'The asset was deleted at Mux.' }
 
-/**
- * Writes down what Mux says. News may come in any order, twice, by webhook and by asking: a media that waits becomes
- * ready or failed once, and only an asset that is deleted changes it after that.
- */
-export function createMuxLedger ({
-  db,
-  library,
-  lockSums,
-  clock
-}: {
+interface Options {
   db: Kysely<Database>
   library: Library
   lockSums: LockSums
   clock: Clock
-}) {
+}
+
+/**
+ * Records news of Mux. News may come twice and in any order, by webhook and by polling: a processing media is completed
+ * or fails once. After that, only the deletion of its asset changes it.
+ */
+export class MuxLedger {
+  readonly #options: Options
+
+  constructor (options: Options) {
+    this.#options = options
+  }
+
+  /** Records news durably. This process sees the change at once. */
+  async record (news: MuxNews): Promise<void> {
+    const { db, library } = this.#options
+    const mediaId = await db.transaction().execute((trx) => this.recordWithin(trx, news))
+    if (mediaId !== undefined) library.forget(mediaId)
+  }
+
   /**
-   * In a transaction of the caller's; call `forget` of what it answers after the commit. News of what is no media's are
-   * ignored.
+   * Records news in a transaction of the caller. Returns the id of the media: call `library.forget` with it after the
+   * commit. Returns undefined for news that concern no media.
    */
-  async function enterWithin (trx: Transaction<Database>, news: MuxNews): Promise<string | undefined> {
+  async recordWithin (trx: Transaction<Database>, news: MuxNews): Promise<string | undefined> {
+    const { lockSums, clock } = this.#options
     const mediaId = 'mediaId' in news ? news.mediaId : await mediaOf(trx, news)
     if (mediaId === undefined) return undefined
-    // In the order in which a deleted lecture takes them, so that neither waits for the other forever.
+    // The deletion of a lecture locks in the same order: otherwise there is a deadlock.
     const addToSums = await lockSums(trx, mediaId)
     const media = await lockMedia(trx, mediaId)
     if (media === undefined || !concerns(media, news)) return undefined
-    if ('deletedAsset' in news) {
-      await updateMuxOutcome(
-        trx,
-        media.id,
-        { error: { code: 'provider_asset_deleted', message: 'The asset was deleted at Mux.' } },
-        clock.now()
-      )
-    } else if (media.status === 'processing') await apply(trx, media, news, addToSums)
+    if ('deletedAsset' in news) await updateMuxOutcome(trx, media.id, { error: ASSET_DELETED }, clock.now())
+    else if (media.status === 'processing') await this.#apply(trx, media, news, addToSums)
     return media.id
   }
 
-  async function apply (
+  async #apply (
     trx: Transaction<Database>,
-    { id, durationMs: before, mux }: Media,
-    news: MuxNews,
+    media: Media,
+    news: Exclude<MuxNews, { deletedAsset: unknown }>,
     addToSums: (deltaMs: number) => Promise<void>
   ): Promise<void> {
-    const fail = (code: string, message: string) => updateMuxOutcome(trx, id, { error: { code, message } }, clock.now())
-    if ('failure' in news) return await fail(news.failure.code, news.failure.message)
-    if ('upload' in news) {
-      const { status, asset_id: assetId, error } = news.upload
-      if (assetId !== undefined) await updateMuxAsset(trx, id, { assetId })
-      if (status === 'errored') {
-        await fail(
-          'provider_failed',
-          said('Mux could not take the file', error?.message === undefined ? [] : [error.message])
-        )
-      }
-    } else if ('asset' in news) {
-      const { id: assetId, status, duration, errors, playback_ids: playbackIds } = news.asset
-      const playbackId = playbackIds?.find(({ policy }) => policy === mux?.policy)?.id
-      await updateMuxAsset(trx, id, { assetId, playbackId })
-      if (status === 'errored') {
-        return await fail('provider_failed', said('Mux could not process the file', errors?.messages ?? []))
-      }
-      if (status !== 'ready') return
-      if (playbackId === undefined) {
-        return await fail('provider_failed', 'Mux gave the media no address that it can be played by.')
-      }
-      const durationMs = duration === undefined ? null : Math.round(duration * SECOND)
-      if (durationMs !== null) await addToSums(durationMs - (before ?? 0))
-      await updateMuxOutcome(trx, id, { durationMs }, clock.now())
-    }
+    if ('failure' in news) return await this.#fail(trx, media, news.failure)
+    if ('asset' in news) return await this.#applyAsset(trx, media, news.asset, addToSums)
+    const { status, asset_id: assetId, error } = news.upload
+    if (assetId !== undefined) await updateMuxAsset(trx, media.id, { assetId })
+    if (status !== 'errored') return
+    const messages = error?.message === undefined ? [] : [error.message]
+    await this.#fail(trx, media, providerFailed(said('Mux could not take the file', messages)))
   }
 
-  return {
-    enterWithin,
-
-    /** Durably, and seen by this process at once. */
-    async enter (news: MuxNews): Promise<void> {
-      const mediaId = await db.transaction().execute((trx) => enterWithin(trx, news))
-      if (mediaId !== undefined) library.forget(mediaId)
+  async #applyAsset (
+    trx: Transaction<Database>,
+    media: Media,
+    asset: Extract<MuxNews, { asset: unknown }>['asset'],
+    addToSums: (deltaMs: number) => Promise<void>
+  ): Promise<void> {
+    const { id: assetId, status, duration, errors, playback_ids: playbackIds } = asset
+    const playbackId = playbackIds?.find(({ policy }) => policy === media.mux?.policy)?.id
+    await updateMuxAsset(trx, media.id, { assetId, playbackId })
+    if (status === 'errored') {
+      const message = said('Mux could not process the file', errors?.messages ?? [])
+      return await this.#fail(trx, media, providerFailed(message))
     }
+    if (status !== 'ready') return
+    if (playbackId === undefined) {
+      return await this.#fail(trx, media, providerFailed('Mux gave the media no address that it can be played by.'))
+    }
+    const durationMs = duration === undefined ? null : Math.round(duration * SECOND)
+    if (durationMs !== null) await addToSums(durationMs - (media.durationMs ?? 0))
+    await updateMuxOutcome(trx, media.id, { durationMs }, this.#options.clock.now())
   }
+
+  async #fail (trx: Transaction<Database>, { id }: Media, error: { code: string; message: string }): Promise<void> {
+    await updateMuxOutcome(trx, id, { error }, this.#options.clock.now())
+  }
+}
+
+function providerFailed (message: string): { code: string; message: string } {
+  return { code: 'provider_failed', message }
 }
 
 async function mediaOf (
   trx: Transaction<Database>,
   news: Exclude<MuxNews, { mediaId: string }>
 ): Promise<string | undefined> {
-  const uploadId =
-    'upload' in news ? news.upload.id : 'asset' in news ? news.asset.upload_id : news.deletedAsset.upload_id
+  const uploadId = uploadOf(news)
   return uploadId === undefined ? undefined : await findMediaOfMuxUpload(trx, uploadId)
 }
 
-/** A media may have been given another upload since. */
-function concerns ({ provider, mux }: Media, news: MuxNews): boolean {
-  if (provider !== 'mux') return false
-  if ('upload' in news) return mux?.uploadId === news.upload.id
-  if ('asset' in news) return mux?.uploadId === news.asset.upload_id
-  if ('deletedAsset' in news) return mux?.uploadId === news.deletedAsset.upload_id
-  return (mux?.uploadId ?? null) === news.uploadId
+function uploadOf (news: Exclude<MuxNews, { mediaId: string }>): string | undefined {
+  if ('upload' in news) return news.upload.id
+  return 'asset' in news ? news.asset.upload_id : news.deletedAsset.upload_id
 }
 
+/** Whether news concern the current upload of a media: it may have another one since. */
+function concerns ({ provider, mux }: Media, news: MuxNews): boolean {
+  if (provider !== 'mux') return false
+  if ('failure' in news) return (mux?.uploadId ?? null) === news.uploadId
+  return mux?.uploadId === uploadOf(news)
+}
+
+/** Joins a sentence with the messages of Mux. */
 function said (what: string, messages: string[]): string {
   const words = sentence(messages)
   return words === '' ? `${what}.` : `${what}: ${words}.`

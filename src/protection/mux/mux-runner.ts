@@ -54,7 +54,7 @@ export function createMuxRunner ({ library, ingest, ledger, onFault, ...options 
   async function giveUp (job: Job<Kind>, error: unknown): Promise<void> {
     const media = job.kind === 'mux-removal' ? undefined : await library.findNow(job.mediaId)
     if (media === undefined) return
-    await ledger.enter({ failure: failureOf(error), uploadId: media.mux?.uploadId ?? null, mediaId: media.id })
+    await ledger.record({ failure: failureOf(error), uploadId: media.mux?.uploadId ?? null, mediaId: media.id })
   }
 
   return new JobRunner({
