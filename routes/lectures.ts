@@ -173,10 +173,10 @@ const lectureRoutes: FastifyPluginAsyncTypebox<Options> = async (
 
   app.post('/lecture/:id/progress', reportProgress, async (request) => {
     const { id } = request.requireViewer()
-    const { position_seconds: position, watched_seconds: watched } = request.body
+    const { position_seconds: positionSeconds, watched_seconds: watchedSeconds } = request.body
     const lecture = await lectures.find(request.params.id)
     await subscriptions.require(id, lecture.courseId)
-    return lectureProgressReply(await progress.report(id, lecture, position, watched))
+    return lectureProgressReply(await progress.report(id, lecture, { positionSeconds, watchedSeconds }))
   })
 }
 

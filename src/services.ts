@@ -13,8 +13,8 @@ import { createCourseRunner } from './courses/course-runner.js'
 import { sumsLock } from './courses/course-sums.js'
 import { createCourses } from './courses/courses.js'
 import { createLectureBatch } from './courses/lecture-batch.js'
-import { createLectures } from './courses/lectures.js'
-import { createProgress } from './courses/progress.js'
+import { Lectures } from './courses/lectures.js'
+import { ProgressBook } from './courses/progress.js'
 import { createSubscriptions } from './courses/subscriptions.js'
 import type { Kysely } from 'kysely'
 import type { DamageWatch } from './database/damage-watch.js'
@@ -280,7 +280,7 @@ function createTeaching (
   const { config, db, clock, accounts, library, intake, protections, courseRunner, views } = base
   const subscriptions = createSubscriptions({ db, clock })
   const courses = createCourses({ db, accounts, library, clock })
-  const lectures = createLectures({
+  const lectures = new Lectures({
     db,
     intake,
     library,
@@ -290,7 +290,7 @@ function createTeaching (
     onReordered: () => courseRunner.wake()
   })
   const batch = createLectureBatch({ courses, intake, lectures })
-  const progress = createProgress({ db, lectures, views, clock })
+  const progress = new ProgressBook({ db, lectures, views, clock })
   return { subscriptions, courses, lectures, batch, progress }
 }
 

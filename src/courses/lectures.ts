@@ -1,4 +1,4 @@
-import type { Kysely } from 'kysely'
+import type { Kysely, Transaction } from 'kysely'
 import { v7 as uuidv7 } from 'uuid'
 import { addToCounters } from '../database/counters.js'
 import type { Database } from '../database/tables.js'
@@ -31,22 +31,22 @@ export interface LectureText {
   subcategory: string
 }
 
-/** A lecture and the media it shows. */
+/** A lecture and its media. */
 export interface LectureWithMedia {
   lecture: Lecture
   media: Media
 }
 
-/** Who sends a lecture, and the course that it is for. */
+/** Who uploads a lecture, and the course that it is for. */
 export interface LectureOrigin {
   uploaderId: string
   courseFor: () => Promise<Course>
 }
 
-/** Before all ids there are. */
+/** Sorts before every id. */
 const FIRST_ID = '00000000-0000-0000-0000-000000000000'
-/** A few milliseconds of SQLite's event loop. */
-const LOOK_BATCH = 1000
+/** Blocks SQLite's event loop for a few milliseconds. */
+const PROTECT_BATCH = 1000
 
 interface LecturesOptions {
   db: Kysely<Database>
@@ -59,159 +59,165 @@ interface LecturesOptions {
   onReordered(): void
 }
 
-export type Lectures = ReturnType<typeof createLectures>
+/** The lectures of courses. Each is a media of the course's owner, uploaded as any other media. */
+export class Lectures {
+  readonly #options: LecturesOptions
 
-/** The lectures of courses. Each is a media of the course's owner, which came in as all media do. */
-export function createLectures ({ db, intake, library, protections, protectAll, clock, onReordered }: LecturesOptions) {
-  const protectionOf = ({ premium }: Course): Protection => (premium || protectAll ? 'encrypted' : 'none')
+  constructor (options: LecturesOptions) {
+    this.#options = options
+  }
 
-  async function withMedia (lectures: Lecture[]): Promise<LectureWithMedia[]> {
-    const media = await library.findAllNow(lectures.map(({ mediaId }) => mediaId))
-    // One deleted between the two reads is left out.
+  /** Finds a lecture. **Throws** `not_found`. */
+  async find (id: string): Promise<Lecture> {
+    const lecture = await findLecture(this.#options.db, id.toLowerCase())
+    if (lecture === undefined) throw new ApiError('not_found')
+    return lecture
+  }
+
+  /** Adds the media of lectures. A lecture that was deleted since it was read is left out. */
+  async withMedia (lectures: Lecture[]): Promise<LectureWithMedia[]> {
+    const media = await this.#options.library.findAllNow(lectures.map(({ mediaId }) => mediaId))
     return lectures.flatMap((lecture) =>
       media.has(lecture.mediaId) ? [{ lecture, media: media.get(lecture.mediaId)! }] : []
     )
   }
 
-  /** Each by what its course wants at that moment: it is locked meanwhile. */
-  async function follow (lectures: Lecture[]): Promise<void> {
-    for (const { lecture, media } of await withMedia(lectures)) {
-      await protections
+  /** Lists the lectures of a course, in their order. */
+  async list (courseId: string): Promise<LectureWithMedia[]> {
+    return await this.withMedia(await listLectures(this.#options.db, courseId))
+  }
+
+  /**
+   * Publishes a draft as the last lecture of the course that `courseFor` finds, and updates the sums of the course in
+   * the same transaction. **Throws** what `courseFor` and {@link Intake} throw, and `not_found`; the draft is discarded
+   * then.
+   */
+  async add (draft: Draft, text: LectureText, { uploaderId, courseFor }: LectureOrigin): Promise<LectureWithMedia> {
+    const { intake, clock } = this.#options
+    const course = await courseFor().catch(async (error: unknown) => {
+      await draft.discard()
+      throw error
+    })
+    const now = clock.now()
+    const lecture = { id: uuidv7(), courseId: course.id, ...trimmed(text), createdAt: now, updatedAt: now }
+    const protection = this.#protectionOf(course)
+    const description = { title: lecture.title, ownerId: course.ownerId, uploaderId, protection }
+    let position = 0
+    const media = await intake.publish(draft, description, async (trx, media) => {
+      position = await this.#insert(trx, { ...lecture, mediaId: media.id }, media)
+    })
+    return { lecture: { ...lecture, mediaId: media.id, position }, media }
+  }
+
+  /** Changes the texts of a lecture. **Throws** `not_found`. */
+  async change (id: string, text: Partial<LectureText>): Promise<LectureWithMedia> {
+    const { db, clock } = this.#options
+    const lecture = await updateLecture(db, id, trimmed(text), clock.now())
+    const [changed] = lecture === undefined ? [] : await this.withMedia([lecture])
+    if (changed === undefined) throw new ApiError('not_found')
+    return changed
+  }
+
+  /**
+   * Turns the protection of any media on or off, for its owner. The course is locked meanwhile: it may become premium
+   * at the same time. **Throws** `protection_required` for a lecture whose course demands protection.
+   */
+  async changeProtection (media: Media, protection: Protection): Promise<void> {
+    await this.#options.protections.change(media, async (trx) => {
+      const courseId = protection === 'none' ? await findCourseIdOfMedia(trx, media.id) : undefined
+      const course = courseId === undefined ? undefined : await lockCourse(trx, courseId)
+      if (course !== undefined && this.#protectionOf(course) === 'encrypted') throw new ApiError('protection_required')
+      return protection
+    })
+  }
+
+  /** Turns the protection of a course's lectures on or off, as the course demands. */
+  async followProtection (courseId: string): Promise<void> {
+    await this.#follow(await listLectures(this.#options.db, courseId))
+  }
+
+  /**
+   * Protects every unprotected lecture whose course demands protection: lectures older than PROTECT_LECTURES, or of a
+   * course that became premium while its server crashed. Returns how many there were.
+   */
+  async protectMissed (): Promise<number> {
+    const { db, protectAll } = this.#options
+    let missed = 0
+    for (let after: string | undefined = FIRST_ID; after !== undefined;) {
+      const { lectures, lastId } = await listUnprotected(db, protectAll, after, PROTECT_BATCH)
+      await this.#follow(lectures)
+      missed += lectures.length
+      after = lastId
+      await new Promise((resolve) => {
+        setImmediate(resolve)
+      })
+    }
+    return missed
+  }
+
+  /**
+   * Deletes a lecture with its media. Both are hidden at once; a job deletes their rows and files. The sums and the
+   * positions of the course change in the same transaction. **Throws** `not_found`.
+   */
+  async remove ({ id, courseId }: Lecture): Promise<void> {
+    const { db, library, clock } = this.#options
+    const marked = await db.transaction().execute(async (trx) => {
+      await lockCourse(trx, courseId)
+      const lecture = await markLectureDeleted(trx, id, clock.now())
+      if (lecture === undefined) throw new ApiError('not_found')
+      const media = await library.markDeleted(trx, [lecture.mediaId])
+      await updateCourseSums(trx, courseId, -1, -(media[0]?.durationMs ?? 0))
+      await addToCounters(trx, countMedia(new Map(), media, -1))
+      return media
+    })
+    library.released(marked)
+  }
+
+  /** Orders the lectures of a course. **Throws** `not_found`, 422 unless `lectureIds` name each lecture once. */
+  async reorder (courseId: string, lectureIds: string[]): Promise<void> {
+    const { db, clock, onReordered } = this.#options
+    const ids = lectureIds.map((id) => id.toLowerCase())
+    await db.transaction().execute(async (trx) => {
+      if ((await lockCourse(trx, courseId)) === undefined) throw new ApiError('not_found')
+      const known = new Set((await listLectures(trx, courseId)).map(({ id }) => id))
+      if (ids.length !== known.size || new Set(ids).size !== ids.length || !ids.every((id) => known.has(id))) {
+        throw invalidField('lecture_ids', `must name each of the ${known.size} lectures of the course once`)
+      }
+      await updatePositions(trx, ids)
+      await insertCourseJob(trx, 'tally-course', courseId, clock.now())
+    })
+    onReordered()
+  }
+
+  #protectionOf ({ premium }: Course): Protection {
+    return premium || this.#options.protectAll ? 'encrypted' : 'none'
+  }
+
+  /** Inserts a lecture in the transaction that publishes its media. Returns its position. */
+  async #insert (trx: Transaction<Database>, lecture: Omit<Lecture, 'position'>, media: Media): Promise<number> {
+    const { courseId } = lecture
+    if (!(await updateCourseSums(trx, courseId, 1, media.durationMs ?? 0))) throw new ApiError('not_found')
+    // The course is locked now. It may have become premium during the upload.
+    const course = await findCourse(trx, courseId)
+    if (course !== undefined && this.#protectionOf(course) === 'encrypted' && media.protection === 'none') {
+      await this.#options.protections.changeWithin(trx, media, 'encrypted')
+    }
+    return await insertLecture(trx, lecture)
+  }
+
+  /** Protects each lecture as its course demands. The course is locked for each change. */
+  async #follow (lectures: Lecture[]): Promise<void> {
+    for (const { lecture, media } of await this.withMedia(lectures)) {
+      await this.#options.protections
         .change(media, async (trx) => {
           const course = await lockCourse(trx, lecture.courseId)
           if (course === undefined) throw new ApiError('not_found')
-          return protectionOf(course)
+          return this.#protectionOf(course)
         })
         .catch((error: unknown) => {
           // A lecture that was deleted meanwhile needs no protection.
           if (!(error instanceof ApiError) || error.code !== 'not_found') throw error
         })
-    }
-  }
-
-  return {
-    protectionOf,
-
-    /** Throws `not_found`. */
-    async find (id: string): Promise<Lecture> {
-      const lecture = await findLecture(db, id.toLowerCase())
-      if (lecture === undefined) throw new ApiError('not_found')
-      return lecture
-    },
-
-    withMedia,
-
-    /** All lectures of a course, in their order. */
-    list: async (courseId: string): Promise<LectureWithMedia[]> => await withMedia(await listLectures(db, courseId)),
-
-    /**
-     * Makes a lecture of a draft, at the end of the course that `courseFor` finds or throws for; its sums follow in the
-     * same transaction. Throws what publishing a media throws, or `not_found`; the draft is gone then.
-     */
-    async add (draft: Draft, text: LectureText, { uploaderId, courseFor }: LectureOrigin): Promise<LectureWithMedia> {
-      const course = await courseFor().catch(async (error: unknown) => {
-        await draft.discard()
-        throw error
-      })
-      const lecture = {
-        id: uuidv7(),
-        courseId: course.id,
-        mediaId: '',
-        ...trimmed(text),
-        position: 0,
-        createdAt: clock.now(),
-        updatedAt: clock.now()
-      }
-      const description = {
-        title: lecture.title,
-        ownerId: course.ownerId,
-        uploaderId,
-        protection: protectionOf(course)
-      }
-      const media = await intake.publish(draft, description, async (trx, media) => {
-        lecture.mediaId = media.id
-        if (!(await updateCourseSums(trx, course.id, 1, media.durationMs ?? 0))) throw new ApiError('not_found')
-        // The course is locked now: one that became premium during the upload takes no lecture that is not protected.
-        const locked = await findCourse(trx, course.id)
-        if (locked !== undefined && protectionOf(locked) === 'encrypted' && media.protection === 'none') {
-          await protections.changeWithin(trx, media, 'encrypted')
-        }
-        lecture.position = await insertLecture(trx, lecture)
-      })
-      return { lecture, media }
-    },
-
-    async change (id: string, text: Partial<LectureText>): Promise<LectureWithMedia> {
-      const lecture = await updateLecture(db, id, trimmed(text), clock.now())
-      const [changed] = lecture === undefined ? [] : await withMedia([lecture])
-      if (changed === undefined) throw new ApiError('not_found')
-      return changed
-    },
-
-    /**
-     * Turns the protection of any media on or off, as its owner asks. Throws `protection_required` for a lecture whose
-     * course wants it: the course is locked meanwhile, so that one becoming premium is not missed.
-     */
-    async changeProtection (media: Media, protection: Protection): Promise<void> {
-      await protections.change(media, async (trx) => {
-        const courseId = protection === 'none' ? await findCourseIdOfMedia(trx, media.id) : undefined
-        const course = courseId === undefined ? undefined : await lockCourse(trx, courseId)
-        if (course !== undefined && protectionOf(course) === 'encrypted') throw new ApiError('protection_required')
-        return protection
-      })
-    },
-
-    /** Makes the lectures of a course as protected as it is. */
-    followProtection: async (courseId: string): Promise<void> => await follow(await listLectures(db, courseId)),
-
-    /**
-     * Protects the lectures that are not, though their courses want it: they were there before PROTECT_LECTURES, or
-     * their server died while a course became premium. Answers how many it were.
-     */
-    async protectMissed (): Promise<number> {
-      let missed = 0
-      for (let after: string | undefined = FIRST_ID; after !== undefined;) {
-        const { lectures, lastId } = await listUnprotected(db, protectAll, after, LOOK_BATCH)
-        await follow(lectures)
-        missed += lectures.length
-        after = lastId
-        await new Promise((resolve) => {
-          setImmediate(resolve)
-        })
-      }
-      return missed
-    },
-
-    /**
-     * Deletes a lecture with its media: nobody sees them any more, and rows and files follow. The course's sums and the
-     * positions after it change in the same transaction. **Throws** `not_found`.
-     */
-    async remove ({ id, courseId }: Lecture): Promise<void> {
-      const marked = await db.transaction().execute(async (trx) => {
-        await lockCourse(trx, courseId)
-        const lecture = await markLectureDeleted(trx, id, clock.now())
-        if (lecture === undefined) throw new ApiError('not_found')
-        const media = await library.markDeleted(trx, [lecture.mediaId])
-        await updateCourseSums(trx, courseId, -1, -(media[0]?.durationMs ?? 0))
-        await addToCounters(trx, countMedia(new Map(), media, -1))
-        return media
-      })
-      library.released(marked)
-    },
-
-    /** Puts the lectures of a course in an order that names each of them once; else 422 on `lecture_ids`. */
-    async reorder (courseId: string, lectureIds: string[]): Promise<void> {
-      const ids = lectureIds.map((id) => id.toLowerCase())
-      await db.transaction().execute(async (trx) => {
-        if ((await lockCourse(trx, courseId)) === undefined) throw new ApiError('not_found')
-        const known = new Set((await listLectures(trx, courseId)).map(({ id }) => id))
-        if (ids.length !== known.size || new Set(ids).size !== ids.length || !ids.every((id) => known.has(id))) {
-          throw invalidField('lecture_ids', `must name each of the ${known.size} lectures of the course once`)
-        }
-        await updatePositions(trx, ids)
-        await insertCourseJob(trx, 'tally-course', courseId, clock.now())
-      })
-      onReordered()
     }
   }
 }

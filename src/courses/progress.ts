@@ -34,97 +34,91 @@ export interface CourseFigures {
   dropOffLectureId: string | null
 }
 
-export type ProgressBook = ReturnType<typeof createProgress>
-
-/** How far students are, and where they stop. */
-export function createProgress ({
-  db,
-  lectures,
-  views,
-  clock
-}: {
+interface ProgressOptions {
   db: Kysely<Database>
   lectures: Lectures
   views: Views
   clock: Clock
-}) {
-  return {
-    /**
-     * Reports how far a student is; the largest of all reports counts, and nothing counts beyond the lecture's length.
-     * **Throws** `not_found`.
-     */
-    async report (
-      studentId: string,
-      lecture: Lecture,
-      positionSeconds: number,
-      watchedSeconds: number
-    ): Promise<LectureProgress> {
-      const [one] = await lectures.withMedia([lecture])
-      if (one === undefined) throw new ApiError('not_found')
-      const { media } = one
-      const within = (seconds: number) =>
-        Math.min(Math.round(seconds * SECOND), media.durationMs ?? Number.MAX_SAFE_INTEGER)
-      const report = {
-        lectureId: lecture.id,
-        studentId,
-        positionMs: within(positionSeconds),
-        watchedMs: within(watchedSeconds)
-      }
-      // Players report every few seconds: the next report says what a power cut took back.
-      const known = await relaxedTransaction(db, async (trx) => {
-        // Reports of one student in one course follow one another: each sees what the last one was counted in.
-        await lockSubscription(trx, studentId, lecture.courseId)
-        const counted = await findCountedProgress(trx, lecture.id, studentId)
-        const known = await insertProgress(trx, report, clock.now())
-        if (counted !== isCompleted(known.watchedMs, media.durationMs)) {
-          await settleTallies(trx, lecture.courseId, [studentId])
-        }
-        return known
-      })
-      return progressOf(one, known)
-    },
+}
 
-    /** A student's progress in a course: by lecture, and in all by how much of its length was watched. */
-    async ofStudent (studentId: string, courseId: string): Promise<CourseProgress> {
-      const all = await lectures.list(courseId)
-      const known = new Map(
-        (await listProgress(db, courseId, studentId)).map((progress) => [progress.lectureId, progress])
-      )
-      const total = all.reduce((sum, { media }) => sum + (media.durationMs ?? 0), 0)
-      const watched = all.reduce(
-        (sum, { lecture, media }) => sum + Math.min(known.get(lecture.id)?.watchedMs ?? 0, media.durationMs ?? 0),
-        0
-      )
-      return {
-        percent: percentOf(watched, total),
-        lectures: all.map((one) => progressOf(one, known.get(one.lecture.id)))
-      }
-    },
+/** What a player reports of a lecture. */
+export interface ProgressReport {
+  positionSeconds: number
+  watchedSeconds: number
+}
 
-    /**
-     * The figures of a course, of those who are subscribed now. The drop-off is the lecture that most students left
-     * unfinished as the last they started; the earlier one of equals, null if nobody did.
-     */
-    async figures (courseId: string): Promise<CourseFigures> {
-      const all = await listLectures(db, courseId)
-      const counts = await views.counts(all.map(({ mediaId }) => mediaId))
-      const tallies = new Map(
-        (
-          await listTallies(
-            db,
-            all.map(({ id }) => id)
-          )
-        ).map((tally) => [tally.lectureId, tally])
-      )
-      return {
-        subscribers: await findCounter(db, subscribersCounter(courseId)),
-        lectures: all.map(({ id, mediaId, title }) => {
-          const { started = 0, completed = 0 } = tallies.get(id) ?? {}
-          const { totalViews = 0, uniqueViewers = 0 } = counts.get(mediaId) ?? {}
-          return { lectureId: id, title, totalViews, uniqueViewers, started, completed }
-        }),
-        dropOffLectureId: dropOff(all, tallies)
+/** How far students are in lectures and courses, and where they stop. */
+export class ProgressBook {
+  readonly #options: ProgressOptions
+
+  constructor (options: ProgressOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Records how far a student is. The largest of all reports counts, up to the duration of the lecture. **Throws**
+   * `not_found`.
+   */
+  async report (studentId: string, lecture: Lecture, report: ProgressReport): Promise<LectureProgress> {
+    const [one] = await this.#options.lectures.withMedia([lecture])
+    if (one === undefined) throw new ApiError('not_found')
+    const { durationMs } = one.media
+    const within = (seconds: number) => Math.min(Math.round(seconds * SECOND), durationMs ?? Number.MAX_SAFE_INTEGER)
+    const record = {
+      lectureId: lecture.id,
+      studentId,
+      positionMs: within(report.positionSeconds),
+      watchedMs: within(report.watchedSeconds)
+    }
+    // A power cut may lose a report: players send the next one within seconds.
+    const recorded = await relaxedTransaction(this.#options.db, async (trx) => {
+      // The reports of one student in one course run one by one: each sees the tally of the last one.
+      await lockSubscription(trx, studentId, lecture.courseId)
+      const isCounted = await findCountedProgress(trx, lecture.id, studentId)
+      const recorded = await insertProgress(trx, record, this.#options.clock.now())
+      if (isCounted !== isCompleted(recorded.watchedMs, durationMs)) {
+        await settleTallies(trx, lecture.courseId, [studentId])
       }
+      return recorded
+    })
+    return progressOf(one, recorded)
+  }
+
+  /** A student's progress in a course: of each lecture, and of the course by the share of its duration watched. */
+  async ofStudent (studentId: string, courseId: string): Promise<CourseProgress> {
+    const all = await this.#options.lectures.list(courseId)
+    const listed = await listProgress(this.#options.db, courseId, studentId)
+    const known = new Map(listed.map((progress) => [progress.lectureId, progress]))
+    let totalMs = 0
+    let watchedMs = 0
+    for (const { lecture, media } of all) {
+      totalMs += media.durationMs ?? 0
+      watchedMs += Math.min(known.get(lecture.id)?.watchedMs ?? 0, media.durationMs ?? 0)
+    }
+    return {
+      percent: percentOf(watchedMs, totalMs),
+      lectures: all.map((one) => progressOf(one, known.get(one.lecture.id)))
+    }
+  }
+
+  /**
+   * The figures of a course: current subscribers only. The drop-off is the lecture that most students started last and
+   * did not complete: the earliest of equals, null if there is none.
+   */
+  async figures (courseId: string): Promise<CourseFigures> {
+    const { db, views } = this.#options
+    const all = await listLectures(db, courseId)
+    const counts = await views.counts(all.map(({ mediaId }) => mediaId))
+    const lectureIds = all.map(({ id }) => id)
+    const tallies = new Map((await listTallies(db, lectureIds)).map((tally) => [tally.lectureId, tally]))
+    return {
+      subscribers: await findCounter(db, subscribersCounter(courseId)),
+      lectures: all.map(({ id, mediaId, title }) => {
+        const { started = 0, completed = 0 } = tallies.get(id) ?? {}
+        const { totalViews = 0, uniqueViewers = 0 } = counts.get(mediaId) ?? {}
+        return { lectureId: id, title, totalViews, uniqueViewers, started, completed }
+      }),
+      dropOffLectureId: dropOff(all, tallies)
     }
   }
 }
@@ -138,7 +132,7 @@ function progressOf (one: LectureWithMedia, known: Progress | undefined): Lectur
   }
 }
 
-/** With one decimal, at most 100; 0 of nothing. */
+/** With one decimal, at most 100; 0 if `whole` is 0. */
 function percentOf (part: number, whole: number): number {
   return whole === 0 ? 0 : Math.min(100, Math.round((1000 * part) / whole) / 10)
 }
