@@ -3,7 +3,7 @@ import { createLectureUrls } from './access/lecture-reply.js'
 import { createAccess } from './access/permissions.js'
 import { Admissions } from './access/admissions.js'
 import { PlaybackLinks } from './access/playback-links.js'
-import { createAccounts } from './accounts/accounts.js'
+import { Accounts } from './accounts/accounts.js'
 import { createPasswordHasher, type HashWorkers } from './accounts/passwords.js'
 import { Sessions } from './accounts/sessions.js'
 import { createSharedCache } from './cache/redis-cache.js'
@@ -142,7 +142,7 @@ function createLimits ({ config, clock, redis, overrides }: Foundation) {
 function createPeople (base: Foundation & ReturnType<typeof createLimits>) {
   const { config, db, clock, log, overrides } = base
   const passwords = createPasswordHasher(overrides.bcryptCost, { workers: overrides.hashWorkers })
-  const accounts = createAccounts({
+  const accounts = new Accounts({
     db,
     passwords,
     clock,

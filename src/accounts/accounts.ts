@@ -38,39 +38,96 @@ interface AccountsOptions {
   passwords: PasswordHasher
   clock: Clock
   signupOpen: boolean
-  /** Outside production the first account signed up is the admin. */
+  /** The first account that signs up becomes an administrator: outside production only. */
   firstIsAdmin: boolean
 }
 
-/** Adds to the transaction of a new account. */
-type Attach = (trx: Transaction<Database>, made: Credentials) => Promise<void>
+/** Runs in the transaction of a new account. */
+type Attach = (trx: Transaction<Database>, credentials: Credentials) => Promise<void>
 
 interface InsertOptions {
   adminIfFirst?: boolean
   attach?: Attach
 }
 
-export type Accounts = ReturnType<typeof createAccounts>
+/** The accounts and their roles. Their sessions are in sessions.ts. */
+export class Accounts {
+  readonly #options: AccountsOptions
+  readonly #viewers: RecordCache<Viewer>
 
-/** Who there is. How they come in is in sessions.ts. */
-export function createAccounts ({ db, passwords, clock, signupOpen, firstIsAdmin }: AccountsOptions) {
-  const facts = new RecordCache<Viewer>((id) => findViewer(db, id), clock)
+  constructor (options: AccountsOptions) {
+    const { db, clock } = options
+    this.#options = options
+    this.#viewers = new RecordCache((id) => findViewer(db, id), clock)
+  }
 
-  async function insert (fresh: NewAccount, address: string, options: InsertOptions = {}): Promise<Account> {
-    checkPassword(fresh.password)
-    if (fresh.dateOfBirth !== undefined) checkDateOfBirth(fresh.dateOfBirth, clock.now())
-    const passwordHash = await passwords.hash(fresh.password, address)
-    const account: Account = {
-      id: uuidv7(),
-      email: fresh.email,
-      role: fresh.role,
-      firstName: fresh.firstName?.trim() ?? null,
-      lastName: fresh.lastName?.trim() ?? null,
-      dateOfBirth: fresh.dateOfBirth ?? null,
-      mobileNumber: fresh.mobileNumber ?? null,
-      disabled: false,
-      createdAt: clock.now()
-    }
+  /**
+   * Creates an account for a client at `address`; `attach` runs in the same transaction. **Throws** `signup_closed`,
+   * `validation_failed`, `email_taken`, `mobile_number_taken`, `overloaded`.
+   */
+  async signUp (newAccount: NewAccount, address: string, attach?: Attach): Promise<Account> {
+    const { signupOpen, firstIsAdmin } = this.#options
+    if (!signupOpen) throw new ApiError('signup_closed')
+    return await this.#insert(newAccount, address, { adminIfFirst: firstIsAdmin, attach })
+  }
+
+  /** Creates an account of any role. **Throws** as {@link signUp}, except `signup_closed`. */
+  create (newAccount: NewAccount, address: string): Promise<Account> {
+    return this.#insert(newAccount, address)
+  }
+
+  /** Finds an account, not cached; undefined for a malformed id too. */
+  async find (id: string): Promise<Account | undefined> {
+    return isUuid(id) ? await findAccount(this.#options.db, id.toLowerCase()) : undefined
+  }
+
+  /** Lists accounts, newest first; with `part` those whose email or name contains it. */
+  async list (part: string | undefined, page: PageQuery): Promise<Page<Account>> {
+    const { items, total } = await listAccounts(this.#options.db, part, page)
+    return pageOf(items, total, page)
+  }
+
+  /**
+   * Changes the role of an account, disables it (which ends its sessions) or enables it. **Throws** `not_found`, and
+   * `last_admin` if no enabled administrator would remain.
+   */
+  async change (id: string, change: { role?: Role; disabled?: boolean }): Promise<Account> {
+    const changed = await this.#options.db.transaction().execute(async (trx) => {
+      // Two administrators who demote one another at once must not both succeed.
+      await lockName(trx, 'administrators')
+      const before = (await lockCredentials(trx, id))?.account
+      if (before === undefined) throw new ApiError('not_found')
+      const after = { ...before, ...change }
+      const losesAdmin = isActiveAdmin(before) && !isActiveAdmin(after)
+      if (losesAdmin && !(await findOtherAdmin(trx, id))) throw new ApiError('last_admin')
+      await updateAccount(trx, id, change)
+      if (after.disabled) await deleteSessionsOf(trx, id)
+      return after
+    })
+    this.#viewers.forget(id)
+    return changed
+  }
+
+  /**
+   * Checks that an account may publish; asked again during its upload. **Throws** `invalid_token` for a disabled
+   * account, `role_required`.
+   */
+  requirePublisher (id: string): Promise<void> {
+    return confirmRefusal(async (since) => checkPublisher(await this.#viewers.get(id, since)))
+  }
+
+  /** An enabled account, at most a second old; undefined if there is none. */
+  viewer (id: string, since?: number): Promise<Viewer | undefined> {
+    return this.#viewers.get(id, since)
+  }
+
+  async #insert (newAccount: NewAccount, address: string, options: InsertOptions = {}): Promise<Account> {
+    const { db, passwords, clock } = this.#options
+    const { password, dateOfBirth } = newAccount
+    checkPassword(password)
+    if (dateOfBirth !== undefined) checkDateOfBirth(dateOfBirth, clock.now())
+    const passwordHash = await passwords.hash(password, address)
+    const account = accountOf(newAccount, clock.now())
     await db.transaction().execute(async (trx) => {
       if (options.adminIfFirst === true && !(await findAnyAccount(trx))) {
         await lockName(trx, 'first account')
@@ -82,60 +139,24 @@ export function createAccounts ({ db, passwords, clock, signupOpen, firstIsAdmin
     })
     return account
   }
+}
 
+function accountOf (newAccount: NewAccount, now: number): Account {
   return {
-    /**
-     * Creates an account for a client at `address`; `attach` adds to the transaction what belongs with it. **Throws**
-     * `signup_closed`, `validation_failed`, `email_taken`, `mobile_number_taken`, `overloaded`.
-     */
-    async signUp (fresh: NewAccount, address: string, attach?: Attach): Promise<Account> {
-      if (!signupOpen) throw new ApiError('signup_closed')
-      return await insert(fresh, address, { adminIfFirst: firstIsAdmin, attach })
-    },
-
-    /** Creates an account for an administrator, of any role. **Throws** as {@link signUp}, except `signup_closed`. */
-    create: (fresh: NewAccount, address: string): Promise<Account> => insert(fresh, address),
-
-    /** The account as it is now, or undefined; also for an id that is not well formed. */
-    find: async (id: string): Promise<Account | undefined> =>
-      isUuid(id) ? await findAccount(db, id.toLowerCase()) : undefined,
-
-    async list (part: string | undefined, page: PageQuery): Promise<Page<Account>> {
-      const { items, total } = await listAccounts(db, part, page)
-      return pageOf(items, total, page)
-    },
-
-    /**
-     * Gives an account another role, disables it (which ends its sessions for good) or lets it in again. Throws
-     * `not_found`, and `last_admin` where nobody would be left who may do this.
-     */
-    async change (id: string, change: { role?: Role; disabled?: boolean }): Promise<Account> {
-      const changed = await db.transaction().execute(async (trx) => {
-        // Two administrators who demote one another at once must not both succeed.
-        await lockName(trx, 'administrators')
-        const before = (await lockCredentials(trx, id))?.account
-        if (before === undefined) throw new ApiError('not_found')
-        const after = { ...before, ...change }
-        const loses = before.role === 'admin' && !before.disabled && (after.role !== 'admin' || after.disabled)
-        if (loses && !(await findOtherAdmin(trx, id))) throw new ApiError('last_admin')
-        await updateAccount(trx, id, change)
-        if (after.disabled) await deleteSessionsOf(trx, id)
-        return after
-      })
-      facts.forget(id)
-      return changed
-    },
-
-    /**
-     * Throws `invalid_token` for an account that may not act any more, `role_required` for one that may not publish:
-     * asked while its upload comes.
-     */
-    requirePublisher: (id: string): Promise<void> =>
-      confirmRefusal(async (since) => checkPublisher(await facts.get(id, since))),
-
-    /** Id and role of an account that may act, at most a second old; undefined if it is gone or disabled. */
-    viewer: (id: string, since?: number): Promise<Viewer | undefined> => facts.get(id, since)
+    id: uuidv7(),
+    email: newAccount.email,
+    role: newAccount.role,
+    firstName: newAccount.firstName?.trim() ?? null,
+    lastName: newAccount.lastName?.trim() ?? null,
+    dateOfBirth: newAccount.dateOfBirth ?? null,
+    mobileNumber: newAccount.mobileNumber ?? null,
+    disabled: false,
+    createdAt: now
   }
+}
+
+function isActiveAdmin ({ role, disabled }: Account): boolean {
+  return role === 'admin' && !disabled
 }
 
 function checkDateOfBirth (date: string, now: number): void {

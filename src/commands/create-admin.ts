@@ -1,6 +1,6 @@
 import { Ajv } from 'ajv'
 import addFormats from 'ajv-formats'
-import { createAccounts } from '../accounts/accounts.js'
+import { Accounts } from '../accounts/accounts.js'
 import { createPasswordHasher } from '../accounts/passwords.js'
 import { findCredentials, updateAccount } from '../accounts/account-store.js'
 import { SignupBody } from '../accounts/schema.js'
@@ -38,7 +38,7 @@ export const createAdmin: Command = {
     checkAsSignup(email, password)
     const passwords = createPasswordHasher()
     try {
-      const accounts = createAccounts({
+      const accounts = new Accounts({
         db,
         passwords,
         clock: systemClock,

@@ -1,6 +1,6 @@
 import { createHmac, randomUUID } from 'node:crypto'
 import t from 'tap'
-import { createAccounts } from '../../../src/accounts/accounts.js'
+import { Accounts } from '../../../src/accounts/accounts.js'
 import { createPasswordHasher } from '../../../src/accounts/passwords.js'
 import { Sessions } from '../../../src/accounts/sessions.js'
 import { openDatabase } from '../../../src/database/open.js'
@@ -203,7 +203,7 @@ t.test("a full queue is nobody's wrong guess (bug: a login that was refused for 
       accessSeconds: 60,
       refreshSeconds: 60,
       onReuse: () => {},
-      accounts: createAccounts({
+      accounts: new Accounts({
         db,
         passwords,
         clock: systemClock,
