@@ -11,11 +11,11 @@ import { createLocalCache } from './cache/shared-cache.js'
 import type { Config } from './config/config.js'
 import { createCourseRunner } from './courses/course-runner.js'
 import { sumsLock } from './courses/course-sums.js'
-import { createCourses } from './courses/courses.js'
-import { createLectureBatch } from './courses/lecture-batch.js'
+import { Courses } from './courses/courses.js'
+import { LectureBatch } from './courses/lecture-batch.js'
 import { Lectures } from './courses/lectures.js'
 import { ProgressBook } from './courses/progress.js'
-import { createSubscriptions } from './courses/subscriptions.js'
+import { Subscriptions } from './courses/subscriptions.js'
 import type { Kysely } from 'kysely'
 import type { DamageWatch } from './database/damage-watch.js'
 import type { Database } from './database/tables.js'
@@ -278,8 +278,8 @@ function createTeaching (
     Awaited<ReturnType<typeof createMedia>>
 ) {
   const { config, db, clock, accounts, library, intake, protections, courseRunner, views } = base
-  const subscriptions = createSubscriptions({ db, clock })
-  const courses = createCourses({ db, accounts, library, clock })
+  const subscriptions = new Subscriptions({ db, clock })
+  const courses = new Courses({ db, accounts, library, clock })
   const lectures = new Lectures({
     db,
     intake,
@@ -289,7 +289,7 @@ function createTeaching (
     clock,
     onReordered: () => courseRunner.wake()
   })
-  const batch = createLectureBatch({ courses, intake, lectures })
+  const batch = new LectureBatch({ courses, intake, lectures })
   const progress = new ProgressBook({ db, lectures, views, clock })
   return { subscriptions, courses, lectures, batch, progress }
 }

@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely'
 import { v7 as uuidv7 } from 'uuid'
 import type { Accounts } from '../accounts/accounts.js'
-import type { Viewer } from '../accounts/schema.js'
+import type { Role, Viewer } from '../accounts/schema.js'
 import { addTo, addToCounters, courseCounters } from '../database/counters.js'
 import type { Database } from '../database/tables.js'
 import { ApiError } from '../errors.js'
@@ -29,85 +29,93 @@ interface CoursesOptions {
   clock: Clock
 }
 
-export type Courses = ReturnType<typeof createCourses>
+/** The courses. Everybody may read them; their owner and administrators change them. */
+export class Courses {
+  readonly #options: CoursesOptions
 
-/** The courses there are. They are public; only their owner and administrators change them. */
-export function createCourses ({ db, accounts, library, clock }: CoursesOptions) {
-  async function find (id: string): Promise<Course> {
-    const course = await findCourse(db, id)
+  constructor (options: CoursesOptions) {
+    this.#options = options
+  }
+
+  /** Finds a course. **Throws** `not_found`. */
+  async find (id: string): Promise<Course> {
+    const course = await findCourse(this.#options.db, id)
     if (course === undefined) throw new ApiError('not_found')
     return course
   }
 
-  return {
-    /** Throws `not_found`. */
-    find,
-
-    /** A course that the viewer may change: `not_found`, or `not_owner`. */
-    async changeable (viewer: Viewer, id: string): Promise<Course> {
-      const course = await find(id)
-      if (course.ownerId === viewer.id) return course
-      return await confirmRefusal(async (since) => {
-        const { role } = since === ANY_AGE ? viewer : ((await accounts.viewer(viewer.id, since)) ?? viewer)
-        if (role !== 'admin') throw new ApiError('not_owner')
-        return course
-      })
-    },
-
-    async create (ownerId: string, { title, description, premium }: CourseText): Promise<Course> {
-      const createdAt = clock.now()
-      const course = {
-        id: uuidv7(),
-        ownerId,
-        title: title.trim(),
-        description: description.trim(),
-        premium,
-        durationMs: 0,
-        lecturesCount: 0,
-        createdAt,
-        updatedAt: createdAt
-      }
-      await db.transaction().execute(async (trx) => {
-        await insertCourse(trx, course)
-        await addToCounters(trx, addTo(new Map(), courseCounters(ownerId), 1))
-      })
+  /** Finds a course that the viewer may change. **Throws** `not_found`, `not_owner`. */
+  async changeable (viewer: Viewer, id: string): Promise<Course> {
+    const course = await this.find(id)
+    if (course.ownerId === viewer.id) return course
+    return await confirmRefusal(async (since) => {
+      const role = since === ANY_AGE ? viewer.role : await this.#roleOf(viewer, since)
+      if (role !== 'admin') throw new ApiError('not_owner')
       return course
-    },
+    })
+  }
 
-    async list (filter: CourseFilter, page: PageQuery): Promise<Page<CourseWithInstructor>> {
-      const { items, total } = await listCourses(db, filter, page)
-      return pageOf(items, total, page)
-    },
-
-    async change (id: string, { title, description, premium }: Partial<CourseText>): Promise<Course> {
-      const text = {
-        ...(title !== undefined && { title: title.trim() }),
-        ...(description !== undefined && { description: description.trim() })
-      }
-      const course = await updateCourse(db, id, { ...text, premium }, clock.now())
-      if (course === undefined) throw new ApiError('not_found')
-      return course
-    },
-
-    /**
-     * Deletes a course with its lectures, their media, and its subscriptions. Nobody sees any of them any more; their
-     * rows and files follow. **Throws** `not_found`.
-     */
-    async remove (id: string): Promise<void> {
-      const marked = await db.transaction().execute(async (trx) => {
-        const course = await lockCourse(trx, id)
-        if (course === undefined) throw new ApiError('not_found')
-        const lectures = await markLecturesDeleted(trx, id, clock.now())
-        const media = await library.markDeleted(
-          trx,
-          lectures.map(({ mediaId }) => mediaId)
-        )
-        await markCourseDeleted(trx, id, clock.now())
-        await insertCourseJob(trx, 'delete-course', id, clock.now())
-        await addToCounters(trx, addTo(countMedia(new Map(), media, -1), courseCounters(course.ownerId), -1))
-        return media
-      })
-      library.released(marked)
+  /** Creates a course without lectures. */
+  async create (ownerId: string, { title, description, premium }: CourseText): Promise<Course> {
+    const { db, clock } = this.#options
+    const createdAt = clock.now()
+    const course = {
+      id: uuidv7(),
+      ownerId,
+      title: title.trim(),
+      description: description.trim(),
+      premium,
+      durationMs: 0,
+      lecturesCount: 0,
+      createdAt,
+      updatedAt: createdAt
     }
+    await db.transaction().execute(async (trx) => {
+      await insertCourse(trx, course)
+      await addToCounters(trx, addTo(new Map(), courseCounters(ownerId), 1))
+    })
+    return course
+  }
+
+  /** Lists courses with their instructors. */
+  async list (filter: CourseFilter, page: PageQuery): Promise<Page<CourseWithInstructor>> {
+    const { items, total } = await listCourses(this.#options.db, filter, page)
+    return pageOf(items, total, page)
+  }
+
+  /** Changes the texts of a course, and whether it is premium. **Throws** `not_found`. */
+  async change (id: string, { title, description, premium }: Partial<CourseText>): Promise<Course> {
+    const { db, clock } = this.#options
+    const text = {
+      ...(title !== undefined && { title: title.trim() }),
+      ...(description !== undefined && { description: description.trim() })
+    }
+    const course = await updateCourse(db, id, { ...text, premium }, clock.now())
+    if (course === undefined) throw new ApiError('not_found')
+    return course
+  }
+
+  /**
+   * Deletes a course with its lectures, their media and its subscriptions. All are hidden at once; a job deletes their
+   * rows and files. **Throws** `not_found`.
+   */
+  async remove (id: string): Promise<void> {
+    const { db, library, clock } = this.#options
+    const marked = await db.transaction().execute(async (trx) => {
+      const course = await lockCourse(trx, id)
+      if (course === undefined) throw new ApiError('not_found')
+      const lectures = await markLecturesDeleted(trx, id, clock.now())
+      const mediaIds = lectures.map(({ mediaId }) => mediaId)
+      const media = await library.markDeleted(trx, mediaIds)
+      await markCourseDeleted(trx, id, clock.now())
+      await insertCourseJob(trx, 'delete-course', id, clock.now())
+      await addToCounters(trx, addTo(countMedia(new Map(), media, -1), courseCounters(course.ownerId), -1))
+      return media
+    })
+    library.released(marked)
+  }
+
+  async #roleOf (viewer: Viewer, since: number): Promise<Role> {
+    return ((await this.#options.accounts.viewer(viewer.id, since)) ?? viewer).role
   }
 }

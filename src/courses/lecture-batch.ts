@@ -8,86 +8,90 @@ import type { Courses } from './courses.js'
 import type { Lectures, LectureWithMedia } from './lectures.js'
 import { LectureFields, type BatchFields } from './schema.js'
 
-/** A file of a batch: received, or refused by itself. */
+/** A file of a batch: received or refused. */
 export type BatchFile = { draft: Draft } | { refused: ApiError }
 
-/** What came of one entry of a batch. */
+/** The result of one entry of a batch. */
 export interface BatchOutcome {
   added?: LectureWithMedia
   error?: ApiError
 }
 
-/** Throws a 422 that names the fields of a value that does not fit a schema. */
+/** Checks a value by a schema. **Throws** a 422 that names the invalid fields. */
 export type CheckInput = (schema: TSchema, value: unknown) => void
 
-export type LectureBatch = ReturnType<typeof createLectureBatch>
-
-/** Several lectures in one request, each on its own fate. */
-export function createLectureBatch ({
-  courses,
-  intake,
-  lectures
-}: {
+interface LectureBatchOptions {
   courses: Courses
   intake: Intake
   lectures: Lectures
-}) {
-  async function addOne (viewer: Viewer, file: BatchFile, entry: unknown, check: CheckInput): Promise<BatchOutcome> {
+}
+
+/** Adds several lectures in one request. Each succeeds or fails on its own. */
+export class LectureBatch {
+  readonly #options: LectureBatchOptions
+
+  constructor (options: LectureBatchOptions) {
+    this.#options = options
+  }
+
+  /** Receives a file. A file that is too large is refused and skipped, so that the next file can follow. */
+  async receive (source: Readable, ownerId: string | undefined): Promise<BatchFile> {
+    try {
+      return { draft: await this.#options.intake.receive(source, ownerId) }
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.statusCode !== 413) throw error
+      source.resume()
+      return { refused: error }
+    }
+  }
+
+  /**
+   * Adds one lecture for each file, in order, and discards the files that become none. **Throws** 422 if the number of
+   * entries in `lectures_data` is not that of the files.
+   */
+  async add (
+    viewer: Viewer,
+    files: BatchFile[],
+    fields: Static<typeof BatchFields>,
+    check: CheckInput
+  ): Promise<BatchOutcome[]> {
+    try {
+      const entries = entriesOf(fields, files.length)
+      const outcomes: BatchOutcome[] = []
+      for (const [index, file] of files.entries()) {
+        outcomes.push(await this.#addOne(viewer, file, entries[index], check))
+      }
+      throwIfServerFailed(outcomes)
+      return outcomes
+    } finally {
+      await Promise.all(files.map(discardBatchFile))
+    }
+  }
+
+  async #addOne (viewer: Viewer, file: BatchFile, entry: unknown, check: CheckInput): Promise<BatchOutcome> {
+    const { courses, lectures } = this.#options
     try {
       if ('refused' in file) throw file.refused
       check(LectureFields, entry)
       const { course_id: courseId, ...text } = entry as Static<typeof LectureFields>
-      return {
-        added: await lectures.add(file.draft, text, {
-          uploaderId: viewer.id,
-          courseFor: () => courses.changeable(viewer, courseId)
-        })
-      }
+      const courseFor = () => courses.changeable(viewer, courseId)
+      return { added: await lectures.add(file.draft, text, { uploaderId: viewer.id, courseFor }) }
     } catch (error) {
-      // What is not the entry's own fault, a lost database say, ends the request.
+      // Other errors, as of a lost database, end the whole request.
       if (!(error instanceof ApiError)) throw error
       return { error }
     }
   }
-
-  return {
-    /** Takes a file; one that is too large is refused by itself, and read to its end, so that the next can follow. */
-    async receive (source: Readable, ownerId: string | undefined): Promise<BatchFile> {
-      try {
-        return { draft: await intake.receive(source, ownerId) }
-      } catch (error) {
-        if (!(error instanceof ApiError) || error.statusCode !== 413) throw error
-        source.resume()
-        return { refused: error }
-      }
-    },
-
-    /**
-     * Adds one lecture for each file, in order. Throws 422 when files and `lectures_data` do not fit each other; no
-     * file is left over.
-     */
-    async add (
-      viewer: Viewer,
-      files: BatchFile[],
-      fields: Static<typeof BatchFields>,
-      check: CheckInput
-    ): Promise<BatchOutcome[]> {
-      try {
-        const entries = entriesOf(fields, files.length)
-        const outcomes: BatchOutcome[] = []
-        for (const [index, file] of files.entries()) outcomes.push(await addOne(viewer, file, entries[index], check))
-        // If all failed because of the server, the client should try again, not fix its lectures.
-        const ours = outcomes.map(({ error }) => error).find((error) => error !== undefined && error.statusCode >= 500)
-        if (ours instanceof ApiError && outcomes.every(({ error }) => error !== undefined)) throw ours
-        return outcomes
-      } finally {
-        await Promise.all(files.map(discardBatchFile))
-      }
-    }
-  }
 }
 
-/** Removes what is left of a file; one that became a media stays. */
+/** If every entry failed, and one because of the server, the client should try again instead of fixing its lectures. */
+function throwIfServerFailed (outcomes: BatchOutcome[]): void {
+  const errors = outcomes.flatMap(({ error }) => (error === undefined ? [] : [error]))
+  const serverError = errors.find(({ statusCode }) => statusCode >= 500)
+  if (serverError !== undefined && errors.length === outcomes.length) throw serverError
+}
+
+/** Discards a draft. A file that became a media stays. */
 export async function discardBatchFile (file: BatchFile): Promise<void> {
   if ('draft' in file) await file.draft.discard()
 }

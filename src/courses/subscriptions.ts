@@ -15,65 +15,69 @@ import {
 } from './subscription-store.js'
 import { settleTallies } from './tally-store.js'
 
-export type Subscriptions = ReturnType<typeof createSubscriptions>
-
-/** Which student may watch the lectures of which course. */
-export function createSubscriptions ({
-  db,
-  clock
-}: {
+interface SubscriptionsOptions {
   db: Kysely<Database>
   clock: Clock
-}) {
-  const toMedia = new RecordCache<true>(async (key) => {
-    const [studentId, mediaId] = key.split(' ') as [string, string]
-    return (await findSubscribedToMedia(db, studentId, mediaId)) || undefined
-  }, clock)
+}
 
-  return {
-    /** Throws `not_found` for an unknown course, `already_subscribed` the second time. */
-    async subscribe (studentId: string, id: string): Promise<Subscription> {
-      const course = await findCourse(db, id)
-      if (course === undefined) throw new ApiError('not_found')
-      const subscription = { id: uuidv7(), studentId, courseId: course.id, createdAt: clock.now() }
-      await db.transaction().execute(async (trx) => {
-        if ((await shareCourse(trx, course.id)) === undefined) throw new ApiError('not_found')
-        await insertSubscription(trx, subscription, course.createdAt)
-        await settleTallies(trx, course.id, [studentId])
-        await countSubscriptions(trx, course.id, [studentId], 1)
-      })
-      toMedia.forgetAll()
-      return subscription
-    },
+/** Subscriptions of students to courses, and what they may watch by them. */
+export class Subscriptions {
+  readonly #options: SubscriptionsOptions
+  /** By `<student id> <media id>`; undefined for a media that no subscription covers. */
+  readonly #coverage: RecordCache<true>
 
-    /** Access ends at once. Throws `not_found` if there was no subscription. */
-    async unsubscribe (studentId: string, id: string): Promise<void> {
-      const course = await findCourse(db, id)
-      if (course === undefined) throw new ApiError('not_found')
-      const found = await db.transaction().execute(async (trx) => {
-        if (!(await deleteSubscription(trx, studentId, course.id))) return false
-        await settleTallies(trx, course.id, [studentId])
-        await countSubscriptions(trx, course.id, [studentId], -1)
-        return true
-      })
-      toMedia.forgetAll()
-      if (!found) throw new ApiError('not_found')
-    },
+  constructor (options: SubscriptionsOptions) {
+    const { db, clock } = options
+    this.#options = options
+    this.#coverage = new RecordCache(async (key) => {
+      const [studentId, mediaId] = key.split(' ') as [string, string]
+      return (await findSubscribedToMedia(db, studentId, mediaId)) || undefined
+    }, clock)
+  }
 
-    /**
-     * The course that a student is subscribed to. Throws `not_found` for an unknown one, `not_subscribed` for a student
-     * without it.
-     */
-    async require (studentId: string, id: string): Promise<Course> {
-      const course = await findCourse(db, id)
-      if (course === undefined) throw new ApiError('not_found')
-      if (!(await findSubscribed(db, studentId, course.id))) throw new ApiError('not_subscribed')
-      return course
-    },
+  /** Subscribes a student to a course. **Throws** `not_found`, `already_subscribed`. */
+  async subscribe (studentId: string, id: string): Promise<Subscription> {
+    const { db, clock } = this.#options
+    const course = await this.#findCourse(id)
+    const subscription = { id: uuidv7(), studentId, courseId: course.id, createdAt: clock.now() }
+    await db.transaction().execute(async (trx) => {
+      if ((await shareCourse(trx, course.id)) === undefined) throw new ApiError('not_found')
+      await insertSubscription(trx, subscription, course.createdAt)
+      await settleTallies(trx, course.id, [studentId])
+      await countSubscriptions(trx, course.id, [studentId], 1)
+    })
+    this.#coverage.forgetAll()
+    return subscription
+  }
 
-    /** Whether a student is subscribed to a course that holds a media, at most a second ago. */
-    coversMedia: async (studentId: string, mediaId: string, since?: number): Promise<boolean> => {
-      return (await toMedia.get(`${studentId} ${mediaId}`, since)) === true
-    }
+  /** Ends a subscription, and the access by it at once. **Throws** `not_found`. */
+  async unsubscribe (studentId: string, id: string): Promise<void> {
+    const course = await this.#findCourse(id)
+    const isDeleted = await this.#options.db.transaction().execute(async (trx) => {
+      if (!(await deleteSubscription(trx, studentId, course.id))) return false
+      await settleTallies(trx, course.id, [studentId])
+      await countSubscriptions(trx, course.id, [studentId], -1)
+      return true
+    })
+    this.#coverage.forgetAll()
+    if (!isDeleted) throw new ApiError('not_found')
+  }
+
+  /** Finds a course that a student is subscribed to. **Throws** `not_found`, `not_subscribed`. */
+  async require (studentId: string, id: string): Promise<Course> {
+    const course = await this.#findCourse(id)
+    if (!(await findSubscribed(this.#options.db, studentId, course.id))) throw new ApiError('not_subscribed')
+    return course
+  }
+
+  /** Whether a student is subscribed to a course that holds a media, at most a second old. */
+  async coversMedia (studentId: string, mediaId: string, since?: number): Promise<boolean> {
+    return (await this.#coverage.get(`${studentId} ${mediaId}`, since)) === true
+  }
+
+  async #findCourse (id: string): Promise<Course> {
+    const course = await findCourse(this.#options.db, id)
+    if (course === undefined) throw new ApiError('not_found')
+    return course
   }
 }
