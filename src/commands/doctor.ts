@@ -39,9 +39,9 @@ export const doctor: Command = {
       // What only a database can tell is not known without one.
       if (withDatabase || ![schema, pairing, files, clock, keys].includes(check)) findings.push(await look(check))
     }
-    const lines = findings.flatMap(({ check, status, message, mend }) => [
+    const lines = findings.flatMap(({ check, status, message, fix }) => [
       `${status.padEnd(4)}  ${check.padEnd(9)} ${message}`,
-      ...(mend === undefined ? [] : [`${' '.repeat(16)}→ ${mend}`])
+      ...(fix === undefined ? [] : [`${' '.repeat(16)}→ ${fix}`])
     ])
     return { ok: findings.every(({ status }) => status !== 'fail'), report: { findings }, lines }
   }

@@ -3,15 +3,15 @@ export interface Finding {
   check: string
   status: 'ok' | 'warn' | 'fail'
   message: string
-  mend?: string
+  fix?: string
 }
 
 export const ok = (check: string, message: string): Finding => ({ check, status: 'ok', message })
 
-export function warn (check: string, message: string, mend: string): Finding {
-  return { check, status: 'warn', message, mend }
+export function warn (check: string, message: string, fix: string): Finding {
+  return { check, status: 'warn', message, fix }
 }
 
-export function fail (check: string, message: string, mend: string): Finding {
-  return { check, status: 'fail', message, mend }
+export function fail (check: string, message: string, fix: string): Finding {
+  return { check, status: 'fail', message, fix }
 }

@@ -13,6 +13,6 @@ export const recount: Command = {
     )
     const end =
       differences.length === 0 ? 'No difference.' : `${differences.length} differences ${dryRun ? 'found' : 'fixed'}.`
-    return { ok: !dryRun || differences.length === 0, report: { differences, mended: !dryRun }, lines: [...lines, end] }
+    return { ok: !dryRun || differences.length === 0, report: { differences, fixed: !dryRun }, lines: [...lines, end] }
   }
 }

@@ -3,7 +3,7 @@ import type { WindowCheck, WindowRule } from './sliding-window.js'
 
 /**
  * How many times the limit of one client a network has: enough for many people behind it, and a bound for one person
- * who has all of it. An IPv4 /24 is often shared by strangers, so its factor is higher than that of an IPv6 site.
+ * who has all of it. An IPv4 /24 is often shared by many people, so its factor is higher than that of an IPv6 site.
  */
 const FACTORS = { ipv6Provider: 64, ipv6Site: 8, ipv4Site: 32 }
 

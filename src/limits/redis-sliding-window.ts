@@ -63,11 +63,11 @@ export class RedisSlidingWindow {
     const waiting = this.#waiting
     this.#waiting = []
     for (let start = 0; start < waiting.length; start += MAX_HITS) {
-      void this.#judge(waiting.slice(start, start + MAX_HITS))
+      void this.#decide(waiting.slice(start, start + MAX_HITS))
     }
   }
 
-  async #judge (hits: Waiting[]): Promise<void> {
+  async #decide (hits: Waiting[]): Promise<void> {
     const { keys, rules } = this.#argumentsFor(hits)
     const answers = await this.#redis.ask((client) => (client as Commands).slidingWindowHits(keys.length, keys, rules))
     for (const [i, { answer }] of hits.entries()) answer(answers && verdictOf(answers, i * NUMBERS_EACH))

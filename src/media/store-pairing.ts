@@ -9,11 +9,11 @@ const STORE_ID = 'storage.id'
 const AGE = 'storage.age'
 
 /**
- * How a database and a store stand to one another: `bound`; `strangers`, which never belonged together (a wrong
+ * How a database and a store stand to one another: `bound`; `unrelated`, which never belonged together (a wrong
  * DATABASE_URL, a folder that was not mounted); or `behind`, a database from before the store's last look: a restored
  * backup, or a replica that lost its last seconds.
  */
-export type Binding = 'bound' | 'strangers' | 'behind'
+export type Binding = 'bound' | 'unrelated' | 'behind'
 
 /**
  * Whether this database and this store belong together: both carry the id that was made when both were new, and the
@@ -27,12 +27,12 @@ export async function bindStore (db: Kysely<Database>, blobs: BlobStore): Promis
     await lockName(trx, STORE_ID)
     const [stored, carried] = [await findFact(trx, STORE_ID), await blobs.identity(undefined)]
     if (stored !== undefined || carried !== undefined) {
-      if (stored !== carried) return 'strangers'
+      if (stored !== carried) return 'unrelated'
       return Number((await findFact(trx, AGE)) ?? 0) < (await blobs.age()) ? 'behind' : 'bound'
     }
     const fresh = randomUUID()
     await trx.insertInto('server_facts').values({ name: STORE_ID, value: fresh }).execute()
-    return (await blobs.identity(fresh)) === fresh ? 'bound' : 'strangers'
+    return (await blobs.identity(fresh)) === fresh ? 'bound' : 'unrelated'
   })
 }
 
@@ -45,7 +45,7 @@ export async function bindStore (db: Kysely<Database>, blobs: BlobStore): Promis
 export async function recordLook (db: Kysely<Database>, blobs: BlobStore): Promise<Binding> {
   const looks = await db.transaction().execute(async (trx) => {
     await lockName(trx, AGE)
-    if ((await findFact(trx, STORE_ID)) !== (await blobs.identity(undefined))) return 'strangers' as const
+    if ((await findFact(trx, STORE_ID)) !== (await blobs.identity(undefined))) return 'unrelated' as const
     const [recorded, seen] = [Number((await findFact(trx, AGE)) ?? 0), await blobs.age()]
     if (recorded < seen) {
       await blobs.grow(seen + 1)
@@ -65,7 +65,7 @@ export async function recordLook (db: Kysely<Database>, blobs: BlobStore): Promi
 
 /** What an operator is told of a binding that is none; nothing is swept then. */
 export function bindingFault (binding: Exclude<Binding, 'bound'>): string {
-  return binding === 'strangers'
+  return binding === 'unrelated'
     ? 'this database and this UPLOAD_DIR do not belong together: nothing is swept. Check DATABASE_URL and ' +
         'UPLOAD_DIR, or see `playgate doctor`'
     : 'this database is older than UPLOAD_DIR, as after a restored backup: files that came since have no row, and ' +

@@ -53,9 +53,9 @@ export function isLinkQuery (query: string): boolean {
 }
 
 /**
- * Judges a raw query string for a media. Only the very form that {@link signLink} writes is taken: a parameter that is
+ * Verifies a raw query string for a media. Only the exact form of {@link signLink} is accepted: a parameter that is
  * altered, doubled, missing, added, reordered or encoded in another way is `invalid`. `expired` is said only of a
- * genuine link. Pure; `now` in milliseconds; compares in constant time.
+ * valid link. Pure; `now` in milliseconds; compares in constant time.
  */
 export function verifyLink (
   mediaId: string,
@@ -92,7 +92,7 @@ export function signToken (facts: LinkFacts, purpose: LinkPurpose, keys: Keyring
     .join('.')
 }
 
-/** Judges a token of {@link signToken} as {@link verifyLink} judges a query. */
+/** Verifies a token of {@link signToken} as {@link verifyLink} does a query. */
 export function verifyToken (
   mediaId: string,
   token: string,
@@ -106,7 +106,7 @@ export function verifyToken (
 }
 
 /**
- * The id of a genuine link, given as its whole address, that was minted for this media and subject, whether it has
+ * The id of a valid link, given as its whole address, that was minted for this media and subject, whether it has
  * ended or not; undefined for anything else.
  */
 export function linkIdOf (

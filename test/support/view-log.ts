@@ -9,7 +9,7 @@ export const isoDay = (day: number) => new Date(day * DAY).toISOString().slice(0
 
 interface Report {
   differences: Difference[]
-  mended: boolean
+  fixed: boolean
 }
 
 /** A server with a media that has five views from two addresses today, and the commands on its database. */

@@ -30,7 +30,7 @@ async function ask (address, headers = {}) {
 
 /**
  * What is wrong with a link to a media, as a problem; undefined if nothing is. The second byte: what starts at the
- * first would count as a view. A link of Mux is judged by our server, and gets the licences that it needs: `drm`.
+ * first would count as a view. A link of Mux is verified by our server, and gets the licences that it needs: `drm`.
  */
 export async function problemOf (link, mediaId) {
   if (link.token === undefined) return (await ask(link.url, link.encrypted ? {} : { range: 'bytes=1-1' })).problem

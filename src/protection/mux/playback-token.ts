@@ -33,7 +33,7 @@ export async function signPlaybackToken (
 }
 
 /**
- * Judges a token that this server signed for a playback id's video. `now` in milliseconds; `expiresAt` in Unix seconds.
+ * Verifies a token that this server signed for a video. `now` in milliseconds; `expiresAt` in Unix seconds.
  */
 export function verifyPlaybackToken (
   playbackId: string,

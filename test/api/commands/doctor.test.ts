@@ -10,7 +10,7 @@ interface Finding {
   check: string
   status: 'ok' | 'warn' | 'fail'
   message: string
-  mend?: string
+  fix?: string
 }
 
 const { env, folder } = await testEnvironment(t)
@@ -62,7 +62,7 @@ t.test('doctor', async (t) => {
     const away = engine === 'sqlite' ? `sqlite:${folder}` : `postgres://postgres@127.0.0.1:${await freePort()}/gone`
     const { code, of } = await findings({ ...env, DATABASE_URL: away })
     t.equal(code, 1)
-    t.match(of('database'), { status: 'fail', mend: /DATABASE_URL/ })
+    t.match(of('database'), { status: 'fail', fix: /DATABASE_URL/ })
     t.equal(of('uploads')?.status, 'ok', 'and looks at all the rest')
     t.match(await playgate({ ...env, DATABASE_URL: away }, ['doctor']), { code: 1, out: /\n {16}→ check DATABASE_URL/ })
     t.match(
@@ -75,13 +75,13 @@ t.test('doctor', async (t) => {
   await t.test('says that Redis is down, and how to fix it', async (t) => {
     const { code, of } = await findings({ ...env, REDIS_URL: `redis://127.0.0.1:${await freePort()}` })
     t.equal(code, 1)
-    t.match(of('redis'), { status: 'fail', mend: /REDIS_URL/ })
+    t.match(of('redis'), { status: 'fail', fix: /REDIS_URL/ })
   })
 
   await t.test('says that a proxy is not trusted', async (t) => {
     t.match((await findings({ ...env, PUBLIC_URL: 'https://media.example.org' })).of('proxies'), {
       status: 'warn',
-      mend: /TRUSTED_PROXIES/
+      fix: /TRUSTED_PROXIES/
     })
   })
 
@@ -92,7 +92,7 @@ t.test('doctor', async (t) => {
     t.match((await findings(account)).of('mux'), { status: 'ok', message: 'answers, for new media' })
     t.match((await findings({ ...account, MUX_SIGNING_KEY_ID: 'another' })).of('mux'), {
       status: 'fail',
-      mend: /MUX_SIGNING_KEY_ID/
+      fix: /MUX_SIGNING_KEY_ID/
     })
   })
 
@@ -107,6 +107,6 @@ t.test('doctor', async (t) => {
     await chmod(path, 0o644)
     const { code, of } = await findings(without)
     t.equal(code, 1)
-    t.match(of('secret'), { status: 'fail', mend: `chmod 600 ${path}` })
+    t.match(of('secret'), { status: 'fail', fix: `chmod 600 ${path}` })
   })
 })

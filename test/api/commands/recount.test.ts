@@ -7,7 +7,7 @@ t.test('recount', async (t) => {
 
   await t.test('finds no difference where there is none', async (t) => {
     t.match(await run('recount'), { code: 0, out: 'No difference.\n' })
-    t.match(await recount('--dry-run'), { code: 0, differences: [], mended: false })
+    t.match(await recount('--dry-run'), { code: 0, differences: [], fixed: false })
   })
 
   await t.test(
@@ -22,10 +22,10 @@ t.test('recount', async (t) => {
         { media_id: id, what: 'unique viewers', rolled_up: 7, logged: 2 }
       ]
       for (let round = 0; round < 2; round++) {
-        t.match(await recount('--dry-run'), { code: 1, differences, mended: false }, `dry ${round}`)
+        t.match(await recount('--dry-run'), { code: 1, differences, fixed: false }, `dry ${round}`)
       }
       t.match(await analytics(), { ...truth, cached: true }, 'the server shows what it keeps')
-      t.match(await recount(), { code: 0, differences, mended: true })
+      t.match(await recount(), { code: 0, differences, fixed: true })
       t.match(await analytics(), { ...truth, cached: false }, 'and now what is true')
       t.match(await run('recount'), { code: 0, out: 'No difference.\n' })
     }

@@ -16,7 +16,7 @@ import { eventually } from '../../support/server-process.js'
 import { buildTestApp, fixture, removalsDone, signUp, upload, type TestApp } from '../../support/test-app.js'
 
 interface Findings {
-  findings: Array<{ check: string; status: string; message: string; mend?: string }>
+  findings: Array<{ check: string; status: string; message: string; fix?: string }>
 }
 
 /** Blobs of a server by whether they are marked as committed. */
@@ -86,7 +86,7 @@ t.test(
     t.equal(code, 1)
     t.match(
       json<Findings>().findings.find(({ check }) => check === 'files'),
-      { status: 'fail', message: /^1 file was acknowledged and has no row/, mend: /sweep --remove-acknowledged/ }
+      { status: 'fail', message: /^1 file was acknowledged and has no row/, fix: /sweep --remove-acknowledged/ }
     )
     t.match(await playgate(server.env, ['sweep', '--dry-run']), { code: 0, out: `acknowledged blob ${file} (` })
 

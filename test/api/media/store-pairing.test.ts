@@ -29,10 +29,10 @@ t.test(
     )
     t.equal(await bindStore(second.db, second.store), 'bound')
     t.equal(await bindStore(first.db, first.store), 'bound', 'and again')
-    t.equal(await bindStore(first.db, second.store), 'strangers', 'a wrong folder')
+    t.equal(await bindStore(first.db, second.store), 'unrelated', 'a wrong folder')
     t.equal(
       await bindStore(first.db, await openDiskStore(join(first.folder, 'not-mounted'))),
-      'strangers',
+      'unrelated',
       'an empty folder'
     )
     await recordLook(first.db, first.store)
@@ -51,9 +51,9 @@ t.test(
       'a folder restored from before it: what it has more has no row for good'
     )
     await second.db.deleteFrom('server_facts').execute()
-    t.equal(await bindStore(second.db, second.store), 'strangers', 'an empty database on a folder in use')
+    t.equal(await bindStore(second.db, second.store), 'unrelated', 'an empty database on a folder in use')
     await rm(join(first.folder, 'uploads', '.store-id'))
-    t.equal(await bindStore(first.db, first.store), 'strangers', 'a folder that lost its id')
+    t.equal(await bindStore(first.db, first.store), 'unrelated', 'a folder that lost its id')
   }
 )
 
