@@ -9,74 +9,48 @@ import { CommitMarks, isMarked } from './commit-marks.js'
 import { makeFolder } from './durable-folder.js'
 import { ApiError } from '../errors.js'
 import type { BlobStore, Draft, OpenDraft, StoredItem } from './blob-store.js'
-import { OpenFiles } from './open-files.js'
+import { OpenFiles, type ReadableFile } from './open-files.js'
 
 /** Measured: 7 % less CPU a byte than Node's default of 64 KiB. */
 const WRITE_BYTES = MiB
-/** Well below the time after which a sweep takes an unchanged draft for left over. */
+/** Well below the age at which the sweep removes an unchanged draft. */
 const TOUCH_EVERY_MS = 5 * 60_000
 
-/**
- * A folder with `tmp/` for drafts and `blobs/` for what is published, on one file system. `onMarkFault` gets the first
- * failure to mark a committed file.
- */
+/** Opens a folder as a store, and creates what is missing. `onMarkFault` gets the first failure to mark a file. */
 export async function openDiskStore (
   folder: string,
   onMarkFault: (error: unknown) => void = () => {}
 ): Promise<BlobStore> {
-  const drafts = join(folder, 'tmp')
-  const blobs = join(folder, 'blobs')
-  makeFolder(drafts)
-  makeFolder(blobs)
-  const writing = new Set<string>()
-  const files = new OpenFiles()
-  const marks = new CommitMarks(blobs, onMarkFault)
+  makeFolder(join(folder, 'tmp'))
+  makeFolder(join(folder, 'blobs'))
+  return new DiskStore(folder, onMarkFault)
+}
 
-  async function publish (name: string): Promise<string> {
-    try {
-      await rename(join(drafts, name), join(blobs, name))
-      await sync(blobs)
-      return name
-    } catch (error) {
-      // It may have its new name already.
-      await rm(join(blobs, name), { force: true }).catch(() => {})
-      throw storageError(error)
-    }
+/** A folder with `tmp/` for drafts and `blobs/` for published files, on one file system. */
+class DiskStore implements BlobStore {
+  readonly #folder: string
+  readonly #drafts: string
+  readonly #blobs: string
+  /** Names of the drafts of this process. */
+  readonly #writing = new Set<string>()
+  readonly #files = new OpenFiles()
+  readonly #marks: CommitMarks
+
+  constructor (folder: string, onMarkFault: (error: unknown) => void) {
+    this.#folder = folder
+    this.#drafts = join(folder, 'tmp')
+    this.#blobs = join(folder, 'blobs')
+    this.#marks = new CommitMarks(this.#blobs, onMarkFault)
   }
 
-  function reserve (): OpenDraft {
-    const name = randomUUID()
-    const path = join(drafts, name)
-    writing.add(name)
-    // Other processes take a draft that no longer changes for one that a crash left.
-    const held = setInterval(() => {
-      const now = new Date()
-      utimes(path, now, now).catch(() => {})
-    }, TOUCH_EVERY_MS).unref()
-    return {
-      path,
-      async publish () {
-        await sync(path).catch((error: unknown) => {
-          throw storageError(error)
-        })
-        return await publish(name)
-      },
-      async discard () {
-        clearInterval(held)
-        await rm(path, { force: true }).catch(() => {})
-        writing.delete(name)
-      }
-    }
-  }
-
-  async function receive (source: Readable, admit: (bytes: number) => void): Promise<Draft> {
-    const draft = reserve()
+  async receive (source: Readable, admit: (bytes: number) => void): Promise<Draft> {
+    const draft = this.reserve()
     try {
       const file = await open(draft.path, 'wx', 0o640)
       try {
         const measured = await writeDown(source, file, admit)
         await file.sync()
-        return { ...draft, ...measured, publish: () => publish(basename(draft.path)) }
+        return { ...draft, ...measured, publish: () => this.#publish(basename(draft.path)) }
       } finally {
         await file.close()
       }
@@ -86,48 +60,109 @@ export async function openDiskStore (
     }
   }
 
-  return {
-    receive,
-    reserve,
-    open: (name) => files.open(join(blobs, name)).catch(undefinedIfMissing),
-    pathOf: (name) => join(blobs, name),
-    remove: (name) => rm(join(blobs, name), { force: true }),
-    markCommitted: (name) => marks.mark(name),
-    unmarkCommitted: (name) => marks.unmark(name),
-    async isCommitted (name) {
-      const facts = await stat(join(blobs, name)).catch(undefinedIfMissing)
-      return facts !== undefined && isMarked(facts)
-    },
-    removeDraft: (name) => rm(join(drafts, name), { force: true }),
-    async * list () {
-      yield * itemsOf(drafts, 'draft', writing)
-      yield * itemsOf(blobs, 'blob', writing)
-    },
-    async identity (fresh) {
-      const path = join(folder, '.store-id')
-      if (fresh !== undefined) {
-        await writeFile(path, `${fresh}\n`, { flag: 'wx', flush: true })
-          .then(() => sync(folder))
-          .catch((error: NodeJS.ErrnoException) => {
-            if (error.code !== 'EEXIST') throw error
-          })
+  reserve (): OpenDraft {
+    const name = randomUUID()
+    const path = join(this.#drafts, name)
+    this.#writing.add(name)
+    // The sweep of another process removes a draft that no longer changes, as one that a crash left.
+    const touching = setInterval(() => {
+      const now = new Date()
+      utimes(path, now, now).catch(() => {})
+    }, TOUCH_EVERY_MS).unref()
+    return {
+      path,
+      publish: async () => {
+        await sync(path).catch((error: unknown) => {
+          throw storageError(error)
+        })
+        return await this.#publish(name)
+      },
+      discard: async () => {
+        clearInterval(touching)
+        await rm(path, { force: true }).catch(() => {})
+        this.#writing.delete(name)
       }
-      return (await readFile(path, 'utf8').catch(undefinedIfMissing))?.trim()
-    },
-    async age () {
-      return Number((await readFile(join(folder, '.store-age'), 'utf8').catch(undefinedIfMissing)) ?? 0)
-    },
-    async grow (age) {
-      const fresh = join(folder, `.store-age.${randomUUID()}`)
-      await writeFile(fresh, `${age}\n`)
-      await rename(fresh, join(folder, '.store-age'))
-    },
-    check: () => access(drafts, constants.W_OK),
-    close: () => files.close()
+    }
+  }
+
+  async open (name: string): Promise<ReadableFile | undefined> {
+    return await this.#files.open(this.pathOf(name)).catch(undefinedIfMissing)
+  }
+
+  pathOf (name: string): string {
+    return join(this.#blobs, name)
+  }
+
+  async remove (name: string): Promise<void> {
+    await rm(this.pathOf(name), { force: true })
+  }
+
+  async markCommitted (name: string): Promise<void> {
+    await this.#marks.mark(name)
+  }
+
+  async unmarkCommitted (name: string): Promise<void> {
+    await this.#marks.unmark(name)
+  }
+
+  async isCommitted (name: string): Promise<boolean> {
+    const stats = await stat(this.pathOf(name)).catch(undefinedIfMissing)
+    return stats !== undefined && isMarked(stats)
+  }
+
+  async removeDraft (name: string): Promise<void> {
+    await rm(join(this.#drafts, name), { force: true })
+  }
+
+  async * list (): AsyncIterable<StoredItem> {
+    yield * itemsOf(this.#drafts, 'draft', this.#writing)
+    yield * itemsOf(this.#blobs, 'blob', this.#writing)
+  }
+
+  async identity (fresh: string | undefined): Promise<string | undefined> {
+    const path = join(this.#folder, '.store-id')
+    if (fresh !== undefined) {
+      await writeFile(path, `${fresh}\n`, { flag: 'wx', flush: true })
+        .then(() => sync(this.#folder))
+        .catch((error: NodeJS.ErrnoException) => {
+          if (error.code !== 'EEXIST') throw error
+        })
+    }
+    return (await readFile(path, 'utf8').catch(undefinedIfMissing))?.trim()
+  }
+
+  async age (): Promise<number> {
+    return Number((await readFile(join(this.#folder, '.store-age'), 'utf8').catch(undefinedIfMissing)) ?? 0)
+  }
+
+  async grow (age: number): Promise<void> {
+    const fresh = join(this.#folder, `.store-age.${randomUUID()}`)
+    await writeFile(fresh, `${age}\n`)
+    await rename(fresh, join(this.#folder, '.store-age'))
+  }
+
+  async check (): Promise<void> {
+    await access(this.#drafts, constants.W_OK)
+  }
+
+  async close (): Promise<void> {
+    await this.#files.close()
+  }
+
+  async #publish (name: string): Promise<string> {
+    try {
+      await rename(join(this.#drafts, name), this.pathOf(name))
+      await sync(this.#blobs)
+      return name
+    } catch (error) {
+      // The rename may have happened already.
+      await rm(this.pathOf(name), { force: true }).catch(() => {})
+      throw storageError(error)
+    }
   }
 }
 
-/** Writes in blocks of 1 MiB; size and SHA-256 are taken on the way. */
+/** Writes in blocks of 1 MiB. Returns size and SHA-256. */
 async function writeDown (
   source: Readable,
   file: FileHandle,
@@ -145,7 +180,7 @@ async function writeDown (
     pending = []
     pendingBytes = 0
   }
-  // What is refused halfway is its sender's to end: the next part of a form comes only after this one.
+  // The caller ends a source that was refused halfway: a form still has to read its next part.
   for await (const chunk of source.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     admit(chunk.length)
     sizeBytes += chunk.length
@@ -158,7 +193,7 @@ async function writeDown (
   return { sizeBytes, sha256: hash.digest('hex') }
 }
 
-/** What is left of some buffers after their first bytes were written: a full disk may take only a part. */
+/** Returns the rest of some buffers after their first bytes were written: a full disk may write only a part. */
 function after (buffers: Buffer[], bytes: number): Buffer[] {
   let index = 0
   while (index < buffers.length && bytes >= buffers[index]!.length) bytes -= buffers[index++]!.length
@@ -168,8 +203,8 @@ function after (buffers: Buffer[], bytes: number): Buffer[] {
 }
 
 /**
- * A file is durable once it is synced, a rename once its folder is. An fsync that failed is never tried again: the
- * kernel may have dropped the pages.
+ * A file is durable once it is synced, a rename once its folder is. A failed fsync is never retried: the kernel may
+ * have dropped the pages.
  */
 async function sync (path: string): Promise<void> {
   const handle = await open(path, 'r')
@@ -183,14 +218,14 @@ async function sync (path: string): Promise<void> {
 async function * itemsOf (folder: string, kind: StoredItem['kind'], writing: Set<string>): AsyncIterable<StoredItem> {
   for await (const entry of await opendir(folder)) {
     if (!entry.isFile() || writing.has(entry.name)) continue
-    const facts = await stat(join(folder, entry.name)).catch(undefinedIfMissing)
-    if (facts === undefined) continue
+    const stats = await stat(join(folder, entry.name)).catch(undefinedIfMissing)
+    if (stats === undefined) continue
     yield {
       kind,
       name: entry.name,
-      sizeBytes: facts.size,
-      fingerprint: `${facts.ino}:${facts.size}:${facts.mtimeMs}`,
-      committed: kind === 'blob' && isMarked(facts)
+      sizeBytes: stats.size,
+      fingerprint: `${stats.ino}:${stats.size}:${stats.mtimeMs}`,
+      committed: kind === 'blob' && isMarked(stats)
     }
   }
 }
@@ -199,7 +234,7 @@ function undefinedIfMissing (error: NodeJS.ErrnoException): undefined {
   if (error.code !== 'ENOENT') throw error
 }
 
-/** Failures of the disk itself are 507 and 503: nothing of the request's is wrong, and reads go on. */
+/** Turns a failure of the disk into a 507 or 503: the request is not at fault, and reads still work. */
 function storageError (error: unknown): unknown {
   const { code = '', errno } = error as NodeJS.ErrnoException
   // Node has no name for EDQUOT.
