@@ -45,27 +45,45 @@ interface Source {
 }
 
 /** Makes encrypted HLS packages of media. */
-export function createPackaging ({ db, blobs, keys, ffmpeg }: Options) {
-  /** The file itself, or, where its codecs need it and ffmpeg is installed, a transcoded draft. */
-  async function playableSource (media: Media, signal: AbortSignal): Promise<Source> {
-    const path = blobs.pathOf(media.blobName!)
-    const reason = unsupportedReason(media)
-    if (reason === undefined) return { path, discard: async () => {} }
-    if ((await ffmpeg?.version()) === undefined) throw reason
-    if (exceedsPixels(media)) throw new Unpackageable('source_too_large')
-    const limitMs = Math.min(MAX_TRANSCODE_MS, MIN_TRANSCODE_MS + TRANSCODE_FACTOR * (media.durationMs ?? 0))
-    const maxBytes = TRANSCODED_FACTOR * media.sizeBytes! + MIN_OUTPUT_BYTES
-    return await receiveOutput(blobs, ffmpeg!.transcode(path, codecsToCopy(media), limitMs), maxBytes, signal)
+export class Packaging {
+  readonly #options: Options
+
+  constructor (options: Options) {
+    this.#options = options
+  }
+
+  /**
+   * Packages a media and makes it ready, unless it was deleted or changed meanwhile. **Throws** {@link Unpackageable}
+   * for a fault of the file.
+   */
+  async package (media: Media, signal: AbortSignal): Promise<void> {
+    const { db, blobs, keys } = this.#options
+    const contentKey = newContentKey()
+    const draft = blobs.reserve()
+    try {
+      const facts = await this.#writeSegments(media, draft.path, contentKey, signal)
+      if (facts.segments.length === 0) throw new Unpackageable('source_has_no_media')
+      const blobName = await draft.publish()
+      const packaged = { blobName, contentKey: sealContentKey(contentKey, media.id, keys) }
+      const isKept = await db.transaction().execute(async (trx) => {
+        if (!(await updatePackaging(trx, media.id, { packaged }))) return false
+        await insertPackageIndex(trx, media.id, blobName, facts)
+        return true
+      })
+      await (isKept ? blobs.markCommitted(blobName) : blobs.remove(blobName))
+    } finally {
+      await draft.discard()
+    }
   }
 
   /** Writes the encrypted segments to `target`. */
-  async function writeSegments (
+  async #writeSegments (
     media: Media,
     target: string,
     contentKey: Uint8Array,
     signal: AbortSignal
   ): Promise<PackageFacts> {
-    const source = await playableSource(media, signal)
+    const source = await this.#playableSource(media, signal)
     const order = {
       path: source.path,
       target,
@@ -74,7 +92,7 @@ export function createPackaging ({ db, blobs, keys, ffmpeg }: Options) {
       contentKey,
       durationMs: media.durationMs
     }
-    const saveProgress = onIncrease((progress) => updatePackaging(db, media.id, { progress }))
+    const saveProgress = onIncrease((progress) => updatePackaging(this.#options.db, media.id, { progress }))
     try {
       return await packageFile(order, signal, saveProgress)
     } catch (error) {
@@ -84,29 +102,17 @@ export function createPackaging ({ db, blobs, keys, ffmpeg }: Options) {
     }
   }
 
-  return {
-    /**
-     * Packages a media and makes it ready, unless it was deleted or changed meanwhile. **Throws** {@link Unpackageable}
-     * for a fault of the file.
-     */
-    async package (media: Media, signal: AbortSignal): Promise<void> {
-      const contentKey = newContentKey()
-      const draft = blobs.reserve()
-      try {
-        const facts = await writeSegments(media, draft.path, contentKey, signal)
-        if (facts.segments.length === 0) throw new Unpackageable('source_has_no_media')
-        const blobName = await draft.publish()
-        const packaged = { blobName, contentKey: sealContentKey(contentKey, media.id, keys) }
-        const kept = await db.transaction().execute(async (trx) => {
-          if (!(await updatePackaging(trx, media.id, { packaged }))) return false
-          await insertPackageIndex(trx, media.id, blobName, facts)
-          return true
-        })
-        await (kept ? blobs.markCommitted(blobName) : blobs.remove(blobName))
-      } finally {
-        await draft.discard()
-      }
-    }
+  /** Returns the file itself, or a transcoded draft if its codecs need one and ffmpeg is installed. */
+  async #playableSource (media: Media, signal: AbortSignal): Promise<Source> {
+    const { blobs, ffmpeg } = this.#options
+    const path = blobs.pathOf(media.blobName!)
+    const reason = unsupportedReason(media)
+    if (reason === undefined) return { path, discard: async () => {} }
+    if ((await ffmpeg?.version()) === undefined) throw reason
+    if (exceedsPixels(media)) throw new Unpackageable('source_too_large')
+    const limitMs = Math.min(MAX_TRANSCODE_MS, MIN_TRANSCODE_MS + TRANSCODE_FACTOR * (media.durationMs ?? 0))
+    const maxBytes = TRANSCODED_FACTOR * media.sizeBytes! + MIN_OUTPUT_BYTES
+    return await receiveOutput(blobs, ffmpeg!.transcode(path, codecsToCopy(media), limitMs), maxBytes, signal)
   }
 }
 

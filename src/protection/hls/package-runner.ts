@@ -6,7 +6,7 @@ import type { Keyring } from '../../secrets/keyring.js'
 import type { BlobStore } from '../../storage/blob-store.js'
 import { MINUTE, SECOND } from '../../time.js'
 import type { Ffmpeg } from './ffmpeg.js'
-import { createPackaging } from './package-media.js'
+import { Packaging } from './package-media.js'
 import { createPosters } from './posters.js'
 import { Unpackageable } from './unpackageable.js'
 
@@ -29,7 +29,7 @@ interface Options extends Pick<JobRunnerOptions<'package'>, 'db' | 'clock' | 'on
 
 /** Packages queued media and takes their posters, one at a time. */
 export function createPackageRunner ({ db, clock, onError, library, ...options }: Options): JobRunner<'package'> {
-  const packaging = createPackaging({ db, ...options })
+  const packaging = new Packaging({ db, ...options })
   const posters = createPosters({ db, ...options })
 
   /** Does what is still to be done, so a repeated job does nothing twice. */
