@@ -1,35 +1,22 @@
 import type { Redis } from 'ioredis'
 
-/** A command that takes longer counts as lost: limits and cache go on in this process meanwhile. */
+/** A slower command counts as failed: limits and cache then work in this process. */
 const COMMAND_LIMIT_MS = 200
-/** How often a lost Redis is asked whether it is back: well inside the three seconds in which it must be used again. */
+/** How often a lost Redis is probed: well within the three seconds after which it must be used again. */
 const PROBE_EVERY_MS = 500
 const FIRST_ANSWER_MS = 1000
 const PROBE_KEY = 'playgate:probe'
 const PROBE_LIFE_MS = 10_000
 
-/**
- * A Redis that may go at any time. Nothing waits for it longer than one command's limit, and after one failure nobody
- * asks until it is back.
- */
-export interface RedisLink {
-  readonly client: Redis
-  /** False from the first failure until a probe is answered. */
-  readonly up: boolean
-  /** Runs a command; undefined if Redis is not there, or did not answer in time. Never throws. */
-  ask<T>(command: (client: Redis) => Promise<T>): Promise<T | undefined>
-  close(): void
-}
-
-/** Told each time Redis goes or comes back, and when it is not there at first. */
+/** Called each time Redis goes or comes back, and if it is down at first. */
 export type OnRedisChange = (up: boolean, cause?: unknown) => void
 
 /**
- * Waits a second for a first answer and then goes on in the background: a server starts without its Redis too.
- * (@fastify/redis waits for it at start, and ends by a `quit` that throws while offline: see docs/decisions/.)
+ * Waits at most a second for Redis, and then connects in the background: a server also starts without its Redis.
+ * (@fastify/redis waits for Redis at start, and throws when it closes offline: see docs/decisions/.)
  */
 export async function openRedis (url: string, onChange: OnRedisChange = () => {}): Promise<RedisLink> {
-  // Loaded only where there is a Redis; by its default, which is all that a bundler knows of CommonJS.
+  // Imported only if there is a Redis; by its default export, the only one that a bundler knows of CommonJS.
   const { default: ioredis } = await import('ioredis')
   const client = new ioredis.Redis(url, {
     enableOfflineQueue: false,
@@ -38,38 +25,10 @@ export async function openRedis (url: string, onChange: OnRedisChange = () => {}
     connectTimeout: 500,
     commandTimeout: COMMAND_LIMIT_MS,
     retryStrategy: () => PROBE_EVERY_MS,
-    // One that became a replica: whoever took its place is found by its name again.
+    // The server became a replica: its name now leads to the new primary.
     reconnectOnError: ({ message }) => message.startsWith('READONLY')
   })
-  let up = false
-  let cause: unknown
-  client.on('error', (error) => {
-    cause = error
-    set(false)
-  })
-  client.on('close', () => set(false))
-  client.on('ready', () => set(true))
-  // A frozen Redis keeps its connection and never becomes ready again: only an answer tells that it is back. A full
-  // one, and a replica, answer a ping and take no writes.
-  const probe = setInterval(() => {
-    if (client.status === 'ready') {
-      client.set(PROBE_KEY, '1', 'PX', PROBE_LIFE_MS).then(
-        () => set(true),
-        (error: unknown) => {
-          cause = error
-          set(false)
-        }
-      )
-    }
-  }, PROBE_EVERY_MS)
-  probe.unref()
-
-  function set (now: boolean): void {
-    if (up === now) return
-    up = now
-    onChange(up, now ? undefined : cause)
-  }
-
+  const link = new RedisLink(client, onChange)
   await new Promise<void>((resolve) => {
     const late = setTimeout(resolve, FIRST_ANSWER_MS)
     client.once('ready', () => {
@@ -77,25 +36,76 @@ export async function openRedis (url: string, onChange: OnRedisChange = () => {}
       resolve()
     })
   })
-  if (!up) onChange(false, cause)
-  return {
-    client,
-    get up () {
-      return up
-    },
-    async ask (command) {
-      if (!up) return undefined
-      try {
-        return await command(client)
-      } catch (error) {
-        cause = error
-        set(false)
-        return undefined
-      }
-    },
-    close () {
-      clearInterval(probe)
-      client.disconnect()
+  link.reportDown()
+  return link
+}
+
+/**
+ * A Redis with a circuit breaker. No caller waits longer than one command's limit, and after one failure no command is
+ * sent until a probe succeeds.
+ */
+export class RedisLink {
+  readonly client: Redis
+  readonly #onChange: OnRedisChange
+  readonly #probing: NodeJS.Timeout
+  #up = false
+  #cause: unknown
+
+  constructor (client: Redis, onChange: OnRedisChange) {
+    this.client = client
+    this.#onChange = onChange
+    client.on('error', (error) => this.#fail(error))
+    client.on('close', () => this.#set(false))
+    client.on('ready', () => this.#set(true))
+    this.#probing = setInterval(() => this.#probe(), PROBE_EVERY_MS).unref()
+  }
+
+  /** False from the first failure until a probe succeeds. */
+  get up (): boolean {
+    return this.#up
+  }
+
+  /** Runs a command. Returns undefined if Redis is down or too slow. Never throws. */
+  async ask<T> (command: (client: Redis) => Promise<T>): Promise<T | undefined> {
+    if (!this.#up) return undefined
+    try {
+      return await command(this.client)
+    } catch (error) {
+      this.#fail(error)
+      return undefined
     }
+  }
+
+  /** Calls `onChange` if Redis is down. */
+  reportDown (): void {
+    if (!this.#up) this.#onChange(false, this.#cause)
+  }
+
+  close (): void {
+    clearInterval(this.#probing)
+    this.client.disconnect()
+  }
+
+  /**
+   * Writes, because a frozen Redis keeps its connection and sends no `ready`, and a full one or a replica replies to a
+   * ping.
+   */
+  #probe (): void {
+    if (this.client.status !== 'ready') return
+    this.client.set(PROBE_KEY, '1', 'PX', PROBE_LIFE_MS).then(
+      () => this.#set(true),
+      (error: unknown) => this.#fail(error)
+    )
+  }
+
+  #fail (cause: unknown): void {
+    this.#cause = cause
+    this.#set(false)
+  }
+
+  #set (up: boolean): void {
+    if (this.#up === up) return
+    this.#up = up
+    this.#onChange(up, up ? undefined : this.#cause)
   }
 }
