@@ -13,7 +13,7 @@ import { socketProgress } from '../src/playback/socket-progress.js'
 import type { BlobStore } from '../src/storage/blob-store.js'
 import type { ReadableFile } from '../src/storage/open-files.js'
 
-/** Whom a blob is sent to: an account or nobody, by a link or without. */
+/** Who receives a blob: an account or nobody, by a link or without. */
 export interface Recipient {
   accountId: string | null
   link?: { linkId: string }
@@ -32,100 +32,115 @@ interface Options {
   metrics: Metrics
 }
 
-/** Answers with blobs, or parts of them. */
+/** Responds with blobs, or parts of them. */
 export default fp<Options>(
-  async (app, { blobs, streamLimiter, config: { streamOffload }, metrics }) => {
-    const onBytes = (bytes: number) => metrics.streamedBytes.inc(bytes)
-
-    async function open (reply: FastifyReply, name: string, recipient: Recipient): Promise<OpenBlob> {
-      // A pipelined response has no socket before its turn, and would never hear that its client has left: it opens
-      // nothing until then.
-      if (reply.raw.socket === null) await once(reply.raw, 'socket')
-      const slot = acquireSlot(reply, recipient)
-      const file = await blobs.open(name)
-      if (file === undefined) {
-        slot.release()
-        throw new ApiError('not_found')
-      }
-      return { file, slot }
-    }
-
-    /** Takes a slot until the response is closed. */
-    function acquireSlot ({ raw, request }: FastifyReply, { accountId, link }: Recipient): Slot {
-      const slot = streamLimiter.acquire({ accountId, address: request.ip, linkId: link?.linkId }, {
-        progress: () => socketProgress(raw.socket),
-        end () {
-          metrics.stalledStreams.inc()
-          // A player that was paused goes on by range.
-          raw.destroy()
-        }
-      })
-      if (raw.closed) slot.release()
-      else raw.once('close', () => slot.release())
-      return slot
-    }
-
-    function send (reply: FastifyReply, { file, slot }: OpenBlob, range: ByteRange): FastifyReply {
-      if (range.end - range.start + 1 > SMALL_RANGE_BYTES) {
-        const pump = new FilePump(file, range, reply.raw, { onBlock: () => slot.touch() })
-        const end = reply.reviewDownload()
-        pump.once('close', () => {
-          end()
-          onBytes(pump.pumpedBytes)
-        })
-        return reply.send(pump)
-      }
-      readRange(file, range, reply.raw).then(
-        (part) => {
-          onBytes(part.length)
-          reply.send(part)
-        },
-        (error: unknown) => reply.send(error)
-      )
-      return reply
-    }
-
-    /** What came through the proxy in front, and is what nginx answers from the file alike. */
-    function offloadPathOf ({ request, statusCode }: FastifyReply, name: string): string | undefined {
-      const proxied = streamOffload === 'x-accel' && (request.ips?.length ?? 1) > 1
-      return proxied ? offloadPath(name, request.headers, statusCode) : undefined
-    }
-
+  async (app, options) => {
+    const sender = new BlobSender(options)
     app.decorateReply('openBlob', async function (this: FastifyReply, name: string, recipient: Recipient) {
-      const opened = await open(this, name, recipient)
-      return (range: ByteRange) => send(this, opened, range)
+      const opened = await sender.open(this, name, recipient)
+      return (range: ByteRange) => sender.send(this, opened, range)
     })
     app.decorateReply('sendBlob', async function (this: FastifyReply, name: string, recipient: Recipient) {
-      const opened = await open(this, name, recipient)
+      const opened = await sender.open(this, name, recipient)
       const { size } = await opened.file.stat()
-      return send(this.header('content-length', String(size)), opened, { start: 0, end: size - 1 })
+      return sender.send(this.header('content-length', String(size)), opened, { start: 0, end: size - 1 })
     })
     app.decorateReply('openFile', async function (this: FastifyReply, name: string, recipient: Recipient) {
-      const path = offloadPathOf(this, name)
+      const path = sender.offloadPathOf(this, name)
       if (path === undefined) return await this.openBlob(name, recipient)
-      return ({ start, end }: ByteRange) => {
-        onBytes(end - start + 1)
-        // nginx puts in the length and the range.
-        return this.removeHeader('content-length').removeHeader('content-range').header('x-accel-redirect', path).send()
-      }
+      return (range: ByteRange) => sender.offload(this, path, range)
     })
   },
   { name: 'blob-reply', dependencies: ['access-review'] }
 )
 
+class BlobSender {
+  readonly #options: Options
+
+  constructor (options: Options) {
+    this.#options = options
+  }
+
+  /** Opens a blob in a slot of its recipient. **Throws** `not_found`, `too_many_streams`, `overloaded`. */
+  async open (reply: FastifyReply, name: string, recipient: Recipient): Promise<OpenBlob> {
+    // A pipelined response has no socket before its turn, and gets no event when its client leaves: it opens nothing.
+    if (reply.raw.socket === null) await once(reply.raw, 'socket')
+    const slot = this.#acquireSlot(reply, recipient)
+    const file = await this.#options.blobs.open(name)
+    if (file === undefined) {
+      slot.release()
+      throw new ApiError('not_found')
+    }
+    return { file, slot }
+  }
+
+  /** Sends a range of an open blob, and closes it. */
+  send (reply: FastifyReply, { file, slot }: OpenBlob, range: ByteRange): FastifyReply {
+    if (range.end - range.start + 1 > SMALL_RANGE_BYTES) {
+      const pump = new FilePump(file, range, reply.raw, { onBlock: () => slot.touch() })
+      const end = reply.reviewDownload()
+      pump.once('close', () => {
+        end()
+        this.#countBytes(pump.pumpedBytes)
+      })
+      return reply.send(pump)
+    }
+    readRange(file, range, reply.raw).then(
+      (part) => {
+        this.#countBytes(part.length)
+        reply.send(part)
+      },
+      (error: unknown) => reply.send(error)
+    )
+    return reply
+  }
+
+  /** Returns where nginx finds the file, for a request that came through it and that it handles as this server does. */
+  offloadPathOf ({ request, statusCode }: FastifyReply, name: string): string | undefined {
+    const isProxied = this.#options.config.streamOffload === 'x-accel' && (request.ips?.length ?? 1) > 1
+    return isProxied ? offloadPath(name, request.headers, statusCode) : undefined
+  }
+
+  /** Lets nginx send the file. It adds the length and the range. */
+  offload (reply: FastifyReply, path: string, { start, end }: ByteRange): FastifyReply {
+    this.#countBytes(end - start + 1)
+    return reply.removeHeader('content-length').removeHeader('content-range').header('x-accel-redirect', path).send()
+  }
+
+  /** Acquires a slot until the response is closed. */
+  #acquireSlot ({ raw, request }: FastifyReply, { accountId, link }: Recipient): Slot {
+    const { streamLimiter, metrics } = this.#options
+    const slot = streamLimiter.acquire({ accountId, address: request.ip, linkId: link?.linkId }, {
+      progress: () => socketProgress(raw.socket),
+      end () {
+        metrics.stalledStreams.inc()
+        // A paused player continues by range.
+        raw.destroy()
+      }
+    })
+    if (raw.closed) slot.release()
+    else raw.once('close', () => slot.release())
+    return slot
+  }
+
+  #countBytes (bytes: number): void {
+    this.#options.metrics.streamedBytes.inc(bytes)
+  }
+}
+
 declare module 'fastify' {
   interface FastifyReply {
     /**
-     * Opens a blob for its recipient when it is this response's turn, and answers how to send a part of it,
-     * which closes it. Throws `not_found`, and `too_many_streams` or `overloaded` where too many are under way.
+     * Opens a blob for its recipient when it is this response's turn. Resolves with a function that sends a range and
+     * closes it. **Throws** `not_found`, and `too_many_streams` or `overloaded` at the concurrency limit.
      */
     openBlob(name: string, recipient: Recipient): Promise<(range: ByteRange) => FastifyReply>
     /**
-     * {@link openBlob} for an answer that is the blob itself, or the one range of it that was asked for; the status
-     * must be set. With STREAM_OFFLOAD the nginx that the request came through sends it, and bounds how many it sends.
+     * {@link openBlob} for a response that is the blob itself, or the requested range of it; the status must be set.
+     * With STREAM_OFFLOAD, nginx sends it if the request came through nginx, which then limits the streams.
      */
     openFile(name: string, recipient: Recipient): Promise<(range: ByteRange) => FastifyReply>
-    /** Sends a whole blob. Throws as {@link openBlob} does. */
+    /** Sends a whole blob. **Throws** as {@link openBlob} does. */
     sendBlob(name: string, recipient: Recipient): Promise<FastifyReply>
   }
 }

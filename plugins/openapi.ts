@@ -1,12 +1,15 @@
-import swagger from '@fastify/swagger'
+import swagger, { type FastifyDynamicSwaggerOptions } from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import { Type } from '@sinclair/typebox'
+import type { FastifyContextConfig, FastifySchema } from 'fastify'
 import fp from 'fastify-plugin'
 import { completeDescription, type ApiDescription } from '../src/openapi/api-description.js'
 import type { FormSchemas } from '../src/schemas/form.js'
 import { NegotiatedText } from './negotiated-text.js'
 import { VERSION } from '../src/version.js'
 import type { Config } from '../src/config/config.js'
+
+type Document = NonNullable<FastifyDynamicSwaggerOptions['openapi']>
 
 interface Options {
   config: Pick<Config, 'publicUrl'>
@@ -23,58 +26,38 @@ const LOGO = `<svg xmlns="http://www.w3.org/2000/svg" width="150" height="40" vi
 <text x="42" y="27" fill="#fff" font-family="sans-serif" font-size="20" font-weight="600">Playgate</text>
 </svg>`
 
+const TAGS = [
+  {
+    name: 'Accounts',
+    description: 'Sign up, log in, and manage accounts. A refresh token gets the next access token.'
+  },
+  { name: 'Media', description: 'Upload media, and issue links to them.' },
+  { name: 'Streaming', description: 'Stream media by byte range.' },
+  { name: 'Views and analytics', description: 'Count views, and see who watched.' },
+  { name: 'Courses', description: 'Courses of lectures, created by instructors.' },
+  { name: 'Lectures', description: "Lectures of a course. Each one is a media of the course's owner." },
+  { name: 'Subscriptions', description: 'Subscribe to courses, and follow your progress.' },
+  { name: 'Service', description: 'Health, metrics and problem pages of the server.' }
+]
+
+/** How a request authenticates. */
+const SECURITY_SCHEMES = {
+  bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
+  login: {
+    type: 'oauth2',
+    description: 'Log in with your email and password.',
+    flows: { password: { tokenUrl: '/auth/login', scopes: {} } }
+  }
+} as const
+
 /** `/openapi.json`, Swagger UI at `/docs` and ReDoc at `/redoc`. */
 export default fp<Options>(
   async (app, { config: { publicUrl } }) => {
     await app.register(swagger, {
-      openapi: {
-        openapi: '3.1.0',
-        info: {
-          title: 'Playgate',
-          version: VERSION,
-          description:
-            'Upload once, hand out links that expire, stream by range, know who watched. ' +
-            'Every path is also served under `/api/v1`.',
-          contact: { name: 'The operator of this server', ...(publicUrl !== undefined && { url: publicUrl }) },
-          license: { name: 'Apache-2.0', identifier: 'Apache-2.0' }
-        },
-        servers: [{ url: publicUrl ?? '/' }],
-        tags: [
-          {
-            name: 'Accounts',
-            description: 'Sign up, log in, and manage accounts. A refresh token gets the next access token.'
-          },
-          { name: 'Media', description: 'Upload media, and issue links to them.' },
-          { name: 'Streaming', description: 'Stream media by byte range.' },
-          { name: 'Views and analytics', description: 'Count views, and see who watched.' },
-          { name: 'Courses', description: 'Courses of lectures, created by instructors.' },
-          { name: 'Lectures', description: "Lectures of a course. Each one is a media of the course's owner." },
-          { name: 'Subscriptions', description: 'Subscribe to courses, and follow your progress.' },
-          { name: 'Service', description: 'Health, metrics and problem pages of the server.' }
-        ],
-        components: {
-          securitySchemes: {
-            bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
-            login: {
-              type: 'oauth2',
-              description: 'Log in with your email and password.',
-              flows: { password: { tokenUrl: '/auth/login', scopes: {} } }
-            }
-          }
-        }
-      },
+      openapi: documentOf(publicUrl),
       transformObject: (document) =>
         completeDescription('openapiObject' in document ? (document.openapiObject as ApiDescription) : {}) as object,
-      transform: ({ schema, url, route }) => ({
-        url,
-        schema: {
-          ...schema,
-          ...(route.config?.form && { body: withForm(schema.body, route.config.form) }),
-          ...(route.config?.rawBody && {
-            body: { content: { 'application/octet-stream': { schema: Type.String({ format: 'binary' }) } } }
-          })
-        }
-      }),
+      transform: ({ schema, url, route }) => ({ url, schema: withBody(schema, route.config) }),
       refResolver: { buildLocalReference: (schema, _baseUri, _fragment, i) => String(schema.$id ?? `def-${i}`) }
     })
     await app.register(swaggerUi, {
@@ -101,6 +84,36 @@ export default fp<Options>(
   },
   { name: 'docs', dependencies: ['assets', 'errors'] }
 )
+
+/** Returns what the API description says of the whole server. */
+function documentOf (publicUrl: string | undefined): Document {
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'Playgate',
+      version: VERSION,
+      description:
+        'Upload once, hand out links that expire, stream by range, know who watched. ' +
+        'Every path is also served under `/api/v1`.',
+      contact: { name: 'The operator of this server', ...(publicUrl !== undefined && { url: publicUrl }) },
+      license: { name: 'Apache-2.0', identifier: 'Apache-2.0' }
+    },
+    servers: [{ url: publicUrl ?? '/' }],
+    tags: TAGS,
+    components: { securitySchemes: SECURITY_SCHEMES }
+  }
+}
+
+/** Adds the bodies that a route reads itself: a form, or a file. */
+function withBody (schema: FastifySchema, config: FastifyContextConfig | undefined): FastifySchema {
+  return {
+    ...schema,
+    ...(config?.form && { body: withForm(schema.body, config.form) }),
+    ...(config?.rawBody && {
+      body: { content: { 'application/octet-stream': { schema: Type.String({ format: 'binary' }) } } }
+    })
+  }
+}
 
 /**
  * Adds a multipart form to the bodies of a route. The form is validated while it streams in, not by the body's schema.
