@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
-import { ApiError, databaseDamaged, problems, type ProblemCode } from '../src/errors.js'
+import { ApiError, databaseDamaged } from '../src/errors.js'
+import { problems, type ProblemCode } from '../src/schemas/problem-codes.js'
 import type { Health } from '../src/monitoring/health.js'
 import { StringEnum } from '../src/schemas/fields.js'
 import { problemResponses } from '../src/schemas/problem.js'

@@ -1,5 +1,6 @@
 import { KiB } from '../bytes.js'
-import { ApiError, type ProblemCode } from '../errors.js'
+import { ApiError } from '../errors.js'
+import type { ProblemCode } from '../schemas/problem-codes.js'
 import { addressKey } from '../http/client-address.js'
 import { isoTime, SECOND, type Clock } from '../time.js'
 

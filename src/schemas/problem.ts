@@ -1,5 +1,5 @@
 import { Type, type TSchema } from '@sinclair/typebox'
-import { problems, type ProblemCode } from '../errors.js'
+import { problems, type ProblemCode } from './problem-codes.js'
 
 /** The problem document of RFC 9457, with a stable `code` and, for invalid fields, `errors`. */
 export const ProblemSchema = Type.Object(

@@ -1,5 +1,6 @@
 import t from 'tap'
-import { ApiError, problems } from '../../../src/errors.js'
+import { ApiError } from '../../../src/errors.js'
+import { problems } from '../../../src/schemas/problem-codes.js'
 import { ConcurrencyLimiter, type ConcurrencyLimits, type SlotOwner } from '../../../src/limits/concurrency-limiter.js'
 
 const KiB = 1024
