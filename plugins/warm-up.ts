@@ -1,11 +1,20 @@
 import fp from 'fastify-plugin'
+import type { Prober } from '../src/media/probe/probe.js'
 import type { Health } from '../src/monitoring/health.js'
+
+export interface WarmUpOverrides {
+  /** False: the first requests compile schemas and start workers themselves. */
+  warmUp?: boolean
+  /** Makes the first calls of clients on a second server: see src/process/rehearsal.ts. */
+  rehearse?: (prober: Prober) => Promise<void>
+}
 
 interface Options {
   health: Health
   /** By name. A task that fails is logged; the first request that needs its result repeats the work. */
   warmUpTasks: Record<string, () => Promise<unknown>>
-  rehearse?: (() => Promise<void>) | undefined
+  prober: Prober
+  rehearse?: WarmUpOverrides['rehearse'] | undefined
 }
 
 /**
@@ -13,8 +22,9 @@ interface Options {
  * moment it listens until the last task ends, /readyz returns 503 `starting`; every other request is served as usual.
  */
 export default fp<Options>(
-  async (app, { health, warmUpTasks, rehearse }) => {
-    const tasks = { schemas: () => app.compileSchemas(), ...warmUpTasks, ...(rehearse && { rehearsal: rehearse }) }
+  async (app, { health, warmUpTasks, prober, rehearse }) => {
+    const rehearsal = rehearse && { rehearsal: () => rehearse(prober) }
+    const tasks = { schemas: () => app.compileSchemas(), ...warmUpTasks, ...rehearsal }
     app.server.once('listening', () => {
       health.starting = true
     })

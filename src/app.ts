@@ -20,22 +20,17 @@ import slowBodies from '../plugins/slow-bodies.js'
 import sockets from '../plugins/sockets.js'
 import storage from '../plugins/storage.js'
 import validation from '../plugins/validation.js'
-import warmUp from '../plugins/warm-up.js'
+import warmUp, { type WarmUpOverrides } from '../plugins/warm-up.js'
 import routes from '../routes/index.js'
 import type { Config } from './config/config.js'
 import { serverOptions } from './http/server-options.js'
-import type { Prober } from './media/probe/probe.js'
 import { createServices, type ServiceOverrides } from './services.js'
 import { systemClock } from './time.js'
 
 /** What a test replaces, and what only the process itself can know. */
-export interface Overrides extends ServiceOverrides {
+export interface Overrides extends ServiceOverrides, WarmUpOverrides {
   logger?: FastifyServerOptions['logger']
   maintenanceIntervalMs?: number
-  /** False: the first requests compile schemas and start workers themselves. */
-  warmUp?: boolean
-  /** Makes the first calls of clients on a second server: see rehearsal.ts. */
-  rehearse?: (prober: Prober) => Promise<void>
   /** How one of several processes collects the metrics of all. */
   gatherMetrics?: Gather
 }
@@ -74,10 +69,7 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
     await app.register(routes, { services })
 
     // What the server does by itself.
-    const { rehearse } = overrides
-    if (overrides.warmUp !== false) {
-      await app.register(warmUp, { ...services, rehearse: rehearse && (() => rehearse(services.prober)) })
-    }
+    if (overrides.warmUp !== false) await app.register(warmUp, { ...services, rehearse: overrides.rehearse })
     await app.register(background, { services, maintenanceIntervalMs: overrides.maintenanceIntervalMs })
     return app
   } catch (error) {

@@ -11,7 +11,7 @@ import { exchangeFigures } from './process/cluster-metrics.js'
 import { tellPrimary } from './process/messages.js'
 import { superviseProcesses } from './process/cluster.js'
 import { startFailure } from './process/startup-error.js'
-import { rehearse } from './rehearsal.js'
+import { rehearse } from './process/rehearsal.js'
 import { onStopSignals } from './process/signals.js'
 
 /** `--processes N` is PROCESSES=N. */

@@ -1,9 +1,9 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { buildApp } from './app.js'
-import { loadConfig } from './config/config.js'
-import type { Prober } from './media/probe/probe.js'
+import { buildApp } from '../app.js'
+import { loadConfig } from '../config/config.js'
+import type { Prober } from '../media/probe/probe.js'
 
 /** V8 compiles a function at its first call, and what it knows of its types comes with the next. */
 const ROUNDS = 3
