@@ -7,6 +7,7 @@ import serviceRoutes from '../../../routes/service.js'
 import errors from '../../../plugins/errors.js'
 import requestUrl from '../../../plugins/origin.js'
 import warmUp from '../../../plugins/warm-up.js'
+import { createProber } from '../../../src/media/probe/probe.js'
 import { rehearse } from '../../../src/process/rehearsal.js'
 import { describedOperations } from '../../support/operations.js'
 import { buildTestApp, mintLink, openTestApp, signUp, testEnvironment, upload } from '../../support/test-app.js'
@@ -43,6 +44,7 @@ t.test('/readyz says 503 starting from the first connection until the last warm-
   await app.register(serviceRoutes, { health })
   await app.register(warmUp, {
     health,
+    prober: createProber(),
     warmUpTasks: {
       slow: () =>
         new Promise<void>((resolve) => {
