@@ -33,7 +33,7 @@ import { Intake } from './media/uploads.js'
 import { createGauges } from './monitoring/gauges.js'
 import { createHealth } from './monitoring/health.js'
 import { createMetrics } from './monitoring/metrics.js'
-import { createFfmpeg, type Ffmpeg } from './protection/hls/ffmpeg.js'
+import { Ffmpeg } from './protection/hls/ffmpeg.js'
 import { createLocalProvider } from './protection/hls/local-provider.js'
 import { createPackageIndexes } from './protection/hls/package-indexes.js'
 import { createPackageRunner } from './protection/hls/package-runner.js'
@@ -244,7 +244,7 @@ async function createProviders (
     library,
     keys: secrets.keyring('media'),
     clock,
-    ffmpeg: overrides.ffmpeg === false ? undefined : (overrides.ffmpeg ?? createFfmpeg(config.searchPath)),
+    ffmpeg: overrides.ffmpeg === false ? undefined : (overrides.ffmpeg ?? new Ffmpeg(config.searchPath)),
     onError: (err, job) => log.warn({ err, ...describeJob(job) }, 'packaging failed'),
     onNoPicture: (reason, mediaId) =>
       log.info({ media_id: mediaId, reason }, 'no picture could be taken of a video')

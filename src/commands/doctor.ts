@@ -9,7 +9,7 @@ import type { DatabaseConfig } from '../config/database.js'
 import { pendingMigrations } from '../database/migrate.js'
 import { countFiles, countMuxMedia } from '../media/media-store.js'
 import { resealContentKeys } from '../protection/content-keys.js'
-import { createFfmpeg } from '../protection/hls/ffmpeg.js'
+import { Ffmpeg } from '../protection/hls/ffmpeg.js'
 import { openRedis } from '../redis/redis.js'
 import { canOpenViewerSecret } from '../views/viewer-secret-store.js'
 import { openDiskStore } from '../storage/disk-store.js'
@@ -205,7 +205,7 @@ async function keys ({ config, db }: CommandContext): Promise<Finding> {
 }
 
 async function ffmpeg ({ config }: CommandContext): Promise<Finding> {
-  const version = await createFfmpeg(config.searchPath).version()
+  const version = await new Ffmpeg(config.searchPath).version()
   return version !== undefined
     ? ok('ffmpeg', version.split(' Copyright')[0]!)
     : ok('ffmpeg', 'not installed: protected streams take H.264 with AAC or MP3 only, and videos get no picture')

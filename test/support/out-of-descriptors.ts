@@ -1,7 +1,7 @@
 import { closeSync, openSync } from 'node:fs'
 import { createPasswordHasher, startHashWorkers } from '../../src/accounts/passwords.js'
 import { createProber } from '../../src/media/probe/probe.js'
-import { createFfmpeg } from '../../src/protection/hls/ffmpeg.js'
+import { Ffmpeg } from '../../src/protection/hls/ffmpeg.js'
 import { packageFile } from '../../src/protection/hls/packager.js'
 import { createSqliteCommit } from '../../src/views/sqlite-commit.js'
 
@@ -11,7 +11,7 @@ const [searchPath, database, film, target] = process.argv.slice(2) as [string, s
 const hasher = createPasswordHasher(4, { workers: startHashWorkers({ limitMs: 2000 }) })
 const prober = createProber()
 const commits = createSqliteCommit(database, () => {})
-const ffmpeg = createFfmpeg(searchPath)
+const ffmpeg = new Ffmpeg(searchPath)
 const order = {
   path: film,
   target,

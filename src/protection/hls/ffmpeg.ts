@@ -23,27 +23,15 @@ const PICTURE_MEMORY: MemoryLimit = { addressSpace: 768 * MiB, data: 272 * MiB }
 /** Measured: a transcode of 4K to 4K with x264 stays below 2 GB. */
 const TRANSCODE_MEMORY: MemoryLimit = { addressSpace: 3 * 1024 * MiB }
 const PICTURE_LIMIT_MS = MINUTE
-/** `ffmpeg -version` takes 0.05 s; a program that hangs must not hold a start. */
+/** `ffmpeg -version` takes 0.05 s; a hanging program must not delay the start. */
 const VERSION_LIMIT_MS = 10 * SECOND
-/** Why a system starts no program for now; the program may be there. */
+/** Errors of a system that is out of resources: the program may exist. */
 const OUT_OF_RESOURCES = new Set<string | undefined>(['EMFILE', 'ENFILE', 'EAGAIN', 'ENOMEM'])
 /** Exit codes of a POSIX shell that could not run a program. */
 const CANNOT_EXECUTE = 126
 const NOT_FOUND = 127
-/** The end of what ffmpeg printed says why it failed. */
+/** The last characters of ffmpeg's output say why it failed. */
 const MAX_MESSAGE_CHARACTERS = 2000
-
-export interface Ffmpeg {
-  /**
-   * Returns the first line of `ffmpeg -version`; undefined where ffmpeg is missing or does not run. Looked up once.
-   * **Throws** what the system refuses for now (`EMFILE`).
-   */
-  version(): Promise<string | undefined>
-  /** H.264 and AAC in Matroska; `copied` codecs are not encoded again. Key frames come at least every six seconds. */
-  transcode(path: string, copied: string[], limitMs: number): Readable
-  /** One JPEG picture of a video, `atSeconds` from its start, at most 1280 pixels wide. */
-  takePicture(path: string, atSeconds: number): Readable
-}
 
 interface Limits {
   limitMs: number
@@ -51,42 +39,55 @@ interface Limits {
   cpuSeconds: number | undefined
 }
 
-/** What tests change. */
+/** Options that tests set. */
 interface Options {
-  /** How long one picture may take. */
+  /** Maximum time for one picture. */
   pictureLimitMs?: number
   /** CPU of one process. By default two seconds for each second that it may take. */
   cpuSeconds?: number
 }
 
 /**
- * Runs the ffmpeg of a search path (the form of `PATH`). Its streams fail with a {@link FileFault} when ffmpeg cannot
- * read the file, takes too long or too much memory, and with another error when ffmpeg cannot be started. Destroying a
+ * Runs the ffmpeg of a search path (the form of `PATH`). Its streams fail with a {@link FileFault} if ffmpeg cannot
+ * read the file, takes too long or too much memory, and with another error if ffmpeg cannot be started. Destroying a
  * stream kills ffmpeg.
  */
-export function createFfmpeg (
-  searchPath: string,
-  { pictureLimitMs = PICTURE_LIMIT_MS, cpuSeconds }: Options = {}
-): Ffmpeg {
-  let found: Promise<string | undefined> | undefined
-  return {
-    async version () {
-      found ??= findVersion(searchPath)
-      try {
-        return await found
-      } catch (error) {
-        found = undefined
-        throw error
-      }
-    },
-    transcode: (path, copied, limitMs) =>
-      run(searchPath, transcodeArguments(path, copied), { limitMs, memory: TRANSCODE_MEMORY, cpuSeconds }),
-    takePicture: (path, atSeconds) =>
-      run(searchPath, pictureArguments(path, atSeconds), {
-        limitMs: pictureLimitMs,
-        memory: PICTURE_MEMORY,
-        cpuSeconds
-      })
+export class Ffmpeg {
+  readonly #searchPath: string
+  readonly #pictureLimitMs: number
+  readonly #cpuSeconds: number | undefined
+  #version: Promise<string | undefined> | undefined
+
+  constructor (searchPath: string, { pictureLimitMs = PICTURE_LIMIT_MS, cpuSeconds }: Options = {}) {
+    this.#searchPath = searchPath
+    this.#pictureLimitMs = pictureLimitMs
+    this.#cpuSeconds = cpuSeconds
+  }
+
+  /**
+   * Returns the first line of `ffmpeg -version`; undefined if ffmpeg is missing or does not run. Looked up once.
+   * **Throws** the error of a system that is out of resources (`EMFILE`).
+   */
+  async version (): Promise<string | undefined> {
+    this.#version ??= findVersion(this.#searchPath)
+    try {
+      return await this.#version
+    } catch (error) {
+      this.#version = undefined
+      throw error
+    }
+  }
+
+  /** Returns H.264 and AAC in Matroska; `copied` codecs are not encoded again. A key frame at least every 6 seconds. */
+  transcode (path: string, copied: string[], limitMs: number): Readable {
+    const limits = { limitMs, memory: TRANSCODE_MEMORY, cpuSeconds: this.#cpuSeconds }
+    return run(this.#searchPath, transcodeArguments(path, copied), limits)
+  }
+
+  /** Returns one JPEG picture of a video, `atSeconds` from its start, at most 1280 pixels wide. */
+  takePicture (path: string, atSeconds: number): Readable {
+    const limits = { limitMs: this.#pictureLimitMs, memory: PICTURE_MEMORY, cpuSeconds: this.#cpuSeconds }
+    return run(this.#searchPath, pictureArguments(path, atSeconds), limits)
   }
 }
 
@@ -167,11 +168,11 @@ function run (
 /** The output of a program that leads its process group; ends when the program ended with 0. */
 function outputOf (child: ChildProcess, limitMs: number): Readable {
   const output = new PassThrough()
-  // It may fail before anyone reads, where the program ends at once; the reader is told when it begins.
+  // A program that ends at once fails before anyone reads; the reader gets the error when it begins.
   finished(output).catch(() => {})
   child.on('error', (error) => output.destroy(error))
   const { stdout, stderr } = child
-  // Without a file descriptor left there are none, and `error` follows.
+  // Without a free file descriptor they are undefined, and `error` follows.
   if (!stdout || !stderr) return output
   let message = ''
   stderr.setEncoding('utf8').on('data', (text: string) => {
@@ -182,7 +183,7 @@ function outputOf (child: ChildProcess, limitMs: number): Readable {
     () => output.destroy(new FileFault('damaged', `no end within ${limitMs / SECOND} s`)),
     limitMs
   )
-  // Grandchildren that outlive it would hold its output open.
+  // Grandchildren that outlive it would keep its output open.
   child.on('exit', () => killGroup(child))
   child.on('close', (code, signal) => {
     if (code === 0) output.end()
@@ -202,7 +203,7 @@ function failure (code: number | null, signal: NodeJS.Signals | null, message: s
   return new FileFault(/cannot allocate memory/i.test(reason) ? 'excessive' : 'damaged', reason)
 }
 
-/** A group that is gone is no error. */
+/** Ignores a group that no longer exists. */
 function killGroup ({ pid }: ChildProcess): void {
   try {
     if (pid !== undefined) process.kill(-pid, 'SIGKILL')

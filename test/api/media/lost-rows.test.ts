@@ -6,7 +6,7 @@ import t, { type Test } from 'tap'
 import { loadConfig } from '../../../src/config/config.js'
 import { openDatabase } from '../../../src/database/open.js'
 import { listOwnedBlobs } from '../../../src/media/media-store.js'
-import { createFfmpeg } from '../../../src/protection/hls/ffmpeg.js'
+import { Ffmpeg } from '../../../src/protection/hls/ffmpeg.js'
 import { Sweeper } from '../../../src/storage/sweep.js'
 import { MINUTE } from '../../../src/time.js'
 import { clockOf } from '../../support/clock.js'
@@ -108,7 +108,7 @@ t.test(
 t.test('the file, the package and the picture of a media are marked, and a DELETE removes all three', async (t) => {
   const bin = t.testdir({ ffmpeg: '#!/bin/sh\n[ "$1" != -version ] && printf picture || echo "ffmpeg version fake"\n' })
   await chmod(join(bin, 'ffmpeg'), 0o755)
-  const server = await buildTestApp(t, {}, { ffmpeg: createFfmpeg(`${bin}:/usr/bin:/bin`) })
+  const server = await buildTestApp(t, {}, { ffmpeg: new Ffmpeg(`${bin}:/usr/bin:/bin`) })
   const person = await signUp(server)
   const id = await protectedMedia(server, person)
   await eventually('all are made', async () => (await server.query('select id from jobs')).length === 0)

@@ -3,7 +3,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Writable } from 'node:stream'
 import t, { type Test } from 'tap'
-import { createFfmpeg } from '../../../src/protection/hls/ffmpeg.js'
+import { Ffmpeg } from '../../../src/protection/hls/ffmpeg.js'
 import { buildTestApp, openTestApp, signUp, upload, type TestApp } from '../../support/test-app.js'
 import { eventually } from '../../support/server-process.js'
 import { make, noFfmpeg, temporaryFolder } from '../../support/ffmpeg.js'
@@ -62,7 +62,7 @@ t.test(
   async (t) => {
     await Promise.all(
       Object.entries(KINDS).map(async ([kind, script]) => {
-        const ffmpeg = createFfmpeg(await fakeFfmpeg(t, script), { pictureLimitMs: 1000 })
+        const ffmpeg = new Ffmpeg(await fakeFfmpeg(t, script), { pictureLimitMs: 1000 })
         const server = await buildTestApp(t, {}, { ffmpeg })
         await server.listen()
         const admin = await signUp(server)
@@ -106,7 +106,7 @@ t.test('an ffmpeg over its CPU or memory limit is ended: no picture, or a reason
   ]
   for (const [script, reason] of kinds) {
     const lines: Array<Record<string, unknown>> = []
-    const ffmpeg = createFfmpeg(await fakeFfmpeg(t, script), { cpuSeconds: 1 })
+    const ffmpeg = new Ffmpeg(await fakeFfmpeg(t, script), { cpuSeconds: 1 })
     const server = await buildTestApp(t, {}, { ffmpeg, logger: logTo(lines) })
     await server.listen()
     const admin = await signUp(server)
@@ -124,20 +124,20 @@ t.test('an ffmpeg over its CPU or memory limit is ended: no picture, or a reason
 
 t.test('an ffmpeg that is missing, a folder, or not executable is treated as not installed', async (t) => {
   const missing = await temporaryFolder(t)
-  t.equal(await createFfmpeg(missing).version(), undefined)
+  t.equal(await new Ffmpeg(missing).version(), undefined)
   const forbidden = await temporaryFolder(t)
   await writeFile(join(forbidden, 'ffmpeg'), '#!/bin/sh\nexit 0\n', { mode: 0o644 })
-  t.equal(await createFfmpeg(forbidden).version(), undefined)
+  t.equal(await new Ffmpeg(forbidden).version(), undefined)
   const folder = await temporaryFolder(t)
   await mkdir(join(folder, 'ffmpeg'))
-  t.equal(await createFfmpeg(folder).version(), undefined)
+  t.equal(await new Ffmpeg(folder).version(), undefined)
 })
 
 t.test(
   'a stop while a picture is taken is no failure: the next start takes it (bug: the job was deleted, the picture lost)',
   async (t) => {
     const lines: Array<Record<string, unknown>> = []
-    const hanging = createFfmpeg(await fakeFfmpeg(t, 'touch "$(dirname "$0")/begun"; exec sleep 600'))
+    const hanging = new Ffmpeg(await fakeFfmpeg(t, 'touch "$(dirname "$0")/begun"; exec sleep 600'))
     const first = await buildTestApp(t, {}, { ffmpeg: hanging, logger: logTo(lines) })
     await first.listen()
     const admin = await signUp(first)
@@ -153,7 +153,7 @@ t.test(
     )
     t.equal(Number(await jobsOf(first)), 1, 'the job is kept')
 
-    const working = createFfmpeg(await fakeFfmpeg(t, 'printf picture'))
+    const working = new Ffmpeg(await fakeFfmpeg(t, 'printf picture'))
     const second = await openTestApp(t, first.env, first.folder, { ffmpeg: working })
     await second.listen()
     await eventually('the picture is taken', async () => {
@@ -165,7 +165,7 @@ t.test(
 
 t.test('a picture that a damaged file does not give is one line in the log, without a stack', async (t) => {
   const lines: Array<Record<string, unknown>> = []
-  const failing = createFfmpeg(await fakeFfmpeg(t, 'echo "Invalid data found" >&2; exit 1'))
+  const failing = new Ffmpeg(await fakeFfmpeg(t, 'echo "Invalid data found" >&2; exit 1'))
   const server = await buildTestApp(t, {}, { ffmpeg: failing, logger: logTo(lines) })
   await server.listen()
   const { id } = (await upload(server, await signUp(server), 'tiny.mp4')).json<{ id: string }>()
@@ -177,7 +177,7 @@ t.test('a picture that a damaged file does not give is one line in the log, with
 
 t.test('ffmpeg is given PATH and nothing else: no secret of the server reaches it', async (t) => {
   const folder = await temporaryFolder(t)
-  const ffmpeg = createFfmpeg(await fakeFfmpeg(t, `env > ${folder}/environment; printf picture`))
+  const ffmpeg = new Ffmpeg(await fakeFfmpeg(t, `env > ${folder}/environment; printf picture`))
   const server = await buildTestApp(t, {}, { ffmpeg })
   await server.listen()
   const { id } = (await upload(server, await signUp(server), 'tiny.mp4')).json<{ id: string }>()
@@ -206,7 +206,7 @@ t.test(
       '-pix_fmt',
       'yuv420p'
     )
-    const ffmpeg = createFfmpeg(process.env.PATH!)
+    const ffmpeg = new Ffmpeg(process.env.PATH!)
     // As for a header that lies: what is in the file is bounded too.
     const failure: unknown = await ffmpeg
       .takePicture(path, 0)
@@ -249,7 +249,7 @@ function watchMemory (t: Test, path: string): { peak: number } {
 t.test('ffmpeg runs within bounds of address space, data and CPU time, and leaves no core', async (t) => {
   const folder = await temporaryFolder(t)
   const script = `for one in v d t c; do ulimit -$one; done > ${folder}/limits; printf picture`
-  const ffmpeg = createFfmpeg(await fakeFfmpeg(t, script))
+  const ffmpeg = new Ffmpeg(await fakeFfmpeg(t, script))
   const limits = async () => (await readFile(join(folder, 'limits'), 'utf8')).trim().split('\n')
   await ffmpeg.takePicture('/nonexistent', 0).toArray()
   t.same(await limits(), ['786432', '278528', '120', '0'], 'of a picture')
@@ -263,7 +263,7 @@ t.test(
   async (t) => {
     const folder = await temporaryFolder(t)
     const source = ['-f', 'lavfi', '-i', 'color=red:size=8192x4320:rate=1:duration=1', '-frames:v', '1']
-    const ffmpeg = createFfmpeg(process.env.PATH!)
+    const ffmpeg = new Ffmpeg(process.env.PATH!)
 
     const png = await make(join(folder, 'png.mov'), ...source, '-c:v', 'png', '-pix_fmt', 'rgba64be')
     const memoryOfPng = watchMemory(t, png)
