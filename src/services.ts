@@ -25,10 +25,10 @@ import { ConcurrencyLimiter } from './limits/concurrency-limiter.js'
 import { createLoginGuard } from './limits/login-guard.js'
 import { createViewLimit } from './limits/view-limit.js'
 import { openWindows } from './limits/windows.js'
-import { createLibrary } from './media/library.js'
+import { Library } from './media/library.js'
 import { countMuxMedia } from './media/media-store.js'
 import { createProber, type Prober } from './media/probe/probe.js'
-import { createQuota } from './media/quota.js'
+import { Quota } from './media/quota.js'
 import { Intake } from './media/uploads.js'
 import { createGauges } from './monitoring/gauges.js'
 import { createHealth } from './monitoring/health.js'
@@ -208,7 +208,7 @@ async function createMedia (base: Foundation & ReturnType<typeof createPeople>) 
     clock,
     onError: (err, job) => log.warn({ err, ...describeJob(job) }, 'a background job failed')
   })
-  const library = createLibrary({
+  const library = new Library({
     db,
     clock,
     async release (trx, media) {
@@ -223,7 +223,7 @@ async function createMedia (base: Foundation & ReturnType<typeof createPeople>) 
     blobs,
     prober,
     clock,
-    quota: createQuota({ db, quotaBytes: config.quotaBytes }),
+    quota: new Quota({ db, quotaBytes: config.quotaBytes }),
     maxUploadBytes: config.maxUploadBytes,
     provider: config.videoProvider,
     queue: protections.queue
@@ -235,7 +235,7 @@ async function createMedia (base: Foundation & ReturnType<typeof createPeople>) 
 
 /** The makers of encrypted streams: this server, and Mux where it is configured. */
 async function createProviders (
-  base: Foundation & { library: ReturnType<typeof createLibrary>; signer: LinkSigner }
+  base: Foundation & { library: Library; signer: LinkSigner }
 ) {
   const { config, db, blobs, library, signer, clock, log, secrets, overrides } = base
   const runner = createPackageRunner({

@@ -21,7 +21,7 @@ import type { Media, Visibility } from './schema.js'
 interface LibraryOptions {
   db: Kysely<Database>
   clock: Clock
-  /** Queues what is to be removed of a media, in the transaction that deletes it. */
+  /** Queues the removal of a media's rows and files, in the transaction that deletes it. */
   release(trx: Transaction<Database>, media: Media): Promise<void>
   /** Called after that transaction. */
   onReleased(): void
@@ -30,17 +30,83 @@ interface LibraryOptions {
 /** Below SQLite's limit of parameters. */
 const MARK_BATCH = 500
 
-export type Library = ReturnType<typeof createLibrary>
+/** The media. Who may watch or change them is decided in src/access/. */
+export class Library {
+  readonly #options: LibraryOptions
+  readonly #records: RecordCache<Media>
 
-/** The media there are. Who may do what is decided in src/access/. */
-export function createLibrary ({ db, clock, release, onReleased }: LibraryOptions) {
-  const facts = new RecordCache<Media>((id) => findMedia(db, id), clock)
+  constructor (options: LibraryOptions) {
+    const { db, clock } = options
+    this.#options = options
+    this.#records = new RecordCache((id) => findMedia(db, id), clock)
+  }
+
+  /** Finds a media, at most a second old; undefined for a malformed id too. */
+  async find (id: string, since?: number): Promise<Media | undefined> {
+    return isUuid(id) ? await this.#records.get(id.toLowerCase(), since) : undefined
+  }
+
+  /** Finds a media, not cached. */
+  findNow (id: string): Promise<Media | undefined> {
+    return findMedia(this.#options.db, id)
+  }
+
+  /** Finds several media by id, not cached. */
+  async findAllNow (ids: string[]): Promise<Map<string, Media>> {
+    return new Map((await findAllMedia(this.#options.db, ids)).map((media) => [media.id, media]))
+  }
+
+  /** Must be called after another change to a media: the next {@link find} of this process reads it again. */
+  forget (id: string): void {
+    this.#records.forget(id)
+  }
+
+  async list (filter: MediaFilter, page: PageQuery): Promise<Page<Media>> {
+    const { items, total } = await listMedia(this.#options.db, filter, page)
+    return pageOf(items, total, page)
+  }
+
+  /** Changes the title and visibility of a media. **Throws** `not_found`. */
+  async change (id: string, { title, visibility }: { title?: string; visibility?: Visibility }): Promise<Media> {
+    const { db, clock } = this.#options
+    const change = {
+      ...(title !== undefined && { title: title.trim() }),
+      ...(visibility !== undefined && { visibility })
+    }
+    const changed = await updateMedia(db, id, change, clock.now())
+    this.forget(id)
+    if (changed === undefined) throw mediaNotFound()
+    return changed
+  }
+
+  /** Revokes every link issued so far. **Throws** `not_found`. */
+  async revokeLinks (id: string): Promise<void> {
+    const isFound = await updateGeneration(this.#options.db, id)
+    this.forget(id)
+    if (!isFound) throw mediaNotFound()
+  }
 
   /**
-   * Hides media at once, as part of a larger change, which counts them off with {@link countMedia}; a job removes what
-   * belongs to them.
+   * Deletes a media. It is hidden and off the quota at once; a job deletes its views and files. **Throws**
+   * `media_in_use`, `not_found`.
    */
-  async function markDeleted (trx: Transaction<Database>, ids: string[]): Promise<Media[]> {
+  async remove (id: string): Promise<void> {
+    const marked = await this.#options.db.transaction().execute(async (trx) => {
+      if (await findLectureOf(trx, id)) throw new ApiError('media_in_use')
+      const marked = await this.markDeleted(trx, [id])
+      if (marked.length === 0) throw mediaNotFound()
+      await addToCounters(trx, countMedia(new Map(), marked, -1))
+      return marked
+    })
+    this.released(marked)
+  }
+
+  /**
+   * Hides media as part of a larger transaction, and queues their removal. The caller updates the counters, see
+   * {@link countMedia}, and calls {@link released} after the commit.
+   */
+  async markDeleted (trx: Transaction<Database>, ids: string[]): Promise<Media[]> {
+    const { clock, release } = this.#options
     const marked: Media[] = []
     const sorted = [...ids].sort()
     for (let at = 0; at < sorted.length; at += MARK_BATCH) {
@@ -50,68 +116,9 @@ export function createLibrary ({ db, clock, release, onReleased }: LibraryOption
     return marked
   }
 
-  /** To be called after the transaction of {@link markDeleted}. */
-  function released (marked: Media[]): void {
-    for (const { id } of marked) facts.forget(id)
-    onReleased()
-  }
-
-  return {
-    markDeleted,
-    released,
-
-    /** A media, at most a second old; undefined if there is none, also for an id that is not well formed. */
-    find: async (id: string, since?: number): Promise<Media | undefined> => {
-      return isUuid(id) ? await facts.get(id.toLowerCase(), since) : undefined
-    },
-
-    /** To be called when a media was changed in another way: this process sees the change at its next look. */
-    forget: (id: string): void => facts.forget(id),
-
-    /** A media as it is at this moment. */
-    findNow: (id: string): Promise<Media | undefined> => findMedia(db, id),
-
-    /** Media as they are at this moment, by id. */
-    findAllNow: async (ids: string[]): Promise<Map<string, Media>> =>
-      new Map((await findAllMedia(db, ids)).map((media) => [media.id, media])),
-
-    async list (filter: MediaFilter, page: PageQuery): Promise<Page<Media>> {
-      const { items, total } = await listMedia(db, filter, page)
-      return pageOf(items, total, page)
-    },
-
-    async change (id: string, { title, visibility }: { title?: string; visibility?: Visibility }): Promise<Media> {
-      const changed = await updateMedia(
-        db,
-        id,
-        { ...(title !== undefined && { title: title.trim() }), ...(visibility !== undefined && { visibility }) },
-        clock.now()
-      )
-      facts.forget(id)
-      if (changed === undefined) throw mediaNotFound()
-      return changed
-    },
-
-    /** Every link minted so far is dead at once. */
-    async revokeLinks (id: string): Promise<void> {
-      const found = await updateGeneration(db, id)
-      facts.forget(id)
-      if (!found) throw mediaNotFound()
-    },
-
-    /**
-     * Deletes a media. Nobody sees it any more, and its bytes are off the quota; its views and files follow. **Throws**
-     * `media_in_use`, `not_found`.
-     */
-    async remove (id: string): Promise<void> {
-      const marked = await db.transaction().execute(async (trx) => {
-        if (await findLectureOf(trx, id)) throw new ApiError('media_in_use')
-        const marked = await markDeleted(trx, [id])
-        if (marked.length === 0) throw mediaNotFound()
-        await addToCounters(trx, countMedia(new Map(), marked, -1))
-        return marked
-      })
-      released(marked)
-    }
+  /** Must be called after the transaction of {@link markDeleted}. */
+  released (marked: Media[]): void {
+    for (const { id } of marked) this.forget(id)
+    this.#options.onReleased()
   }
 }

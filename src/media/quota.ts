@@ -3,89 +3,92 @@ import type { Database } from '../database/tables.js'
 import { ApiError } from '../errors.js'
 import { findStoredBytes } from './media-store.js'
 
-/**
- * Uploads of one owner in this process: how many, the bytes of their drafts, and the bytes that became media since the
- * first of them began.
- */
-interface UnderWay {
+/** The uploads of one owner in this process, since the first of those pending began. */
+interface PendingUploads {
   uploads: number
+  /** Bytes of the drafts. */
   bytes: number
+  /** Bytes that became media. */
   published: number
 }
 
-/** The room of one upload. */
-export interface Room {
-  /** Takes room for some more bytes. Throws `quota_exceeded`, and all is given back then. */
+interface QuotaOptions {
+  db: Kysely<Database>
+  quotaBytes: number
+}
+
+/** The bytes that one upload reserves. */
+export interface Reservation {
+  /** Reserves more bytes. **Throws** `quota_exceeded`, which releases the reservation. */
   take(bytes: number): void
-  /** Gives back what was taken; may be called more than once. */
+  /** Releases the reservation; may be called more than once. */
   release(): void
 }
 
-export type Quota = ReturnType<typeof createQuota>
-
 /**
- * Holds an owner's files to the quota already while they come in: what is stored and all drafts of this process
- * together never pass it. The transaction that makes the media asks once more, across all processes.
+ * Enforces an owner's quota during uploads: stored files and the drafts of this process never exceed it. The
+ * transaction that publishes a media checks it again, for all processes.
  */
-export function createQuota ({ db, quotaBytes }: { db: Kysely<Database>; quotaBytes: number }) {
-  const owners = new Map<string, UnderWay>()
+export class Quota {
+  readonly #options: QuotaOptions
+  readonly #owners = new Map<string, PendingUploads>()
 
-  function exceeded (usedBytes: number): ApiError {
+  constructor (options: QuotaOptions) {
+    this.#options = options
+  }
+
+  /** Starts the reservation of an upload. */
+  async begin (ownerId: string): Promise<Reservation> {
+    const pending = this.#owners.get(ownerId) ?? { uploads: 0, bytes: 0, published: 0 }
+    this.#owners.set(ownerId, pending)
+    pending.uploads++
+    let taken = 0
+    let isOpen = true
+    const release = () => {
+      if (!isOpen) return
+      isOpen = false
+      pending.bytes -= taken
+      if (--pending.uploads === 0) this.#owners.delete(ownerId)
+    }
+    try {
+      const storedBytes = await findStoredBytes(this.#options.db, ownerId)
+      const publishedBefore = pending.published
+      const take = (bytes: number) => {
+        const usedBytes = storedBytes + pending.published - publishedBefore
+        if (usedBytes + pending.bytes + bytes > this.#options.quotaBytes) {
+          // At once: another upload of this owner may fit now.
+          release()
+          throw this.#exceeded(usedBytes)
+        }
+        taken += bytes
+        pending.bytes += bytes
+      }
+      return { take, release }
+    } catch (error) {
+      release()
+      throw error
+    }
+  }
+
+  /**
+   * Checks that more bytes fit, in the transaction that stores them and holds a lock. **Throws** `quota_exceeded`.
+   */
+  async require (trx: Kysely<Database>, ownerId: string, bytes: number): Promise<void> {
+    const usedBytes = await findStoredBytes(trx, ownerId)
+    if (usedBytes + bytes > this.#options.quotaBytes) throw this.#exceeded(usedBytes)
+  }
+
+  /** Must be called after bytes were stored. */
+  stored (ownerId: string, bytes: number): void {
+    const pending = this.#owners.get(ownerId)
+    if (pending !== undefined) pending.published += bytes
+  }
+
+  #exceeded (usedBytes: number): ApiError {
+    const { quotaBytes } = this.#options
     return new ApiError('quota_exceeded', {
       detail: `The file does not fit: ${usedBytes} of your ${quotaBytes} bytes are taken.`,
       extra: { quota_bytes: quotaBytes, used_bytes: usedBytes }
     })
-  }
-
-  return {
-    /** Room for an upload that begins. */
-    async begin (ownerId: string): Promise<Room> {
-      const underWay = owners.get(ownerId) ?? { uploads: 0, bytes: 0, published: 0 }
-      owners.set(ownerId, underWay)
-      underWay.uploads++
-      let taken = 0
-      let open = true
-      const release = () => {
-        if (!open) return
-        open = false
-        underWay.bytes -= taken
-        if (--underWay.uploads === 0) owners.delete(ownerId)
-      }
-      try {
-        const storedBytes = await findStoredBytes(db, ownerId)
-        const publishedBefore = underWay.published
-        return {
-          take (bytes) {
-            const usedBytes = storedBytes + underWay.published - publishedBefore
-            if (usedBytes + underWay.bytes + bytes > quotaBytes) {
-              // At once: others that come in at this moment may fit now.
-              release()
-              throw exceeded(usedBytes)
-            }
-            taken += bytes
-            underWay.bytes += bytes
-          },
-          release
-        }
-      } catch (error) {
-        release()
-        throw error
-      }
-    },
-
-    /**
-     * Throws `quota_exceeded` unless this many more bytes fit; to be asked under a lock, in the transaction that stores
-     * them.
-     */
-    async require (trx: Kysely<Database>, ownerId: string, bytes: number): Promise<void> {
-      const usedBytes = await findStoredBytes(trx, ownerId)
-      if (usedBytes + bytes > quotaBytes) throw exceeded(usedBytes)
-    },
-
-    /** To be told of bytes that were stored. */
-    stored (ownerId: string, bytes: number): void {
-      const underWay = owners.get(ownerId)
-      if (underWay !== undefined) underWay.published += bytes
-    }
   }
 }
