@@ -3,7 +3,7 @@ import { findCounter } from '../database/counters.js'
 import { contains, isWithin, placeOf, search, type Place, type Section } from '../database/search.js'
 import type { Database } from '../database/tables.js'
 import { offsetOf, type PageQuery } from '../schemas/pagination.js'
-import { mediaOf } from './media-store.js'
+import { mediaOf } from './media-row.js'
 import type { Media, MediaType } from './schema.js'
 
 export interface MediaFilter {

@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely'
 import { MiB } from '../../bytes.js'
 import type { Database } from '../../database/tables.js'
-import { updatePackaging } from '../../media/media-store.js'
+import { updatePackaging } from '../../media/media-protection-store.js'
 import type { Media } from '../../media/schema.js'
 import type { Keyring } from '../../secrets/keyring.js'
 import type { BlobStore } from '../../storage/blob-store.js'

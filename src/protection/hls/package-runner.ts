@@ -1,7 +1,7 @@
 import { JobRunner, type JobResult, type JobRun, type JobRunnerOptions } from '../../jobs/job-runner.js'
 import type { Job } from '../../jobs/job.js'
 import type { Library } from '../../media/library.js'
-import { updatePackaging } from '../../media/media-store.js'
+import { updatePackaging } from '../../media/media-protection-store.js'
 import type { Keyring } from '../../secrets/keyring.js'
 import type { BlobStore } from '../../storage/blob-store.js'
 import { MINUTE, SECOND } from '../../time.js'

@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely'
 import { MiB } from '../../bytes.js'
 import type { Database } from '../../database/tables.js'
-import { updatePoster } from '../../media/media-store.js'
+import { updatePoster } from '../../media/media-protection-store.js'
 import type { Media } from '../../media/schema.js'
 import type { BlobStore, Draft } from '../../storage/blob-store.js'
 import { SECOND } from '../../time.js'

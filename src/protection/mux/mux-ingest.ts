@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely'
 import type { Database } from '../../database/tables.js'
-import { updateMuxUpload, updatePackaging } from '../../media/media-store.js'
+import { updateMuxUpload, updatePackaging } from '../../media/media-protection-store.js'
 import type { Media } from '../../media/schema.js'
 import type { BlobStore } from '../../storage/blob-store.js'
 import type { JobRun } from '../../jobs/job-runner.js'

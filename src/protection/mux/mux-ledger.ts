@@ -1,6 +1,7 @@
 import type { Kysely, Transaction } from 'kysely'
 import type { Database } from '../../database/tables.js'
-import { findMediaOfMuxUpload, lockMedia, updateMuxAsset, updateMuxOutcome } from '../../media/media-store.js'
+import { lockMedia } from '../../media/media-store.js'
+import { findMediaOfMuxUpload, updateMuxAsset, updateMuxOutcome } from '../../media/media-protection-store.js'
 import type { Library } from '../../media/library.js'
 import type { Media } from '../../media/schema.js'
 import { SECOND, type Clock } from '../../time.js'

@@ -1,0 +1,80 @@
+import type { Selectable } from 'kysely'
+import { fold } from '../database/fold.js'
+import type { MediaTable } from '../database/tables.js'
+import type { Media } from './schema.js'
+
+/** The row of a new media. */
+export function rowOf (media: Media): MediaTable {
+  return {
+    id: media.id,
+    owner_id: media.ownerId,
+    title: media.title,
+    title_search: fold(media.title),
+    type: media.type,
+    visibility: media.visibility,
+    status: media.status,
+    file_url: media.fileUrl,
+    blob_name: media.blobName,
+    content_type: media.contentType,
+    size_bytes: media.sizeBytes,
+    sha256: media.sha256,
+    duration_ms: media.durationMs,
+    width: media.width,
+    height: media.height,
+    codecs: JSON.stringify(media.codecs),
+    generation: media.generation,
+    protection: media.protection,
+    progress: media.progress,
+    error_code: media.error?.code ?? null,
+    error_message: media.error?.message ?? null,
+    package_blob: media.packaged?.blobName ?? null,
+    content_key: media.packaged?.contentKey ?? null,
+    poster_blob: media.posterBlob,
+    provider: media.provider,
+    mux_upload_id: media.mux?.uploadId ?? null,
+    mux_asset_id: media.mux?.assetId ?? null,
+    mux_playback_id: media.mux?.playbackId ?? null,
+    mux_policy: media.mux?.policy ?? null,
+    created_at: media.createdAt,
+    updated_at: media.updatedAt,
+    deleted_at: null
+  }
+}
+
+export function mediaOf (row: Selectable<MediaTable>): Media {
+  return {
+    id: row.id,
+    ownerId: row.owner_id,
+    title: row.title,
+    type: row.type,
+    visibility: row.visibility,
+    status: row.status,
+    fileUrl: row.file_url,
+    blobName: row.blob_name,
+    contentType: row.content_type,
+    sizeBytes: row.size_bytes,
+    sha256: row.sha256,
+    durationMs: row.duration_ms,
+    width: row.width,
+    height: row.height,
+    codecs: JSON.parse(row.codecs) as string[],
+    generation: row.generation,
+    protection: row.protection,
+    progress: row.progress,
+    error: row.error_code === null ? null : { code: row.error_code, message: row.error_message ?? '' },
+    packaged: row.package_blob === null ? null : { blobName: row.package_blob, contentKey: row.content_key! },
+    posterBlob: row.poster_blob,
+    provider: row.provider,
+    mux:
+      row.mux_policy === null
+        ? null
+        : {
+            uploadId: row.mux_upload_id,
+            assetId: row.mux_asset_id,
+            playbackId: row.mux_playback_id,
+            policy: row.mux_policy
+          },
+    createdAt: row.created_at,
+    updatedAt: row.updated_at
+  }
+}
