@@ -4,11 +4,8 @@ import { dirname, join, resolve } from 'node:path'
 import { sql } from 'kysely'
 import { GiB } from '../bytes.js'
 import { migrations } from '../../migrations/index.js'
-import type { Config } from '../config/config.js'
-import type { DatabaseConfig } from '../config/database.js'
 import { pendingMigrations } from '../database/migrate.js'
 import { countFiles } from '../media/media-store.js'
-import { countMuxMedia } from '../media/media-protection-store.js'
 import { resealContentKeys } from '../protection/content-keys.js'
 import { Ffmpeg } from '../protection/hls/ffmpeg.js'
 import { openRedis } from '../redis/redis.js'
@@ -17,12 +14,12 @@ import { openDiskStore } from '../storage/disk-store.js'
 import { loadSecrets } from '../secrets/keyring.js'
 import type { Command, CommandContext } from './command.js'
 import { fail, ok, warn, type Finding } from './finding.js'
+import { mux } from './mux-account.js'
+import { isNew } from './new-server.js'
 import { files, pairing } from './stored-files.js'
 
 type Check = (context: CommandContext) => Promise<Finding>
 
-/** Longer than Mux takes when it is well. */
-const MUX_ANSWER_MS = 5000
 /** Links live by the second, and a token's clock is the server's. */
 const MAX_CLOCK_SKEW_MS = 2000
 
@@ -46,11 +43,6 @@ export const doctor: Command = {
     ])
     return { ok: findings.every(({ status }) => status !== 'fail'), report: { findings }, lines }
   }
-}
-
-/** No server has run here: its database would be made by looking into it. */
-function isNew (config: Config): config is Config & { database: DatabaseConfig & { engine: 'sqlite' } } {
-  return config.database.engine === 'sqlite' && !existsSync(config.database.path)
 }
 
 async function node (): Promise<Finding> {
@@ -210,42 +202,4 @@ async function ffmpeg ({ config }: CommandContext): Promise<Finding> {
   return version !== undefined
     ? ok('ffmpeg', version.split(' Copyright')[0]!)
     : ok('ffmpeg', 'not installed: protected streams take H.264 with AAC or MP3 only, and videos get no picture')
-}
-
-async function mux ({ config, db }: CommandContext): Promise<Finding> {
-  // Without a database, or its newest schema, other checks say so.
-  const played = isNew(config) ? 0 : await countMuxMedia(db).catch(() => 0)
-  if (config.mux === undefined) {
-    return played === 0
-      ? ok('mux', 'not set up')
-      : warn(
-        'mux',
-          `${played} media are played by Mux, but no account is set up: they cannot be played`,
-          'set MUX_TOKEN_ID and the other variables of the account (docs/mux.md)'
-      )
-  }
-  const [{ MuxApi }, { faultOf }] = await Promise.all([
-    import('../protection/mux/mux-api.js'),
-    import('../protection/mux/mux-fault.js')
-  ])
-  try {
-    return (await new MuxApi(config.mux, MUX_ANSWER_MS).check())
-      ? ok(
-        'mux',
-          `answers, for ${config.videoProvider === 'mux' ? 'new media' : 'the media that it plays already'}` +
-            (config.mux.drmConfigurationId === undefined ? '' : ', with DRM')
-      )
-      : fail(
-        'mux',
-        'the account has no such signing key: players will be refused',
-        'check MUX_SIGNING_KEY_ID and MUX_PRIVATE_KEY: both come from one signing key of the same environment as ' +
-            'MUX_TOKEN_ID'
-      )
-  } catch (error) {
-    return fail(
-      'mux',
-      faultOf(error).message,
-      'check MUX_TOKEN_ID, MUX_TOKEN_SECRET and MUX_BASE_URL, and https://status.mux.com'
-    )
-  }
 }

@@ -1,0 +1,46 @@
+import { countMuxMedia } from '../media/media-protection-store.js'
+import type { CommandContext } from './command.js'
+import { fail, ok, warn, type Finding } from './finding.js'
+import { isNew } from './new-server.js'
+
+/** Longer than a healthy Mux takes to respond. */
+const MUX_TIMEOUT_MS = 5000
+
+/** Checks the account at Mux, and that media on Mux have one. */
+export async function mux ({ config, db }: CommandContext): Promise<Finding> {
+  // Without a database, or its newest schema, other checks say so.
+  const played = isNew(config) ? 0 : await countMuxMedia(db).catch(() => 0)
+  if (config.mux === undefined) {
+    return played === 0
+      ? ok('mux', 'not set up')
+      : warn(
+        'mux',
+          `${played} media are played by Mux, but no account is set up: they cannot be played`,
+          'set MUX_TOKEN_ID and the other variables of the account (docs/mux.md)'
+      )
+  }
+  const [{ MuxApi }, { faultOf }] = await Promise.all([
+    import('../protection/mux/mux-api.js'),
+    import('../protection/mux/mux-fault.js')
+  ])
+  try {
+    return (await new MuxApi(config.mux, MUX_TIMEOUT_MS).check())
+      ? ok(
+        'mux',
+          `answers, for ${config.videoProvider === 'mux' ? 'new media' : 'the media that it plays already'}` +
+            (config.mux.drmConfigurationId === undefined ? '' : ', with DRM')
+      )
+      : fail(
+        'mux',
+        'the account has no such signing key: players will be refused',
+        'check MUX_SIGNING_KEY_ID and MUX_PRIVATE_KEY: both come from one signing key of the same environment as ' +
+            'MUX_TOKEN_ID'
+      )
+  } catch (error) {
+    return fail(
+      'mux',
+      faultOf(error).message,
+      'check MUX_TOKEN_ID, MUX_TOKEN_SECRET and MUX_BASE_URL, and https://status.mux.com'
+    )
+  }
+}

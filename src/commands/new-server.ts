@@ -1,0 +1,8 @@
+import { existsSync } from 'node:fs'
+import type { Config } from '../config/config.js'
+import type { DatabaseConfig } from '../config/database.js'
+
+/** Whether no server has run here yet: opening its SQLite database would create it. */
+export function isNew (config: Config): config is Config & { database: DatabaseConfig & { engine: 'sqlite' } } {
+  return config.database.engine === 'sqlite' && !existsSync(config.database.path)
+}
