@@ -69,6 +69,10 @@ async function main (): Promise<number> {
   ].filter((run) => run.files.length > 0 && run.engine === (asked ?? run.engine))
   // Otherwise tap's first run in a fresh clone loads the plugins that .taprc excludes, and every test is slow.
   if (!existsSync('.tap/plugins')) spawnSync(process.execPath, [TAP, 'build'], { stdio: 'inherit' })
+  if (runs.length === 0) {
+    console.log(`0 passed, 1 failed: none of these files runs on ${asked}`)
+    return 1
+  }
   const total: Count = { passed: 0, failed: 0, skipped: missing.length }
   try {
     for (const run of runs) {

@@ -2,7 +2,7 @@ import type { Kysely, Selectable, Transaction } from 'kysely'
 import { validate as isUuid } from 'uuid'
 import { engineOf } from '../database/dialect.js'
 import type { CoursesTable, Database } from '../database/tables.js'
-import type { Course } from './schema.js'
+import type { Course, CourseInput } from './schema.js'
 
 export async function insertCourse (db: Kysely<Database>, course: Course): Promise<void> {
   await db
@@ -60,7 +60,7 @@ export async function shareCourse (trx: Transaction<Database>, id: string): Prom
 export async function updateCourse (
   db: Kysely<Database>,
   id: string,
-  change: { title?: string; description?: string; premium?: boolean },
+  change: Partial<CourseInput>,
   now: number
 ): Promise<Course | undefined> {
   const { premium, ...text } = change

@@ -14,13 +14,8 @@ import type { Clock } from '../time.js'
 import { listCourses, type CourseFilter, type CourseWithInstructor } from './course-list.js'
 import { findCourse, insertCourse, lockCourse, markCourseDeleted, updateCourse } from './course-store.js'
 import { markLecturesDeleted } from './lecture-store.js'
-import type { Course } from './schema.js'
-
-export interface CourseText {
-  title: string
-  description: string
-  premium: boolean
-}
+import type { Course, CourseInput } from './schema.js'
+import { trimmed } from './trimmed.js'
 
 interface CoursesOptions {
   db: Kysely<Database>
@@ -56,15 +51,13 @@ export class Courses {
   }
 
   /** Creates a course without lectures. */
-  async create (ownerId: string, { title, description, premium }: CourseText): Promise<Course> {
+  async create (ownerId: string, input: CourseInput): Promise<Course> {
     const { db, clock } = this.#options
     const createdAt = clock.now()
     const course = {
       id: uuidv7(),
       ownerId,
-      title: title.trim(),
-      description: description.trim(),
-      premium,
+      ...trimmed(input),
       durationMs: 0,
       lecturesCount: 0,
       createdAt,
@@ -84,13 +77,9 @@ export class Courses {
   }
 
   /** Changes the texts of a course, and whether it is premium. **Throws** `not_found`. */
-  async change (id: string, { title, description, premium }: Partial<CourseText>): Promise<Course> {
+  async change (id: string, change: Partial<CourseInput>): Promise<Course> {
     const { db, clock } = this.#options
-    const text = {
-      ...(title !== undefined && { title: title.trim() }),
-      ...(description !== undefined && { description: description.trim() })
-    }
-    const course = await updateCourse(db, id, { ...text, premium }, clock.now())
+    const course = await updateCourse(db, id, trimmed(change), clock.now())
     if (course === undefined) throw new ApiError('not_found')
     return course
   }

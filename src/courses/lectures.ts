@@ -23,6 +23,7 @@ import {
   updatePositions
 } from './lecture-store.js'
 import type { Course, Lecture } from './schema.js'
+import { trimmed } from './trimmed.js'
 
 export interface LectureText {
   title: string
@@ -220,8 +221,4 @@ export class Lectures {
         })
     }
   }
-}
-
-function trimmed<T extends Partial<LectureText>> (text: T): T {
-  return Object.fromEntries(Object.entries(text).map(([name, value]) => [name, value.trim()])) as T
 }

@@ -17,6 +17,9 @@ export interface Course {
   updatedAt: number
 }
 
+/** What a client sets of a course. */
+export type CourseInput = Pick<Course, 'title' | 'description' | 'premium'>
+
 export interface Lecture {
   id: string
   courseId: string

@@ -402,7 +402,7 @@ export async function callAs (
 ): Promise<Response> {
   const [method, template] = name.split(' ') as ['GET', string]
   const {
-    url = template.replace(/\{(id|course_id)\}/, scene.courseId),
+    url = template.replace(/\{\w+\}/, scene.courseId),
     headers,
     ...sent
   } = (await send?.(scene, who)) ?? {}
