@@ -8,7 +8,7 @@ interface Options {
   accounts: Accounts
 }
 
-/** Ends transfers that outlive the right to them. */
+/** Ends an upload or a download when the account or link that authorized it becomes invalid. */
 export default fp<Options>(
   async (app, { review, accounts }) => {
     app.decorateReply('stillAllowed', undefined)
@@ -29,13 +29,16 @@ export default fp<Options>(
 
 declare module 'fastify' {
   interface FastifyReply {
-    /** Set by a route before it sends a file: rejects once the request would be refused. */
+    /** A route sets this function before it sends a file. It rejects if the request would now be refused. */
     stillAllowed: (() => Promise<unknown>) | undefined
-    /** Cuts this response when `stillAllowed` rejects. Returns how to stop. */
+    /** Closes the connection of this response when `stillAllowed` rejects. Returns a function that ends the checks. */
     reviewDownload(): () => void
   }
   interface FastifyRequest {
-    /** Cuts this upload when its account may not publish any more. Returns how to stop. */
+    /**
+     * Closes the connection of this upload when its account may no longer publish. Returns a function that ends the
+     * checks.
+     */
     reviewUpload(): () => void
   }
 }

@@ -3,13 +3,13 @@ import fp from 'fastify-plugin'
 import { fileURLToPath } from 'node:url'
 import { HOUR } from '../src/time.js'
 
-/** Written by build.js: the files of web/, and the libraries that the pages load. */
+/** The folder that build.js writes: the files of web/ and the libraries that the pages load. */
 const FOLDER = fileURLToPath(new URL('../assets/', import.meta.url))
 
 /**
- * Adds `reply.sendFile(name)` for the files that browsers load: with ETag, Last-Modified, ranges and HEAD. Routes name
- * each file, so that no path of a client reaches the disk. They do not return the reply: Fastify would await it, by
- * listeners beyond the number that Node warns of.
+ * Adds `reply.sendFile(name)` for the files that browsers load, with ETag, Last-Modified, ranges and HEAD. Routes name
+ * each file, so no path from a client reaches the disk. Routes do not return the reply: Fastify would await it and add
+ * more listeners than Node allows without a warning.
  */
 export default fp(
   async (app) => {

@@ -20,7 +20,7 @@ interface Options {
   secrets: Secrets
   config: Pick<Config, 'accessTokenSeconds'>
 }
-/** The account and the session of a token. Tokens of older versions name no session. */
+/** The account and the session of a token. Tokens of older versions contain no session id. */
 interface Bearer {
   sub: string
   sid: string | undefined
@@ -35,9 +35,9 @@ interface Claims {
 }
 
 /**
- * Who may call a route. `account`: only with a valid token. `{ roles }`: only with a token of one of these roles.
- * `optional`: with or without a token, but an invalid token is refused. `handler`: the route identifies the caller
- * itself, since something else than a token may open it too.
+ * The callers that a route accepts. `account`: callers with a valid token. `{ roles }`: callers with a valid token of
+ * one of these roles. `optional`: callers with or without a token; an invalid token is refused. `handler`: the route
+ * identifies the caller itself, because a link or a refresh token may replace the access token.
  */
 export type AuthRule = 'account' | 'optional' | 'handler' | { readonly roles: readonly Role[] }
 
@@ -45,20 +45,21 @@ const ISSUER = 'playgate'
 const AUDIENCE = 'playgate-api'
 const CACHED_TOKENS = 10_000
 /**
- * Three parts, the last of 32 bytes: its last character carries two unused bits, which a decoder would let be anything.
+ * A token has three parts. The last part encodes 32 bytes, so its last character has two unused bits. Decoders ignore
+ * these bits; this pattern requires them to be zero.
  */
 const TOKEN = /^[\w-]+\.[\w-]+\.[\w-]{42}[AEIMQUYcgkosw048]$/
-/** RFC 6750, 2.1; the scheme in any case (RFC 9110, 11.1). */
+/** RFC 6750, section 2.1. The scheme is case-insensitive (RFC 9110, section 11.1). */
 const BEARER = /^bearer(?: +(.*))?$/i
-/** The largest difference between the clocks of several machines. */
+/** The largest accepted difference between the clocks of two servers. */
 const MAX_SKEW_MS = MINUTE
 
 const WITH_TOKEN: ReadonlyArray<Record<string, string[]>> = [{ bearer: [] }, { login: [] }]
 
 /**
- * Identifies the caller of each route by its {@link AuthRule}, before a body is read and after the rate limits, and
- * describes it. The role in a token is not trusted: role and state of account and session are read from the database by
- * one query, and are at most a second old.
+ * Identifies the caller of each route by its {@link AuthRule}, after the rate limits and before the body is read. Adds
+ * the rule to the API description. The role in a token is not trusted: one query reads the role and the state of the
+ * account and the session. Its result is at most one second old.
  */
 export default fp<Options>(
   async (app, { accounts, sessions, secrets, config }) => {
@@ -112,12 +113,15 @@ export default fp<Options>(
   { name: 'auth', dependencies: ['errors'] }
 )
 
-/** Returns a function that reads a token. It throws for every token that is not ours, or has expired. */
+/**
+ * Returns a function that verifies a token and returns its claims. The function throws if this server did not issue the
+ * token, or if the token has expired.
+ */
 function createTokenVerifier (jwt: JWT, keys: Keyring): (token: string) => Bearer {
-  /** By the SHA-256 of the token. */
+  /** Keys are the SHA-256 hashes of tokens. */
   const verifiedTokens = new LRUCache<string, Bearer>({ max: CACHED_TOKENS })
 
-  /** Accepts tokens that were signed by a previous secret too. */
+  /** Also accepts tokens that were signed with a previous secret. */
   function verify (token: string): Bearer {
     if (!TOKEN.test(token)) throw new Error('the token is malformed')
     const { header } = jwt.decode<{ header: { kid?: unknown } }>(token)!
@@ -176,18 +180,18 @@ function createIdentifier (verify: (token: string) => Bearer, accounts: Accounts
   return { identify, viewerOf }
 }
 
-/** A hook that identifies the caller, and refuses those that the rule excludes. */
+/** Returns a hook that identifies the caller, and refuses callers that the rule excludes. */
 function ruleHook (rule: Exclude<AuthRule, 'handler'>, identify: Identify): preParsingAsyncHookHandler {
   return async (request) => {
     request.viewer = await identify(request)
     if (rule === 'optional') return
     const { role } = request.requireViewer()
-    // The role may come from the cache: a refusal is confirmed by the database.
+    // The role may come from the cache, so the database confirms a refusal.
     if (rule !== 'account' && !rule.roles.includes(role)) request.viewer = await identify(request, rule.roles)
   }
 }
 
-/** Adds to the description of an operation whether it needs a token, and how a token is refused. */
+/** Adds to the description of an operation whether it needs a token, and the errors of a refused token. */
 function describeRule (schema: RouteOptions['schema'], rule: AuthRule | undefined): RouteOptions['schema'] {
   if (rule === undefined) return schema && { security: [], ...schema }
   const described = addProblems(
@@ -202,28 +206,28 @@ function describeRule (schema: RouteOptions['schema'], rule: AuthRule | undefine
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Without a rule anyone may call the route, and no token is looked at. */
+    /** Without a rule, everyone may call the route, and the token is not read. */
     auth?: AuthRule
   }
   interface FastifyRequest {
-    /** The account of the token; undefined without one. */
+    /** The account of the token; undefined without a token. */
     viewer: Viewer | undefined
     /** The session of the token. */
     sessionId: string | undefined
-    /** Returns the account of the token. **Throws** `not_authenticated` without one. */
+    /** Returns the account of the token. **Throws** `not_authenticated` without a token. */
     requireViewer(): Viewer
   }
   interface FastifyInstance {
-    /** Resolves to the account of a request's token, if it has one. **Throws** `invalid_token`. */
+    /** Resolves to the account of a request's token; undefined without a token. **Throws** `invalid_token`. */
     identify(request: FastifyRequest): Promise<Viewer | undefined>
     /**
-     * Resolves to the account of an identified request, if account and session are still valid; the token may have
-     * expired meanwhile. **Throws** `invalid_token`.
+     * Resolves to the account of a request that was identified before. The account and the session must still be valid;
+     * the token may have expired. **Throws** `invalid_token`.
      */
     identifyAgain(request: FastifyRequest): Promise<Viewer>
   }
   interface FastifyReply {
-    /** Returns the tokens of a session, as replies name them, and forbids caches to keep the reply. */
+    /** Returns the tokens of a session in the form of a response, and forbids caches to store the response. */
     grant(
       viewer: Viewer,
       grant: Grant

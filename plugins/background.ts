@@ -13,8 +13,8 @@ interface Options {
 const MAINTENANCE_INTERVAL_MS = 10 * MINUTE
 
 /**
- * Maintenance tasks and job runners: they start once the server listens, and stop before anything they use closes.
- * Before that, /readyz tells load balancers that the server stops, for SHUTDOWN_DELAY_SECONDS.
+ * Starts the maintenance tasks and the job runners when the server listens. Stops them before the resources that they
+ * use are closed. Before that, /readyz tells load balancers for SHUTDOWN_DELAY_SECONDS that the server stops.
  */
 export default fp<Options>(
   async (app, { services, maintenanceIntervalMs = MAINTENANCE_INTERVAL_MS }) => {
@@ -31,7 +31,7 @@ export default fp<Options>(
     })
     app.addHook('preClose', async () => {
       health.stopping = true
-      // The other half of the grace is for the responses.
+      // The prober gets half of the grace period. The other half is for the responses.
       prober.endWithin((config.shutdownGraceSeconds * SECOND) / 2)
       await sleep(config.shutdownDelaySeconds * SECOND)
     })

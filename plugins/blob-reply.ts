@@ -13,13 +13,13 @@ import { socketProgress } from '../src/playback/socket-progress.js'
 import type { BlobStore } from '../src/storage/blob-store.js'
 import type { ReadableFile } from '../src/storage/open-files.js'
 
-/** Who receives a blob: an account or nobody, by a link or without. */
+/** The recipient of a blob: an account or an anonymous client, with or without a link. */
 export interface Recipient {
   accountId: string | null
   link?: { linkId: string }
 }
 
-/** An open file, and the slot in which it is sent. */
+/** An open file and the slot of its transfer. */
 interface OpenBlob {
   file: ReadableFile
   slot: Slot
@@ -32,7 +32,7 @@ interface Options {
   metrics: Metrics
 }
 
-/** Responds with blobs, or parts of them. */
+/** Adds functions to the reply that send a blob or a range of it. */
 export default fp<Options>(
   async (app, options) => {
     const sender = new BlobSender(options)
@@ -61,9 +61,10 @@ class BlobSender {
     this.#options = options
   }
 
-  /** Opens a blob in a slot of its recipient. **Throws** `not_found`, `too_many_streams`, `overloaded`. */
+  /** Opens a blob and acquires a slot for its recipient. **Throws** `not_found`, `too_many_streams`, `overloaded`. */
   async open (reply: FastifyReply, name: string, recipient: Recipient): Promise<OpenBlob> {
-    // A pipelined response has no socket before its turn, and gets no event when its client leaves: it opens nothing.
+    // A pipelined response has no socket before its turn, and gets no event if its client leaves. So it opens no file
+    // before its turn.
     if (reply.raw.socket === null) await once(reply.raw, 'socket')
     const slot = this.#acquireSlot(reply, recipient)
     const file = await this.#options.blobs.open(name)
@@ -74,7 +75,7 @@ class BlobSender {
     return { file, slot }
   }
 
-  /** Sends a range of an open blob, and closes it. */
+  /** Sends a range of an open blob, then closes the file. */
   send (reply: FastifyReply, { file, slot }: OpenBlob, range: ByteRange): FastifyReply {
     if (range.end - range.start + 1 > SMALL_RANGE_BYTES) {
       const pump = new FilePump(file, range, reply.raw, { onBlock: () => slot.touch() })
@@ -95,26 +96,29 @@ class BlobSender {
     return reply
   }
 
-  /** Returns where nginx finds the file, for a request that came through it and that it handles as this server does. */
+  /**
+   * Returns the path under which nginx finds the file. Returns undefined if the request did not come through nginx, or
+   * if nginx would handle the request differently from this server.
+   */
   offloadPathOf ({ request, statusCode }: FastifyReply, name: string): string | undefined {
     const isProxied = this.#options.config.streamOffload === 'x-accel' && (request.ips?.length ?? 1) > 1
     return isProxied ? offloadPath(name, request.headers, statusCode) : undefined
   }
 
-  /** Lets nginx send the file. It adds the length and the range. */
+  /** Lets nginx send the file. nginx adds the length and the range. */
   offload (reply: FastifyReply, path: string, { start, end }: ByteRange): FastifyReply {
     this.#countBytes(end - start + 1)
     return reply.removeHeader('content-length').removeHeader('content-range').header('x-accel-redirect', path).send()
   }
 
-  /** Acquires a slot until the response is closed. */
+  /** Acquires a slot that is released when the response closes. */
   #acquireSlot ({ raw, request }: FastifyReply, { accountId, link }: Recipient): Slot {
     const { streamLimiter, metrics } = this.#options
     const slot = streamLimiter.acquire({ accountId, address: request.ip, linkId: link?.linkId }, {
       progress: () => socketProgress(raw.socket),
       end () {
         metrics.stalledStreams.inc()
-        // A paused player continues by range.
+        // A paused player resumes with a range request.
         raw.destroy()
       }
     })
@@ -131,16 +135,17 @@ class BlobSender {
 declare module 'fastify' {
   interface FastifyReply {
     /**
-     * Opens a blob for its recipient when it is this response's turn. Resolves with a function that sends a range and
-     * closes it. **Throws** `not_found`, and `too_many_streams` or `overloaded` at the concurrency limit.
+     * Waits for this response's turn on its connection, then opens a blob for its recipient. Resolves to a function
+     * that sends a range and closes the blob. **Throws** `not_found`, and `too_many_streams` or `overloaded` at the
+     * concurrency limit.
      */
     openBlob(name: string, recipient: Recipient): Promise<(range: ByteRange) => FastifyReply>
     /**
-     * {@link openBlob} for a response that is the blob itself, or the requested range of it; the status must be set.
-     * With STREAM_OFFLOAD, nginx sends it if the request came through nginx, which then limits the streams.
+     * {@link openBlob} for a response that is the whole blob or its requested range. The status must be set before.
+     * With STREAM_OFFLOAD, nginx sends the file and limits the streams if the request came through nginx.
      */
     openFile(name: string, recipient: Recipient): Promise<(range: ByteRange) => FastifyReply>
-    /** Sends a whole blob. **Throws** as {@link openBlob} does. */
+    /** Sends a whole blob. **Throws** the same errors as {@link openBlob}. */
     sendBlob(name: string, recipient: Recipient): Promise<FastifyReply>
   }
 }

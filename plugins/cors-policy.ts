@@ -10,13 +10,13 @@ interface Options {
 const LOCALHOST = /^https?:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']
 const EXPOSED_HEADERS = ['location', 'retry-after', 'x-request-id', 'content-range', 'etag']
-/** A player on any page reads these: the token in the path is what admits. */
+/** Players on any site may load these paths, because the token in the path authorizes the request. */
 const OPEN_PATH = /^\/hls\//
 const PREFLIGHT_SECONDS = 600
 
 /**
- * Cross-origin requests (the Fetch standard, 3.3): a preflight is as open as the request that it is for. An OPTIONS
- * request that is no preflight is 405 with `Allow`.
+ * Handles cross-origin requests (Fetch standard, section 3.3). A preflight accepts the same origins as the request that
+ * follows it. An OPTIONS request that is not a preflight gets 405 with `Allow`.
  */
 export default fp<Options>(
   async (app, { config: { corsOrigins: origins, environment } }) => {
@@ -26,7 +26,7 @@ export default fp<Options>(
       if (origin === undefined || method === undefined) return app.answerUnknownRoute(request, reply)
       if (OPEN_PATH.test(request.url)) return openPreflight(reply)
     })
-    // Without CORS_ORIGINS pages of any localhost may call the API, and none in production.
+    // Without CORS_ORIGINS, the pages of every localhost origin may call the API. In production, no other origin may.
     if (origins.length === 0 && environment === 'production') return
     await app.register(cors, {
       origin: origins.length > 0 ? origins : LOCALHOST,

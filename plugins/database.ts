@@ -13,7 +13,7 @@ interface Options {
   config: Pick<Config, 'database'>
 }
 
-/** Opens the database, migrates it, and closes it after everything that uses it. */
+/** Opens and migrates the database, and closes it after everything that uses it. */
 export default fp<Options>(
   async (app, { config: { database } }) => {
     const sqlitePath = database.engine === 'sqlite' ? database.path : undefined
@@ -30,8 +30,8 @@ export default fp<Options>(
       if (sqlitePath !== undefined && !damage.isDamaged) await markIntact(sqlitePath)
     })
     await migrate(db, migrations)
-    // The only instance may take over at once what another process left. After a restart that did not wait, the other
-    // one still runs.
+    // The only instance may take over the work of an ended process at once. If a restart did not wait, the old process
+    // still holds the lock.
     const releaseLock = sqlitePath === undefined ? undefined : acquireInstanceLock(sqlitePath)
     app.addHook('onClose', async () => releaseLock?.())
     app.decorate('db', db)
@@ -44,9 +44,9 @@ export default fp<Options>(
 declare module 'fastify' {
   interface FastifyInstance {
     readonly db: Kysely<Database>
-    /** Knows whether the SQLite file was found damaged. */
+    /** Reports whether the SQLite file was found damaged. */
     readonly damage: DamageWatch
-    /** True if no other process can use the database: the lock of its SQLite file is held here. */
+    /** True if no other process can use the database, because this process holds the lock of its SQLite file. */
     readonly isOnlyInstance: boolean
   }
 }

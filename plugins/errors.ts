@@ -11,7 +11,7 @@ import { redactUrl } from '../src/http/redact-url.js'
 import { ProblemSchema, addProblems } from '../src/schemas/problem.js'
 import { originOf } from './origin.js'
 
-/** What is said of one request: a body may have a hundred thousand fields, and names of any length. */
+/** Limits of one problem document: a body may have 100,000 invalid fields, with names of any length. */
 const MAX_FIELD_ERRORS = 50
 const MAX_PATH_LENGTH = 200
 
@@ -27,15 +27,15 @@ const frameworkCodes: Record<string, ProblemCode> = {
   FST_ERR_REOPENED_CLOSE_SERVER: 'shutting_down'
 }
 
-/** The responses of a server that starts or stops, to each probe: no failure. */
+/** A server that starts or stops sends these responses to each probe. They are not failures. */
 const EXPECTED = new Set<ProblemCode>(['starting', 'shutting_down'])
 
 /** Errors of @fastify/static, by status. */
 const statusCodes: Record<number, ProblemCode> = { 412: 'precondition_failed', 416: 'range_not_satisfiable' }
 
 /**
- * Sends every error as an RFC 9457 problem document. It explains an error of the client in full. The cause of a server
- * error is only in the log.
+ * Sends every error as an RFC 9457 problem document. The document explains a client error in full. The cause of a
+ * server error is only in the log.
  */
 export default fp(
   async (app) => {
@@ -50,7 +50,7 @@ export default fp(
     })
 
     app.setErrorHandler((error: FastifyError, request, reply) => {
-      // A client that leaves within its body fails as a database does that is not there: ECONNRESET.
+      // A client that disconnects during its body causes the same error code as an unreachable database: ECONNRESET.
       const known =
         request.raw.errored !== null && error === request.raw.errored
           ? new ApiError('upload_incomplete', { cause: error })
@@ -78,15 +78,15 @@ export default fp(
   { name: 'errors', dependencies: ['origin'] }
 )
 
-/** What is away needs a name in the log, and not a stack for each request that it fails. */
+/** Returns a short reason for the log. A stack for each failed request would flood the log while a service is down. */
 function reasonOf (cause: unknown): string {
   const { message, code } = cause as { message?: string; code?: string }
   return message || code || String(cause)
 }
 
 /**
- * Answers an error as a problem document. Needs no decorator: an address that can't be routed is answered before there
- * are any.
+ * Sends an error as a problem document. Uses no decorator: for a URL that cannot be routed, it runs before decorators
+ * exist.
  */
 function sendProblem (reply: FastifyReply, { code, statusCode, options }: ApiError, origin: string): FastifyReply {
   for (const [name, value] of Object.entries(options.headers ?? {})) reply.header(name, value)
@@ -111,7 +111,7 @@ function sendProblem (reply: FastifyReply, { code, statusCode, options }: ApiErr
     .send(JSON.stringify(document))
 }
 
-/** Any error as one of the registry: what is not known is `internal_error`, with its cause kept for the log. */
+/** Converts any error to an ApiError. An unknown error becomes `internal_error`, with its cause kept for the log. */
 export function apiErrorOf (error: Partial<FastifyError>): ApiError {
   if (error instanceof ApiError) return error
   if (error.validation !== undefined) {
@@ -141,10 +141,10 @@ export function apiErrorOf (error: Partial<FastifyError>): ApiError {
   return new ApiError('internal_error', { cause: error })
 }
 
-/** Keywords that a schema may put into words by `x-message`. */
+/** Keywords whose failure a schema may describe by `x-message`. */
 const HAS_MEANING = new Set(['pattern', 'format', 'anyOf'])
 
-/** Where alternatives are put into words, why each of them fails is left out. */
+/** Removes the errors of the single alternatives if `x-message` describes the whole `anyOf`. */
 function meaningful (errors: SchemaError[]): SchemaError[] {
   const said = new Set(
     errors
@@ -177,7 +177,10 @@ function describeFault (error: SchemaError): FieldError {
   return { path: at.join('.'), message: said ?? error.message ?? 'is not valid' }
 }
 
-/** Server options: problem documents for requests that reach no route, since their URL or headers cannot be read. */
+/**
+ * Returns the server options that send problem documents for an invalid URL or invalid headers. Such requests reach no
+ * route.
+ */
 export function unroutedErrors ({
   publicUrl
 }: Pick<Config, 'publicUrl'>): Pick<FastifyServerOptions, 'frameworkErrors' | 'clientErrorHandler'> {
@@ -188,7 +191,7 @@ export function unroutedErrors ({
   }
 }
 
-/** Answers what could not even be read as a request, and closes: nothing of it was routed. */
+/** Responds to bytes that are not a valid HTTP request, and closes the connection. */
 export function answerUnreadable (error: Error & { code?: string }, socket: Socket): void {
   if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) {
     socket.destroy()
@@ -216,7 +219,7 @@ export function answerUnreadable (error: Error & { code?: string }, socket: Sock
   )
 }
 
-/** Remembers every route, so that a path that answers other methods can name them. */
+/** Records every route, so that a response with status 405 can list the allowed methods. */
 function rememberRoutes (app: FastifyInstance): (path: string) => string[] {
   const routes = new Map<string, { pattern: RegExp; methods: Set<string> }>()
   app.addHook('onRoute', ({ url, method }) => {

@@ -16,29 +16,28 @@ import { problemResponses } from '../src/schemas/problem.js'
 import type { Figures } from '../src/process/cluster-metrics.js'
 import { whenOver } from './request-log.js'
 
-/** Makes of the metrics of this process a function that collects those of all processes. */
+/** Wraps a function that collects the metrics of this process. The result collects the metrics of all processes. */
 export type Gather = (own: () => Promise<Figures>) => () => Promise<Figures[]>
 
 interface Options {
   config: Pick<Config, 'metricsToken' | 'environment'>
   gauges: Gauges
   metrics: Metrics
-  /** Of several processes behind one port, the one that is asked responds for all. */
+  /** If several processes share a port, the process that receives the request responds for all of them. */
   gather: Gather | undefined
   isRehearsal?: boolean | undefined
 }
 
 /**
- * `/metrics` for Prometheus. It needs METRICS_TOKEN; outside production, where none is set, requests from this machine
- * may read it too.
+ * Serves `/metrics` to Prometheus. Requests need METRICS_TOKEN. If it is unset, requests from this machine are accepted
+ * outside production.
  */
 export default fp<Options>(
   async (app, { config: { metricsToken: token, environment }, gauges, metrics, gather, isRehearsal }) => {
-    // Never behind a proxy, which may say nothing of itself.
+    // Not in production: a proxy on this machine may forward requests without a header that shows it.
     const loopbackAllowed = environment !== 'production'
     const { registry, requests, seconds } = metrics
-    // By its default the delay of the event loop is looked at 100 times a second, which wakes a machine that has
-    // nothing to do.
+    // By default the event loop delay is sampled 100 times a second, which wakes an idle machine.
     if (isRehearsal !== true) collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 100 })
     for (const [name, { help, read, aggregator = 'sum' }] of Object.entries(gauges)) {
       registry.registerMetric(
@@ -95,7 +94,7 @@ export default fp<Options>(
   { name: 'metrics', dependencies: ['errors'] }
 )
 
-/** The socket tells what loopback is: a forwarded address can be anything. */
+/** Checks the address of the socket, because a client can forge a forwarded address. */
 function mayRead ({ headers, socket }: FastifyRequest, token: string | undefined, loopbackAllowed: boolean): boolean {
   const isLoopback = /^(127\.|::1$|::ffff:127\.)/.test(socket.remoteAddress ?? '')
   if (token === undefined) return loopbackAllowed && isLoopback && headers['x-forwarded-for'] === undefined

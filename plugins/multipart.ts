@@ -9,11 +9,11 @@ import type { ConcurrencyLimiter } from '../src/limits/concurrency-limiter.js'
 import type { FormDefinition, FormSchemas } from '../src/schemas/form.js'
 import { RECEIVE_PROBLEMS, addProblems } from '../src/schemas/problem.js'
 
-/** Where the files of a form go. */
+/** The destination of the files of a form. */
 export interface FileSink<F> {
   /** Receives the bytes of a file as they arrive. */
   receive(source: Readable): Promise<F>
-  /** Undoes {@link receive}, for a form that is refused. */
+  /** Undoes {@link receive} if the form is refused. */
   discard(received: F): Promise<void>
 }
 
@@ -22,7 +22,7 @@ interface ReceivedFile<F> {
   fileName: string
 }
 
-/** A whole form, with its files in the order they arrived. The caller has to use or discard each of them. */
+/** A complete form, with its files in order of arrival. The caller must use or discard each file. */
 export interface Form<T extends TObject, F> {
   fields: Static<T>
   files: [ReceivedFile<F>, ...Array<ReceivedFile<F>>]
@@ -30,29 +30,29 @@ export interface Form<T extends TObject, F> {
 
 const MAX_FIELD_BYTES = 64 * KiB
 const MAX_FIELDS = 20
-/** More than a socket gives at once: the parser never ends when a part it skips does not fit into its buffer. */
+/** Larger than one read from a socket. If a skipped part does not fit into this buffer, the parser never ends. */
 const PART_BUFFER_BYTES = 256 * KiB
-/** All that a form carries beside its files: fields, boundaries, part headers. */
+/** Maximum size of a form without its files: fields, boundaries and part headers. */
 const OVERHEAD_BYTES = 4 * MiB
-/** How far back from its end a body's closing boundary is looked for: an epilogue may follow it. */
+/** The closing boundary is searched in this many last bytes of a body, because an epilogue may follow it. */
 const TAIL_BYTES = 4 * KiB
 import type { Config } from '../src/config/config.js'
 
 interface Options {
-  /** Bounds how many forms are received at once. */
+  /** Limits the number of forms that are received concurrently. */
   uploadLimiter: ConcurrencyLimiter
-  /** A file, and a form of several, need not be read further than this. */
+  /** `maxUploadBytes` limits each file. The limit of a form is this size for each file that it may contain. */
   config: Pick<Config, 'maxUploadBytes'>
 }
 
 /**
- * Reads multipart forms as they stream in: files to drafts, fields checked by a schema, all of it arrived, or nothing
- * kept.
+ * Receives multipart forms while they arrive. Files go to drafts, and a schema validates the fields. If a form is
+ * refused or does not arrive whole, its files are discarded.
  */
 export default fp<Options>(
   async (app, { uploadLimiter: limiter, config: { maxUploadBytes } }) => {
-    // Typed parts arrive as streams: the plugin would parse JSON, and fail on a title that is none. The field's name
-    // decides what a part is.
+    // Parts with a content type must arrive as streams: the plugin would parse a part of type JSON, and fail if it is
+    // not JSON. The field name decides whether a part is a file.
     const isPartAFile = (_name: string, type: string, fileName: string | undefined) =>
       fileName !== undefined || type !== 'text/plain'
     await app.register(multipart, { throwFileSizeLimit: false, fileHwm: PART_BUFFER_BYTES, isPartAFile } as object)
@@ -85,8 +85,8 @@ export default fp<Options>(
 )
 
 /**
- * Refuses a body that can't be good, before or while it comes: what is left of a refused file has to be read where
- * another may follow it.
+ * Refuses a body that is too large: by its Content-Length before it is read, else during the read. In a form of several
+ * files, the parser reads the rest of a refused file, so a bound is needed.
  */
 function boundBody ({ raw, headers }: FastifyRequest, maxBytes: number, maxUploadBytes: number): void {
   const tooLarge = () =>
@@ -123,7 +123,8 @@ async function receiveForm<T extends TObject, F> (
           throw invalidField(part.fieldname, `is not a file field: expected ${fileFields.join(' or ')}`)
         }
         if (files.length === maxFiles) throw invalidField(fileFields[0], `at most ${maxFiles} may be sent`)
-        // A part is also a file by its content type: then it has no name, whatever its type says.
+        // A part can be a file by its content type. It then has no file name, although the type of `filename` says
+        // otherwise.
         files.push({ received: await receive(part.file), fileName: (part.filename as string | undefined) ?? '' })
         continue
       }
@@ -150,7 +151,7 @@ async function receiveForm<T extends TObject, F> (
   }
 }
 
-/** A text field that came with a content type or a file name; undefined where it is too long. */
+/** Returns the text of a field with a content type or a file name; undefined if it has more than MAX_FIELD_BYTES. */
 async function textOf (source: Readable): Promise<string | undefined> {
   const chunks: Buffer[] = []
   let bytes = 0
@@ -161,7 +162,7 @@ async function textOf (source: Readable): Promise<string | undefined> {
   return bytes <= MAX_FIELD_BYTES ? Buffer.concat(chunks).toString('utf8') : undefined
 }
 
-/** The parser takes a body without its closing boundary for complete, so the end of the body is looked at here. */
+/** The parser accepts a body without its closing boundary, so this function checks the end of the body. */
 function watchClosingBoundary ({ raw, headers }: FastifyRequest): () => boolean {
   const boundary = /boundary=(?:"([^"]+)"|([^;\s]+))/i.exec(headers['content-type'] ?? '')
   let tail: Buffer = Buffer.from('\r\n')
@@ -198,9 +199,9 @@ declare module 'fastify' {
   }
   interface FastifyRequest {
     /**
-     * Resolves to the form of this request when all of it has arrived. **Throws** `unsupported_content_type`,
+     * Resolves to the form of this request after all of it has arrived. **Throws** `unsupported_content_type`,
      * `malformed_multipart`, `upload_incomplete`, `payload_too_large`, `upload_too_large`, `too_many_uploads`,
-     * `overloaded`, `validation_failed`, or the error of `receive`; every received file is discarded then.
+     * `overloaded`, `validation_failed`, or the error of `receive`. On an error, every received file is discarded.
      */
     receiveForm<T extends TObject, F>(form: FormDefinition<T>, sink: FileSink<F>): Promise<Form<T, F>>
   }

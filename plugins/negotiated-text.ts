@@ -5,8 +5,8 @@ import { brotliCompressSync, gzipSync } from 'node:zlib'
 type Coding = 'br' | 'gzip' | 'identity'
 
 /**
- * A text that never changes while the server runs: compressed once, with a strong ETag for each coding (RFC 9110,
- * 8.8.3.3).
+ * A text that never changes while the server runs. It is compressed once, and has a strong ETag for each content coding
+ * (RFC 9110, section 8.8.3.3).
  */
 export class NegotiatedText {
   readonly #type: string
@@ -20,7 +20,7 @@ export class NegotiatedText {
     this.#bodies = { identity, gzip: gzipSync(identity), br: brotliCompressSync(identity) }
   }
 
-  /** Responds with the best coding that the client accepts, or with 304 where it has the text already. */
+  /** Sends the text in the best coding that the client accepts, or 304 if the client has the same text. */
   send ({ headers }: FastifyRequest, reply: FastifyReply): FastifyReply {
     const coding = codingOf(headers['accept-encoding'])
     const etag = `"${this.#tag}-${coding}"`
@@ -32,7 +32,9 @@ export class NegotiatedText {
   }
 }
 
-/** The coding to use by an `Accept-Encoding` (RFC 9110, 12.5.3); a coding with `q=0` is not accepted. */
+/**
+ * Returns the coding for an `Accept-Encoding` header (RFC 9110, section 12.5.3). A coding with `q=0` is not accepted.
+ */
 function codingOf (accepted = ''): Coding {
   const codings = accepted
     .toLowerCase()

@@ -15,12 +15,15 @@ interface Options {
   config: Pick<Config, 'publicUrl'>
 }
 
-/** Only our own pages may be shown; scripts and styles come from here, and nothing leaves this server. */
+/**
+ * The policy of the documentation pages. They load only from this server, apart from inline styles and `data:` and
+ * `blob:` URLs. No site may frame them.
+ */
 const PAGE_CSP =
   "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; script-src 'self'; worker-src " +
   "'self' blob:; frame-ancestors 'none'"
 
-/** A gate that plays, and the name beside it. */
+/** The logo: a play symbol and the name of the project. */
 const LOGO = `<svg xmlns="http://www.w3.org/2000/svg" width="150" height="40" viewBox="0 0 150 40">
 <rect x="4" y="6" width="28" height="28" rx="6" fill="#3b82f6"/><path d="M14 13v14l11-7z" fill="#fff"/>
 <text x="42" y="27" fill="#fff" font-family="sans-serif" font-size="20" font-weight="600">Playgate</text>
@@ -40,7 +43,7 @@ const TAGS = [
   { name: 'Service', description: 'Health, metrics and problem pages of the server.' }
 ]
 
-/** How a request authenticates. */
+/** The ways in which a request can authenticate. */
 const SECURITY_SCHEMES = {
   bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
   login: {
@@ -50,7 +53,7 @@ const SECURITY_SCHEMES = {
   }
 } as const
 
-/** `/openapi.json`, Swagger UI at `/docs` and ReDoc at `/redoc`. */
+/** Serves `/openapi.json`, Swagger UI at `/docs` and ReDoc at `/redoc`. */
 export default fp<Options>(
   async (app, { config: { publicUrl } }) => {
     await app.register(swagger, {
@@ -85,7 +88,7 @@ export default fp<Options>(
   { name: 'docs', dependencies: ['assets', 'errors'] }
 )
 
-/** Returns what the API description says of the whole server. */
+/** Returns the general part of the API description. */
 function documentOf (publicUrl: string | undefined): Document {
   return {
     openapi: '3.1.0',
@@ -104,7 +107,7 @@ function documentOf (publicUrl: string | undefined): Document {
   }
 }
 
-/** Adds the bodies that a route reads itself: a form, or a file. */
+/** Adds the request body of a route that reads its body itself: a form or a file. */
 function withBody (schema: FastifySchema, config: FastifyContextConfig | undefined): FastifySchema {
   return {
     ...schema,
@@ -116,8 +119,8 @@ function withBody (schema: FastifySchema, config: FastifyContextConfig | undefin
 }
 
 /**
- * Adds a multipart form to the bodies of a route. The form is validated while it streams in, not by the body's schema.
- * The form comes first: some client generators support only the first media type, and only a form can carry a file.
+ * Adds a multipart form to the bodies of a route. The form is validated while it arrives, not by the body's schema. The
+ * form comes first: some client generators support only the first media type, and only a form can contain a file.
  */
 function withForm (body: unknown, { schema }: FormSchemas): unknown {
   const content = (body as { content?: object } | undefined)?.content
@@ -126,7 +129,7 @@ function withForm (body: unknown, { schema }: FormSchemas): unknown {
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** The body is a file of any type, and the route reads it itself. */
+    /** True if the body is a file of any type that the route reads itself. */
     rawBody?: boolean
   }
 }

@@ -4,16 +4,14 @@ import type { Config } from '../src/config/config.js'
 import { ApiError } from '../src/errors.js'
 import { withoutPorts } from '../src/http/forwarded-for.js'
 
-/** A Host header as browsers send it; anything else is not put into an answer. */
+/** A Host header as browsers send it. Any other value is not used in a response. */
 const HOST = /^(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?$/i
 
 interface Options {
   config: Pick<Config, 'publicUrl' | 'trustedProxies'>
 }
 
-/**
- * What a request's address says: `origin`, where this server is reached, and `rawQuery`, by which a link is verified.
- */
+/** Adds to each request `origin`, the URL of this server, and `rawQuery`, from which a link is verified. */
 export default fp<Options>(
   async (app, { config: { publicUrl, trustedProxies } }) => {
     app.addHook('onRequest', ({ raw }, reply, done) => {
@@ -38,7 +36,10 @@ export default fp<Options>(
   { name: 'origin' }
 )
 
-/** With ports in `X-Forwarded-For` no proxy is trusted, and each connection is a client of its own. */
+/**
+ * Removes the ports from `X-Forwarded-For`. With ports, no proxy is trusted, and each connection counts as a separate
+ * client.
+ */
 function removeForwardedPorts (app: FastifyInstance): void {
   app.addHook('onRequest', ({ raw }, _reply, done) => {
     const forwarded = raw.headers['x-forwarded-for']
@@ -47,7 +48,10 @@ function removeForwardedPorts (app: FastifyInstance): void {
   })
 }
 
-/** RFC 9112, 3.2. Node keeps the first of several, and answers none by itself, without a problem document. */
+/**
+ * Counts the Host headers (RFC 9112, section 3.2). By default, Node uses the first of several, and refuses a request
+ * without a Host header without a problem document.
+ */
 function countHosts (rawHeaders: string[]): number {
   let hosts = 0
   for (let index = 0; index < rawHeaders.length; index += 2) {
@@ -56,7 +60,7 @@ function countHosts (rawHeaders: string[]): number {
   return hosts
 }
 
-/** Where a request reached this server: `publicUrl`, else what the request says itself. */
+/** Returns the origin under which a request reached this server: `publicUrl`, or the origin in the request. */
 export function originOf ({ protocol, host, socket }: FastifyRequest, publicUrl: string | undefined): string {
   if (publicUrl !== undefined) return publicUrl
   const { localAddress = '', localPort } = socket
@@ -66,7 +70,10 @@ export function originOf ({ protocol, host, socket }: FastifyRequest, publicUrl:
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** PUBLIC_URL, else the request's own (forwarded headers of trusted proxies only); no trailing slash. */
+    /**
+     * PUBLIC_URL, or else the origin of the request, without a trailing slash. Only trusted proxies may forward an
+     * origin.
+     */
     readonly origin: string
     /** The query string as it was sent, without `?`. */
     readonly rawQuery: string

@@ -16,21 +16,22 @@ interface Options {
   clock: Clock
 }
 
-/** A client that asks for this many times its limit in one window is blocked. */
+/** A client is blocked if it sends this many times its limit in one window. */
 const BLOCK_FACTOR = 5
 /**
- * Groups that bound the networks around an address too: whoever has a whole network could otherwise guess passwords and
- * occupy the hash workers without end. A view costs little, and many viewers behind one provider are usual.
+ * In these groups, the networks around an address are limited too. Otherwise the owner of a network could guess
+ * passwords and occupy the hash workers without end. Views are not limited by network: a view costs little, and many
+ * viewers may share one provider.
  */
 const NETWORK_LIMITED = new Set(['login', 'signup'])
 
 /**
- * Limits by client address, in groups: a route names its own by `config: { limit }`, the others share `api`, and
- * `none` is for media bytes and probes of the service. A limit of 0 is off.
+ * Limits requests by client address, in groups. A route sets its group by `config: { limit }`; the default is `api`.
+ * `none` is for media bytes and for probes of the service. A limit of 0 is off.
  */
 export default fp<Options>(
   async (app, { windows: { clients: windows }, config: { limitsPerMinute: perMinute }, clock }) => {
-    /** What @fastify/rate-limit asks of a store, for one group. */
+    /** The store of one group, as @fastify/rate-limit requires it. */
     class Store {
       readonly #group: string
       constructor ({ group = 'api' }: FastifyRateLimitOptions) {
@@ -74,7 +75,8 @@ export default fp<Options>(
       global: true,
       max: perMinute.api,
       timeWindow: MINUTE,
-      // The store tells a block by an endless count; this makes the plugin tell it on.
+      // The store reports a block as an infinite count. `ban` makes the plugin report the block to
+      // errorResponseBuilder.
       ban: 1,
       store: Store,
       keyGenerator: (request: FastifyRequest) => addressKey(request.ip),

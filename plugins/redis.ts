@@ -7,9 +7,8 @@ interface Options {
 }
 
 /**
- * Connects to Redis where REDIS_URL is set. The server starts, runs and stops without its Redis too: the client is
- * ours, since a client of @fastify/redis has to be ready before the server starts
- * (docs/decisions/0003-redis-client.md).
+ * Connects to Redis if REDIS_URL is set. The server also starts, runs and stops without its Redis. Playgate creates the
+ * client: a client of @fastify/redis must be ready before the server starts (docs/decisions/0003-redis-client.md).
  */
 export default fp<Options>(
   async (app, { config: { redisUrl } }) => {
@@ -18,7 +17,7 @@ export default fp<Options>(
     app.addHook('onClose', async () => link?.close())
     if (link === undefined) return
     if (link.client.status === 'ready') {
-      // Loaded only where there is a Redis: it loads ioredis.
+      // Imported only with a Redis, because the plugin loads ioredis.
       await app.register((await import('@fastify/redis')).default, { client: link.client })
     } else {
       app.decorate('redis', link.client as typeof app.redis)

@@ -9,35 +9,36 @@ import fp from 'fastify-plugin'
 import type { Config } from '../src/config/config.js'
 import { redactUrl } from '../src/http/redact-url.js'
 
-/** nginx's own, for who left before there was an answer. */
+/** The status that nginx logs for a client that left before the response. */
 const CLIENT_LEFT = 499
 
-/** Server options: the logger, or the one that replaces it, without Fastify's own lines for each request. */
+/** Returns the logger options: the default logger or `logger`, without Fastify's own lines for each request. */
 export function logOptions (
   config: Pick<Config, 'logLevel'>,
   logger: FastifyServerOptions['logger']
 ): Pick<FastifyServerOptions, 'logger' | 'logController'> {
   return {
-    // At `trace` the multipart parser logs the headers it is given, and with them the token.
+    // At `trace` the multipart parser logs the request headers, which contain the token.
     logger: logger ?? { level: config.logLevel, redact: { paths: ['busboyOptions.headers'], remove: true } },
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' })
   }
 }
 
 /**
- * Calls back when a response is over: sent, or `aborted` because its client left. Fastify's onResponse knows only the
- * first.
+ * Calls back when a response was sent, or with `aborted` when its client left before. Fastify's onResponse reports only
+ * sent responses.
  */
 export function whenOver ({ raw }: FastifyReply, then: (status: number, aborted: boolean) => void): void {
   raw.once('close', () => then(raw.headersSent ? raw.statusCode : CLIENT_LEFT, !raw.writableFinished))
 }
 
 /**
- * One line a request, and its id in the answer. Callback hooks: two lines and async hooks cost 15 µs a request more.
+ * Logs one line for each request, and returns the request id in a header. Callback hooks are used: two lines and async
+ * hooks cost 15 µs more per request.
  */
 export default fp(
   async (app) => {
-    // Pino's own; a logger of a test may have none.
+    // `isLevelEnabled` is a function of Pino. The logger of a test may lack it.
     const logged =
       (app.log as FastifyBaseLogger & { isLevelEnabled?: (level: string) => boolean }).isLevelEnabled?.('info') ?? true
     app.addHook('onRequest', (request, reply, done) => {

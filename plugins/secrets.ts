@@ -7,7 +7,7 @@ interface Options {
   config: Pick<Config, 'secretKey' | 'secretKeysPrevious' | 'dataDir'>
 }
 
-/** Loads the secrets and announces them to the other processes, until the server closes. */
+/** Loads the secrets. Announces their keys to the other processes until the server closes. */
 export default fp<Options>(
   async (app, { config }) => {
     const secrets = loadSecrets(config)

@@ -6,19 +6,20 @@ import { MINUTE, SECOND } from '../src/time.js'
 import { answerUnreadable } from './errors.js'
 
 export interface BodyLimits {
-  /** In each window this many bytes must come of a body that is not complete. */
+  /** An incomplete body must deliver `minBytes` in each window of `windowMs`. */
   windowMs: number
   minBytes: number
   /**
-   * What is read on of a body that was answered already, so that its sender gets to read the answer (RFC 9112, 9.6).
+   * Limits for the rest of a body after its response was sent. The server reads the rest so that the client can read
+   * the response (RFC 9112, section 9.6).
    */
   lingerMs: number
   lingerBytes: number
 }
 
 /**
- * 1 KiB a second: half of what GPRS gave. A browser reads the answer only when it has sent all: thirty seconds, as
- * nginx lingers, and 64 MiB.
+ * 1 KiB a second is half of what GPRS gave. A browser reads the response only after it has sent the whole body. The
+ * server reads at most 64 MiB, for at most 30 s as nginx does.
  */
 const defaults: BodyLimits = { windowMs: MINUTE, minBytes: 60 * KiB, lingerMs: 30 * SECOND, lingerBytes: 64 * MiB }
 
@@ -29,8 +30,8 @@ interface Watch {
 }
 
 /**
- * Ends bodies that never end. The idle time-out of a socket sees only silence: one that trickles is answered 408 and
- * closed here, and so is one that goes on and on after its answer.
+ * Ends slow and endless request bodies. The idle timeout of a socket detects only silence. A body that arrives too
+ * slowly gets 408, and its connection is closed. A body that continues too long after its response is cut.
  */
 export default fp<Partial<BodyLimits>>(
   async (app, options) => {
@@ -45,8 +46,8 @@ export default fp<Partial<BodyLimits>>(
       done()
     })
     app.addHook('onSend', ({ raw }, reply, _payload, done) => {
-      // Node closes right after an answer that says so, and the reset takes the answer from a client that is still
-      // sending.
+      // Node closes the connection right after a response with `connection: close`. The reset can discard the response
+      // before a client that is still sending reads it.
       if (raw.complete === false && watched.has(raw)) reply.removeHeader('connection').raw.shouldKeepAlive = true
       done()
     })
@@ -61,7 +62,7 @@ export default fp<Partial<BodyLimits>>(
       for (const [raw, watch] of watched) {
         const { socket } = raw
         if (raw.complete || socket.destroyed) watched.delete(raw)
-        // What has arrived was not yet read: it is this server that is slow (its disk, say).
+        // Bytes have arrived that were not read yet, so this server is slow, for example its disk.
         else if (!watch.answered && raw.readableLength > 0) start(raw, false)
         else if (watch.answered) {
           if (now - watch.since >= lingerMs || socket.bytesRead - watch.bytesRead > lingerBytes) socket.destroy()

@@ -3,8 +3,8 @@ import fp from 'fastify-plugin'
 import type { Socket } from 'node:net'
 
 /**
- * Remembers the address of each connection, which the system forgets at a reset. Keeps a silent connection open while
- * its client waits for a response.
+ * Reads the address of each connection early, because the system loses it at a reset. Keeps a silent connection open
+ * while its client waits for a response.
  */
 export default fp(
   async (app) => {
@@ -15,12 +15,12 @@ export default fp(
     })
 
     app.server.prependListener('connection', (socket: Socket) => {
-      // Node asks the system for the address at the first read and keeps it. A connection that was reset before has
-      // none.
+      // Node asks the system for the address at the first read and keeps it. A connection that was already reset has no
+      // address.
       if (socket.remoteAddress === undefined) socket.destroy()
     })
 
-    // A client that has sent its whole request is silent because it waits for us.
+    // A client that has sent its whole request is silent because it waits for the response.
     app.server.on('timeout', (socket: Socket) => {
       const reply = newest.get(socket)
       const isDue = reply !== undefined && reply.request.raw.complete && !reply.raw.headersSent

@@ -8,7 +8,7 @@ interface Options {
   config: Pick<Config, 'uploadDir'>
 }
 
-/** Opens the store of the files, and logs an error if it does not belong to the database. */
+/** Opens the blob store. Logs an error if the store does not belong to the database. */
 export default fp<Options>(
   async (app, { config: { uploadDir } }) => {
     const blobs = await openDiskStore(uploadDir, (error) =>

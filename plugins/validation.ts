@@ -17,18 +17,18 @@ import { TIDIED } from '../src/schemas/fields.js'
 import { addProblems } from '../src/schemas/problem.js'
 import { apiErrorOf } from './errors.js'
 
-/** As databases take it: the one of ajv-formats lets a `urn:uuid:` stand in front. */
+/** The form that databases accept. The `uuid` format of ajv-formats also accepts the prefix `urn:uuid:`. */
 const UUID = /^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/i
 
-/** The errors of a body that no route expects. */
+/** The errors of a body on a route that expects no body. */
 const UNEXPECTED_BODY_PROBLEMS = ['malformed_json', 'payload_too_large', 'unsupported_content_type'] as const
-/** The errors of a body, before its route sees it. */
+/** The errors of a body that occur before its handler runs. */
 const BODY_PROBLEMS = [...UNEXPECTED_BODY_PROBLEMS, 'request_timeout', 'validation_failed'] as const
 
 /**
- * How what comes in and goes out is compared with its schema, which is compiled when it is first met. Bodies are taken
- * at their word: `5` is no title. Query strings and paths are text: integers in them are read, if they are decimal
- * digits.
+ * Validates requests and serializes responses by schema. A schema is compiled at its first use. Values in a body are
+ * not converted: the number `5` is not a valid title. In query strings and paths, decimal digits are converted to
+ * integers.
  */
 export default fp(
   async (app) => {
@@ -38,7 +38,7 @@ export default fp(
     const parseJson = app.getDefaultJsonParser('error', 'error')
     app.removeContentTypeParser(['application/json', 'text/plain'])
     app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, text, done) => {
-      // Clients name the type out of habit, also where there is nothing to send.
+      // Many clients send this content type even without a body.
       const body = request.routeOptions.schema?.body as TSchema | undefined
       if (text === '' && (body === undefined || TypeGuard.IsOptional(body))) done(null)
       else parseJson(request, text, done)
@@ -60,7 +60,8 @@ export default fp(
         route.preValidation = [requireContentType(route), ...[route.preValidation ?? []].flat()]
       }
       const hasBody = route.schema?.body !== undefined || form !== undefined || rawBody === true
-      // A body is parsed, and may be refused, also where none is expected; Fastify ignores those of GET and HEAD.
+      // A body is also parsed, and may be refused, on a route that expects no body. Fastify ignores bodies of GET and
+      // HEAD.
       if (hasBody) route.schema = addProblems(route.schema, ...BODY_PROBLEMS)
       else if (['POST', 'DELETE'].includes(String(route.method))) {
         route.schema = addProblems(route.schema, ...UNEXPECTED_BODY_PROBLEMS)
@@ -86,7 +87,7 @@ export default fp(
     })
     app.setSerializerCompiler<TSchema>(({ schema, httpStatus }) => {
       const serializerOf = once(() => fastJsonStringify(schema))
-      // Problems are sent as text: see errors.ts.
+      // Problem documents are sent as text: see errors.ts.
       if (httpStatus?.startsWith('2')) toCompile.add(serializerOf)
       return (value) => serializerOf()(value)
     })
@@ -95,8 +96,8 @@ export default fp(
 )
 
 /**
- * An id is the same text on both engines and in every cache, in whatever case a client writes it. The id in a signed
- * link or token stays as it is: it is part of what is signed.
+ * Converts ids to lower case, so that an id is the same text on both engines and in every cache. The id in a signed
+ * link or token stays unchanged, because it is part of the signed text.
  */
 function lowerCaseIds (request: FastifyRequest, _reply: FastifyReply, done: () => void): void {
   const params = request.params as Record<string, string>
@@ -107,7 +108,7 @@ function lowerCaseIds (request: FastifyRequest, _reply: FastifyReply, done: () =
   done()
 }
 
-/** Tidies the texts of a body, a form or a query string in place; see {@link TIDIED}. */
+/** Returns a function that normalizes the texts of a body, a form or a query string in place; see {@link TIDIED}. */
 function textTidier ({ properties = {} }: TSchema): (values: unknown) => void {
   const names = Object.entries(properties as Record<string, TSchema>)
     .filter(([, schema]) => schema[TIDIED])
@@ -125,8 +126,8 @@ function textTidier ({ properties = {} }: TSchema): (values: unknown) => void {
 const DECIMAL = /^-?\d+$/
 
 /**
- * Reads the integers of a query string in place. Only decimal digits are one: `1e3`, `0x10` and ` 10` stay text, which
- * the schema refuses.
+ * Returns a function that converts the integers of a query string in place. It converts only decimal digits: `1e3`,
+ * `0x10` and ` 10` stay text, which the schema refuses.
  */
 function integerReader ({ properties = {} }: TSchema): (values: Record<string, unknown>) => void {
   const isInteger = ({ type, anyOf }: TSchema) =>
@@ -143,8 +144,8 @@ function integerReader ({ properties = {} }: TSchema): (values: Record<string, u
 }
 
 /**
- * What `make` makes, the first time that it is needed: to compile the schemas of all routes, and of all their answers,
- * is a third of a start.
+ * Returns a function that calls `make` once and keeps the result. Compiling the request and response schemas of all
+ * routes takes a third of the start time.
  */
 function once<T extends object> (make: () => T): () => T {
   let made: T | undefined
@@ -155,8 +156,8 @@ function once<T extends object> (make: () => T): () => T {
 }
 
 /**
- * Refuses a body in a form that the route doesn't name: a parser may know it from another route, and where a schema is
- * by content type, what it does not name would not be validated at all.
+ * Refuses a content type that the route does not name. A parser for it may exist because of another route. In a schema
+ * by content type, a body of an unnamed type would not be validated.
  */
 function requireContentType ({ schema, config }: RouteOptions): preValidationHookHandler {
   const { content } = schema!.body as { content?: object }
@@ -176,20 +177,19 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** The schemas that the handler passes to `checkInput`. */
     checks?: readonly TSchema[]
-    /** A link may open it: then the id in the path is part of what is signed. */
+    /** A link can authorize this route. The id in its path is then part of the signed text. */
     byLink?: true
   }
   interface FastifyInstance {
     /**
-     * Compiles what the first request of each route would compile: a schema at a time, so that requests are served
-     * between.
+     * Compiles all schemas now instead of at their first use. Between two schemas, the event loop can serve requests.
      */
     compileSchemas(): Promise<void>
   }
   interface FastifyRequest {
     /**
-     * Holds what came in another way than as a body against a schema; throws `validation_failed`, which names the
-     * fields.
+     * Validates input that is not a JSON body, such as a form, against a schema. **Throws** `validation_failed`, which
+     * names the fields.
      */
     checkInput(schema: TSchema, value: unknown): void
   }

@@ -7,7 +7,7 @@ interface Options {
   views: Views
 }
 
-/** Counts the views of streams, whether of a file, of a package or at another provider. */
+/** Counts the views of streams: of files, of packages and of media at another provider. */
 export default fp<Options>(
   async (app, { views }) => {
     app.decorateRequest('countView', async function (this: FastifyRequest, { media, link, accountId }: Admission) {
@@ -23,8 +23,8 @@ export default fp<Options>(
 declare module 'fastify' {
   interface FastifyRequest {
     /**
-     * Counts a view before the first byte is sent, so that the next analytics have it. It resolves after at most half a
-     * second, and never rejects: a stream does not fail for its view.
+     * Counts a view before the first byte is sent, so that the next analytics include it. Resolves after at most half a
+     * second, and never rejects: a stream must not fail because of its view.
      */
     countView(admission: Admission): Promise<void>
   }

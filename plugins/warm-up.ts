@@ -3,23 +3,23 @@ import type { Prober } from '../src/media/probe/probe.js'
 import type { Health } from '../src/monitoring/health.js'
 
 export interface WarmUpOverrides {
-  /** False: the first requests compile schemas and start workers themselves. */
+  /** If false, the first requests compile schemas and start workers. */
   warmUp?: boolean
-  /** Makes the first calls of clients on a second server: see src/process/rehearsal.ts. */
+  /** Sends typical first requests to a second server: see src/process/rehearsal.ts. */
   rehearse?: (prober: Prober) => Promise<void>
 }
 
 interface Options {
   health: Health
-  /** By name. A task that fails is logged; the first request that needs its result repeats the work. */
+  /** The tasks by name. A failed task is logged, and the first request that needs its result repeats the work. */
   warmUpTasks: Record<string, () => Promise<unknown>>
   prober: Prober
   rehearse?: WarmUpOverrides['rehearse'] | undefined
 }
 
 /**
- * Does the work of the first requests before the server is ready: starts worker threads, compiles schemas. From the
- * moment it listens until the last task ends, /readyz returns 503 `starting`; every other request is served as usual.
+ * Does the work of the first requests before the server is ready: starts worker threads and compiles schemas. Until the
+ * last task ends, /readyz returns 503 `starting`. All other requests are served as usual.
  */
 export default fp<Options>(
   async (app, { health, warmUpTasks, prober, rehearse }) => {
@@ -41,12 +41,12 @@ export default fp<Options>(
           }
         })
       )
-      // Not awaited: the maintenance tasks of a start run meanwhile, and not beside the first requests.
+      // Not awaited, so the maintenance tasks of a start run meanwhile, and not during the first requests.
       void warming.then(() => {
         health.starting = false
       })
     })
-    // A rehearsal removes its folder at its end.
+    // A rehearsal deletes its folder at its end.
     app.addHook('onClose', () => warming)
   },
   { name: 'warm-up' }

@@ -168,7 +168,7 @@ const signUpRoutes: FastifyPluginAsyncTypebox<Options> = async (app, { sessions 
   }
 }
 
-/** In a scope of its own: no other route accepts URL-encoded forms. */
+/** Registered in its own scope, so that no other route accepts URL-encoded forms. */
 const logInRoute: FastifyPluginAsyncTypebox<Options> = async (app, { sessions }) => {
   await app.register(formbody)
   app.post('/auth/login', logIn, async ({ body, ip }, reply) => {

@@ -168,7 +168,7 @@ const courseRoutes: FastifyPluginAsyncTypebox<Options> = async (app, { courses, 
   })
 }
 
-/** The lectures of a course, and how they are watched. */
+/** The routes for the lectures of a course and for its analytics. */
 const contentRoutes: FastifyPluginAsyncTypebox<Options> = async (app, { courses, lectures, lectureUrls, progress }) => {
   app.get('/course/:id/lectures', listLectures, async (request) => {
     const course = await courses.changeable(request.requireViewer(), request.params.id)

@@ -15,7 +15,7 @@ interface Options {
 
 const tags = ['Streaming'] as const
 
-/** The files that the page loads: those of web/embed/, hls.js and Shaka Player. */
+/** The files that the page loads: web/embed/, hls.js and Shaka Player. */
 const FILES = [
   'player.js',
   'api.js',

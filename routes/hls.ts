@@ -21,7 +21,7 @@ interface Options {
 }
 type PackagedAdmission = LinkAdmission & { media: PackagedMedia }
 
-/** What a route sends of a package. */
+/** Sends one file of a package. */
 type Send = (request: FastifyRequest, reply: FastifyReply, admission: PackagedAdmission) => Promise<FastifyReply>
 
 /** One file of a package, below `/hls/:token/:id/`. */
@@ -29,9 +29,9 @@ interface PackageFile {
   path: string
   schema: FastifySchema
   send: Send
-  /** Its URL at another provider; absent or null if there is none. */
+  /** The URL of the file at another provider; undefined or null if this server sends the file. */
   hostedUrl?: (playback: Playback) => string | null
-  /** Reads the media again each time: a key from the cache may be that of a package that was replaced. */
+  /** Reads the media again each time: a cached record may contain the key of a replaced package. */
   fresh?: boolean
 }
 
@@ -184,7 +184,7 @@ function addFile (app: FastifyInstance, file: PackageFile, { admissions, links }
   app.get(`${FOLDER}/${path}`, { config, exposeHeadRoute: false, schema }, respond)
   app.head(`${FOLDER}/${path}`, { config, schema: { ...schema, hide: true } }, respond)
 
-  /** A package from the cache may have been replaced: what gives a 404 is read again. */
+  /** A cached package may have been replaced, so the media is read again before a 404. */
   async function respond (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     try {
       return await respondFrom(request, reply, fresh)
@@ -196,8 +196,8 @@ function addFile (app: FastifyInstance, file: PackageFile, { admissions, links }
 
   async function respondFrom (request: FastifyRequest, reply: FastifyReply, fresh: boolean): Promise<FastifyReply> {
     const { token, id } = request.params as Params
-    // The token is the right to play, on a page of any site that got the URL.
-    // Safari shows a playlist as a page of its own, and would apply the policy to it.
+    // CORS allows every origin: every site may play a URL that contains a valid token. The policy is removed, because
+    // Safari opens a playlist as a page and would apply the policy to it.
     reply
       .removeHeader('content-security-policy')
       .headers({ 'access-control-allow-origin': '*', 'cache-control': 'no-store' })
@@ -210,7 +210,7 @@ function addFile (app: FastifyInstance, file: PackageFile, { admissions, links }
     return await send(request, reply, { ...admission, media })
   }
 
-  /** The bytes that another provider serves do not pass here: the redirect to its playlist is the view. */
+  /** Another provider sends the bytes, so this server counts the redirect to the playlist as the view. */
   async function redirectTo (
     hosted: Playback,
     request: FastifyRequest,

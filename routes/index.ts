@@ -15,7 +15,7 @@ import users from './users.js'
 import views from './views.js'
 import webhooks from './webhooks.js'
 
-/** Every route of the API. Each file names in its own Options what it needs of the services. */
+/** Every route of the API. The `Options` of each file name the services that it needs. */
 const routes: FastifyPluginAsync<{ services: Services }> = async (app, { services }) => {
   await app.register(viewCount, services)
   await app.register(service, services)

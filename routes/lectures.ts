@@ -181,8 +181,8 @@ const lectureRoutes: FastifyPluginAsyncTypebox<Options> = async (
 }
 
 /**
- * The account whose quota a lecture will count on, before its course is known: an instructor adds to their own courses,
- * an administrator to any.
+ * Returns the account whose quota a new lecture will count against, before its course is known. An instructor adds
+ * lectures only to their own courses; an administrator may add them to any course.
  */
 function likelyOwner ({ id, role }: Viewer): string | undefined {
   return role === 'admin' ? undefined : id

@@ -114,7 +114,7 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { admissions, clo
   }
 }
 
-/** Admits a request by its link, or else by its token. */
+/** Admits a request by its link, or without a link by its token. */
 function createAdmission (app: Pick<FastifyInstance, 'identify' | 'identifyAgain'>, admissions: Admissions) {
   return {
     async admit (request: FastifyRequest, id: string, demand: Demand): Promise<Admission> {
@@ -123,7 +123,9 @@ function createAdmission (app: Pick<FastifyInstance, 'identify' | 'identifyAgain
       return await admissions.admitViewer(request.requireViewer(), id, demand)
     },
 
-    /** While a file is sent, a token may expire. A link may not: its expiry ends the stream. */
+    /**
+     * Repeats the check during a transfer. The token may have expired by then; the expiry of a link ends the stream.
+     */
     async admitAgain (request: FastifyRequest, id: string, demand: Demand): Promise<Admission> {
       if (isLinkQuery(request.rawQuery)) return await admissions.admitLink(id, request.rawQuery, demand)
       return await admissions.admitViewer(await app.identifyAgain(request), id, demand)
@@ -160,7 +162,7 @@ function createSender (clock: Clock) {
   return { sendFile, sendElsewhere }
 }
 
-/** The method and the headers that decide how a file is sent. */
+/** Returns the method and the headers that decide how a file is sent. */
 function streamRequestOf ({ method, headers }: FastifyRequest): StreamRequest {
   return {
     method,

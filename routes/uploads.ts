@@ -11,7 +11,7 @@ import { PUBLISH_PROBLEMS, RECEIVE_PROBLEMS, problemResponses } from '../src/sch
 
 interface Options {
   intake: Intake
-  /** Bounds how many uploads are received at once. */
+  /** Limits the number of uploads that are received concurrently. */
   uploadLimiter: ConcurrencyLimiter
 }
 
@@ -46,7 +46,7 @@ const putMedia = {
 } as const
 
 const routes: FastifyPluginAsyncTypebox<Options> = async (app, { intake, uploadLimiter: limiter }) => {
-  // Any content type is accepted, and none is trusted: the body is passed on unparsed.
+  // Every content type is accepted and ignored: the body reaches the handler unparsed.
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
 
@@ -70,7 +70,7 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { intake, uploadL
   })
 }
 
-/** Returns what the headers say of the body. **Throws** for headers that do not describe a whole file. */
+/** Returns the length and the digest in the headers. **Throws** for headers that do not describe a whole file. */
 function expectedOf ({ headers }: FastifyRequest): Expected {
   const {
     'content-length': length,
@@ -79,7 +79,8 @@ function expectedOf ({ headers }: FastifyRequest): Expected {
     'repr-digest': digest
   } = headers
   if (length === undefined) throw new ApiError('length_required')
-  // RFC 9110, 14.4 and 15.5.16: part of a file would be stored as the whole file, and an encoded file as another one.
+  // RFC 9110, sections 14.4 and 15.5.16. Otherwise a part of a file would be stored as a whole file, and an encoded
+  // file as a different file.
   if (part !== undefined) {
     throw new ApiError('bad_request', { detail: 'Part of a file (Content-Range) is not accepted here.' })
   }

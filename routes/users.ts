@@ -62,7 +62,7 @@ const updateUser = {
   }
 } as const
 
-/** Accounts, as administrators manage them. */
+/** The routes by which administrators manage accounts. */
 const routes: FastifyPluginAsyncTypebox<Options> = async (app, { accounts, sessions }) => {
   app.get('/users', listUsers, async (request) => {
     const { q: part, ...page } = request.query

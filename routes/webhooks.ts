@@ -11,11 +11,11 @@ interface Options {
   providers: { mux: { events: MuxEvents } | undefined }
 }
 
-/** An event holds one asset with its tracks: a few KiB. */
+/** An event contains one asset with its tracks: a few KiB. */
 const MAX_BYTES = MiB
 
 const receiveMuxEvent = {
-  // A forged event costs one hash. A limit would lose events of Mux.
+  // A forged event costs one hash, so no limit is needed. A limit could lose events of Mux.
   config: { limit: 'none' },
   bodyLimit: MAX_BYTES,
   schema: {
@@ -38,7 +38,7 @@ const receiveMuxEvent = {
 
 const routes: FastifyPluginAsyncTypebox<Options> = async (app, { providers }) => {
   const events = providers.mux?.events
-  // The signature covers the bytes as they were sent, whatever their content type.
+  // The signature covers the bytes as they were sent, so no parser may change them.
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
 

@@ -27,19 +27,19 @@ import { serverOptions } from './http/server-options.js'
 import { createServices, type ServiceOverrides } from './services.js'
 import { systemClock } from './time.js'
 
-/** What a test replaces, and what only the process itself can know. */
+/** Values that tests replace, and values that only the process can set. */
 export interface Overrides extends ServiceOverrides, WarmUpOverrides {
   logger?: FastifyServerOptions['logger']
   maintenanceIntervalMs?: number
-  /** How one of several processes collects the metrics of all. */
+  /** Collects the metrics of all processes, if there are several. */
   gatherMetrics?: Gather
 }
 
-/** The server, composed and migrated, ready to listen or be injected into. `close()` releases all that it opened. */
+/** Returns the server, composed and migrated, ready to listen or to inject. `close()` releases all its resources. */
 export async function buildApp (config: Config, overrides: Overrides = {}): Promise<FastifyInstance> {
   const app = fastify({ ...serverOptions(config), ...logOptions(config, overrides.logger), ...unroutedErrors(config) })
   try {
-    // What the server stands on. Each plugin opens, decorates and logs what it owns, and they close in reverse order.
+    // Basic resources. Each plugin opens, decorates and logs its own resource. They close in reverse order.
     await app.register(database, { config })
     await app.register(keyrings, { config })
     await app.register(storage, { config })
@@ -49,7 +49,8 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
     const foundation = { config, overrides, clock, log, db, damage, secrets, keyAgreement, blobs, redis }
     const services = await createServices(foundation)
     app.addHook('onClose', () => services.close())
-    // What every request meets. `errors`, `rateLimit` and `openapi` before any route: they do not reach earlier ones.
+    // Plugins for every request. `errors`, `rateLimit` and `openapi` do not apply to routes that are registered
+    // earlier.
     await app.register(sockets)
     await app.register(origin, services)
     await app.register(errors)
@@ -68,7 +69,7 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
     await app.register(blobReply, services)
     await app.register(routes, { services })
 
-    // What the server does by itself.
+    // Background work.
     if (overrides.warmUp !== false) await app.register(warmUp, { ...services, rehearse: overrides.rehearse })
     await app.register(background, { services, maintenanceIntervalMs: overrides.maintenanceIntervalMs })
     return app

@@ -31,11 +31,11 @@ const commands: Record<string, Command> = {
   'create-admin': createAdmin,
   sweep
 }
-/** These look at a database as it is. */
+/** These commands do not migrate the database first. */
 const withoutMigration = new Set(['migrate', 'doctor'])
-/** What a statement of a command may take. */
+/** Maximum time of a statement of a command. */
 const HOURS = 12
-/** Exit codes: 1, something is wrong; 2, the command was called wrongly. */
+/** Exit codes: 1 for a failed command, 2 for wrong usage. */
 const EXIT_USAGE = 2
 
 async function main (args: string[]): Promise<number> {
@@ -82,7 +82,7 @@ async function main (args: string[]): Promise<number> {
   }
 }
 
-/** A statement of a server is cut after seconds; a command may look at a whole log. */
+/** The server's statement timeout is some seconds. A command may read the whole view log. */
 function patient (database: DatabaseConfig): DatabaseConfig {
   return database.engine === 'sqlite' ? database : { ...database, statementTimeoutSeconds: HOURS * 3600 }
 }
@@ -110,7 +110,7 @@ async function readSecret (question: string): Promise<string> {
       .replace(/\r?\n$/, '')
   }
   process.stderr.write(question)
-  // Nothing of what is typed is shown.
+  // The typed text is not shown.
   const silent = new Writable({ write: (_chunk, _encoding, done) => done() })
   const terminal = createInterface({ input: process.stdin, output: silent, terminal: true })
   const answer = await terminal.question('')
@@ -119,7 +119,7 @@ async function readSecret (question: string): Promise<string> {
   return answer
 }
 
-/** Returns one sentence for an error that the caller can fix, and the whole stack for any other. */
+/** Returns one sentence for an error that the caller can fix, and the whole stack for any other error. */
 function say (error: unknown): string {
   if (error instanceof ApiError) {
     return error.options.errors?.map(({ path, message }) => `${path} ${message}`).join('\n') ?? error.message

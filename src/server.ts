@@ -14,7 +14,7 @@ import { startFailure } from './process/startup-error.js'
 import { rehearse } from './process/rehearsal.js'
 import { onStopSignals } from './process/signals.js'
 
-/** `--processes N` is PROCESSES=N. */
+/** `--processes N` sets PROCESSES to N. */
 function environment (): Record<string, string | undefined> {
   const { values } = parseArgs({ options: { processes: { type: 'string' } } })
   const onUnknown = (names: string[]) =>
@@ -31,9 +31,10 @@ async function main (): Promise<void> {
     superviseProcesses(config.processes, config.shutdownGraceSeconds, (line) => process.stdout.write(`${line}\n`))
     return
   }
-  // Told to stop while it starts, a process has nothing to drain.
+  // A process that receives a stop signal during its start has no requests to drain.
   let stop = (): void => process.exit(0)
-  // One of several leaves signals to the process that started it: a terminal, or systemd, sends them to all.
+  // Workers ignore signals, because a terminal and systemd send signals to all processes. The primary stops the
+  // workers.
   onStopSignals(
     () => {
       if (!cluster.isWorker) stop()
@@ -47,7 +48,7 @@ async function main (): Promise<void> {
       if (message === 'stop') stop()
     })
     process.once('disconnect', () => stop())
-    // What the first process said before was lost: it says it again.
+    // Messages that the primary sent earlier were lost, so the primary sends them again.
     tellPrimary('listening for messages')
   }
   const app = await buildApp(config, { rehearse, ...(cluster.isWorker && { gatherMetrics: exchangeFigures }) })
@@ -63,7 +64,7 @@ async function main (): Promise<void> {
       app.log.info({ connections: sockets.size }, 'stopping: what is under way may finish')
       await drain(app, sockets, config.shutdownGraceSeconds * 1000)
       app.log.info('stopped')
-      // The channel to the first process would keep this one alive after everything is closed.
+      // The channel to the primary would keep this process running after everything is closed.
       if (cluster.isWorker) process.exit(err === undefined ? 0 : 1)
     }
   )

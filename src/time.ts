@@ -1,8 +1,8 @@
-/** The time in milliseconds. Injected, so that tests move time instead of sleeping. */
+/** The time in milliseconds. It is injected, so that tests change the time instead of sleeping. */
 export interface Clock {
-  /** Wall clock, since the Unix epoch: for dates that are stored, and for expiry that others can read. */
+  /** Wall clock since the Unix epoch, for stored dates and for expiry times in responses. */
   now(): number
-  /** Never goes back: for limits, leases, caches and whatever lasts within the process. */
+  /** Never goes back. For limits, leases, caches and other durations within the process. */
   monotonicNow(): number
 }
 
@@ -16,17 +16,17 @@ export const MINUTE = 60 * SECOND
 export const HOUR = 60 * MINUTE
 export const DAY = 24 * HOUR
 
-/** ISO 8601 in UTC with `Z`, from epoch milliseconds. */
+/** Converts epoch milliseconds to ISO 8601 in UTC with `Z`. */
 export function isoTime (milliseconds: number): string {
   return new Date(milliseconds).toISOString()
 }
 
-/** The UTC day a moment falls in, counted in whole days since the Unix epoch. */
+/** Returns the UTC day of a time, counted in whole days since the Unix epoch. */
 export function utcDay (milliseconds: number): number {
   return Math.floor(milliseconds / DAY)
 }
 
-/** `YYYY-MM-DD` of a day as {@link utcDay} counts it. */
+/** Converts a day of {@link utcDay} to `YYYY-MM-DD`. */
 export function isoDay (day: number): string {
   return isoTime(day * DAY).slice(0, 10)
 }

@@ -6,12 +6,12 @@ interface Transfer {
   end: (refusal: ApiError) => void
 }
 
-/** After this many checks the event loop gets its turn. The record cache serves most of them. */
+/** After this many checks, the event loop processes other events. The record cache serves most checks. */
 const BATCH = 50
 
 /**
- * Checks every `everyMs` whether what is under way is still allowed, and ends what is not. One timer a process, none
- * while nothing is under way.
+ * Checks every `everyMs` milliseconds whether each current transfer is still allowed, and ends a transfer that is not.
+ * A process has one timer. It runs only during transfers.
  */
 export class AccessReview {
   readonly #everyMs: number
@@ -24,8 +24,8 @@ export class AccessReview {
   }
 
   /**
-   * `check` rejects with a refusal (an ApiError below 500) once the transfer is not allowed: then `end` is called,
-   * once. Returns how to stop.
+   * Adds a transfer. `check` rejects with a refusal (an ApiError below 500) when the transfer is no longer allowed;
+   * `end` is then called once. Returns a function that removes the transfer.
    */
   add (check: Transfer['check'], end: Transfer['end']): () => void {
     const transfer = { check, end }
@@ -60,7 +60,7 @@ export class AccessReview {
     }, this.#everyMs).unref()
   }
 
-  /** A check that fails for another reason, a lost database say, ends nothing. */
+  /** A check that fails for another reason, such as a lost database connection, does not end the transfer. */
   async #ask (transfer: Transfer): Promise<void> {
     try {
       await transfer.check()

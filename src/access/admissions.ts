@@ -14,7 +14,9 @@ interface Options {
   signer: LinkSigner
 }
 
-/** A media that may be watched now: by a link, or by an account; `accountId` is the link's or the account's. */
+/**
+ * A media that may be watched now, by a link or by an account. `accountId` is the account of the link or of the token.
+ */
 export interface Admission {
   media: Media
   link: LinkFacts | undefined
@@ -23,19 +25,22 @@ export interface Admission {
 
 export type LinkAdmission = Admission & { link: LinkFacts }
 
-/** What a request needs beside the right to watch; throws otherwise. `since` is that of {@link confirmRefusal}. */
+/**
+ * A further condition of a request, besides the right to watch. It throws if the condition is not met. `since` is the
+ * argument of the check in {@link confirmRefusal}.
+ */
 export type Demand = (admission: Admission, since: number) => void | Promise<void>
 
 interface AdmitOptions {
   demand?: Demand
-  /** Reads the records again, for a response that a cached record would make wrong. */
+  /** If true, reads the records again, because the response must not depend on cached records. */
   fresh?: boolean
 }
 
 const NOTHING: Demand = () => {}
 const requireReadyMedia: Demand = ({ media }) => requireReady(media)
 
-/** A demand: the media has a poster. Throws `not_found`. */
+/** Requires a poster. **Throws** `not_found`. */
 export const requirePoster: Demand = ({ media }) => {
   if (media.posterBlob === null) throw new ApiError('not_found')
 }
@@ -49,20 +54,20 @@ export class Admissions {
   }
 
   /**
-   * Verifies a link: throws `stream_link_invalid` and `stream_link_expired` before the media is read, then
-   * `not_found`, then `stream_link_revoked`.
+   * Verifies a link. **Throws** `stream_link_invalid` and `stream_link_expired` before the media is read. Then
+   * **throws** `not_found`, and last `stream_link_revoked`.
    */
   admitLink (mediaId: string, query: string, demand: Demand = NOTHING): Promise<LinkAdmission> {
     return this.#admit(mediaId, this.#options.signer.verifyQuery(mediaId, query), { demand })
   }
 
-  /** Verifies the token of an HLS path as {@link admitLink} does a link. Throws `media_not_ready` too. */
+  /** Verifies the token of an HLS path. **Throws** the errors of {@link admitLink}, and `media_not_ready`. */
   admitToken (mediaId: string, token: string, { fresh = false } = {}): Promise<LinkAdmission> {
     const verdict = this.#options.signer.verifyToken(mediaId, token)
     return this.#admit(mediaId, verdict, { demand: requireReadyMedia, fresh })
   }
 
-  /** Admits an account: throws `not_found` if it may not watch, `not_authenticated` if a token might help. */
+  /** Admits an account. **Throws** `not_found` if it may not watch, or `not_authenticated` if a token might help. */
   admitViewer (viewer: Viewer | undefined, mediaId: string, demand: Demand = NOTHING): Promise<Admission> {
     return confirmRefusal(async (since) => {
       const { media } = await this.#options.access.visibleSince(viewer, mediaId, since)
@@ -73,8 +78,8 @@ export class Admissions {
   }
 
   /**
-   * A demand: the plain stream of a protected media is closed. Throws `media_not_ready` until it is packaged, then
-   * `media_protected` for all but its owner and administrators.
+   * Refuses the plain stream of a protected media. **Throws** `media_not_ready` until it is packaged, then
+   * `media_protected` for everyone except its owner and administrators.
    */
   readonly requirePlain: Demand = async ({ media, accountId }, since) => {
     if (media.protection === 'none') return
@@ -82,7 +87,7 @@ export class Admissions {
     if (!(await this.#options.access.accountMayChange(accountId, media, since))) throw new ApiError('media_protected')
   }
 
-  /** Admits a verified link. A refusal comes from records that are read after this call. */
+  /** Admits a verified link. A refusal is based on records that are read after this call. */
   async #admit (
     mediaId: string,
     verdict: LinkVerdict,
@@ -91,7 +96,7 @@ export class Admissions {
     if (!verdict.ok) throw new ApiError(verdict.reason === 'expired' ? 'stream_link_expired' : 'stream_link_invalid')
     const { facts } = verdict
     const { library } = this.#options
-    // Generations only rise: this refusal needs no newer record.
+    // Generations only increase, so this refusal needs no newer record.
     const known = await library.find(mediaId)
     if (known !== undefined && facts.generation < known.generation) throw new ApiError('stream_link_revoked')
     return await (fresh ? withFreshRecords : confirmRefusal)(async (since) => {

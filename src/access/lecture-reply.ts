@@ -12,11 +12,15 @@ const UNPLAYABLE = { url: null, posterUrl: null, drm: null }
 export type LectureUrls = ReturnType<typeof createLectureUrls>
 
 /**
- * Lectures as they are shown: with an address that is minted for the reader, who may watch, and lasts for one sitting.
+ * Converts lectures to replies. A reply contains a playback URL that is minted for this viewer and lasts for one
+ * sitting.
  */
 export function createLectureUrls (links: PlaybackLinks) {
   return {
-    /** For someone who may watch; the media must have been read just now. `origin` is where this server is reached. */
+    /**
+     * Converts a lecture for a viewer who may watch it. The media must have been read immediately before. `origin` is
+     * the URL of this server.
+     */
     async reply (
       { lecture, media }: LectureWithMedia,
       viewer: Viewer,

@@ -9,8 +9,8 @@ import type { Media } from '../media/schema.js'
 export type Access = ReturnType<typeof createAccess>
 
 /**
- * The one rule of who may see, watch and change what, on records at most a second old. `since` is what
- * {@link confirmRefusal} hands on; what takes none confirms its refusals itself.
+ * The only rules about who may see, watch and change media, on records that are at most a second old. `since` is the
+ * argument of the check in {@link confirmRefusal}. Functions without `since` confirm their refusals themselves.
  */
 export function createAccess ({
   accounts,
@@ -21,13 +21,19 @@ export function createAccess ({
   library: Library
   subscriptions: Subscriptions
 }) {
-  /** Anyone if it is public; else its owner, administrators, and a student subscribed to a course that holds it. */
+  /**
+   * Returns true for everyone if the media is public. Otherwise returns true for its owner, for administrators, and for
+   * students who are subscribed to a course that contains it.
+   */
   async function mayWatch (viewer: Viewer | undefined, media: Media, since: number): Promise<boolean> {
     if (media.visibility === 'public' || mayChange(viewer, media)) return true
     return viewer?.role === 'student' && (await subscriptions.coversMedia(viewer.id, media.id, since))
   }
 
-  /** As {@link visible}. A viewer's role may have changed too. */
+  /**
+   * Resolves like `visible`, on records that are read after `since`. The viewer is read again too, because the role may
+   * have changed.
+   */
   async function visibleSince (
     viewer: Viewer | undefined,
     id: string,
@@ -44,14 +50,17 @@ export function createAccess ({
     visibleSince,
 
     /**
-     * A media that the viewer may watch. Else `not_found`, or `not_authenticated` without a viewer, whether it exists
-     * or not.
+     * Returns a media that the viewer may watch. Otherwise **throws** `not_found`, or `not_authenticated` without a
+     * viewer, whether the media exists or not.
      */
     visible: async (viewer: Viewer | undefined, id: string): Promise<Media> => {
       return (await confirmRefusal((since) => visibleSince(viewer, id, since))).media
     },
 
-    /** A media that the viewer may change: `not_found` if they may not even see it, else `not_owner`. */
+    /**
+     * Returns a media that the viewer may change. **Throws** `not_found` if the viewer may not watch it, else
+     * `not_owner`.
+     */
     changeable: (viewer: Viewer, id: string): Promise<Media> =>
       confirmRefusal(async (since) => {
         const { viewer: current, media } = await visibleSince(viewer, id, since)
@@ -59,12 +68,12 @@ export function createAccess ({
         return media
       }),
 
-    /** Whether the account of a link or token is the owner's or an administrator's. */
+    /** Returns true if the account of a link or token is the owner or an administrator. */
     async accountMayChange (accountId: string | null, media: Media, since: number): Promise<boolean> {
       return accountId !== null && mayChange(await accounts.viewer(accountId, since), media)
     },
 
-    /** Whether the account that a link was minted for may still watch. */
+    /** Returns true if the account of a link may still watch. */
     async subjectMayWatch (subject: string, media: Media, since: number): Promise<boolean> {
       const viewer = await accounts.viewer(subject, since)
       return viewer !== undefined && (await mayWatch(viewer, media, since))
@@ -72,7 +81,7 @@ export function createAccess ({
   }
 }
 
-/** Whether someone is a media's owner, or an administrator. */
+/** Returns true if the viewer is the owner of the media or an administrator. */
 export function mayChange (viewer: Viewer | undefined, media: Media): boolean {
   return viewer !== undefined && (viewer.role === 'admin' || viewer.id === media.ownerId)
 }

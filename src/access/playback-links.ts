@@ -14,13 +14,13 @@ interface Options {
   library: Library
   signer: LinkSigner
   providers: VideoProviders
-  /** 0: the view log is kept. */
+  /** 0: the view log is kept forever. */
   viewRetentionDays: number
   defaultSeconds: number
   maxSeconds: number
 }
 
-/** Where a media is played, and until when (`expiresAt` in milliseconds). */
+/** The URL at which a media is played, and its expiry (`expiresAt` in milliseconds). */
 export interface MintedLink extends Playback {
   expiresInSeconds: number
   expiresAt: number
@@ -28,13 +28,13 @@ export interface MintedLink extends Playback {
 
 export interface MintOptions {
   expiresInSeconds: number
-  /** Where this server is reached, without a slash at the end. */
+  /** The URL of this server, without a slash at the end. */
   origin: string
   /** The URL of an earlier link. The new link continues its view. */
   continues?: string | undefined
 }
 
-/** Mints links to streams, and finds where a hosted media is played. Links are signed: no row is written. */
+/** Mints links to streams, and finds the playback URL of a hosted media. Links are signed, so no row is written. */
 export class PlaybackLinks {
   readonly #options: Options
 
@@ -43,8 +43,8 @@ export class PlaybackLinks {
   }
 
   /**
-   * Seconds for what a client asked for: a number, `auto` (one and a half times the duration, and ten minutes), or
-   * nothing.
+   * Returns the lifetime of a link in seconds. `asked` is a number, `auto` (one and a half times the duration, plus ten
+   * minutes), or undefined for the default.
    */
   lifetime (asked: number | 'auto' | undefined, { durationMs }: Media): number {
     const { defaultSeconds, maxSeconds } = this.#options
@@ -54,8 +54,8 @@ export class PlaybackLinks {
   }
 
   /**
-   * Mints a link for someone who may watch. The generation is read again: a link minted right after a revocation by
-   * another process must be valid. Throws `media_not_ready` for a protected media that cannot be played yet.
+   * Mints a link for a viewer who may watch. Reads the generation again, so that the link is valid right after a
+   * revocation by another process. **Throws** `media_not_ready` for a protected media that cannot be played yet.
    */
   async mint (viewer: Viewer | undefined, { id }: Media, options: MintOptions): Promise<MintedLink> {
     const media = await this.#options.library.findNow(id)
@@ -64,7 +64,7 @@ export class PlaybackLinks {
     return await this.sign(viewer, media, options)
   }
 
-  /** Mints a link from a media that was just read: to its stream, or to its playlist if it is protected. */
+  /** Mints a link for a media that was just read: to its playlist if it is protected, else to its stream. */
   async sign (viewer: Viewer | undefined, media: Media, options: MintOptions): Promise<MintedLink> {
     const { signer, providers } = this.#options
     const { expiresInSeconds, origin, continues } = options
@@ -72,7 +72,7 @@ export class PlaybackLinks {
     const subject = viewer?.id ?? ANONYMOUS
     const linkId = this.#continuedId(continues, media.id, subject, expiresAt) ?? signer.newId()
     const facts = { mediaId: media.id, expiresAt, generation: media.generation, linkId, subject }
-    // Without its provider a media gets a URL of this server, which responds with the reason.
+    // If its provider is not configured, a media gets a URL of this server, whose response states the reason.
     const provider = providers[media.provider] ?? providers.local
     const playback =
       media.protection === 'encrypted'
@@ -82,8 +82,8 @@ export class PlaybackLinks {
   }
 
   /**
-   * The id of the link that a new one continues. The log keeps the view that was counted under it for
-   * `viewRetentionDays`. A link that outlived the row would be counted again, so it gets an id of its own.
+   * Returns the id of the link that a new link continues. The log keeps the counted view of that id for
+   * `viewRetentionDays`. A link that outlives this row gets its own id, because its view would be counted again.
    */
   #continuedId (
     continues: string | undefined,
@@ -99,7 +99,7 @@ export class PlaybackLinks {
   }
 
   /**
-   * Where an admitted media is played that another provider serves; undefined if this server does. Throws
+   * Returns the playback of an admitted media at another provider; undefined if this server plays it. **Throws**
    * `video_provider_missing`.
    */
   async hostedPlayback ({ media, link }: LinkAdmission, origin: string): Promise<Playback | undefined> {
@@ -109,7 +109,10 @@ export class PlaybackLinks {
     return await provider.playback(media, link, origin)
   }
 
-  /** The DRM licences for a URL of a hosted provider, by its token. An unknown media is an invalid token. */
+  /**
+   * Returns the DRM licences of a hosted media, authorized by the token of its URL. **Throws** `stream_link_invalid`
+   * for an unknown media too.
+   */
   licencesFor (mediaId: string, token: string): Promise<DrmLicences | null> {
     const { library, providers } = this.#options
     return confirmRefusal(async (since) => {

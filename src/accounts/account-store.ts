@@ -8,7 +8,7 @@ import { ApiError } from '../errors.js'
 import { offsetOf, type PageQuery } from '../schemas/pagination.js'
 import type { Account, Role, Viewer } from './schema.js'
 
-/** The hash beside its account, for the one who checks passwords. */
+/** An account with its password hash, for password checks. */
 export interface Credentials {
   account: Account
   passwordHash: string
@@ -16,10 +16,10 @@ export interface Credentials {
 
 const ACCOUNTS = 'accounts'
 
-/** Counts an account; the last thing in the transaction that made it. */
+/** Adds one to the number of accounts. Must be the last statement of the transaction that creates an account. */
 export const countAccount = (trx: Transaction<Database>): Promise<void> => addToCounters(trx, new Map([[ACCOUNTS, 1]]))
 
-/** Throws `email_taken` or `mobile_number_taken`. */
+/** Inserts an account. **Throws** `email_taken` or `mobile_number_taken`. */
 export async function insertAccount (
   trx: Transaction<Database>,
   account: Account,
@@ -55,7 +55,7 @@ export async function findAccount (db: Kysely<Database>, id: string): Promise<Ac
   return row && accountOf(row)
 }
 
-/** Id and role of an account that may act; undefined if it is gone or disabled. */
+/** Returns id and role of an enabled account; undefined if it is deleted or disabled. */
 export async function findViewer (db: Kysely<Database>, id: string): Promise<Viewer | undefined> {
   return await db
     .selectFrom('accounts')
@@ -70,7 +70,7 @@ export async function findCredentials (db: Kysely<Database>, email: string): Pro
   return row && { account: accountOf(row), passwordHash: row.password_hash }
 }
 
-/** The account and its hash, locked until the transaction ends. */
+/** Returns an account and its hash, and locks its row until the transaction ends. */
 export async function lockCredentials (trx: Transaction<Database>, id: string): Promise<Credentials | undefined> {
   const row = await trx
     .selectFrom('accounts')
@@ -81,7 +81,7 @@ export async function lockCredentials (trx: Transaction<Database>, id: string): 
   return row && { account: accountOf(row), passwordHash: row.password_hash }
 }
 
-/** A page, newest first, and how many there are in all; `part` is of an email or a name, in any case. */
+/** Returns a page of accounts, newest first, and the total. `part` matches a part of an email or a name in any case. */
 export async function listAccounts (
   db: Kysely<Database>,
   part: string | undefined,
@@ -158,7 +158,7 @@ export async function updatePassword (trx: Transaction<Database>, id: string, pa
   await trx.updateTable('accounts').set({ password_hash: passwordHash }).where('id', '=', id).execute()
 }
 
-/** Whether there is an administrator who may act, beside one. */
+/** Returns true if an enabled administrator other than `id` exists. */
 export async function findOtherAdmin (trx: Transaction<Database>, id: string): Promise<boolean> {
   return (
     (await trx

@@ -38,11 +38,11 @@ interface AccountsOptions {
   passwords: PasswordHasher
   clock: Clock
   signupOpen: boolean
-  /** The first account that signs up becomes an administrator: outside production only. */
+  /** If true, the first account that signs up becomes an administrator. Set only outside production. */
   firstIsAdmin: boolean
 }
 
-/** Runs in the transaction of a new account. */
+/** Runs in the transaction that creates an account. */
 type Attach = (trx: Transaction<Database>, credentials: Credentials) => Promise<void>
 
 interface InsertOptions {
@@ -50,7 +50,7 @@ interface InsertOptions {
   attach?: Attach
 }
 
-/** The accounts and their roles. Their sessions are in sessions.ts. */
+/** Accounts and their roles. Their sessions are in sessions.ts. */
 export class Accounts {
   readonly #options: AccountsOptions
   readonly #viewers: RecordCache<Viewer>
@@ -71,17 +71,17 @@ export class Accounts {
     return await this.#insert(newAccount, address, { adminIfFirst: firstIsAdmin, attach })
   }
 
-  /** Creates an account of any role. **Throws** as {@link signUp}, except `signup_closed`. */
+  /** Creates an account of any role. **Throws** the errors of {@link signUp}, except `signup_closed`. */
   create (newAccount: NewAccount, address: string): Promise<Account> {
     return this.#insert(newAccount, address)
   }
 
-  /** Finds an account, not cached; undefined for a malformed id too. */
+  /** Finds an account without the cache; undefined for a malformed id too. */
   async find (id: string): Promise<Account | undefined> {
     return isUuid(id) ? await findAccount(this.#options.db, id.toLowerCase()) : undefined
   }
 
-  /** Lists accounts, newest first; with `part` those whose email or name contains it. */
+  /** Lists accounts, newest first. With `part`, lists only accounts whose email or name contains it. */
   async list (part: string | undefined, page: PageQuery): Promise<Page<Account>> {
     const { items, total } = await listAccounts(this.#options.db, part, page)
     return pageOf(items, total, page)
@@ -93,7 +93,7 @@ export class Accounts {
    */
   async change (id: string, change: { role?: Role; disabled?: boolean }): Promise<Account> {
     const changed = await this.#options.db.transaction().execute(async (trx) => {
-      // Two administrators who demote one another at once must not both succeed.
+      // Two administrators who demote each other at the same time must not both succeed.
       await lockName(trx, 'administrators')
       const before = (await lockCredentials(trx, id))?.account
       if (before === undefined) throw new ApiError('not_found')
@@ -109,14 +109,14 @@ export class Accounts {
   }
 
   /**
-   * Checks that an account may publish; asked again during its upload. **Throws** `invalid_token` for a disabled
-   * account, `role_required`.
+   * Checks that an account may publish. Also called repeatedly during an upload. **Throws** `invalid_token` for a
+   * disabled account, and `role_required`.
    */
   requirePublisher (id: string): Promise<void> {
     return confirmRefusal(async (since) => checkPublisher(await this.#viewers.get(id, since)))
   }
 
-  /** An enabled account, at most a second old; undefined if there is none. */
+  /** Returns an enabled account, at most a second old; undefined if the account is disabled or does not exist. */
   viewer (id: string, since?: number): Promise<Viewer | undefined> {
     return this.#viewers.get(id, since)
   }

@@ -8,21 +8,27 @@ import { FairQueue } from '../jobs/fair-queue.js'
 import { SECOND } from '../time.js'
 import type { PasswordTask } from './password-worker.js'
 
-/** OWASP's Password Storage Cheat Sheet asks for a work factor of 10 at least; 12 is 0.3 s of CPU on a small server. */
+/**
+ * The Password Storage Cheat Sheet of OWASP requires a work factor of at least 10. 12 costs 0.3 s of CPU on a small
+ * server.
+ */
 export const BCRYPT_COST = 12
-/** Bcrypt reads no byte after the 72nd. */
+/** Bcrypt ignores all bytes after the 72nd. */
 const MAX_PASSWORD_BYTES = 72
-/** With 0.3 s each, the last in the queue waits about ten seconds on one core. */
+/** At 0.3 s each, the last hash in the queue waits about ten seconds on one core. */
 const MAX_WAITING_HASHES = 32
-/** From a thread's start to its result: 30 times what a hash takes on a small server. */
+/** Maximum time from the start of a thread to its result: 30 times the time of a hash on a small server. */
 const HASH_LIMIT_MS = 10 * SECOND
 
-/** The 1,000 commonest of those long enough, in lower case; build.js takes them from zxcvbn's list. */
+/** The 1,000 most common passwords of allowed length, in lower case. build.js takes them from zxcvbn's list. */
 const commonest = new Set(
   readFileSync(new URL('../../assets/common-passwords.txt', import.meta.url), 'utf8').split('\n')
 )
 
-/** Refuses (422 on `path`) a password that bcrypt would cut, or that is among the 1,000 commonest of allowed length. */
+/**
+ * Refuses a password that bcrypt would cut, or that is among the 1,000 most common ones. **Throws** `validation_failed`
+ * on `path`.
+ */
 export function checkPassword (given: string, path = 'password'): void {
   const password = given.normalize('NFC')
   if (Buffer.byteLength(password) > MAX_PASSWORD_BYTES) {
@@ -32,29 +38,29 @@ export function checkPassword (given: string, path = 'password'): void {
 }
 
 /**
- * Bcrypt in worker threads, with a bounded queue in which client networks take turns. Keyboards differ in how they
- * compose letters, so passwords are hashed in NFC (RFC 8265, 4.2).
+ * Bcrypt in worker threads. Client networks take turns in a bounded queue. Keyboards compose letters differently, so
+ * passwords are hashed in NFC (RFC 8265, section 4.2).
  */
 export interface PasswordHasher {
   /**
-   * Returns the hash of a password, in the turn of a client address. **Throws** `overloaded` when the queue is full and
-   * this client's network is the one with the most waiting tasks; `shutting_down`.
+   * Returns the hash of a password. A client address waits for the turn of its network. **Throws** `shutting_down`, or
+   * `overloaded` when the queue is full and this client's network has the most waiting tasks.
    */
   hash(password: string, address: string): Promise<string>
   /**
-   * Compares with the stored hash, which may be of the password as it was typed. Without a stored hash it compares with
-   * one of the same cost and returns false, after equal time. So does a password that bcrypt would cut. **Throws** as
-   * {@link hash} does.
+   * Compares a password with the stored hash, in NFC and as typed. Returns false for a password that bcrypt would cut.
+   * Without a stored hash, compares with a dummy hash of the same cost, then returns false after equal time. **Throws**
+   * the errors of {@link hash}.
    */
   matches(password: string, hash: string | undefined, address: string): Promise<boolean>
-  /** Tasks waiting or running. */
+  /** The number of waiting and running tasks. */
   pending(): number
-  /** Starts a thread, and makes the hash that unknown accounts are compared with. */
+  /** Starts a thread, and makes the dummy hash for unknown accounts. */
   warmUp(): Promise<unknown>
   close(): Promise<void>
 }
 
-/** What computes hashes, as many at once as it has threads. */
+/** Computes hashes, up to `threads` at the same time. */
 export interface HashWorkers {
   threads: number
   run(task: PasswordTask): Promise<string | boolean>
@@ -104,20 +110,23 @@ export function createPasswordHasher (cost = BCRYPT_COST, options: HasherOptions
   }
 }
 
-/** Provider, site, client: whoever has many addresses of one network delays that network only. */
+/**
+ * Returns the provider, the site and the client of an address. The owner of many addresses in one network delays only
+ * that network.
+ */
 function queuePath (address: string): string[] {
   const client = addressKey(address)
   const networks = networksOf(client)
   return networks === undefined ? [client] : [networks.provider, networks.site, client]
 }
 
-/** What tests change. */
+/** Options for tests. */
 interface HashWorkerOptions {
   filename?: string
   limitMs?: number
 }
 
-/** Starts threads on demand. A task **throws** `overloaded` when its thread ends or takes longer than `limitMs`. */
+/** Starts threads on demand. A task **throws** `overloaded` if its thread ends or takes longer than `limitMs`. */
 export function startHashWorkers ({
   filename = new URL('./password-worker.js', import.meta.url).href,
   limitMs = HASH_LIMIT_MS
@@ -127,12 +136,13 @@ export function startHashWorkers ({
     filename,
     minThreads: 0,
     maxThreads: threads,
-    // Without it, what found all threads busy goes behind whatever comes later, again and again.
+    // Without this option, a task that finds all threads busy is queued behind each later task.
     stricterFIFO: true,
     idleTimeout: 60_000,
     closeTimeout: limitMs
   })
-  // A thread that failed before it took a task. The pool forgets the task that waited for it, which the limit ends.
+  // A thread failed before it received a task. The pool loses the task that waited for it; the time limit ends the
+  // task.
   pool.on('error', () => {})
   return {
     threads,

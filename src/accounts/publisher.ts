@@ -2,8 +2,8 @@ import { ApiError } from '../errors.js'
 import type { Viewer } from './schema.js'
 
 /**
- * **Throws** `invalid_token` for an account that is gone or disabled (undefined), `role_required` for one that may not
- * publish.
+ * Checks that an account may publish. **Throws** `invalid_token` for a deleted or disabled account (undefined), and
+ * `role_required` for a student.
  */
 export function checkPublisher (viewer: Viewer | undefined): void {
   if (viewer === undefined) throw new ApiError('invalid_token')

@@ -7,7 +7,7 @@ export type Role = (typeof roles)[number]
 /** The roles that may upload media. */
 export const publisherRoles = ['admin', 'instructor'] as const satisfies Role[]
 
-/** An account as the rules see it; the hash never leaves the store. */
+/** An account without its password hash, which never leaves the store. */
 export interface Account {
   id: string
   email: string
@@ -20,7 +20,7 @@ export interface Account {
   createdAt: number
 }
 
-/** What every request needs of an account. */
+/** The fields of an account that every request needs. */
 export type Viewer = Pick<Account, 'id' | 'role'>
 
 export const Email = Type.String({

@@ -4,18 +4,21 @@ import type { Database } from '../database/tables.js'
 import { MINUTE } from '../time.js'
 import type { Account, Viewer } from './schema.js'
 
-/** Clocks of servers that share a database differ by less. */
+/** The largest assumed difference between the clocks of servers that share a database. */
 const MAX_CLOCK_SKEW_MS = MINUTE
 
-// Rows are locked in one order everywhere: account, session, tokens.
+// All functions lock rows in the same order: account, session, tokens.
 
-/** How a refresh token is known: by itself, and by its family, which all tokens of its session share. */
+/**
+ * The hashes that identify a refresh token: its own, and the hash of its family. All tokens of a session share a
+ * family.
+ */
 export interface TokenHashes {
   tokenHash: string
   familyHash: string | null
 }
 
-/** A session with its first refresh token, and when each of them ends. */
+/** A session with its first refresh token, and the times at which they expire. */
 export interface NewSession extends TokenHashes {
   id: string
   accountId: string
@@ -25,8 +28,8 @@ export interface NewSession extends TokenHashes {
 }
 
 /**
- * What became of a refresh token that was shown: exchanged, for the account it is of; `reused`, and so its session is
- * gone; or of no use.
+ * The result of presenting a refresh token. `rotated`: it was exchanged, for `viewer`. `reused`: it had been exchanged
+ * before, so its session was deleted. `unknown`: it is not valid.
  */
 export type Rotation =
   | { outcome: 'rotated'; sessionId: string; viewer: Viewer }
@@ -34,9 +37,9 @@ export type Rotation =
   | { outcome: 'unknown' }
 
 /**
- * Begins a session of an account whose password was just checked: false if the account was disabled or given another
- * password since. The account keeps this session and its newest others, `max` in all. Sessions from the future were
- * created by a wrong clock: they count as the oldest.
+ * Starts a session of an account whose password was just checked. Returns false if the account was disabled or its
+ * password changed after that check. The account keeps its newest sessions, `max` in total with the new session.
+ * Sessions with a future creation time are due to a wrong clock, so they count as the oldest.
  */
 export async function insertSession (
   trx: Transaction<Database>,
@@ -85,8 +88,8 @@ export async function insertSession (
 }
 
 /**
- * Exchanges a refresh token for another of its family. One that was exchanged before ends its session: its thief and
- * its owner can't be told apart (RFC 9700, 4.14.2). A session keeps one row, however often it is refreshed.
+ * Exchanges a refresh token for the next token of its family. A token that was exchanged before ends its session,
+ * because the server cannot tell a thief from the owner (RFC 9700, section 4.14.2). A session keeps one row.
  */
 export async function rotateToken (
   db: Kysely<Database>,
@@ -104,7 +107,7 @@ export async function rotateToken (
       .where('id', '=', sessionId)
       .$if(engineOf(trx) === 'postgres', (query) => query.forUpdate())
       .executeTakeFirst()
-    // Read again beneath the lock: of parallel ones the first is through now.
+    // Read under the lock: a parallel exchange that held the lock has committed by now.
     const token = await trx
       .selectFrom('refresh_tokens')
       .select(['rotated', 'expires_at', 'family_hash'])
@@ -135,7 +138,7 @@ export async function rotateToken (
   })
 }
 
-/** Id and role of the account of a session that lives; undefined when the session ended or the account may not act. */
+/** Returns id and role of the account of a session; undefined if the session has ended or the account is disabled. */
 export async function findSessionViewer (
   db: Kysely<Database>,
   sessionId: string,
@@ -151,7 +154,7 @@ export async function findSessionViewer (
     .executeTakeFirst()
 }
 
-/** The session of a refresh token, exchanged or not. */
+/** Returns the session of a refresh token, whether the token was exchanged or not. */
 export async function findSessionOfToken (
   db: Kysely<Database>,
   { tokenHash, familyHash }: TokenHashes
@@ -167,7 +170,10 @@ export async function deleteSession (db: Kysely<Database>, sessionId: string): P
   await db.deleteFrom('sessions').where('id', '=', sessionId).execute()
 }
 
-/** Ends all sessions of an account but one. Its row must be locked, so that no login slips by. */
+/**
+ * Ends all sessions of an account except `exceptId`. The caller must have locked the account's row, so that no parallel
+ * login adds a session.
+ */
 export async function deleteSessionsOf (
   trx: Transaction<Database>,
   accountId: Account['id'],
@@ -180,7 +186,7 @@ export async function deleteSessionsOf (
     .execute()
 }
 
-/** Removes some of what has ended, at most `max` of each kind; true if there may be more. */
+/** Deletes expired sessions and refresh tokens, at most `max` of each. Returns true if more may be left. */
 export async function deleteEnded (db: Kysely<Database>, now: number, max: number): Promise<boolean> {
   const sessions = await db
     .deleteFrom('sessions')
@@ -197,7 +203,7 @@ export async function deleteEnded (db: Kysely<Database>, now: number, max: numbe
   return Number(sessions.numDeletedRows) === max || Number(tokens.numDeletedRows) === max
 }
 
-/** Returns when the newest session was created, in epoch milliseconds; undefined without sessions. */
+/** Returns the creation time of the newest session in epoch milliseconds; undefined without sessions. */
 export async function findNewestSession (db: Kysely<Database>): Promise<number | undefined> {
   const { newest } = await db
     .selectFrom('sessions')

@@ -21,34 +21,34 @@ import {
 } from './session-store.js'
 
 /**
- * Oldest sessions beyond this number end. One address can start at most 300 while an access token lives, so a login
- * flood ends none that is in use.
+ * The oldest sessions beyond this number end. One address can start at most 300 sessions in the 30 minutes of an access
+ * token. So a flood of logins from one address cannot end a session that is in use.
  */
 const MAX_SESSIONS_OF_ACCOUNT = 1000
 const SWEEP_BATCH = 500
 
 /**
- * Counts failed logins of an email: `reserve` throws 429 after too many. The function that it returns takes the attempt
- * back.
+ * Counts failed logins of an email. `reserve` **throws** 429 after too many. It returns a function that cancels the
+ * counted attempt.
  */
 export interface FailedLogins {
   reserve(email: string): Promise<() => void>
 }
 
-/** A new refresh token of a session. Only its hash is stored. */
+/** A new refresh token of a session. The database stores only its hash. */
 export interface Grant {
   sessionId: string
   refreshToken: string
 }
 
-/** A password that a client at `address` gave for an account. */
+/** A client at `address` sent this password for an account. */
 interface Attempt {
   email: string
   password: string
   address: string
 }
 
-/** A password change by a client at `address`. */
+/** A client at `address` requested this password change. */
 export interface PasswordChange {
   current: string
   fresh: string
@@ -63,11 +63,11 @@ interface SessionsOptions {
   clock: Clock
   accessSeconds: number
   refreshSeconds: number
-  /** Called when a refresh token was used twice: it may be stolen. */
+  /** Called when a refresh token was used twice, because it may be stolen. */
   onReuse(sessionId: string): void
 }
 
-/** Logins, refresh tokens and logouts. All tokens of an ended session are invalid at once, on every process. */
+/** Logins, refresh tokens and logouts. When a session ends, all its tokens are invalid at once, on every process. */
 export class Sessions {
   readonly #options: SessionsOptions
   readonly #viewers: RecordCache<Viewer>
@@ -78,7 +78,7 @@ export class Sessions {
     this.#viewers = new RecordCache((sessionId) => findSessionViewer(db, sessionId, clock.now()), clock)
   }
 
-  /** Creates an account and its first session, for a client at `address`. **Throws** as {@link Accounts.signUp}. */
+  /** Creates an account and its first session. **Throws** the errors of {@link Accounts.signUp}. */
   async signUp (newAccount: NewAccount, address: string): Promise<{ account: Account; grant: Grant }> {
     let grant: Grant | undefined
     const account = await this.#options.accounts.signUp(newAccount, address, async (trx, credentials) => {
@@ -89,23 +89,23 @@ export class Sessions {
 
   /**
    * Starts a session with an email and its password. An unknown email takes as long as a wrong password. **Throws**
-   * `invalid_credentials`, `account_disabled` (only after the right password), 429 after too many failures of the
-   * email, `overloaded` when too many clients of the network of `address` wait.
+   * `invalid_credentials`; `account_disabled`, only after the correct password; 429 after too many failed logins of the
+   * email; `overloaded` if too many clients of the network wait.
    */
   async logIn (email: string, password: string, address: string): Promise<{ account: Account; grant: Grant }> {
     const { db } = this.#options
     const invalid = () => new ApiError('invalid_credentials')
     const found = await this.#check({ email, password, address }, () => findCredentials(db, email), invalid)
     if (found.account.disabled) throw new ApiError('account_disabled')
-    // A power cut that loses the session only makes the client log in again.
+    // If a power cut loses the session, the client only has to log in again.
     const grant = await relaxedTransaction(db, (trx) => this.#begin(trx, found))
     if (grant === undefined) throw new ApiError('invalid_credentials')
     return { account: found.account, grant }
   }
 
   /**
-   * Exchanges a refresh token for the next one. A token is valid once: a second use ends its session, and of parallel
-   * uses one succeeds. **Throws** `invalid_refresh_token`.
+   * Exchanges a refresh token for the next token. A token is valid once: a second use ends its session, and only one of
+   * several parallel uses succeeds. **Throws** `invalid_refresh_token`.
    */
   async refresh (token: string): Promise<{ viewer: Viewer; grant: Grant }> {
     const { db, clock, onReuse } = this.#options
@@ -121,7 +121,7 @@ export class Sessions {
     throw new ApiError('invalid_refresh_token')
   }
 
-  /** Ends a session by its id or its refresh token. An unknown one is ignored (RFC 7009, section 2.2). */
+  /** Ends a session by its id or its refresh token. An unknown session is ignored (RFC 7009, section 2.2). */
   async logOut (session: { id: string | undefined } | { refreshToken: string }): Promise<void> {
     const { db } = this.#options
     const id = 'id' in session ? session.id : await findSessionOfToken(db, hashesOf(session.refreshToken))
@@ -131,8 +131,8 @@ export class Sessions {
   }
 
   /**
-   * Changes the password of an account, and ends all its sessions except `sessionId`. **Throws** `wrong_password` (429
-   * after too many, counted with failed logins), `validation_failed`, `overloaded`.
+   * Changes the password of an account, and ends all its sessions except `sessionId`. **Throws** `wrong_password`,
+   * `validation_failed`, `overloaded`, or 429 after too many wrong passwords, which count as failed logins.
    */
   async changePassword (viewer: Viewer, sessionId: string | undefined, change: PasswordChange): Promise<void> {
     const { current, fresh, address } = change
@@ -145,7 +145,7 @@ export class Sessions {
     const { passwordHash: before } = await this.#check(attempt, () => findCredentials(db, email), wrongPassword)
     const after = await passwords.hash(fresh, address)
     await db.transaction().execute(async (trx) => {
-      // Of two parallel changes, the second one gave a password that is no longer right.
+      // If two changes run in parallel, the password that the second change sent is no longer correct.
       if ((await lockCredentials(trx, viewer.id))?.passwordHash !== before) throw wrongPassword()
       await updatePassword(trx, viewer.id, after)
       await deleteSessionsOf(trx, viewer.id, sessionId)
@@ -153,12 +153,14 @@ export class Sessions {
     this.#viewers.forgetAll()
   }
 
-  /** The account of a session, at most a second old; undefined if the session ended or the account is disabled. */
+  /**
+   * Returns the account of a session, at most a second old; undefined if the session ended or the account is disabled.
+   */
   viewer (sessionId: string, since?: number): Promise<Viewer | undefined> {
     return this.#viewers.get(sessionId, since)
   }
 
-  /** {@link Accounts.change}. The sessions of this process see the change at once. */
+  /** Calls {@link Accounts.change}. The change applies at once to the sessions in this process. */
   async changeAccount (id: string, change: { role?: Role; disabled?: boolean }): Promise<Account> {
     const changed = await this.#options.accounts.change(id, change)
     this.#viewers.forgetAll()
@@ -182,7 +184,7 @@ export class Sessions {
     return { token, ...hashesOf(token), tokenExpiresAt, expiresAt }
   }
 
-  /** Starts a session; undefined if the account was disabled, or its password changed, since. */
+  /** Starts a session; undefined if the account was disabled or its password changed after `account` was read. */
   async #begin (trx: Transaction<Database>, { account, passwordHash }: Credentials): Promise<Grant | undefined> {
     const { token, ...hashes } = this.#newToken()
     const session = { id: uuidv7(), accountId: account.id, createdAt: this.#options.clock.now(), ...hashes }
@@ -191,8 +193,8 @@ export class Sessions {
   }
 
   /**
-   * Checks a password, and counts only a wrong one as a failed login. **Throws** `refusal` for a wrong password, 429
-   * after too many, `overloaded`.
+   * Checks a password, and counts only a wrong password as a failed login. **Throws** `refusal` for a wrong password,
+   * 429 after too many, `overloaded`.
    */
   async #check (
     { email, password, address }: Attempt,

@@ -3,21 +3,24 @@ import { MiB } from '../bytes.js'
 import { ApiError } from '../errors.js'
 import type { Clock } from '../time.js'
 
-/** Other processes must see a change within one second: this leaves 100 ms for the read. */
+/** Other processes must see a change within one second. This TTL leaves 100 ms for the read. */
 const RECORD_LIFE_MS = 900
 /** Maximum memory of one cache: 10,000 to 40,000 records. */
 const MAX_CACHED_BYTES = 16 * MiB
 /** An entry without its record: the key, a promise, and its place in the cache. */
 const ENTRY_BYTES = 400
 
-/** Orders the reads and checks of this process: a read after a check has a higher number. No clock is as fine. */
+/**
+ * Numbers the reads and checks of this process: a read after a check has a higher number. Clocks are not precise
+ * enough.
+ */
 let sequence = 0
-/** As `since`: any record that has not expired. */
+/** As `since`, accepts any record that has not expired. */
 export const ANY_AGE = 0
 
 /**
- * Runs a check on cached records. One that refuses runs again, on records that are read after the first began: `check`
- * hands `since` to every cache that it asks. **Throws** what the second run throws.
+ * Runs a check on cached records. If it refuses, runs it again on records that are read after the first run began.
+ * `check` passes `since` to every cache that it reads. **Throws** the error of the second run.
  */
 export async function confirmRefusal<T> (check: (since: number) => Promise<T>): Promise<T> {
   const begun = ++sequence
@@ -47,8 +50,8 @@ interface Read<T> {
 }
 
 /**
- * Caches what `read` returns for 0.9 seconds, in at most `maxBytes`; missing records too. Each key has at most one read
- * pending and one queued: a flood of refused requests costs one query at a time.
+ * Caches the result of `read` for 0.9 seconds, in at most `maxBytes`. Missing records are cached too. Each key has at
+ * most one pending and one queued read, so a flood of refused requests causes one query at a time.
  */
 export class RecordCache<T> {
   readonly #read: (key: string) => Promise<T | undefined>
@@ -61,7 +64,7 @@ export class RecordCache<T> {
     this.#cache = new LRUCache({ maxSize: maxBytes })
   }
 
-  /** A record; with `since` one that was read after that sequence number, see {@link confirmRefusal}. */
+  /** Returns a record. With `since`, returns a record that was read after that number; see {@link confirmRefusal}. */
   get (key: string, since = ANY_AGE): Promise<T | undefined> {
     const known = this.#cache.get(key)?.read
     if (known === undefined) return this.#begin(key)
@@ -76,19 +79,19 @@ export class RecordCache<T> {
     return known.next
   }
 
-  /** Forgets a record that this process just changed: the next {@link get} reads it again. */
+  /** Removes a record that this process just changed. The next {@link get} reads it again. */
   forget (key: string): void {
     this.#cache.delete(key)
   }
 
-  /** Forgets all records, after a change to an unknown number of them. */
+  /** Removes all records, after a change to an unknown number of them. */
   forgetAll (): void {
     this.#cache.clear()
   }
 
   #begin (key: string): Promise<T | undefined> {
     const cache = this.#cache
-    // The life starts before the read, so a change during the read is seen one life later at the latest.
+    // The TTL starts before the read, so a change during the read is visible at most one TTL later.
     const until = this.#clock.monotonicNow() + RECORD_LIFE_MS
     const one: Read<T> = { begun: ++sequence, promise: this.#read(key), until, ended: false, next: undefined }
     cache.set(key, { read: one }, { size: ENTRY_BYTES })
@@ -96,7 +99,7 @@ export class RecordCache<T> {
     one.promise.then(
       (record) => {
         one.ended = true
-        // A new entry object: the cache ignores the new size of a value that it holds already.
+        // A new entry object is needed: the cache ignores the new size of a value that it already contains.
         if (isKept()) cache.set(key, { read: one }, { size: ENTRY_BYTES + sizeOf(record) })
       },
       () => {
@@ -108,7 +111,7 @@ export class RecordCache<T> {
   }
 }
 
-/** Estimated memory of a record: two bytes for each character of its JSON. */
+/** Returns the estimated memory of a record: two bytes for each character of its JSON. */
 function sizeOf (record: unknown): number {
   return record === undefined ? 0 : 2 * JSON.stringify(record).length
 }

@@ -2,8 +2,8 @@ import type { RedisLink } from '../redis/redis.js'
 import type { AnswerCache } from './shared-cache.js'
 
 /**
- * Answers that all processes share; while Redis does not answer, those of this process. Keys say all that an answer
- * depends on.
+ * A cache of responses that all processes share through Redis. While Redis is down, it uses the cache of this process.
+ * A key contains everything that its response depends on.
  */
 export function createSharedCache (redis: RedisLink, local: AnswerCache): AnswerCache {
   return {

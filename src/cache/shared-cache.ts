@@ -1,12 +1,12 @@
 import { LRUCache } from 'lru-cache'
 
-/** Answers by key, for a while. A key says all that its answer depends on, so nothing stale can be under it. */
+/** A cache of responses. A key contains everything that its response depends on, so no entry is outdated. */
 export interface AnswerCache {
   get(key: string): Promise<string | undefined>
   set(key: string, answer: string, seconds: number): Promise<void>
 }
 
-/** Of one process. An answer is a kilobyte or two; 365 days of figures are ten. */
+/** The cache of one process. A response has 1 or 2 kB; analytics of 365 days have 10 kB. */
 export function createLocalCache (max = 2000): AnswerCache {
   const answers = new LRUCache<string, string>({ max })
   return {

@@ -15,14 +15,14 @@ export interface Limits {
 }
 export type LimitGroup = keyof Limits
 
-/** The settings of the server: read once at start, and frozen. Names of times and sizes end with the unit. */
+/** The settings of the server. They are read once at start, and frozen. Names of times and sizes end with the unit. */
 export interface Config {
   environment: Environment['ENVIRONMENT']
   host: string
   port: number
   /** Server processes on this machine, behind one port. */
   processes: number
-  /** An origin without a trailing slash; undefined: that of the request. */
+  /** An origin without a trailing slash. If undefined, the origin of the request is used. */
   publicUrl: string | undefined
   dataDir: string
   uploadDir: string
@@ -35,9 +35,9 @@ export interface Config {
   streamTokenSeconds: number
   streamTokenMaxSeconds: number
   analyticsCacheSeconds: number
-  /** How much of a viewer's address the log keeps. */
+  /** The part of a viewer's address that the view log stores. */
   viewAddresses: Environment['VIEW_ADDRESSES']
-  /** Whole days for which the view log is kept; 0: forever. */
+  /** The number of days for which the view log is kept; 0: forever. */
   viewRetentionDays: number
   limitsPerMinute: Limits
   maxUploadBytes: number
@@ -51,24 +51,24 @@ export interface Config {
   /** Other origins whose pages may show the player in a frame; `*`: any. */
   embedOrigins: string[]
   signupOpen: boolean
-  /** Who sends the bytes of streams: this process, or the nginx in front of it. */
+  /** The sender of the bytes of streams: this process, or the nginx in front of it. */
   streamOffload: Environment['STREAM_OFFLOAD']
-  /** Whether lectures of all courses are protected, or of premium ones. */
+  /** True if the lectures of all courses are protected; false if only the lectures of premium courses are. */
   protectAllLectures: boolean
-  /** Who makes the encrypted streams of new media. Existing media keep their provider. */
+  /** The provider that makes the encrypted streams of new media. Existing media keep their provider. */
   videoProvider: Environment['VIDEO_PROVIDER']
   /** The Mux account; undefined if none is configured. */
   mux: MuxConfig | undefined
   metricsToken: string | undefined
-  /** `PATH`: where to find ffmpeg. */
+  /** The `PATH` in which ffmpeg is searched. */
   searchPath: string
   logLevel: string
   shutdownGraceSeconds: number
-  /** The part of the grace in which the server is no longer ready, but still accepts connections. */
+  /** In this part of the grace period, the server is not ready but still accepts connections. */
   shutdownDelaySeconds: number
 }
 
-/** The message names every invalid variable, one a line. */
+/** The message lists every invalid variable, one on each line. */
 export class ConfigError extends Error {
   constructor (problems: string[]) {
     super(`The configuration is not valid:\n${problems.map((problem) => `  ${problem}`).join('\n')}`)
@@ -76,7 +76,7 @@ export class ConfigError extends Error {
   }
 }
 
-/** Reads the environment. Pure. **Throws** {@link ConfigError} with all problems at once. */
+/** Reads the environment. **Throws** {@link ConfigError} with all problems at once. */
 export function loadConfig (env: Record<string, string | undefined>): Config {
   const problems: string[] = []
   const read = readVariables(env, problems)
@@ -105,8 +105,8 @@ export function loadConfig (env: Record<string, string | undefined>): Config {
 }
 
 /**
- * Returns how many days the view log must keep a row: as long as a link may live, so that its view is counted once, and
- * a day more, for clock skew and a long drain.
+ * Returns the minimum number of days for which the view log must keep a row. This is the longest lifetime of a link, so
+ * that its view is counted once, plus one day for clock skew and a long drain.
  */
 export function fewestLogDays (streamTokenMaxSeconds: number): number {
   return Math.ceil(streamTokenMaxSeconds / DAY_SECONDS) + 1
@@ -164,7 +164,7 @@ function limitSettings (read: Environment) {
   }
 }
 
-/** Proxies, Redis, and the origins of this server and of its clients. */
+/** Returns the settings of proxies and Redis, and the origins of this server and of its clients. */
 function networkSettings (read: Environment, problems: string[]) {
   const trustedProxies = listOf(read.TRUSTED_PROXIES)
   for (const proxy of trustedProxies) {
@@ -225,7 +225,7 @@ function checkTimes (read: Environment, problems: string[]): void {
   }
 }
 
-/** Checks what offloading and several processes need. */
+/** Checks the settings that offloading and several processes require. */
 function checkProcesses (
   read: Environment,
   { engine }: DatabaseConfig,

@@ -5,7 +5,7 @@ export type DatabaseConfig =
   | { engine: 'sqlite'; path: string }
   | { engine: 'postgres'; url: string; poolSize: number; statementTimeoutSeconds: number }
 
-/** Returns the database of a `DATABASE_URL`; by default SQLite in `DATA_DIR`. Adds to `problems` what is wrong. */
+/** Returns the database of `DATABASE_URL`; by default SQLite in `DATA_DIR`. Adds an invalid URL to `problems`. */
 export function databaseConfig (read: Environment, problems: string[]): DatabaseConfig {
   const url = read.DATABASE_URL ?? `sqlite:${join(read.DATA_DIR, 'playgate.db')}`
   if (/^postgres(ql)?:\/\/./.test(url)) {

@@ -2,8 +2,9 @@ import { readFileSync } from 'node:fs'
 import { parseEnv } from 'node:util'
 
 /**
- * The environment, and beneath it the `.env` of the current folder. An empty variable does not hide the file's.
- * `onUnknown` is told of names in the file that are not in `known`: a typing error would otherwise go unseen.
+ * Returns the environment, with `.env` of the current folder as the fallback. An empty variable does not override the
+ * value in the file. Calls `onUnknown` with the names in the file that `known` does not contain, such as misspelled
+ * ones.
  */
 export function readEnvironment (
   env: NodeJS.ProcessEnv,

@@ -2,7 +2,7 @@ import { Type, type Static, type TObject, type TSchema } from '@sinclair/typebox
 import { Value } from '@sinclair/typebox/value'
 import { StringEnum } from '../schemas/fields.js'
 
-/** Larger counts fit neither into memory nor into a timer of 2^31 milliseconds. */
+/** The largest count: larger ones exceed the memory, or a timer of 2^31 milliseconds. */
 const MANY = 1_000_000
 /** Maximum TTL of a token or a link: ten years. */
 const TEN_YEARS_SECONDS = 315_360_000
@@ -12,7 +12,7 @@ const text = (initial?: string) =>
   initial === undefined ? Type.Optional(Type.String()) : Type.String({ default: initial })
 const oneOf = <const T extends string[]>(values: [...T], initial: T[number]) => StringEnum(values, { default: initial })
 
-/** The environment variables of this server. `.env.example` says what each one is for, and why it has its default. */
+/** The environment variables of this server. `.env.example` describes each variable and the reason for its default. */
 const environmentSchema = Type.Object({
   ENVIRONMENT: oneOf(['development', 'production', 'test'], 'development'),
   HOST: text('127.0.0.1'),
@@ -75,7 +75,7 @@ export const VARIABLES: readonly string[] = Object.keys(environmentSchema.proper
 
 export type Environment = Static<typeof environmentSchema>
 
-/** Reads the variables. An empty value counts as unset. Adds to `problems` what is wrong with each one. */
+/** Reads the variables. An empty value counts as unset. Adds every invalid variable to `problems`. */
 export function readVariables (env: Record<string, string | undefined>, problems: string[]): Environment {
   const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ''))
   if (given.LOG_LEVEL) given.LOG_LEVEL = given.LOG_LEVEL.toLowerCase()
@@ -98,7 +98,7 @@ function decode<T extends TObject> (
   return read as Static<T>
 }
 
-/** Accepts only digits as a number: a lenient parser also reads `1e9` and `true` as 1. */
+/** Accepts only decimal digits as a number. A lenient parser also accepts `1e9`, and `true` as 1. */
 function valueOf (field: TSchema, text: string): unknown {
   return field.type === 'integer' && /^-?\d+$/.test(text) ? Number(text) : text
 }

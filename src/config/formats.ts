@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
 
-/** Splits a list at its commas, and leaves out empty items. */
+/** Splits a list at its commas, and removes empty items. */
 export function listOf (value: string): string[] {
   return value
     .split(',')
@@ -15,7 +15,7 @@ export function isAddressOrCidr (value: string): boolean {
   return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128))
 }
 
-/** Whether a text is an HTTP origin, without a path or a slash at the end. */
+/** Returns true for an HTTP origin without a path or a slash at the end. */
 export function isOrigin (value: string): boolean {
   try {
     const url = new URL(value)

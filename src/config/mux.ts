@@ -1,14 +1,14 @@
 import { createPrivateKey, createPublicKey, sign, verify, type KeyObject } from 'node:crypto'
 
-/** A Mux account, as its dashboard names things. */
+/** A Mux account. The fields have the names of the Mux dashboard. */
 export interface MuxConfig {
   tokenId: string
   tokenSecret: string
   signingKeyId: string
-  /** RSA; what playback tokens are signed with. */
+  /** The RSA key that signs playback tokens. */
   privateKey: KeyObject
   webhookSecret: string
-  /** Set: new media are protected by DRM; unset: by signed addresses. */
+  /** If set, DRM protects new media. Otherwise signed URLs protect them. */
   drmConfigurationId: string | undefined
   /** Without a trailing slash. */
   baseUrl: string
@@ -36,9 +36,9 @@ const REQUIRED = [
 const MIN_KEY_BITS = 2048
 
 /**
- * The Mux account of an environment; undefined if none is named. It stays set up beside VIDEO_PROVIDER=local for the
- * media that are there: then it is all or nothing. Adds to `problems` what is missing or wrong, without telling a
- * secret.
+ * Returns the Mux account of an environment; undefined if no variable of it is set. With VIDEO_PROVIDER=local, the
+ * account still serves existing media, so all its variables are required. Adds missing and invalid variables to
+ * `problems`, without secret values.
  */
 export function muxConfig (read: MuxVariables, problems: string[]): MuxConfig | undefined {
   const missing = REQUIRED.filter((name) => read[name] === undefined)
@@ -61,7 +61,7 @@ export function muxConfig (read: MuxVariables, problems: string[]): MuxConfig | 
   })
 }
 
-/** A private key as Mux hands it out: a PEM file, in base64. */
+/** Reads a private key in the form that Mux exports: a PEM file in base64. */
 function readPrivateKey (text: string, problems: string[]): KeyObject | undefined {
   const wrong = (what: string): undefined => {
     problems.push(
@@ -88,7 +88,7 @@ function readPrivateKey (text: string, problems: string[]): KeyObject | undefine
   return signs(key) ? key : wrong('holds a private key that is damaged or cut off')
 }
 
-/** One altered number of a key is not seen until it is used. */
+/** Returns true if the key signs correctly. An altered number in a key is detected only by its use. */
 function signs (key: KeyObject): boolean {
   try {
     const text = Buffer.from('playgate')

@@ -11,8 +11,8 @@ const SIX_TO_FOUR = ipaddr.IPv6.parseCIDR('2002::/16')
 const TEREDO = ipaddr.IPv6.parseCIDR('2001::/32')
 
 /**
- * Returns what counts as one client: an IPv4 address, also where IPv6 embeds it, or the /64 of an IPv6 address, which
- * one subscriber line has (RFC 6177). Text that is no address stands for itself.
+ * Returns the key of a client: an IPv4 address, also if IPv6 embeds it, or the /64 of an IPv6 address. One subscriber
+ * line has a /64 (RFC 6177). A text that is not an address is returned unchanged.
  */
 export function addressKey (address: string): string {
   if (!address.includes(':')) return address
@@ -22,7 +22,10 @@ export function addressKey (address: string): string {
   return embeddedIPv4(parsed) ?? `${hex(parsed.parts.slice(0, 4))}::/64`
 }
 
-/** RFC 3056, 2: 6to4 has the address behind its 16 bits. RFC 4380, 4: Teredo inverts the client's in the last 32. */
+/**
+ * Returns the embedded IPv4 address. In 6to4 it follows the first 16 bits (RFC 3056, section 2). In Teredo the last 32
+ * bits contain the client's address inverted (RFC 4380, section 4).
+ */
 function embeddedIPv4 (address: ipaddr.IPv6): string | undefined {
   const [, second, third, , , , seventh, eighth] = address.parts as [
     number,

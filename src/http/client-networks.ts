@@ -1,15 +1,15 @@
 import { isIPv4 } from 'node:net'
 
-/** Networks around one client. Whoever has one of them has all the clients in it. */
+/** The networks around one client. The owner of such a network owns all its clients. */
 export interface ClientNetworks {
   family: 4 | 6
-  /** IPv4 /16, or IPv6 /32: what a registry allocates to a provider. */
+  /** The IPv4 /16 or the IPv6 /32 that a registry allocates to a provider. */
   provider: string
-  /** IPv4 /24, the longest prefix that is routed; or IPv6 /48, what one site has (RFC 6177). */
+  /** The IPv4 /24, the longest prefix that is routed; or the IPv6 /48 of one site (RFC 6177). */
   site: string
 }
 
-/** Returns the networks around a client, by its key (client-address.ts), or undefined for a key that is no address. */
+/** Returns the networks around a client, by its key (client-address.ts); undefined for a key that is not an address. */
 export function networksOf (clientKey: string): ClientNetworks | undefined {
   if (isIPv4(clientKey)) {
     const [first, second, third] = clientKey.split('.')

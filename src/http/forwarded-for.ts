@@ -5,7 +5,7 @@ const IN_BRACKETS = /^\[([^\]]*)\](?::\d{1,5})?$/
 
 /**
  * Returns an `X-Forwarded-For` without the ports and brackets that some proxies write: `203.0.113.7:40001`,
- * `[2001:db8::1]:443`. What is no address stays as it is: no proxy with such an address is trusted.
+ * `[2001:db8::1]:443`. Invalid addresses stay unchanged, because no proxy with such an address is trusted.
  */
 export function withoutPorts (header: string): string {
   return header

@@ -1,12 +1,12 @@
 /**
- * What is as long as a signature, a token or a key, and made of the same characters: 40 of base64url, percent-encoded
- * or not. A UUID has 36.
+ * Matches text with the length and the characters of a signature, a token or a key: at least 40 characters of
+ * base64url, percent-encoded or not. A UUID has 36.
  */
 const SECRETS = /(?:[\w-]|%(?:2d|3\d|4[1-9a-f]|5[\daf]|6[1-9a-f]|7[\da])){40,}/gi
 
 /**
- * A URL for logs and problem documents: without the signature of a link, the token of an HLS path, nor what else is
- * secret in it, however the address is spelled or broken.
+ * Removes secrets from a URL for logs and problem documents: signatures of links, tokens of HLS paths and other
+ * secrets. Misspelled and broken URLs are redacted too.
  */
 export function redactUrl (address: string): string {
   return address

@@ -1,6 +1,6 @@
 /**
- * All the addresses under which a route answers, made one before routing: `/api/v1` in front, `/media/media…` for
- * `/media…`, `/media/{id}/stream` for `/media/stream/{id}`, and a slash at the end. The query stays as it was sent.
+ * Maps all URLs of a route to one URL before routing. Removes `/api/v1` at the start and a slash at the end. Replaces
+ * `/media/media…` by `/media…`, and `/media/{id}/stream` by `/media/stream/{id}`. The query stays unchanged.
  */
 export function rewriteUrl (url: string): string {
   const start = url.indexOf('?')

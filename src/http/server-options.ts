@@ -6,11 +6,11 @@ import { MINUTE } from '../time.js'
 import { rewriteUrl } from './rewrite-url.js'
 
 const MAX_JSON_BYTES = 256 * KiB
-/** A socket on which nothing moved for so long is dead, or a paused player that will ask again by range. */
+/** A socket without traffic for this time is dead, or has a paused player that will send another range request. */
 const IDLE_SOCKET_MS = 2 * MINUTE
 const REQUEST_ID = /^[\w.:-]{1,128}$/
 
-/** The options of the HTTP server. */
+/** Returns the options of the HTTP server. */
 export function serverOptions (config: Pick<Config, 'trustedProxies'>) {
   return {
     trustProxy: config.trustedProxies.length > 0 ? config.trustedProxies : false,

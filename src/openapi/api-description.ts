@@ -38,15 +38,13 @@ const DESCRIPTIONS: Record<string, string> = {
   204: 'Done. The response has no body.'
 }
 /**
- * Says that there is something to see. Any regular expression engine knows it; the strict rule is checked by the
- * server.
+ * Requires one visible character. Every regular expression engine supports it; the server checks the strict pattern.
  */
 const PORTABLE_PATTERN = '\\S'
 
 /**
- * Completes what routes say of themselves, in place: one `Problem` component, the errors that are raised before a
- * handler, portable patterns, an example for every body, and nothing that has a default among what is required. Returns
- * the same object.
+ * Completes the descriptions of all routes in place. Adds one `Problem` component, the errors before a handler,
+ * portable patterns and an example for every body. Fields with a default are not required. Returns the same object.
  */
 export function completeDescription (description: ApiDescription): ApiDescription {
   for (const operations of Object.values(description.paths ?? {})) {
@@ -67,7 +65,7 @@ function completeOperation (operation: Operation): void {
   for (const [status, response] of Object.entries(operation.responses)) completeResponse(status, response)
 }
 
-/** A body that may be left out is one that may be null. */
+/** Describes a body that may be null as an optional body. */
 function completeBody (requestBody: NonNullable<Operation['requestBody']>): void {
   for (const content of Object.values(requestBody.content)) {
     if (content.schema === undefined) continue
@@ -88,7 +86,7 @@ function completeResponse (status: string, response: Response): void {
   }
 }
 
-/** Makes a schema what generators of clients understand: portable patterns, and defaults that need not be sent. */
+/** Simplifies a schema for client generators: portable patterns, and optional fields where a default exists. */
 function simplify (schema: Schema): void {
   if (typeof schema.pattern === 'string' && /\\p\{|\[\^\]/.test(schema.pattern)) schema.pattern = PORTABLE_PATTERN
   if (schema.required !== undefined && schema.properties !== undefined) {

@@ -11,7 +11,7 @@ interface Schema {
   anyOf?: Schema[]
 }
 
-/** What a reader recognises, by the name of a field. */
+/** Realistic examples by field name. */
 const BY_NAME: Record<string, unknown> = {
   category: 'Computing',
   current_password: 'secure_password123',
@@ -40,7 +40,7 @@ const BY_FORMAT: Record<string, unknown> = {
   uuid: '019377a4-3f00-7000-8000-000000000000'
 }
 
-/** An example of a body that a schema takes, for the API description. */
+/** Returns an example of a body that matches a schema, for the API description. */
 export function exampleOf (schema: Schema, name = ''): unknown {
   if (schema.examples?.[0] !== undefined) return schema.examples[0]
   if (schema.const !== undefined) return schema.const

@@ -1,23 +1,23 @@
 import { Type, type Static, type TSchema } from '@sinclair/typebox'
 
-/** The reason that a response gives instead of a regular expression. */
+/** The message that a response contains instead of a regular expression. */
 const withMessage = (message: string) => ({ 'x-message': message })
 
-/** Marks a field whose text is trimmed and put into NFC (Unicode normal form C) before it is checked. */
+/** Marks a field whose text is trimmed and normalized to NFC (Unicode normal form C) before validation. */
 export const TIDIED = 'x-tidied'
 
 const NO_CONTROLS = '^(?=[^]*\\S)[^\\p{Cc}\\p{Cs}]*$'
 const NOT_BLANK = withMessage('must not be blank, nor contain control characters')
 
-/** A secret: one line of text, stored and compared as it is sent. */
+/** A secret: one line of text, stored and compared as sent. */
 export const SecretText = (maxLength: number, options: object = {}) =>
   Type.String({ minLength: 1, maxLength, pattern: NO_CONTROLS, ...NOT_BLANK, ...options })
 
-/** One line of text that is not blank, without control characters and lone surrogates. */
+/** One line of text. It is not blank, and contains neither control characters nor lone surrogates. */
 export const SingleLine = (maxLength: number, options: object = {}) =>
   SecretText(maxLength, { [TIDIED]: true, ...options })
 
-/** Text of several lines: tabs and line breaks are allowed beside what {@link SingleLine} allows. */
+/** Text of several lines. It may contain tabs and line breaks in addition to the characters of {@link SingleLine}. */
 export const MultiLine = (maxLength: number, options: object = {}) =>
   Type.String({
     minLength: 1,
@@ -36,7 +36,7 @@ export const Uuid = (options: object = {}) => Type.String({ format: 'uuid', ...o
 
 export const IdParams = Type.Object({ id: Uuid() })
 
-/** For routes that respond to a malformed id as to an unknown one, without a token too: 401. */
+/** For routes that respond to a malformed id as to an unknown id. Without a token, the response is 401. */
 export const AnyIdParams = Type.Object({ id: Type.String({ examples: ['019377a4-3f00-7000-8000-000000000000'] }) })
 
 /** A response without a body. */
@@ -45,10 +45,10 @@ export const NoContent = (description: string) => Type.Null({ description })
 export const DateTime = (options: object = {}) =>
   Type.String({ format: 'date-time', description: 'ISO 8601, UTC', ...options })
 
-/** One of a few words. Clients are generated with them as a type, and so is the handler's. */
+/** A string from a fixed list. Generated clients and the handler get the list as a type. */
 export const StringEnum = <const T extends readonly string[]>(values: T, options: object = {}) =>
   Type.Unsafe<T[number]>({ type: 'string', enum: [...values], ...options })
 
-/** A value, or null. As a list of types: for a union, the serializer tries each value against each of the schemas. */
+/** A value or null. Uses a list of types: for a union, the serializer tries each value against each schema. */
 export const Nullable = <T extends TSchema & { type: string }>(schema: T) =>
   Type.Unsafe<Static<T> | null>({ ...schema, type: [schema.type, 'null'] })

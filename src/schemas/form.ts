@@ -3,13 +3,13 @@ import { Type, type TObject } from '@sinclair/typebox'
 /** The file field of a form. */
 interface FileField {
   name: string
-  /** Other names under which a file is accepted. They are not described. */
+  /** Other accepted names of the file field. The API description omits them. */
   aliases?: string[]
-  /** More than one makes the field an array. */
+  /** With more than one, the field is an array. */
   maxFiles?: number
 }
 
-/** The schemas of a form, without their types: the options of a route are generic already. */
+/** The schemas of a form without their types, because the options of a route are already generic. */
 export interface FormSchemas {
   /** The schema of the text fields. */
   fields: object
@@ -17,10 +17,10 @@ export interface FormSchemas {
   schema: object
 }
 
-/** A multipart form: the parser reads by it, and the API description shows it. */
+/** A multipart form. The parser and the API description use it. */
 export interface FormDefinition<T extends TObject> extends FormSchemas {
   fields: T
-  /** Every name under which a file is accepted, the described one first. */
+  /** Every accepted name of the file field. The first name is in the API description. */
   fileFields: [string, ...string[]]
   maxFiles: number
 }

@@ -7,14 +7,14 @@ const pageFields = {
   size: Type.Integer({ minimum: 1, maximum: 100, default: 10 })
 }
 
-/** Query parameters of a list: 1-based `page`, `size` items a page. */
+/** The query parameters of a list: `page`, which starts at 1, and `size`, the number of items on a page. */
 export const PageQuery = Type.Object(pageFields)
 export type PageQuery = Static<typeof PageQuery>
 
-/** {@link PageQuery} with the filters of one list. */
+/** {@link PageQuery} and the filters of one list. */
 export const FilteredPageQuery = <T extends TProperties>(filters: T) => Type.Object({ ...pageFields, ...filters })
 
-/** The text that a list is searched for. */
+/** The text to search for in a list. */
 export const SearchText = (field: string) =>
   Type.Optional(SingleLine(200, { description: `Part of ${field}. \`total\` counts at most 10,000 matches.` }))
 
@@ -37,7 +37,7 @@ export const PageOf = <T extends TSchema>(item: T) =>
     pages: Type.Integer()
   })
 
-/** How many rows of a list can be skipped: a skipped row costs as much as a returned one. */
+/** Maximum number of rows before a page, because a skipped row costs as much as a returned row. */
 export const MAX_OFFSET = 10_000
 
 /** Returns the number of rows before a page. **Throws** `validation_failed` beyond {@link MAX_OFFSET}. */
@@ -47,12 +47,12 @@ export function offsetOf ({ page, size }: PageQuery): number {
   return offset
 }
 
-/** Wraps the items that a store listed. */
+/** Creates a page from the items of a store. */
 export function pageOf<T> (items: T[], total: number, { page, size }: PageQuery): Page<T> {
   return { items, total, page, size, pages: Math.ceil(total / size) }
 }
 
-/** Returns a page with each item as `replyOf` shows it. */
+/** Converts each item of a page with `replyOf`. */
 export function mapPage<T, R> (page: Page<T>, replyOf: (item: T) => R): Page<R> {
   return { ...page, items: page.items.map(replyOf) }
 }

@@ -1,6 +1,6 @@
 /**
  * Every error that the API can return, by its stable code. The pages under `/problems/<code>`, the OpenAPI examples and
- * the problem documents are made from this table.
+ * the problem documents use this table.
  */
 export const problems = {
   bad_request: { status: 400, title: 'Bad request', detail: 'The request could not be understood.' },

@@ -18,10 +18,10 @@ export const ProblemSchema = Type.Object(
 
 const PROBLEM = 'application/problem+json'
 
-/** The errors of a signed link: see `Admissions.admitLink`. */
+/** The errors of a signed link; see `Admissions.admitLink`. */
 export const LINK_PROBLEMS = ['stream_link_invalid', 'stream_link_expired', 'stream_link_revoked'] as const
 
-/** The errors of receiving a file: see `Intake.receive`. */
+/** The errors of receiving a file; see `Intake.receive`. */
 export const RECEIVE_PROBLEMS = [
   'upload_incomplete',
   'upload_too_large',
@@ -32,7 +32,7 @@ export const RECEIVE_PROBLEMS = [
   'storage_full'
 ] as const
 
-/** The errors of publishing a file as a media: see `Intake.publish`. */
+/** The errors of publishing a file as a media; see `Intake.publish`. */
 export const PUBLISH_PROBLEMS = ['quota_exceeded', 'unsupported_media_format', 'media_too_complex'] as const
 
 interface ProblemResponse {
@@ -40,7 +40,10 @@ interface ProblemResponse {
   content: Record<string, { schema?: object; examples?: Record<string, { summary: string; value: object }> }>
 }
 
-/** The error responses of an operation, by status, with an example for each code, for its `response` schema. */
+/**
+ * Returns the error responses of an operation by status, for its `response` schema. They contain an example for each
+ * code.
+ */
 export function problemResponses (...codes: ProblemCode[]): Record<number, TSchema> {
   const responses: Record<number, ProblemResponse> = {}
   for (const code of codes) {
@@ -57,7 +60,7 @@ export function problemResponses (...codes: ProblemCode[]): Record<number, TSche
 
 /**
  * Adds errors to the `response` schema of an operation, for plugins that refuse requests before its handler. An
- * operation without a schema is not described, and stays as it is.
+ * operation without a schema is not described, so it stays unchanged.
  */
 export function addProblems<T extends { response?: unknown }> (
   schema: T | undefined,
@@ -73,7 +76,7 @@ export function addProblems<T extends { response?: unknown }> (
   return { ...schema, response }
 }
 
-/** The errors of two responses with the same status, as one response. A reply beside them keeps its description. */
+/** Merges the errors of two responses with the same status. A response of another type keeps its description. */
 function merge (own: ProblemResponse | undefined, added: ProblemResponse): ProblemResponse {
   if (own === undefined) return added
   const examples = { ...own.content[PROBLEM]?.examples, ...added.content[PROBLEM]!.examples }
