@@ -14,7 +14,8 @@ const MAINTENANCE_INTERVAL_MS = 10 * MINUTE
 
 /**
  * Starts the maintenance tasks and the job runners when the server listens. Stops them before the resources that they
- * use are closed. Before that, /readyz tells load balancers for SHUTDOWN_DELAY_SECONDS that the server stops.
+ * use are closed. Before the stop, /readyz returns 503 for SHUTDOWN_DELAY_SECONDS, so that load balancers send no new
+ * requests.
  */
 export default fp<Options>(
   async (app, { services, maintenanceIntervalMs = MAINTENANCE_INTERVAL_MS }) => {

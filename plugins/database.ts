@@ -30,8 +30,8 @@ export default fp<Options>(
       if (sqlitePath !== undefined && !damage.isDamaged) await markIntact(sqlitePath)
     })
     await migrate(db, migrations)
-    // The only instance may take over the work of an ended process at once. If a restart did not wait, the old process
-    // still holds the lock.
+    // The lock allows this process to end the leases of other processes at once. During a restart without a pause, the
+    // old process still has the lock.
     const releaseLock = sqlitePath === undefined ? undefined : acquireInstanceLock(sqlitePath)
     app.addHook('onClose', async () => releaseLock?.())
     app.decorate('db', db)

@@ -123,8 +123,7 @@ async function receiveForm<T extends TObject, F> (
           throw invalidField(part.fieldname, `is not a file field: expected ${fileFields.join(' or ')}`)
         }
         if (files.length === maxFiles) throw invalidField(fileFields[0], `at most ${maxFiles} may be sent`)
-        // A part can be a file by its content type. It then has no file name, although the type of `filename` says
-        // otherwise.
+        // A part can be a file by its content type. Its `filename` can then be undefined, unlike the declared type.
         files.push({ received: await receive(part.file), fileName: (part.filename as string | undefined) ?? '' })
         continue
       }

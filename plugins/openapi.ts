@@ -120,7 +120,7 @@ function withBody (schema: FastifySchema, config: FastifyContextConfig | undefin
 
 /**
  * Adds a multipart form to the bodies of a route. The form is validated while it arrives, not by the body's schema. The
- * form comes first: some client generators support only the first media type, and only a form can contain a file.
+ * form is listed first: some client generators support only the first media type, and only a form can contain a file.
  */
 function withForm (body: unknown, { schema }: FormSchemas): unknown {
   const content = (body as { content?: object } | undefined)?.content

@@ -17,7 +17,7 @@ import { TIDIED } from '../src/schemas/fields.js'
 import { addProblems } from '../src/schemas/problem.js'
 import { apiErrorOf } from './errors.js'
 
-/** The form that databases accept. The `uuid` format of ajv-formats also accepts the prefix `urn:uuid:`. */
+/** The form of UUIDs that databases accept. The `uuid` format of ajv-formats also accepts the prefix `urn:uuid:`. */
 const UUID = /^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/i
 
 /** The errors of a body on a route that expects no body. */

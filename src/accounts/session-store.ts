@@ -89,7 +89,7 @@ export async function insertSession (
 
 /**
  * Exchanges a refresh token for the next token of its family. A token that was exchanged before ends its session,
- * because the server cannot tell a thief from the owner (RFC 9700, section 4.14.2). A session keeps one row.
+ * because the server cannot distinguish a thief from the owner (RFC 9700, section 4.14.2). A session keeps one row.
  */
 export async function rotateToken (
   db: Kysely<Database>,

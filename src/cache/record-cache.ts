@@ -40,7 +40,7 @@ export async function withFreshRecords<T> (check: (since: number) => Promise<T>)
 /** One read of a record. */
 interface Read<T> {
   promise: Promise<T | undefined>
-  /** When the record expires, on the monotonic clock in milliseconds. */
+  /** The expiry time of the record, in milliseconds on the monotonic clock. */
   until: number
   /** The sequence number at which the read began. */
   begun: number

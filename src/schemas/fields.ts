@@ -13,7 +13,7 @@ const NOT_BLANK = withMessage('must not be blank, nor contain control characters
 export const SecretText = (maxLength: number, options: object = {}) =>
   Type.String({ minLength: 1, maxLength, pattern: NO_CONTROLS, ...NOT_BLANK, ...options })
 
-/** One line of text. It is not blank, and contains neither control characters nor lone surrogates. */
+/** One line of text that is not blank, without control characters and lone surrogates. */
 export const SingleLine = (maxLength: number, options: object = {}) =>
   SecretText(maxLength, { [TIDIED]: true, ...options })
 
