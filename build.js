@@ -1,6 +1,6 @@
-// `npm run build`: TypeScript to dist/; the files that browsers load to dist/assets, so that nothing is fetched from
-// elsewhere at run time; the server in one file to dist/bundle (docs/decisions/0008-bundle.md).
-// A step runs only if what it reads or writes has changed since its last run.
+// `npm run build` compiles TypeScript to dist/ and bundles the server in dist/bundle (docs/decisions/0008-bundle.md).
+// It copies the files that browsers load to dist/assets, so that pages load nothing from other sites.
+// A step runs only if its inputs or outputs have changed since its last run.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
@@ -9,19 +9,19 @@ import { dirname, join, relative } from 'node:path'
 const ASSETS = 'dist/assets'
 const BUNDLE = 'dist/bundle'
 const RECORD = 'dist/.build.json'
-/** Changes with every package that npm installs, updates or removes. */
+/** npm rewrites this file when it installs, updates or removes a package. */
 const PACKAGES = 'node_modules/.package-lock.json'
 const PRODUCT = ['src', 'plugins', 'routes', 'migrations']
 const SOURCES = [...PRODUCT, 'test', 'bench', 'demo']
 
-/** The files that browsers load from packages. */
+/** Files of npm packages that browsers load. */
 const LIBRARIES = [
   { to: 'embed/hls.light.min.js', from: 'hls.js/dist/hls.light.min.js' },
   { to: 'embed/shaka-player.hls-es2021.js', from: 'shaka-player/dist/shaka-player.hls-es2021.js' },
   {
     to: 'redoc/redoc.standalone.js',
     from: 'redoc/bundles/redoc.standalone.js',
-    // ReDoc would fetch this logo from its maker's site.
+    // Without this change, ReDoc loads the logo from its vendor's site.
     replace: ['https://cdn.redoc.ly/redoc/logo-mini.svg', 'data:,']
   }
 ]
@@ -43,7 +43,10 @@ for (const step of STEPS) {
   writeFileSync(RECORD, JSON.stringify(record))
 }
 
-/** A hash of the names and contents of all that a step reads and writes. Times would miss files of an older commit. */
+/**
+ * Returns a hash of the names and contents of a step's inputs and outputs. Modification times do not detect a checkout
+ * of an older commit.
+ */
 function fingerprint ({ reads, writes }) {
   const hash = createHash('sha256')
   for (const path of [...reads, ...writes].flatMap(filesIn)) {
@@ -53,7 +56,7 @@ function fingerprint ({ reads, writes }) {
   return hash.digest('base64url')
 }
 
-/** A file, or all files of a folder but source maps. */
+/** Returns the path itself if it is a file, or the paths of all files in a folder except source maps. */
 function filesIn (path) {
   if (!existsSync(path)) return []
   if (statSync(path).isFile()) return [path]
@@ -67,9 +70,9 @@ function compiled (folders) {
   return folders.map((folder) => `dist/${folder}`)
 }
 
-/** Deletes what was compiled from sources that are gone, and compiles what has changed. */
+/** Deletes the output of deleted sources, and compiles changed sources. */
 function compile () {
-  // tsc compares its sources only: without this file it writes every output.
+  // tsc detects changed sources, but not deleted output. Without this file it writes all output.
   if (record.TypeScript?.files.some((file) => !existsSync(file))) rmSync('dist/.tsbuildinfo', { force: true })
   for (const file of compiled(SOURCES).flatMap(filesIn)) {
     if (existsSync(file.replace(/^dist\/(.*)\.js$/, '$1.ts'))) continue
@@ -80,7 +83,10 @@ function compile () {
   if (status !== 0) process.exit(status ?? 1)
 }
 
-/** Files get the time of the build: package archives carry one time for all versions, and ETags are made of times. */
+/**
+ * Writes the assets with the time of the build, which their ETags contain. Files in npm packages have the same time in
+ * every version.
+ */
 async function writeAssets () {
   rmSync(ASSETS, { recursive: true, force: true })
   cpSync('web', ASSETS, { recursive: true })
@@ -94,8 +100,8 @@ async function writeAssets () {
 }
 
 /**
- * The 1,000 commonest passwords that are long enough to be one here, from zxcvbn's list in order of frequency. The
- * whole package costs a server 15 MB of memory.
+ * Returns the 1,000 most common passwords with at least 8 characters, from zxcvbn's list in order of frequency. The
+ * server does not load the whole package, because it needs 15 MB of memory.
  */
 async function commonPasswords () {
   const { dictionary } = await import('@zxcvbn-ts/language-common')
@@ -107,7 +113,7 @@ async function commonPasswords () {
   return commonest
 }
 
-/** Writes one file of 800: it starts in half the time. */
+/** Bundles 800 files into one, which halves the start time of the server. */
 async function bundle () {
   const { build } = await import('esbuild')
   rmSync(BUNDLE, { recursive: true, force: true })
@@ -115,13 +121,13 @@ async function bundle () {
     entryPoints: ['dist/src/server.js'],
     outdir: BUNDLE,
     bundle: true,
-    // What is imported only where it is needed stays a file of its own.
+    // Modules with a dynamic import stay separate files.
     splitting: true,
     format: 'esm',
     platform: 'node',
     target: 'node20',
     sourcemap: true,
-    // These find files of their own by their place (native code, a worker, pages), or are needed by those.
+    // These packages load files relative to their own path (native code, a worker, pages), or depend on such a package.
     external: ['better-sqlite3', 'piscina', 'pino', '@fastify/static', '@fastify/swagger', '@fastify/swagger-ui'],
     banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
     plugins: [{ name: 'own-places', setup: keepOwnPlaces }],
@@ -129,7 +135,7 @@ async function bundle () {
   })
 }
 
-/** Workers and assets stay where they are: what our own code finds by its place, it finds from there. */
+/** Keeps `import.meta.url` of our modules as in dist/, because they find workers and assets by that path. */
 function keepOwnPlaces (bundler) {
   bundler.onLoad({ filter: /\/dist\/(?:src|plugins)\/.*\.js$/ }, ({ path }) => ({
     contents: readFileSync(path, 'utf8').replaceAll(

@@ -1,5 +1,5 @@
-// Prints how the code is laid out: loose files, long files, long functions, long lines. A report, not a gate:
-// ESLint checks the length of the product's lines. Run it with `node .ci/house.js`.
+// Reports loose files, long files, long functions and long lines. This is a report, not a gate: ESLint checks the line
+// lengths of the product. Usage: `node .ci/house.js`.
 import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import ts from 'typescript'
@@ -17,7 +17,7 @@ const filesOf = (folder) =>
     .map((name) => join(folder, name))
 const linesOf = (file) => readFileSync(file, 'utf8').trimEnd().split('\n')
 
-/** The functions of a file that are longer than a screen. */
+/** Returns the functions of a file with more than MAX_FUNCTION_LINES lines. */
 function longFunctions (file) {
   const source = ts.createSourceFile(file, readFileSync(file, 'utf8'), ts.ScriptTarget.Latest, true)
   const found = []
@@ -39,7 +39,7 @@ function report (title, items) {
   for (const item of items) console.log(`      ${item}`)
 }
 
-/** As lint has it: a regular expression may be longer. */
+/** Returns whether a line is too long. As in ESLint, a line with only a regular expression may be longer. */
 const isLong = (line) => line.length > MAX_LINE_LENGTH && !/^\s*\/.*\/[a-z]*,?$/.test(line)
 
 const product = PRODUCT.flatMap(filesOf)

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Builds the image of Dockerfile and runs compose.yaml, where no image registry can be reached: with Debian's own Docker Engine, which is
-# unpacked and started for this run, on base images made here that stand in for those the two files name.
+# Builds the image of Dockerfile and runs compose.yaml on a machine that cannot reach an image registry. The script
+# unpacks and starts Debian's Docker Engine for this run. It builds stand-ins for the base images that the two files
+# name.
 #
-# Usage: .ci/image.sh [WORK], as root, on Debian. What the folder WORK keeps is not made again. Ends with "N passed, N failed".
+# Usage: .ci/image.sh [WORK], as root, on Debian. Files that the folder WORK contains are reused.
+# The last line is "N passed, N failed".
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -24,7 +26,7 @@ export SECRET_KEY POSTGRES_PASSWORD SERVER_PORT=0 PROXY_PORT=$proxy_port
 SECRET_KEY=$(openssl rand -base64 48)
 POSTGRES_PASSWORD=$(openssl rand -hex 24)
 
-check() { # NAME COMMAND…: one check; its output is shown when it fails
+check() { # NAME COMMAND…: runs one check, and prints its output if it fails
   local name=$1
   shift
   if "$@" >"$work/check.log" 2>&1; then
@@ -36,14 +38,14 @@ check() { # NAME COMMAND…: one check; its output is shown when it fails
   fi
 }
 
-give_up() { # REASON: nothing more can be checked
+give_up() { # REASON: ends the run, because no further check can run
   echo "IMAGE NOT BUILT: $1"
   exit 1
 }
 
 compose() { docker-compose -p "$project" --profile proxy "$@"; }
 
-finish() { # whatever ended the run, it closes with its figures
+finish() { # cleans up and prints the summary, even after an error
   if [ -z "$complete" ]; then failed=$((failed + 1)); fi
   compose down -v -t 5 >/dev/null 2>&1 || true
   docker-compose -p "$second" down -v -t 5 >/dev/null 2>&1 || true
@@ -66,7 +68,7 @@ install_engine() {
     apt-get install -o DPkg::Lock::Timeout=300 -y -qq --no-install-recommends "${missing[@]}" >/dev/null
   fi
   if [ ! -d "$work/engine" ]; then
-    # Unpacked and not installed: no service of it starts.
+    # The packages are unpacked but not installed, so that none of their services starts.
     mkdir -p "$work/debs"
     (cd "$work/debs" && apt-get download -qq docker.io containerd runc 2>/dev/null)
     for entry in "$work"/debs/*.deb; do dpkg -x "$entry" "$work/engine"; done
@@ -75,7 +77,8 @@ install_engine() {
 
 start_engine() {
   if [ -e /sys/class/net/docker0 ]; then give_up 'this machine has a Docker Engine of its own, which --bridge=none would break'; fi
-  # No bridge of its own and no rule in this machine's firewall: builds share its network, published ports go by docker-proxy.
+  # The engine gets no bridge and adds no firewall rule. Builds use the network of the host, and docker-proxy forwards
+  # the published ports.
   dockerd --host "$DOCKER_HOST" --data-root "$work/data" --exec-root "$work/run/exec" --pidfile "$work/run/dockerd.pid" \
     --iptables=false --ip6tables=false --ip-forward=false --bridge=none >"$work/dockerd.log" 2>&1 &
   engine=$!
@@ -87,7 +90,7 @@ start_engine() {
   give_up 'the Docker Engine does not start here (it needs root, cgroups and overlay mounts)'
 }
 
-# ---- Stand-ins of the base images ----
+# ---- Stand-ins for the base images ----
 
 has_image() { docker image inspect "$1" >/dev/null 2>&1; }
 
@@ -98,7 +101,7 @@ debian_mirror() {
 
 root_file_system() { # SUITE FOLDER
   rm -rf "$2"
-  # The script of sid serves every newer release, whose names this debootstrap may not know.
+  # This debootstrap may not know the name of a newer release. The script of sid works for every newer release.
   debootstrap --variant=minbase "$1" "$2" "$(debian_mirror)" /usr/share/debootstrap/scripts/sid >"$work/debootstrap.log" 2>&1 || {
     tail -n 5 "$work/debootstrap.log"
     give_up "debootstrap $1 failed"
@@ -106,7 +109,7 @@ root_file_system() { # SUITE FOLDER
   rm -rf "$2"/var/cache/apt/archives/*.deb "$2"/var/lib/apt/lists/* "$2/etc/resolv.conf"
 }
 
-# Debian with Node 24, which the npm registry carries, and this machine's npm, in the places of the official image.
+# Builds Debian with Node 24 from the npm registry and with the npm of this machine, at the paths of the official image.
 make_node_slim() {
   local base=$work/slim npm
   npm=$(dirname "$(dirname "$(readlink -f "$(command -v npm)")")")
@@ -125,7 +128,7 @@ make_node_slim() {
   rm -rf "$base"
 }
 
-# The same with compilers, and with what this machine's npm is told, so that `npm ci` and node-gyp work as they do here.
+# Adds compilers and the npm settings of this machine, so that `npm ci` and node-gyp also work in the image.
 make_node() {
   cp /etc/ssl/certs/ca-certificates.crt "$context/"
   npm config ls -l 2>/dev/null | grep -E '^(registry|proxy|https-proxy|noproxy) = "' >"$context/npmrc" || true
@@ -139,7 +142,8 @@ COPY npmrc /usr/local/etc/npmrc
 DOCKERFILE
 }
 
-# Postgres and Redis of Debian's versions, with what the official images do at their start that compose.yaml builds on.
+# Builds Postgres and Redis from Debian packages. Their start scripts do what compose.yaml expects of the official
+# images.
 make_databases() {
   cat >"$context/postgres-start" <<'SH'
 #!/bin/sh
@@ -172,7 +176,7 @@ DOCKERFILE
   printf 'FROM %s-databases\nCMD ["redis-server"]\n' "$project" | docker build -q -t redis:7-alpine - >/dev/null
 }
 
-# nginx 1.30, which Debian carries in its testing release. wget: Alpine's is busybox.
+# Builds nginx 1.30 from Debian's testing release. `wget` is a link to busybox, as in Alpine Linux.
 make_nginx() {
   local base=$work/nginx
   root_file_system forky "$base"
@@ -209,7 +213,7 @@ is_ready() { # ORIGIN
   return 1
 }
 
-film_goes_up_and_down() { # ORIGIN: whole, and by range
+film_goes_up_and_down() { # ORIGIN LOGIN: uploads a film and downloads a range and the whole file
   local api=$1 token media link
   token=$(curl -sf "$api/auth/login" -H 'content-type: application/json' -d "$2" | field .token)
   media=$(curl -sf "$api/media" -H "Authorization: Bearer $token" -F title=Film -F type=video -F "file=@$context/film.mp4" | field .id)
@@ -218,13 +222,13 @@ film_goes_up_and_down() { # ORIGIN: whole, and by range
   curl -sf "$link" | cmp - "$context/film.mp4"
 }
 
-first_admin() { # EXEC…: creates the first administrator with `playgate` in a container, and prints what logs in
+first_admin() { # EXEC…: creates the first administrator with `playgate` in a container, and prints its login
   local password=secure_password123
   printf '%s' "$password" | "$@" playgate create-admin ada@example.org >&2
   echo "{\"email\":\"ada@example.org\",\"password\":\"$password\"}"
 }
 
-runs_alone() { # the image with nothing beside it, as strict as it may be run
+runs_alone() { # runs only the image, with the strictest options
   local origin=http://127.0.0.1:28090 login
   docker run -d --name "$one" --network host -e PORT=28090 -e HOST=127.0.0.1 --read-only --tmpfs /tmp --cap-drop ALL \
     --security-opt no-new-privileges "$server_image" >/dev/null
@@ -247,7 +251,7 @@ runs_alone() { # the image with nothing beside it, as strict as it may be run
   check 'with exit code 0' [ "$(docker inspect -f '{{.State.ExitCode}}' "$one")" = 0 ]
 }
 
-each_server() { # FORMAT EXPECTED: what docker inspect says of every server
+each_server() { # FORMAT EXPECTED: compares the output of docker inspect for every server
   [ "$(docker inspect -f "$1" $(compose ps -q server) | sort -u)" = "$2" ]
 }
 
@@ -256,7 +260,7 @@ is_hardened() {
     each_server '{{index .HostConfig.LogConfig.Config "max-size"}}' 10m
 }
 
-# Segments outlive a container that is recreated, and do not fill its own layer.
+# Segments in a volume survive when the container is recreated, and do not fill its writable layer.
 cache_is_on_a_volume() {
   local proxy
   proxy=$(compose ps -q proxy)
@@ -266,13 +270,13 @@ cache_is_on_a_volume() {
 
 subnet_of() { docker network inspect -f '{{range .IPAM.Config}}{{.Subnet}}{{end}}' "$1_default"; } # PROJECT
 
-# A fixed subnet would be refused to a second project on the same machine ("Pool overlaps").
+# Docker refuses a fixed subnet to a second project on the same machine ("Pool overlaps").
 second_project_has_its_own_subnet() {
   docker-compose -p "$second" up --no-start redis && [ -n "$(subnet_of "$second")" ] &&
     [ "$(subnet_of "$second")" != "$(subnet_of "$project")" ]
 }
 
-# The old addresses are taken by other containers, so that the new servers get others.
+# Other containers take the old addresses, so that the new servers get new addresses.
 servers_move() {
   local id
   compose stop -t 20 server && compose rm -f server

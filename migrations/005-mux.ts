@@ -14,8 +14,8 @@ export async function up (db: Kysely<unknown>): Promise<void> {
   await db.schema.createIndex('media_by_mux_upload').on('media').column('mux_upload_id').execute()
   await db.schema.createIndex('media_by_mux_asset').on('media').column('mux_asset_id').execute()
 
-  // A job may now outlive its media (what it left at Mux is still to be deleted). SQLite can't drop a NOT NULL: the
-  // table is made anew.
+  // A job can now outlive its media, to delete the asset at Mux. SQLite cannot drop a NOT NULL constraint, so the
+  // migration creates the table again.
   await db.schema.dropIndex('jobs_by_time').execute()
   await db.schema.alterTable('jobs').renameTo('jobs_before_005').execute()
   await db.schema

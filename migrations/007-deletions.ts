@@ -3,7 +3,7 @@ import { SqliteAdapter, sql, type Kysely } from 'kysely'
 export async function up (db: Kysely<unknown>): Promise<void> {
   const id = db.getExecutor().adapter instanceof SqliteAdapter ? 'text' : 'uuid'
 
-  // A deleted row is marked first, which hides it at once. A job removes what belongs to it, and then the row.
+  // A deletion first marks the row, which hides it at once. A job then deletes the dependent data, and the row last.
   for (const table of ['media', 'lectures', 'courses']) {
     await db.schema.alterTable(table).addColumn('deleted_at', 'bigint').execute()
   }

@@ -1,6 +1,8 @@
 import { SqliteAdapter, sql, type Kysely } from 'kysely'
 
-/** Each counter and its rows at the time of the migration; the names are those of src/database/counters.ts. */
+/**
+ * One query for each counter, with its value at the time of the migration. src/database/counters.ts defines the names.
+ */
 const COUNTED = [
   "select 'accounts', count(*) from accounts",
   "select 'courses', count(*) from courses where deleted_at is null",
@@ -22,7 +24,7 @@ export async function up (db: Kysely<unknown>): Promise<void> {
     .execute()
   for (const query of COUNTED) await sql`insert into counters (name, value) ${sql.raw(query)}`.execute(db)
 
-  // Pages are found in these indexes only: without the condition each skipped entry would need its row.
+  // List queries read only these indexes. Without the condition, they must also read the row of each skipped entry.
   for (const [table, name, columns] of [
     ['courses', 'courses_by_age', ['created_at', 'id']],
     ['courses', 'courses_by_owner', ['owner_id', 'created_at', 'id']],
@@ -51,7 +53,7 @@ export async function up (db: Kysely<unknown>): Promise<void> {
     .execute()
   await db.schema.createIndex('courses_premium').on('courses').column('id').where(sql.ref('premium'), '=', 1).execute()
 
-  // A student's courses are listed by the age of the course.
+  // The list of a student's courses is sorted by the creation time of the course.
   await db.schema
     .alterTable('subscriptions')
     .addColumn('course_created_at', 'bigint', (column) => column.notNull().defaultTo(0))
@@ -69,7 +71,7 @@ export async function up (db: Kysely<unknown>): Promise<void> {
     .on('subscriptions')
     .columns(['course_id', 'student_id'])
     .execute()
-  // Postgres plans by its statistics, and those of the new indexes and table are not there yet.
+  // Postgres plans queries with table statistics, which it does not have yet for the new indexes and the new table.
   if (!(db.getExecutor().adapter instanceof SqliteAdapter)) {
     await sql`analyze counters, courses, media, subscriptions`.execute(db)
   }

@@ -17,8 +17,8 @@ export async function up (db: Kysely<unknown>): Promise<void> {
       .execute()
   }
 
-  // What each row of a subscriber adds to the tally of its lecture: watched to 9 of 10 parts, and the furthest but not
-  // so far.
+  // `completed`: the subscriber watched at least 9/10 of the lecture. `stopped`: the lecture is the furthest that the
+  // subscriber started, and it is not completed.
   await sql`create table tallies_009 as
     select lecture_id, student_id, completed,
       case when position = furthest and completed = 0 then 1 else 0 end as stopped

@@ -1,6 +1,8 @@
 import type { Kysely } from 'kysely'
 
-/** Which secrets each running process signs with and knows, by their public ids. */
+/**
+ * Stores two facts for each running process: the id of its signing secret, and the ids of all secrets it can verify.
+ */
 export async function up (db: Kysely<unknown>): Promise<void> {
   await db.schema
     .createTable('server_processes')

@@ -14,7 +14,8 @@ interface Searched {
 }
 
 /**
- * Folded texts, for searches that ignore case and normal forms on both engines alike. Null in rows of an older process.
+ * Adds folded texts, so that searches ignore case and Unicode normal form on both engines. A process of an older
+ * version inserts rows with null.
  */
 export async function up (db: Kysely<Searched>): Promise<void> {
   await db.schema.alterTable('accounts').addColumn('search_text', 'text').execute()
@@ -62,7 +63,7 @@ async function fillAccounts (db: Kysely<Searched>): Promise<void> {
   }
 }
 
-/** As src/database/fold.ts folds at the time of this migration. */
+/** A copy of `fold` in src/database/fold.ts at the time of this migration. */
 function fold (text: string): string {
   const folded = Array.from(text.normalize('NFKC'), (letter) => letter.toUpperCase().toLowerCase()).join('')
   return folded.normalize('NFKC')

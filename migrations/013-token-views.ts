@@ -1,6 +1,9 @@
 import { SqliteAdapter, type Kysely } from 'kysely'
 
-/** The last counted view of each account, address and media by a token; rows older than 30 minutes are removed. */
+/**
+ * Stores the time of the last counted view by access token, for each account, address and media. A periodic task
+ * deletes rows older than 30 minutes.
+ */
 export async function up (db: Kysely<unknown>): Promise<void> {
   const id = db.getExecutor().adapter instanceof SqliteAdapter ? 'text' : 'uuid'
 

@@ -1,6 +1,6 @@
 import { SqliteAdapter, type Kysely } from 'kysely'
 
-/** Jobs take turns by account: an account with a hundred jobs does not hold up the first job of another. */
+/** Accounts take turns: a hundred jobs of one account do not delay the first job of another account. */
 export async function up (db: Kysely<unknown>): Promise<void> {
   const id = db.getExecutor().adapter instanceof SqliteAdapter ? 'text' : 'uuid'
   await db.schema.alterTable('jobs').addColumn('owner_id', id).execute()

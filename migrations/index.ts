@@ -15,7 +15,7 @@ import * as tokenViews from './013-token-views.js'
 import * as refreshFamilies from './014-refresh-families.js'
 import * as fairJobs from './016-fair-jobs.js'
 
-/** All migrations by name, in order. A released one is never edited; the number 015 was never used and stays free. */
+/** All migrations by name, in order. The code of a released migration never changes. Number 015 stays unused. */
 export const migrations: Record<string, Migration> = {
   '001-accounts-media-views': accountsMediaViews,
   '002-courses': courses,

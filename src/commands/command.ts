@@ -3,34 +3,36 @@ import type { Config } from '../config/config.js'
 import type { Database } from '../database/tables.js'
 import type { OnProgress } from '../views/view-maintenance.js'
 
-/** What a command may use. */
+/** The context that a command runs in. */
 export interface CommandContext {
   config: Config
   db: Kysely<Database>
-  /** Options by name, as `node:util` parseArgs gives them. */
+  /** Options by name, as `parseArgs` of `node:util` returns them. */
   options: Record<string, string | boolean | undefined>
-  /** What stands after the command's name. */
+  /** Positional arguments after the command's name. */
   operands: string[]
-  /** Shows the progress of long work, only on a terminal. */
+  /** Shows the progress of a long command. Has no effect if the output is not a terminal. */
   onProgress: OnProgress
-  /** Asks for a secret without showing it, or reads it from standard input. */
+  /** Prompts for a secret without echo, or reads it from standard input. */
   readSecret(question: string): Promise<string>
 }
 
-/** What a command found or did: `report` for scripts, `lines` for people, `ok: false` for exit code 1. */
+/**
+ * The result of a command. `report` is for scripts, and `lines` are for people. `ok: false` sets the exit code to 1.
+ */
 export interface CommandResult {
   ok: boolean
   report: unknown
   lines: string[]
 }
 
-/** A mistake in how a command was called: its message is all that is shown. */
+/** An invalid command line. Only its message is printed. */
 export class UsageError extends Error {}
 
 export interface Command {
   summary: string
   usage: string
-  /** Names of options that take a value, and of those that don't. */
+  /** Options by name. A `string` option has a value, and a `boolean` option has none. */
   options?: Record<string, 'string' | 'boolean'>
   run(context: CommandContext): Promise<CommandResult>
 }

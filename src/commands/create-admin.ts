@@ -53,7 +53,9 @@ export const createAdmin: Command = {
   }
 }
 
-/** What signup would refuse is refused here too: an account that can't log in helps nobody. */
+/**
+ * Validates by the rules of signup, because login rejects an account that breaks them. **Throws** `validation_failed`.
+ */
 function checkAsSignup (email: string, password: string): void {
   const ajv = new Ajv({ strict: false, verbose: true })
   const isSignup = addFormats.default(ajv, ['email']).compile(SignupBody)

@@ -20,7 +20,7 @@ import { files, pairing } from './stored-files.js'
 
 type Check = (context: CommandContext) => Promise<Finding>
 
-/** Links live by the second, and a token's clock is the server's. */
+/** Links expire to the second, and the server's clock decides when a token expires. */
 const MAX_CLOCK_SKEW_MS = 2000
 
 export const doctor: Command = {
@@ -34,7 +34,7 @@ export const doctor: Command = {
     const findings = [await look(node), await look(database)]
     const withDatabase = findings[1]!.status === 'ok'
     for (const check of [schema, redis, uploads, pairing, files, disk, clock, proxies, secret, keys, ffmpeg, mux]) {
-      // What only a database can tell is not known without one.
+      // The checks in this list need a database.
       if (withDatabase || ![schema, pairing, files, clock, keys].includes(check)) findings.push(await look(check))
     }
     const lines = findings.flatMap(({ check, status, message, fix }) => [
@@ -54,7 +54,7 @@ async function node (): Promise<Finding> {
 }
 
 async function database ({ config, db }: CommandContext): Promise<Finding> {
-  // To look must not make what is looked for: in the wrong folder that would be an empty server.
+  // Opening a missing SQLite database creates it. In a wrong folder, this check would create an empty database.
   if (isNew(config)) {
     return warn(
       'database',

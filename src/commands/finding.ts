@@ -1,4 +1,4 @@
-/** What a check of `playgate doctor` found, and what an operator can do about it. */
+/** The result of a check of `playgate doctor`. `fix` tells the operator how to solve the problem. */
 export interface Finding {
   check: string
   status: 'ok' | 'warn' | 'fail'

@@ -3,12 +3,12 @@ import type { CommandContext } from './command.js'
 import { fail, ok, warn, type Finding } from './finding.js'
 import { isNew } from './new-server.js'
 
-/** Longer than a healthy Mux takes to respond. */
+/** Longer than a healthy Mux needs to respond. */
 const MUX_TIMEOUT_MS = 5000
 
-/** Checks the account at Mux, and that media on Mux have one. */
+/** Checks the account at Mux. Warns if Mux plays media but no account is set up. */
 export async function mux ({ config, db }: CommandContext): Promise<Finding> {
-  // Without a database, or its newest schema, other checks say so.
+  // Other checks report a missing database or an outdated schema.
   const played = isNew(config) ? 0 : await countMuxMedia(db).catch(() => 0)
   if (config.mux === undefined) {
     return played === 0

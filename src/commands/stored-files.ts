@@ -10,7 +10,7 @@ import { systemClock } from '../time.js'
 import type { CommandContext } from './command.js'
 import { fail, ok, type Finding } from './finding.js'
 
-/** Checks that the database and the folder of the files belong together. */
+/** Checks that the database and the upload folder belong together. */
 export async function pairing ({ config, db }: CommandContext): Promise<Finding> {
   if ((await pendingMigrations(db, migrations)).length > 0) return ok('pairing', 'known once the schema is there')
   if (!existsSync(config.uploadDir)) return ok('pairing', 'known once both are there')
@@ -33,7 +33,7 @@ export async function pairing ({ config, db }: CommandContext): Promise<Finding>
     )
 }
 
-/** Checks that each committed file has its row. */
+/** Checks that each committed file has a row in the database. */
 export async function files ({ config, db }: CommandContext): Promise<Finding> {
   if ((await pendingMigrations(db, migrations)).length > 0) return ok('files', 'known once the schema is there')
   if (!existsSync(config.uploadDir)) return ok('files', 'none yet')

@@ -6,7 +6,7 @@ import { offsetOf, type PageQuery } from '../schemas/pagination.js'
 import { courseOf } from './course-store.js'
 import type { Course } from './schema.js'
 
-/** A course as the public list shows it. */
+/** A course with the name of its instructor, for the public list. */
 export interface CourseWithInstructor {
   course: Course
   firstName: string | null
@@ -22,8 +22,8 @@ export type CoursePageArgs = { size: number; offset: number; accountId: string; 
 type Ids = SelectQueryBuilder<Database, 'courses', { id: string; created_at: number }>
 
 /**
- * Pages of courses, each row with the total, and the total by itself for a page behind the last one. The ids come from
- * an index.
+ * Builds the two queries of a course list: a page of courses, and their total. The page's ids come from an index.
+ * `hidden` counts the deleted courses that the counter still includes.
  */
 function pagesOf (
   ids: (db: Kysely<Database>, args: CoursePageArgs) => Ids,
@@ -49,7 +49,7 @@ function pagesOf (
 
 type HiddenCount = ReturnType<typeof hiddenOfStudent>
 
-/** Subscriptions to courses that are deleted, and whose job has not removed them yet. */
+/** Counts a student's subscriptions to deleted courses. Until a job removes them, the counter includes them. */
 function hiddenOfStudent (db: Kysely<Database>, studentId: string) {
   return db
     .selectFrom('courses')
@@ -84,7 +84,10 @@ export const coursePages = {
   )
 }
 
-/** A page, newest first, and how many there are in all; of an owner, or of those a student is subscribed to. */
+/**
+ * Returns a page of courses, newest first, and their total. The filter limits them to an owner's courses or to a
+ * student's subscriptions.
+ */
 export async function listCourses (
   db: Kysely<Database>,
   { ownerId, studentId }: CourseFilter,

@@ -13,7 +13,7 @@ import { deleteProgress, listStarters, settleTallies } from './tally-store.js'
 
 type Kind = CourseJobKind | 'delete-media'
 
-/** A few milliseconds of SQLite's event loop. */
+/** On SQLite, a batch blocks the event loop for a few milliseconds. */
 const STUDENTS_PER_BATCH = 50
 const MAX_RETRY_MS = 5 * MINUTE
 
@@ -22,8 +22,8 @@ interface Options extends Pick<JobRunnerOptions<Kind>, 'db' | 'clock' | 'onError
 }
 
 /**
- * Removes what is marked as deleted and brings the tallies of courses up to date, in bounded batches. Each batch is a
- * transaction that leaves nothing half done, so an interrupted job starts again from its beginning.
+ * Creates the runner that removes deleted media and courses, and updates the tallies of courses. It works in bounded
+ * batches. Each batch is one transaction, so an interrupted job can start again from its beginning.
  */
 export function createCourseRunner ({ db, blobs, clock, onError }: Options): JobRunner<Kind> {
   async function work (job: Job<Kind>, { signal }: JobRun): Promise<JobResult> {
@@ -41,10 +41,10 @@ export function createCourseRunner ({ db, blobs, clock, onError }: Options): Job
   return new JobRunner({
     db,
     clock,
-    // Media before their course, which is removed when it has no lectures any more.
+    // Media come before their course, because a course is removed only after its last lecture.
     kinds: ['delete-media', 'delete-course', 'tally-course'],
     work,
-    // A deletion is never given up.
+    // A deletion is retried until it succeeds.
     retryDelayMs: ({ failures }) => Math.min(MAX_RETRY_MS, SECOND * 2 ** (failures - 1)),
     onError
   })
@@ -64,7 +64,8 @@ async function removeMedia (db: Kysely<Database>, blobs: BlobStore, id: string, 
       return students.length
     })
   }
-  // A failure is retried: the row has the names, and the sweep removes no committed file.
+  // The row is deleted after its files, so that a retry still finds their names. The sweep does not remove committed
+  // files.
   for (const name of [media.blobName, media.packaged?.blobName, media.posterBlob]) {
     if (name != null) await blobs.remove(name)
   }
@@ -74,7 +75,7 @@ async function removeMedia (db: Kysely<Database>, blobs: BlobStore, id: string, 
   })
 }
 
-/** Returns false while the course still has lectures. */
+/** Removes a course and its subscriptions. Returns false while the course still has lectures. */
 async function removeCourse (db: Kysely<Database>, id: string, signal: AbortSignal): Promise<boolean> {
   await inBatches(db, signal, async (trx) => {
     const students = await deleteSubscriptions(trx, id, STUDENTS_PER_BATCH)
@@ -95,7 +96,7 @@ async function settleCourse (db: Kysely<Database>, id: string, signal: AbortSign
   })
 }
 
-/** Repeats a batch, each in a transaction, until one has fewer than {@link STUDENTS_PER_BATCH} students. */
+/** Runs batches, each in a transaction, until a batch has fewer than {@link STUDENTS_PER_BATCH} students. */
 async function inBatches (
   db: Kysely<Database>,
   signal: AbortSignal,

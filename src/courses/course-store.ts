@@ -21,7 +21,7 @@ export async function insertCourse (db: Kysely<Database>, course: Course): Promi
     .execute()
 }
 
-/** Undefined also for an id that is not well formed. */
+/** Returns undefined also for a malformed id. */
 export async function findCourse (db: Kysely<Database>, id: string): Promise<Course | undefined> {
   if (!isUuid(id)) return undefined
   const row = await db
@@ -33,7 +33,7 @@ export async function findCourse (db: Kysely<Database>, id: string): Promise<Cou
   return row && courseOf(row)
 }
 
-/** A course that nobody else changes until the transaction ends. */
+/** Finds a course and locks it until the transaction ends. */
 export async function lockCourse (trx: Transaction<Database>, id: string): Promise<Course | undefined> {
   const row = await trx
     .selectFrom('courses')
@@ -45,7 +45,7 @@ export async function lockCourse (trx: Transaction<Database>, id: string): Promi
   return row && courseOf(row)
 }
 
-/** As {@link lockCourse}, but others may do the same at once. */
+/** Finds a course and takes a shared lock on it until the transaction ends. */
 export async function shareCourse (trx: Transaction<Database>, id: string): Promise<Course | undefined> {
   const row = await trx
     .selectFrom('courses')
@@ -74,7 +74,10 @@ export async function updateCourse (
   return row && courseOf(row)
 }
 
-/** Adds to the sums over its lectures, and locks the course until the transaction ends. False if it is gone. */
+/**
+ * Adds to a course's sums over its lectures, and locks the course until the transaction ends. Returns false if the
+ * course was deleted.
+ */
 export async function updateCourseSums (
   trx: Transaction<Database>,
   id: string,
@@ -93,12 +96,15 @@ export async function updateCourseSums (
   return numUpdatedRows > 0n
 }
 
-/** Hides a locked course from everybody. */
+/** Marks a locked course as deleted, which hides it from everybody. */
 export async function markCourseDeleted (trx: Transaction<Database>, id: string, now: number): Promise<void> {
   await trx.updateTable('courses').set({ deleted_at: now }).where('id', '=', id).execute()
 }
 
-/** Removes the row of a course that is marked as deleted, and with it its job. False while lectures refer to it. */
+/**
+ * Deletes the row of a course that is marked as deleted, and by cascade its job. Returns false while lectures refer to
+ * the course.
+ */
 export async function deleteCourse (db: Kysely<Database>, id: string): Promise<boolean> {
   if (
     (await db.selectFrom('lectures').select('id').where('course_id', '=', id).limit(1).executeTakeFirst()) !== undefined

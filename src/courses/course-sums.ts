@@ -6,15 +6,16 @@ import { lockCourse, updateCourseSums } from './course-store.js'
 import { findCourseIdOfMedia } from './lecture-store.js'
 
 /**
- * Locks the course that counts a media's duration, if one does, until the transaction ends; returns how to change its
- * sum. Who has completed a lecture depends on its duration: the tallies follow.
+ * Returns a function that locks the course of a media until the transaction ends, if the media is a lecture. That
+ * function resolves with a second function, which changes the course's duration. The second function also queues the
+ * tallies, because completion of a lecture depends on its duration.
  */
 export function sumsLock (clock: Clock) {
   return async (trx: Transaction<Database>, mediaId: string): Promise<(deltaMs: number) => Promise<void>> => {
     const courseId = await findCourseIdOfMedia(trx, mediaId)
     if (courseId !== undefined) await lockCourse(trx, courseId)
     return async (deltaMs) => {
-      // Read again: the lecture may have been deleted before the lock was there.
+      // The lecture is read again, because it may have been deleted before the course was locked.
       if (courseId === undefined || deltaMs === 0 || (await findCourseIdOfMedia(trx, mediaId)) !== courseId) return
       await updateCourseSums(trx, courseId, 0, deltaMs)
       await insertCourseJob(trx, 'tally-course', courseId, clock.now())

@@ -24,7 +24,7 @@ interface CoursesOptions {
   clock: Clock
 }
 
-/** The courses. Everybody may read them; their owner and administrators change them. */
+/** Courses. Everybody may read them; their owner and administrators may change them. */
 export class Courses {
   readonly #options: CoursesOptions
 
@@ -76,7 +76,7 @@ export class Courses {
     return pageOf(items, total, page)
   }
 
-  /** Changes the texts of a course, and whether it is premium. **Throws** `not_found`. */
+  /** Changes the title, the description and the premium flag of a course. **Throws** `not_found`. */
   async change (id: string, change: Partial<CourseInput>): Promise<Course> {
     const { db, clock } = this.#options
     const course = await updateCourse(db, id, trimmed(change), clock.now())
@@ -85,8 +85,8 @@ export class Courses {
   }
 
   /**
-   * Deletes a course with its lectures, their media and its subscriptions. All are hidden at once; a job deletes their
-   * rows and files. **Throws** `not_found`.
+   * Deletes a course with its lectures, their media and its subscriptions. Hides all of them at once; a job deletes
+   * their rows and files. **Throws** `not_found`.
    */
   async remove (id: string): Promise<void> {
     const { db, library, clock } = this.#options

@@ -17,7 +17,7 @@ export interface BatchOutcome {
   error?: ApiError
 }
 
-/** Checks a value by a schema. **Throws** a 422 that names the invalid fields. */
+/** Validates a value against a schema. **Throws** `validation_failed`, which names the invalid fields. */
 export type CheckInput = (schema: TSchema, value: unknown) => void
 
 interface LectureBatchOptions {
@@ -26,7 +26,7 @@ interface LectureBatchOptions {
   lectures: Lectures
 }
 
-/** Adds several lectures in one request. Each succeeds or fails on its own. */
+/** Adds several lectures in one request. Each entry succeeds or fails independently. */
 export class LectureBatch {
   readonly #options: LectureBatchOptions
 
@@ -34,7 +34,10 @@ export class LectureBatch {
     this.#options = options
   }
 
-  /** Receives a file. A file that is too large is refused and skipped, so that the next file can follow. */
+  /**
+   * Receives a file. If the file is too large, returns the error and skips the rest of the file, so that the next file
+   * can be read.
+   */
   async receive (source: Readable, ownerId: string | undefined): Promise<BatchFile> {
     try {
       return { draft: await this.#options.intake.receive(source, ownerId) }
@@ -46,8 +49,8 @@ export class LectureBatch {
   }
 
   /**
-   * Adds one lecture for each file, in order, and discards the files that become none. **Throws** 422 if the number of
-   * entries in `lectures_data` is not that of the files.
+   * Adds one lecture for each file, in order, and discards the files of failed entries. **Throws** `validation_failed`
+   * unless `lectures_data` is a JSON array with one entry for each file.
    */
   async add (
     viewer: Viewer,
@@ -77,21 +80,24 @@ export class LectureBatch {
       const courseFor = () => courses.changeable(viewer, courseId)
       return { added: await lectures.add(file.draft, text, { uploaderId: viewer.id, courseFor }) }
     } catch (error) {
-      // Other errors, as of a lost database, end the whole request.
+      // Other errors, such as a lost database connection, fail the whole request.
       if (!(error instanceof ApiError)) throw error
       return { error }
     }
   }
 }
 
-/** If every entry failed, and one because of the server, the client should try again instead of fixing its lectures. */
+/**
+ * Throws a server error if every entry failed and at least one failed with a server error. The client should then
+ * retry.
+ */
 function throwIfServerFailed (outcomes: BatchOutcome[]): void {
   const errors = outcomes.flatMap(({ error }) => (error === undefined ? [] : [error]))
   const serverError = errors.find(({ statusCode }) => statusCode >= 500)
   if (serverError !== undefined && errors.length === outcomes.length) throw serverError
 }
 
-/** Discards a draft. A file that became a media stays. */
+/** Discards the draft of a file. A published file stays. */
 export async function discardBatchFile (file: BatchFile): Promise<void> {
   if ('draft' in file) await file.draft.discard()
 }

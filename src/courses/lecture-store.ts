@@ -2,7 +2,7 @@ import type { Kysely, Selectable, Transaction } from 'kysely'
 import type { Database, LecturesTable } from '../database/tables.js'
 import type { Lecture } from './schema.js'
 
-/** Puts a lecture at the end of its course, which must be locked; answers its position. */
+/** Inserts a lecture at the end of its course, which must be locked. Returns its position. */
 export async function insertLecture (trx: Transaction<Database>, lecture: Omit<Lecture, 'position'>): Promise<number> {
   const { last } = await trx
     .selectFrom('lectures')
@@ -39,7 +39,7 @@ export async function findLecture (db: Kysely<Database>, id: string): Promise<Le
   return row && lectureOf(row)
 }
 
-/** The course whose lecture a media is. */
+/** Returns the course of a media, or undefined if the media is not a lecture. */
 export async function findCourseIdOfMedia (db: Kysely<Database>, mediaId: string): Promise<string | undefined> {
   return (
     await db
@@ -51,7 +51,7 @@ export async function findCourseIdOfMedia (db: Kysely<Database>, mediaId: string
   )?.course_id
 }
 
-/** All lectures of a course, in their order. */
+/** Returns all lectures of a course by position. */
 export async function listLectures (db: Kysely<Database>, courseId: string): Promise<Lecture[]> {
   const rows = await db
     .selectFrom('lectures')
@@ -65,8 +65,8 @@ export async function listLectures (db: Kysely<Database>, courseId: string): Pro
 }
 
 /**
- * Of the next `limit` lectures behind an id, those of premium courses, or of all, whose media are not protected; and
- * the last id looked at.
+ * Scans the next `limit` lectures after `afterId`. Returns the unprotected lectures of premium courses, or of all
+ * courses. `lastId` is the last scanned id, or undefined at the end.
  */
 export async function listUnprotected (
   db: Kysely<Database>,
@@ -106,7 +106,7 @@ export async function updateLecture (
   return row && lectureOf(row)
 }
 
-/** Gives lectures the positions 1, 2, 3… in the order of these ids. */
+/** Sets the positions of lectures to 1, 2, 3… in the order of `ids`. */
 export async function updatePositions (trx: Transaction<Database>, ids: string[]): Promise<void> {
   for (const [index, id] of ids.entries()) {
     await trx
@@ -118,7 +118,10 @@ export async function updatePositions (trx: Transaction<Database>, ids: string[]
   }
 }
 
-/** Hides a lecture of a locked course from everybody, and closes the gap. Undefined if it is gone already. */
+/**
+ * Marks a lecture of a locked course as deleted, and closes the gap in the positions. Returns undefined if the lecture
+ * was deleted already.
+ */
 export async function markLectureDeleted (
   trx: Transaction<Database>,
   id: string,
@@ -142,7 +145,7 @@ export async function markLectureDeleted (
   return lectureOf(row)
 }
 
-/** Hides all lectures of a locked course; returns them. */
+/** Marks all lectures of a locked course as deleted, and returns them. */
 export async function markLecturesDeleted (
   trx: Transaction<Database>,
   courseId: string,
@@ -158,7 +161,7 @@ export async function markLecturesDeleted (
   return rows.map(lectureOf)
 }
 
-/** The lecture of a media that is deleted, if it had one. */
+/** Returns the deleted lecture of a media, or undefined if the media has none. */
 export async function findDeletedLecture (db: Kysely<Database>, mediaId: string): Promise<Lecture | undefined> {
   const row = await db
     .selectFrom('lectures')
@@ -169,7 +172,7 @@ export async function findDeletedLecture (db: Kysely<Database>, mediaId: string)
   return row && lectureOf(row)
 }
 
-/** Removes the row of a lecture that is marked as deleted. */
+/** Deletes the row of a lecture that is marked as deleted. */
 export async function deleteLecture (trx: Transaction<Database>, id: string): Promise<void> {
   await trx.deleteFrom('lectures').where('id', '=', id).where('deleted_at', 'is not', null).execute()
 }

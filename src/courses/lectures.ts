@@ -38,15 +38,15 @@ export interface LectureWithMedia {
   media: Media
 }
 
-/** Who uploads a lecture, and the course that it is for. */
+/** The uploader of a lecture, and a function that finds its course. */
 export interface LectureOrigin {
   uploaderId: string
   courseFor: () => Promise<Course>
 }
 
-/** Sorts before every id. */
+/** This value sorts before every id. */
 const FIRST_ID = '00000000-0000-0000-0000-000000000000'
-/** Blocks SQLite's event loop for a few milliseconds. */
+/** On SQLite, a batch blocks the event loop for a few milliseconds. */
 const PROTECT_BATCH = 1000
 
 interface LecturesOptions {
@@ -60,7 +60,7 @@ interface LecturesOptions {
   onReordered(): void
 }
 
-/** The lectures of courses. Each is a media of the course's owner, uploaded as any other media. */
+/** Lectures of courses. Each lecture has a media of the course's owner, which is uploaded like any other media. */
 export class Lectures {
   readonly #options: LecturesOptions
 
@@ -75,7 +75,7 @@ export class Lectures {
     return lecture
   }
 
-  /** Adds the media of lectures. A lecture that was deleted since it was read is left out. */
+  /** Returns lectures with their media. Leaves out lectures that were deleted after they were read. */
   async withMedia (lectures: Lecture[]): Promise<LectureWithMedia[]> {
     const media = await this.#options.library.findAllNow(lectures.map(({ mediaId }) => mediaId))
     return lectures.flatMap((lecture) =>
@@ -83,15 +83,15 @@ export class Lectures {
     )
   }
 
-  /** Lists the lectures of a course, in their order. */
+  /** Lists the lectures of a course by position. */
   async list (courseId: string): Promise<LectureWithMedia[]> {
     return await this.withMedia(await listLectures(this.#options.db, courseId))
   }
 
   /**
-   * Publishes a draft as the last lecture of the course that `courseFor` finds, and updates the sums of the course in
-   * the same transaction. **Throws** what `courseFor` and {@link Intake} throw, and `not_found`; the draft is discarded
-   * then.
+   * Publishes a draft as the last lecture of the course that `courseFor` finds. Updates the sums of the course in the
+   * same transaction. **Throws** `not_found`, and the errors of `courseFor` and {@link Intake}. On an error, discards
+   * the draft.
    */
   async add (draft: Draft, text: LectureText, { uploaderId, courseFor }: LectureOrigin): Promise<LectureWithMedia> {
     const { intake, clock } = this.#options
@@ -110,7 +110,7 @@ export class Lectures {
     return { lecture: { ...lecture, mediaId: media.id, position }, media }
   }
 
-  /** Changes the texts of a lecture. **Throws** `not_found`. */
+  /** Changes the title, the description and the categories of a lecture. **Throws** `not_found`. */
   async change (id: string, text: Partial<LectureText>): Promise<LectureWithMedia> {
     const { db, clock } = this.#options
     const lecture = await updateLecture(db, id, trimmed(text), clock.now())
@@ -120,8 +120,8 @@ export class Lectures {
   }
 
   /**
-   * Turns the protection of any media on or off, for its owner. The course is locked meanwhile: it may become premium
-   * at the same time. **Throws** `protection_required` for a lecture whose course demands protection.
+   * Turns the protection of a media on or off at its owner's request. Locks the course, because it may become premium
+   * at the same time. **Throws** `protection_required` for a lecture whose course requires protection.
    */
   async changeProtection (media: Media, protection: Protection): Promise<void> {
     await this.#options.protections.change(media, async (trx) => {
@@ -132,14 +132,14 @@ export class Lectures {
     })
   }
 
-  /** Turns the protection of a course's lectures on or off, as the course demands. */
+  /** Turns the protection of a course's lectures on or off, as the course requires. */
   async followProtection (courseId: string): Promise<void> {
     await this.#follow(await listLectures(this.#options.db, courseId))
   }
 
   /**
-   * Protects every unprotected lecture whose course demands protection: lectures older than PROTECT_LECTURES, or of a
-   * course that became premium while its server crashed. Returns how many there were.
+   * Protects every unprotected lecture whose course requires protection, and returns their number. Such a lecture
+   * exists if it is older than PROTECT_LECTURES, or if the server crashed while its course became premium.
    */
   async protectMissed (): Promise<number> {
     const { db, protectAll } = this.#options
@@ -157,8 +157,8 @@ export class Lectures {
   }
 
   /**
-   * Deletes a lecture with its media. Both are hidden at once; a job deletes their rows and files. The sums and the
-   * positions of the course change in the same transaction. **Throws** `not_found`.
+   * Deletes a lecture with its media. Hides both at once; a job deletes their rows and files. The sums and positions of
+   * the course change in the same transaction. **Throws** `not_found`.
    */
   async remove ({ id, courseId }: Lecture): Promise<void> {
     const { db, library, clock } = this.#options
@@ -174,7 +174,10 @@ export class Lectures {
     library.released(marked)
   }
 
-  /** Orders the lectures of a course. **Throws** `not_found`, 422 unless `lectureIds` name each lecture once. */
+  /**
+   * Sets the order of a course's lectures. **Throws** `not_found`, and `validation_failed` unless `lectureIds` contains
+   * each lecture once.
+   */
   async reorder (courseId: string, lectureIds: string[]): Promise<void> {
     const { db, clock, onReordered } = this.#options
     const ids = lectureIds.map((id) => id.toLowerCase())
@@ -206,7 +209,7 @@ export class Lectures {
     return await insertLecture(trx, lecture)
   }
 
-  /** Protects each lecture as its course demands. The course is locked for each change. */
+  /** Turns the protection of each lecture on or off, as its course requires. Locks the course for each change. */
   async #follow (lectures: Lecture[]): Promise<void> {
     for (const { lecture, media } of await this.withMedia(lectures)) {
       await this.#options.protections
@@ -216,7 +219,7 @@ export class Lectures {
           return this.#protectionOf(course)
         })
         .catch((error: unknown) => {
-          // A lecture that was deleted meanwhile needs no protection.
+          // A lecture that was deleted meanwhile can be skipped.
           if (!(error instanceof ApiError) || error.code !== 'not_found') throw error
         })
     }

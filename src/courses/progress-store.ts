@@ -3,7 +3,7 @@ import { foreignKeyViolation } from '../database/dialect.js'
 import type { Database } from '../database/tables.js'
 import { ApiError } from '../errors.js'
 
-/** How far a student is in a lecture: the furthest point seen, and how much of it was watched. */
+/** A student's progress in a lecture: the furthest position, and the watched time. */
 export interface Progress {
   lectureId: string
   studentId: string
@@ -12,8 +12,8 @@ export interface Progress {
 }
 
 /**
- * Keeps the larger of what is known and what is reported, so that repeats and late packets do no harm. Answers what
- * holds now. Throws `not_found` for a lecture that is gone.
+ * Stores the larger of the stored and the reported values, so that repeated and late reports do no harm. Returns the
+ * stored values. **Throws** `not_found` if the lecture was deleted.
  */
 export async function insertProgress (
   db: Kysely<Database>,
@@ -47,7 +47,8 @@ export async function insertProgress (
 }
 
 /**
- * Whether a report is counted in the tallies as completed; undefined for a lecture that the student has not started.
+ * Returns whether the tallies count the student as having completed the lecture. Returns undefined if they do not count
+ * the student.
  */
 export async function findCountedProgress (
   trx: Transaction<Database>,
@@ -63,7 +64,7 @@ export async function findCountedProgress (
   return row === undefined || row.started === 0 ? undefined : row.completed === 1
 }
 
-/** A student's progress in a course, while they are subscribed. */
+/** Returns a student's progress in the lectures of a course. The list is empty if the student is not subscribed. */
 export async function listProgress (db: Kysely<Database>, courseId: string, studentId: string): Promise<Progress[]> {
   const rows = await subscribedProgress(db, courseId)
     .select(['lecture_id', 'lecture_progress.student_id', 'position_ms', 'watched_ms'])

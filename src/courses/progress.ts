@@ -41,13 +41,13 @@ interface ProgressOptions {
   clock: Clock
 }
 
-/** What a player reports of a lecture. */
+/** A player's report about a lecture. */
 export interface ProgressReport {
   positionSeconds: number
   watchedSeconds: number
 }
 
-/** How far students are in lectures and courses, and where they stop. */
+/** The progress of students in lectures and courses, and the figures of a course. */
 export class ProgressBook {
   readonly #options: ProgressOptions
 
@@ -56,7 +56,7 @@ export class ProgressBook {
   }
 
   /**
-   * Records how far a student is. The largest of all reports counts, up to the duration of the lecture. **Throws**
+   * Records a student's progress. The largest report counts, limited to the duration of the lecture. **Throws**
    * `not_found`.
    */
   async report (studentId: string, lecture: Lecture, report: ProgressReport): Promise<LectureProgress> {
@@ -70,9 +70,9 @@ export class ProgressBook {
       positionMs: within(report.positionSeconds),
       watchedMs: within(report.watchedSeconds)
     }
-    // A power cut may lose a report: players send the next one within seconds.
+    // A power cut may lose this report, but the player sends another within seconds.
     const recorded = await relaxedTransaction(this.#options.db, async (trx) => {
-      // The reports of one student in one course run one by one: each sees the tally of the last one.
+      // The lock serializes the reports of a student in a course, so that each report reads the latest tallies.
       await lockSubscription(trx, studentId, lecture.courseId)
       const isCounted = await findCountedProgress(trx, lecture.id, studentId)
       const recorded = await insertProgress(trx, record, this.#options.clock.now())
@@ -84,7 +84,9 @@ export class ProgressBook {
     return progressOf(one, recorded)
   }
 
-  /** A student's progress in a course: of each lecture, and of the course by the share of its duration watched. */
+  /**
+   * Returns a student's progress in each lecture of a course, and in the course as the watched share of its duration.
+   */
   async ofStudent (studentId: string, courseId: string): Promise<CourseProgress> {
     const all = await this.#options.lectures.list(courseId)
     const listed = await listProgress(this.#options.db, courseId, studentId)
@@ -102,8 +104,9 @@ export class ProgressBook {
   }
 
   /**
-   * The figures of a course: current subscribers only. The drop-off is the lecture that most students started last and
-   * did not complete: the earliest of equals, null if there is none.
+   * Returns the figures of a course, which include only current subscribers. The drop-off is the lecture at which most
+   * students stopped (see {@link LectureTally}). On a tie, it is the earliest lecture. It is null if no student
+   * stopped.
    */
   async figures (courseId: string): Promise<CourseFigures> {
     const { db, views } = this.#options
@@ -132,7 +135,7 @@ function progressOf (one: LectureWithMedia, known: Progress | undefined): Lectur
   }
 }
 
-/** With one decimal, at most 100; 0 if `whole` is 0. */
+/** Returns a percentage with one decimal, at most 100. Returns 0 if `whole` is 0. */
 function percentOf (part: number, whole: number): number {
   return whole === 0 ? 0 : Math.min(100, Math.round((1000 * part) / whole) / 10)
 }

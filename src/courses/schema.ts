@@ -17,7 +17,7 @@ export interface Course {
   updatedAt: number
 }
 
-/** What a client sets of a course. */
+/** The fields of a course that a client sets. */
 export type CourseInput = Pick<Course, 'title' | 'description' | 'premium'>
 
 export interface Lecture {
@@ -57,14 +57,14 @@ const lectureFields = {
   category: SingleLine(100, { examples: ['Computer science'] }),
   subcategory: SingleLine(100, { examples: ['Algorithms'] })
 }
-/** Any text: an id that is not well formed is answered like an unknown one. */
+/** Accepts any text, so that a malformed id gets the same response as an unknown id. */
 const courseId = SingleLine(100, { description: 'The course.', examples: ['019377a4-3f00-7000-8000-000000000000'] })
 
 /** The text fields of one lecture's form. */
 export const LectureFields = Type.Object({ ...lectureFields, course_id: courseId }, { additionalProperties: false })
 export const LectureForm = defineForm(LectureFields, { name: 'lecture_file' })
 export const LecturePatch = Type.Partial(Type.Object(lectureFields), { additionalProperties: false, minProperties: 1 })
-/** The text fields of a batch's form; each entry of the array in `lectures_data` is a {@link LectureFields}. */
+/** The text fields of a batch's form. Each entry of the array in `lectures_data` is a {@link LectureFields}. */
 export const BatchFields = Type.Object(
   {
     lectures_data: Type.String({
@@ -184,7 +184,7 @@ export function listedCourse ({
   firstName: string | null
   lastName: string | null
 }): Static<typeof ListedCourse> {
-  // A literal with a spread in front of other fields takes V8 ten times as long.
+  // In V8, an object literal with a spread before other fields is ten times slower.
   return Object.assign(courseReply(course), { instructor: { first_name: firstName, last_name: lastName } })
 }
 
@@ -197,7 +197,7 @@ export function subscriptionReply (subscription: Subscription): Static<typeof Su
   }
 }
 
-/** A year: longer than any lecture. */
+/** One year, which is longer than any lecture. */
 const MAX_SECONDS = 31_536_000
 const seconds = Type.Number({ minimum: 0, maximum: MAX_SECONDS, examples: [90] })
 export const ProgressBody = Type.Object(

@@ -5,7 +5,7 @@ import type { Database } from '../database/tables.js'
 import { ApiError } from '../errors.js'
 import type { Subscription } from './schema.js'
 
-/** Throws `already_subscribed`, or `not_found` for a course that is gone. */
+/** **Throws** `already_subscribed`, or `not_found` if the course was deleted. */
 export async function insertSubscription (
   db: Kysely<Database>,
   { id, studentId, courseId, createdAt }: Subscription,
@@ -40,7 +40,7 @@ export async function findSubscribed (db: Kysely<Database>, studentId: string, c
   )
 }
 
-/** Whether a student is subscribed to a course that holds a media. */
+/** Returns whether a student is subscribed to the course of a media. */
 export async function findSubscribedToMedia (
   db: Kysely<Database>,
   studentId: string,
@@ -58,7 +58,7 @@ export async function findSubscribedToMedia (
   )
 }
 
-/** Locks a subscription, if there is one, until the transaction ends. */
+/** Locks a subscription, if it exists, until the transaction ends. */
 export async function lockSubscription (
   trx: Transaction<Database>,
   studentId: string,
@@ -74,7 +74,7 @@ export async function lockSubscription (
     .execute()
 }
 
-/** The next subscribers of a course in the order of their ids, at most `max`, behind one of them. */
+/** Returns at most `max` subscribers of a course after `afterId`, in the order of their ids. */
 export async function listSubscribers (
   db: Kysely<Database>,
   courseId: string,
@@ -109,7 +109,7 @@ export async function lockSubscribers (
     .execute()
 }
 
-/** Counts subscriptions to a course that began (1) or ended (-1); the last thing in their transaction. */
+/** Counts new (1) or ended (-1) subscriptions to a course. Must be the last step of its transaction. */
 export async function countSubscriptions (
   trx: Transaction<Database>,
   courseId: string,
@@ -120,7 +120,7 @@ export async function countSubscriptions (
   await addToCounters(trx, changes.set(subscribersCounter(courseId), by * studentIds.length))
 }
 
-/** False if there was none. */
+/** Returns false if the subscription does not exist. */
 export async function deleteSubscription (db: Kysely<Database>, studentId: string, courseId: string): Promise<boolean> {
   const { numDeletedRows } = await db
     .deleteFrom('subscriptions')
@@ -130,7 +130,7 @@ export async function deleteSubscription (db: Kysely<Database>, studentId: strin
   return numDeletedRows > 0n
 }
 
-/** Deletes subscriptions to a course, at most `max`; returns whose they were. */
+/** Deletes at most `max` subscriptions to a course. Returns the ids of their students. */
 export async function deleteSubscriptions (
   trx: Transaction<Database>,
   courseId: string,

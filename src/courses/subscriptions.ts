@@ -20,10 +20,10 @@ interface SubscriptionsOptions {
   clock: Clock
 }
 
-/** Subscriptions of students to courses, and what they may watch by them. */
+/** Subscriptions of students to courses, and the access to media that subscriptions give. */
 export class Subscriptions {
   readonly #options: SubscriptionsOptions
-  /** By `<student id> <media id>`; undefined for a media that no subscription covers. */
+  /** Keys are `<student id> <media id>`. The value is undefined if no subscription of the student covers the media. */
   readonly #coverage: RecordCache<true>
 
   constructor (options: SubscriptionsOptions) {
@@ -50,7 +50,7 @@ export class Subscriptions {
     return subscription
   }
 
-  /** Ends a subscription, and the access by it at once. **Throws** `not_found`. */
+  /** Ends a subscription. The student loses access at once. **Throws** `not_found`. */
   async unsubscribe (studentId: string, id: string): Promise<void> {
     const course = await this.#findCourse(id)
     const isDeleted = await this.#options.db.transaction().execute(async (trx) => {
@@ -70,7 +70,7 @@ export class Subscriptions {
     return course
   }
 
-  /** Whether a student is subscribed to a course that holds a media, at most a second old. */
+  /** Returns whether a student is subscribed to the course of a media. The result may be one second old. */
   async coversMedia (studentId: string, mediaId: string, since?: number): Promise<boolean> {
     return (await this.#coverage.get(`${studentId} ${mediaId}`, since)) === true
   }

@@ -1,10 +1,12 @@
 import { sql, type Kysely, type Transaction } from 'kysely'
 import type { Database } from '../database/tables.js'
 
-/** A lecture is completed when 9 of 10 parts of its length were watched, in integers. */
+/** A lecture is completed when 9/10 of its duration was watched. The share is two integers, to avoid rounding. */
 export const COMPLETED_SHARE = { part: 9, of: 10 }
 
-/** How many subscribers started a lecture, completed it, and started none after it without completing it. */
+/**
+ * Numbers of subscribers. A subscriber has stopped at the furthest lecture that they started, unless they completed it.
+ */
 export interface LectureTally {
   lectureId: string
   started: number
@@ -35,9 +37,8 @@ export function isCompleted (watchedMs: number, durationMs: number | null): bool
 }
 
 /**
- * Makes what the progress rows of some students add to the tallies of a course what it has to be now, whatever it was:
- * for a report, a subscription that began or ended, lectures that moved or went. Each row says what it is counted in,
- * so nothing is counted twice.
+ * Updates the share of some students in the tallies of a course. Called after a report, a new or ended subscription,
+ * and a change of the lectures. Each progress row stores how it is counted, so no student is counted twice.
  */
 export async function settleTallies (
   trx: Transaction<Database>,
@@ -67,7 +68,7 @@ export async function settleTallies (
   await addToTallies(trx, changes)
 }
 
-/** Students with progress in a lecture, at most `max`. */
+/** Returns at most `max` students with progress in a lecture. */
 export async function listStarters (db: Kysely<Database>, lectureId: string, max: number): Promise<string[]> {
   const rows = await db
     .selectFrom('lecture_progress')
@@ -124,7 +125,7 @@ function addFlags (changes: Map<string, Flags>, lectureId: string, due: Flags, c
   changes.set(lectureId, change)
 }
 
-/** In the order of the lectures' ids, so that transactions never wait for one another in a circle. */
+/** Updates the tallies in the order of lecture ids, so that parallel transactions cannot deadlock. */
 async function addToTallies (trx: Transaction<Database>, changes: Map<string, Flags>): Promise<void> {
   const rows = [...changes].sort(([a], [b]) => (a < b ? -1 : 1)).map(([id, flags]) => ({ lecture_id: id, ...flags }))
   if (rows.length === 0) return

@@ -1,6 +1,6 @@
 /**
- * The player's page for one media. It holds nothing but the id, which is escaped: what may be said is decided by the
- * API's answers.
+ * Returns the player page of a media. It contains only the escaped id. The player requests everything else from the
+ * API, which checks access.
  */
 export function embedPage (mediaId: string): string {
   return `<!doctype html>
@@ -20,12 +20,13 @@ export function embedPage (mediaId: string): string {
 `
 }
 
-/** Mux's playlists, segments and licences come from many hosts. */
+/** Mux serves playlists, segments and licences from many hosts. */
 const MUX_HOSTS = 'https://*.mux.com'
 
 /**
- * The page's policy: all of it comes from here, but for `blob:`, which hls.js feeds the video and its worker by, and
- * for Mux's hosts where media are played by it (`hosted`). `*` as an ancestor is any site.
+ * Returns the Content-Security-Policy of the player page. It allows only this server, with two exceptions. hls.js uses
+ * `blob:` for the video and its worker, and with `hosted` the page loads media from Mux. In `origins`, `*` lets any
+ * site frame the page.
  */
 export function embedPolicy (origins: string[], hosted: boolean): string {
   const elsewhere = hosted ? ` ${MUX_HOSTS}` : ''

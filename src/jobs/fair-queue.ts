@@ -2,21 +2,21 @@ import { ApiError } from '../errors.js'
 import { Lane, type WaitingTask } from './lane.js'
 
 export interface FairQueueOptions {
-  /** How many tasks run at once. */
+  /** Maximum number of running tasks. */
   slots: number
-  /** How many tasks may wait, over all keys. */
+  /** Maximum number of waiting tasks of all keys. */
   maxWaiting: number
-  /** What a refused client is told to wait, in seconds. */
+  /** The `Retry-After` of a refused client, in seconds. */
   retryAfterSeconds?: number
 }
 
-/** Whose turn a task takes: a key, or keys from the widest group to the narrowest. */
+/** The key of a task, or a path of keys from the widest group to the narrowest. */
 export type QueueKey = string | readonly string[]
 
 /**
- * Shares a few slots fairly between keys (accounts, address prefixes): keys take turns (round robin), and tasks of one
- * key run in order. When the queue is full, the newest task of the key with the most waiting tasks is refused ("longest
- * queue drop"). With a path of keys, this holds at each level of it. No path may be the start of another.
+ * Shares a few slots fairly between keys (accounts, address prefixes). Keys take turns (round robin), and tasks of one
+ * key run in order. A full queue refuses the newest task of the key with the most waiting tasks ("longest queue drop").
+ * With paths of keys, these rules apply at each level. No path may be a prefix of another path.
  */
 export class FairQueue {
   readonly #options: FairQueueOptions
@@ -28,7 +28,7 @@ export class FairQueue {
     this.#options = options
   }
 
-  /** Tasks waiting or running. */
+  /** Number of waiting and running tasks. */
   get pending (): number {
     return this.#running + this.#waiting.size
   }
@@ -38,8 +38,8 @@ export class FairQueue {
   }
 
   /**
-   * Runs `task` in the turn of `key`. **Throws** `overloaded`, the reason of `signal` while the task waits, or what
-   * `task` throws.
+   * Runs `task` when it is the turn of `key`. **Throws** `overloaded`, an error of `task`, or the reason of `signal` if
+   * it aborts while the task waits.
    */
   async run<T>(key: QueueKey, task: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     const release = await this.acquire(key, signal)
@@ -50,7 +50,10 @@ export class FairQueue {
     }
   }
 
-  /** Resolves with the release of a slot, which may be called more than once. **Throws** as {@link run} does. */
+  /**
+   * Resolves with a function that releases a slot. Further calls of the function do nothing. **Throws** like {@link
+   * run}.
+   */
   async acquire (key: QueueKey, signal?: AbortSignal): Promise<() => void> {
     signal?.throwIfAborted()
     if (this.#closed !== undefined) throw this.#closed
@@ -77,7 +80,7 @@ export class FairQueue {
     })
   }
 
-  /** Refuses every waiting task, and every later one, with `reason`. Running tasks go on. */
+  /** Refuses all waiting and later tasks with `reason`. Running tasks continue. */
   close (reason: Error): void {
     this.#closed ??= reason
     for (let task = this.#waiting.next(); task !== undefined; task = this.#waiting.next()) task.refuse(reason)

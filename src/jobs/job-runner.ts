@@ -8,48 +8,54 @@ const LEASE_MS = 30 * SECOND
 const RENEW_EVERY_MS = 10 * SECOND
 const POLL_EVERY_MS = SECOND
 
-/** What the work on a job needs of its runner. */
+/** The interface between the work on a job and its runner. */
 export interface JobRun {
-  /** Aborted by a stop, and when the job was deleted or replaced. */
+  /** Aborts when the runner stops, and when the job was deleted or replaced. */
   signal: AbortSignal
-  /** Reports progress: the count of failures begins again. */
+  /** Reports progress, which resets the number of failures. */
   onProgress(): void
 }
 
-/** A job is done, or waits for something else and runs again after `postponeMs`. */
+/** The job is done, or it must wait and runs again after `postponeMs`. */
 export type JobResult = 'done' | { postponeMs: number }
 
 export interface JobRunnerOptions<Kind extends JobKind> {
   db: Kysely<Database>
   clock: Clock
-  /** Kinds in the order in which they are claimed. */
+  /** Kinds of jobs, in the order in which the runner claims them. */
   kinds: Kind[]
-  /** How many jobs run at once. */
+  /** Maximum number of jobs that run at once. */
   concurrency?: number
   pollEveryMs?: number
-  /** A job with more attempts ends as a failed one: it ended its process that often. Without it there is no limit. */
+  /** A job with more attempts fails, because it has crashed its process this often. Undefined means no limit. */
   maxAttempts?: number
-  /** A job with more attempts waits for its lease after a restart of the only instance. Without it none does. */
+  /**
+   * After a restart of the only instance, a job with more attempts waits until its lease ends. Undefined means no
+   * limit.
+   */
   maxEagerAttempts?: number
-  /** Does a job. It may run again from the start at any time, after a failure or the end of its process. */
+  /** Works on a job. After a failure or a crash of its process, the job runs again from the start. */
   work(job: Job<Kind>, run: JobRun): Promise<JobResult>
-  /** The backoff after a failure, which `job.failures` counts already; undefined ends the job. */
+  /** Returns the backoff after a failure, which `job.failures` already includes. Undefined means that the job fails. */
   retryDelayMs(job: Job<Kind>, error: unknown): number | undefined
-  /** Records that a job ends as a failed one; then its row is deleted. It may run again, as `work` may. */
+  /**
+   * Records that a job failed. The runner then deletes the job's row. Like `work`, this function may run more than
+   * once.
+   */
   giveUp?(job: Job<Kind>, error: unknown): Promise<void>
   /** Logs a failure of a job, or of the queue itself. */
   onError(error: unknown, job: Job<Kind> | undefined): void
 }
 
 /**
- * Runs queued jobs of some kinds, each by one worker of all processes at a time. A worker holds a job by a lease that
- * it renews. If its process dies, another one claims the job when the lease ends; the only instance claims it at its
- * next start.
+ * Runs queued jobs of some kinds. Each job has only one worker at a time, across all processes. The worker holds a
+ * lease on the job and renews it. If its process dies, another process claims the job when the lease ends. An only
+ * instance claims the job at its next start.
  */
 export class JobRunner<Kind extends JobKind> {
   readonly #options: JobRunnerOptions<Kind>
   readonly #stopping = new AbortController()
-  /** Each claims and runs one job after the other, until none is due. */
+  /** Each worker claims and runs one job after another, until no job is due. */
   readonly #workers = new Set<Promise<void>>()
   #timer: NodeJS.Timeout | undefined
   #wokenAgain = false
@@ -58,11 +64,11 @@ export class JobRunner<Kind extends JobKind> {
     this.#options = options
   }
 
-  /** Starts to look for jobs. Where `isOnlyInstance`, leases were left by processes that died: they end now. */
+  /** Starts to poll for jobs. With `isOnlyInstance`, all leases belong to dead processes, and the jobs are due now. */
   async start (isOnlyInstance: boolean): Promise<void> {
     const { db, clock, kinds, maxEagerAttempts, pollEveryMs = POLL_EVERY_MS, onError } = this.#options
     if (isOnlyInstance) {
-      // Where that fails (a full disk, say), the jobs wait for their leases.
+      // If this update fails, for example on a full disk, the jobs wait until their leases end.
       await updateAllJobs(db, kinds, clock.now(), maxEagerAttempts).catch((error: unknown) => onError(error, undefined))
     }
     if (this.#stopping.signal.aborted) return
@@ -71,7 +77,7 @@ export class JobRunner<Kind extends JobKind> {
     this.wake()
   }
 
-  /** Looks for due jobs now. */
+  /** Polls for due jobs now. */
   wake (): void {
     this.#wokenAgain = true
     if (this.#stopping.signal.aborted || this.#workers.size >= (this.#options.concurrency ?? 1)) return
@@ -86,7 +92,10 @@ export class JobRunner<Kind extends JobKind> {
     while (this.#workers.size > 0) await Promise.all(this.#workers)
   }
 
-  /** Interrupts the running jobs and gives them back. That is no failure: they are due at once. */
+  /**
+   * Interrupts the running jobs and returns them to the queue, where they are due at once. An interruption is not a
+   * failure.
+   */
   async stop (): Promise<void> {
     this.#stopping.abort()
     clearInterval(this.#timer)
@@ -98,7 +107,7 @@ export class JobRunner<Kind extends JobKind> {
     try {
       job = await this.#claim()
       while (job !== undefined) {
-        // Another worker looks for the next job meanwhile.
+        // Another worker polls for the next job meanwhile.
         this.wake()
         await this.#run(job)
         job = undefined
@@ -116,7 +125,7 @@ export class JobRunner<Kind extends JobKind> {
       if (this.#stopping.signal.aborted) return undefined
       this.#wokenAgain = false
       job = await claimJob(db, kinds, clock.now(), LEASE_MS)
-      // A job that was queued during the query may have been missed by it.
+      // The query may have missed a job that was queued during the query.
     } while (job === undefined && this.#wokenAgain)
     return job
   }
@@ -141,7 +150,10 @@ export class JobRunner<Kind extends JobKind> {
     }
   }
 
-  /** Renews a lease until `end`, after which no renewal arrives any more. `lost` aborts when the job is gone. */
+  /**
+   * Renews a lease until `end` resolves. After that, no renewal is pending. `lost` aborts when the job was deleted or
+   * replaced.
+   */
   #keepLease (job: Job<Kind>): { lost: AbortSignal; end(): Promise<void> } {
     const { db, clock } = this.#options
     const lost = new AbortController()
@@ -150,7 +162,7 @@ export class JobRunner<Kind extends JobKind> {
       if (!(await updateJob(db, job.id, { runAfter: clock.now() + LEASE_MS, failures: job.failures }))) lost.abort()
     }
     const timer = setInterval(() => {
-      // Two more renewals come before the lease ends.
+      // A failed renewal does no harm, because two more follow before the lease ends.
       renewal = renew().catch(() => {})
     }, RENEW_EVERY_MS)
     return {
@@ -178,7 +190,7 @@ export class JobRunner<Kind extends JobKind> {
     await deleteJob(db, job.id)
   }
 
-  /** The attempt does not count: it did not end its process. */
+  /** Returns a job to the queue. The attempt is not counted, because the job did not crash its process. */
   async #giveBack ({ id, failures, attempts }: Job<Kind>, delayMs: number): Promise<void> {
     const { db, clock } = this.#options
     await updateJob(db, id, { runAfter: clock.now() + delayMs, failures, attempts: attempts - 1 })

@@ -5,12 +5,12 @@ import type { Database, JobsTable } from '../database/tables.js'
 import { MINUTE } from '../time.js'
 import type { CourseJobKind, Job, JobKind, MediaJobKind, MuxRemoval } from './job.js'
 
-/** Longer than each lease, retry delay and polling interval: the longest is 15 minutes. */
+/** Longer than each lease, retry delay and polling interval. The longest of them is 15 minutes. */
 const MAX_DELAY_MS = 60 * MINUTE
 
 /**
- * Queues work on a media. A job that the media has already is replaced by one with another id, so that the worker of
- * the old job does not end the new one.
+ * Queues work on a media, and replaces its existing job. The new job has another id, so that the worker of the old job
+ * cannot end the new job.
  */
 export async function insertJob (
   trx: Transaction<Database>,
@@ -29,8 +29,8 @@ export async function insertJob (
 }
 
 /**
- * The turn of an owner's next job: after the owner's other jobs, and never before the turn that is served now
- * (start-time fair queuing, Goyal, Vin and Cheng, 1996). Two at once may get the same turn, which is harmless.
+ * Returns the turn of an owner's next job: after the owner's other jobs, but not before the current turn (start-time
+ * fair queuing, Goyal, Vin and Cheng, 1996). Parallel calls may return the same turn, which is harmless.
  */
 async function nextTurn (trx: Transaction<Database>, kind: JobKind, ownerId: string | null): Promise<number> {
   const turns = trx.selectFrom('jobs').select('turn').where('kind', '=', kind).limit(1)
@@ -39,7 +39,7 @@ async function nextTurn (trx: Transaction<Database>, kind: JobKind, ownerId: str
   return Math.max(first?.turn ?? 0, own === undefined ? 0 : own.turn + 1)
 }
 
-/** Queues work on a course. A job that the course has already is replaced, as {@link insertJob} does it. */
+/** Queues work on a course, and replaces its existing job like {@link insertJob}. */
 export async function insertCourseJob (
   trx: Transaction<Database>,
   kind: CourseJobKind,
@@ -54,7 +54,7 @@ export async function insertCourseJob (
     .execute()
 }
 
-/** Queues a deletion at Mux, which outlives the media. */
+/** Queues a deletion at Mux. The job outlives the media. */
 export async function insertRemoval (trx: Transaction<Database>, removal: MuxRemoval, now: number): Promise<void> {
   await trx
     .insertInto('jobs')
@@ -67,9 +67,8 @@ function newJob (now: number) {
 }
 
 /**
- * Claims a due job of the first kind that has one, and counts the attempt. Of the due jobs of a kind it takes one with
- * the fewest attempts, of these the one whose turn is next (so accounts take turns), then the longest due. The lease
- * puts the job off: no other worker claims it until the lease ends without a renewal.
+ * Claims a due job of the first kind that has one, and counts the attempt. It prefers the fewest attempts, then the
+ * next turn (so accounts take turns), then the earliest due time. No other worker claims the job before the lease ends.
  */
 export async function claimJob<Kind extends JobKind> (
   db: Kysely<Database>,
@@ -78,9 +77,9 @@ export async function claimJob<Kind extends JobKind> (
   leaseMs: number
 ): Promise<Job<Kind> | undefined> {
   for (const kind of kinds) {
-    // In the order of the index: the first entry that is due ends the search.
+    // The query follows the order of the index, so the scan stops at the first due entry.
     const due = dueJob(db, kind, now).$if(engineOf(db) === 'postgres', (query) => query.forUpdate().skipLocked())
-    // An update would take the lock of SQLite's one writer, even where it finds nothing to change.
+    // On SQLite, an update takes the write lock even if it changes no row. So this query checks first.
     if (engineOf(db) === 'sqlite' && (await due.executeTakeFirst()) === undefined) continue
     const row = await db
       .updateTable('jobs')
@@ -88,15 +87,15 @@ export async function claimJob<Kind extends JobKind> (
       .where('id', '=', due)
       .returningAll()
       .executeTakeFirst()
-    // The query selects jobs of this kind only.
+    // The query selects only jobs of this kind.
     if (row !== undefined) return jobOf(row) as Job<Kind>
   }
   return undefined
 }
 
 /**
- * Selects a due job. A job that is put off for longer than any delay was written while the clock was ahead: it is due
- * as well.
+ * Selects a due job. If a job is due later than any delay allows, the clock was ahead when it was queued. Such a job is
+ * due now.
  */
 export function dueJob (db: Kysely<Database>, kind: JobKind, now: number) {
   return db
@@ -110,7 +109,7 @@ export function dueJob (db: Kysely<Database>, kind: JobKind, now: number) {
     .limit(1)
 }
 
-/** Renews a lease, or gives a job back with its counts. Returns false if the job was deleted or replaced. */
+/** Renews a lease, or returns a job to the queue with its counts. Returns false if the job was deleted or replaced. */
 export async function updateJob (
   db: Kysely<Database>,
   id: string,
@@ -125,7 +124,7 @@ export async function updateJob (
   return numUpdatedRows > 0n
 }
 
-/** Makes all jobs of some kinds due now, except those with more than `maxAttempts`. */
+/** Makes all jobs of some kinds due now, except jobs with more than `maxAttempts` attempts. */
 export async function updateAllJobs (
   db: Kysely<Database>,
   kinds: JobKind[],
@@ -150,7 +149,7 @@ export async function deleteJob (db: Kysely<Database>, id: string): Promise<void
   await db.deleteFrom('jobs').where('id', '=', id).execute()
 }
 
-/** **Throws** for a row without the subject of its kind: no insert of this file makes one. */
+/** **Throws** if the row lacks the subject of its kind. The inserts of this file always set it. */
 function jobOf (row: Selectable<JobsTable>): Job {
   const { id, kind, failures, attempts } = row
   const state = { id, failures, attempts, createdAt: row.created_at }

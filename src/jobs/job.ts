@@ -1,10 +1,10 @@
-/** What is to be deleted at Mux: the asset, or what the upload became. */
+/** The asset to delete at Mux, or the upload that created the asset. */
 export interface MuxRemoval {
   uploadId: string | null
   assetId: string | null
 }
 
-/** What a job of each kind works on. */
+/** The subject of a job, by kind. */
 interface Subjects {
   package: { mediaId: string }
   'mux-ingest': { mediaId: string }
@@ -20,20 +20,23 @@ export type CourseJobKind = 'delete-course' | 'tally-course'
 
 interface JobState {
   id: string
-  /** Failures in a row, without progress in between. */
+  /** Consecutive failures without progress between them. */
   failures: number
-  /** How often it was claimed and neither ended nor given back, this time included: a process died that often. */
+  /**
+   * Number of claims, including the current claim. A claim that returns the job to the queue is subtracted. So each
+   * earlier claim ended with a dead process.
+   */
   attempts: number
   createdAt: number
 }
 
-/** A job of one of some kinds, discriminated by its kind. */
+/** A job of one of several kinds, discriminated by `kind`. */
 export type Job<Kind extends JobKind = JobKind> = Extract<
   { [K in JobKind]: JobState & Subjects[K] & { kind: K } }[JobKind],
   { kind: Kind }
 >
 
-/** The fields of a log line about a job. */
+/** Returns the log fields of a job. */
 export function describeJob (job: Job | undefined): object {
   if (job === undefined) return {}
   const { kind, failures } = job

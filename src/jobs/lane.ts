@@ -4,14 +4,17 @@ export interface WaitingTask {
   refuse(error: Error): void
 }
 
-/** Waiting tasks of one key of a fair queue: in order, or by the next key of their paths in lanes that take turns. */
+/**
+ * The waiting tasks of a key in a fair queue. They are in order, or in a lane for each next key of their paths. Lanes
+ * take turns.
+ */
 export class Lane {
   readonly #tasks: WaitingTask[] = []
-  /** In the order of their turns; none is empty. */
+  /** The lanes are in the order of their turns. Empty lanes are removed. */
   readonly #lanes = new Map<string, Lane>()
   #size = 0
 
-  /** Tasks in this lane and below. */
+  /** Number of tasks in this lane and in the lanes below it. */
   get size (): number {
     return this.#size
   }
@@ -28,7 +31,7 @@ export class Lane {
     lane.add(task, depth + 1)
   }
 
-  /** Removes the task whose turn it is. The lane of that task goes behind the others if it has more. */
+  /** Removes and returns the task whose turn it is. If its lane has more tasks, the lane moves to the end. */
   next (): WaitingTask | undefined {
     if (this.#size === 0) return undefined
     this.#size--
@@ -41,7 +44,7 @@ export class Lane {
     return task
   }
 
-  /** Returns whether the task was in this lane. */
+  /** Removes a task. Returns false if the task is not in this lane. */
   remove (task: WaitingTask, depth = 0): boolean {
     const key = task.path[depth]
     const removed = key === undefined ? this.#removeOwn(task) : this.#lanes.get(key)?.remove(task, depth + 1) ?? false
@@ -52,8 +55,9 @@ export class Lane {
   }
 
   /**
-   * Returns the newest task of the longest lane, at each level. Of equally long lanes the newcomer's own loses, or else
-   * the one whose turn is last. `newcomer` is what is left of the path of the newest task, if it is in this lane.
+   * At each level, chooses the longest lane, and then returns its newest task. On a tie, chooses the lane of the
+   * newcomer, or else the lane whose turn is last. `newcomer` is the rest of the path of the newest task, if that task
+   * is in this lane.
    */
   newestOfLongest (newcomer: readonly string[] = []): WaitingTask | undefined {
     const [key, ...below] = newcomer

@@ -21,7 +21,7 @@ export class TaskScheduler {
     this.#timer.unref()
   }
 
-  /** Runs tasks now. A task that fails does not keep the next one from running. */
+  /** Runs tasks now. After a failed task, the next task runs. */
   async run (tasks: Task[]): Promise<void> {
     for (const { failureMessage, run } of tasks) {
       if (this.#stopping.signal.aborted) return

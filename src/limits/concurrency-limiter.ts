@@ -4,51 +4,54 @@ import type { ProblemCode } from '../schemas/problem-codes.js'
 import { addressKey } from '../http/client-address.js'
 import { isoTime, SECOND, type Clock } from '../time.js'
 
-/** How much of something may be under way at once in this process; 0 is no limit. */
+/** Maximum numbers of concurrent slots in this process. 0 means no limit. */
 export interface ConcurrencyLimits {
   perAccount: number
   perAddress: number
-  /** For work that is requested by a link. */
+  /** Maximum slots of requests with the same link. */
   perLink?: number
   total: number
 }
 
-/** Whom a slot counts for. */
+/** The account, address and link that a slot counts against. */
 export interface SlotOwner {
   accountId: string | null
   address: string
   linkId?: string
 }
 
-/** What runs in a slot, for work that may be ended to make room. */
+/** Work in a slot that the limiter may end to make room. */
 export interface Transfer {
-  /** `takenBytes` only grows; `isPending`: more bytes are ready for the client. */
+  /** `takenBytes` never decreases. `isPending` means that more bytes are ready for the client. */
   progress(): { takenBytes: number; isPending: boolean }
   end(): void
 }
 
 export interface Slot {
-  /** Records that the client keeps up. */
+  /** Restarts the stall check, because the client keeps up. */
   touch(): void
   /** Frees the slot. Further calls do nothing. */
   release(): void
 }
 
-/** Soon enough to try again, too late to be a load: nobody knows when a stream or an upload ends. */
+/**
+ * The end of a stream or an upload cannot be predicted. The delay is short for clients, and long enough to limit the
+ * load of retries.
+ */
 const RETRY_AFTER_SECONDS = 5
 /**
- * A transfer is stalled if its client takes less than {@link LEAST_BYTES} in this time
+ * A transfer is stalled if its client reads less than {@link LEAST_BYTES} in this time
  * (docs/decisions/0009-scarce-streams.md).
  */
 const STALLED_MS = 30 * SECOND
 const LEAST_BYTES = 64 * KiB
 
-/** Slots of one account, address or link, or of all; the one that was touched longest ago is first. */
+/** Slots of an account, an address or a link, or all slots. The least recently touched slot is first. */
 type Group = Set<HeldSlot>
 
 /**
- * Bounds what is under way at once, by account, address, link and in all. Where a bound is reached, a stalled transfer
- * makes room.
+ * Limits concurrent slots by account, address and link, and in total. At a limit, it ends a stalled transfer to make
+ * room.
  */
 export class ConcurrencyLimiter {
   readonly #limits: Required<ConcurrencyLimits>
@@ -57,7 +60,7 @@ export class ConcurrencyLimiter {
   readonly #groups = new Map<string, Group>()
   readonly #all: Group = new Set()
 
-  /** `refusal`: the code for a client over its limit. A full process refuses with `overloaded`. */
+  /** `refusal` is the error code for a client over its limit. A full process throws `overloaded`. */
   constructor (limits: ConcurrencyLimits, refusal: ProblemCode, clock: Clock) {
     this.#limits = { perLink: 0, ...limits }
     this.#refusal = refusal
@@ -65,8 +68,8 @@ export class ConcurrencyLimiter {
   }
 
   /**
-   * Takes a slot. A `transfer` may be ended later, if it stalls and its slot is needed.
-   * Throws the refusal (429) for a client over its limit, `overloaded` (503) when the process is full.
+   * Takes a slot. The limiter may end `transfer` later, if it stalls and its slot is needed. **Throws** the refusal
+   * (429) for a client over its limit, or `overloaded` (503) if the process is full.
    */
   acquire (owner: SlotOwner, transfer?: Transfer): Slot {
     const bounds = this.#boundsOf(owner)
@@ -77,7 +80,7 @@ export class ConcurrencyLimiter {
     if (!this.#makeRoom(this.#all, this.#limits.total, stalled)) {
       throw new ApiError('overloaded', { headers: { 'retry-after': String(RETRY_AFTER_SECONDS) } })
     }
-    // Only now: nobody loses a slot for a client that is refused.
+    // Stalled transfers end only after all limits accept the new slot.
     for (const slot of stalled) slot.end()
     const groups = bounds.map(({ key }) => ({ key, slots: this.#groupOf(key) }))
     return new HeldSlot(transfer, this.#clock, [...groups.map(({ slots }) => slots), this.#all], () => {
@@ -108,7 +111,8 @@ export class ConcurrencyLimiter {
   }
 
   /**
-   * Whether a group has room, or will have it once `stalled` are ended. Adds one of its own to them where it is needed.
+   * Returns whether a group has room now, or after the slots in `stalled` end. If needed, adds a stalled slot of the
+   * group to `stalled`.
    */
   #makeRoom (group: Group | undefined, limit: number, stalled: Set<HeldSlot>): boolean {
     if (group === undefined || limit === 0 || group.size < limit) return true
@@ -119,11 +123,14 @@ export class ConcurrencyLimiter {
     return true
   }
 
-  /** Looks at a slot once in {@link STALLED_MS} at most, so that refusals stay cheap. */
+  /**
+   * Returns a stalled slot of a group. Checks each slot at most once in {@link STALLED_MS}, so that refusals stay
+   * cheap.
+   */
   #findStalled (group: Group): HeldSlot | undefined {
     const staleBefore = this.#clock.monotonicNow() - STALLED_MS
     for (const slot of group) {
-      // All others were touched later.
+      // All following slots were touched later.
       if (slot.touchedAt > staleBefore) return undefined
       if (slot.isStalled()) return slot
       slot.touch()
@@ -163,7 +170,8 @@ class HeldSlot implements Slot {
   }
 
   /**
-   * Whether the client has taken too little since the last touch, with bytes ready for it: a slow disk stalls nobody.
+   * Returns whether the client read too little since the last touch, although bytes were ready. A slow disk is not
+   * counted as a stalled client.
    */
   isStalled (): boolean {
     if (this.#transfer === undefined) return false
@@ -173,7 +181,7 @@ class HeldSlot implements Slot {
 
   touch (): void {
     for (const group of this.#groups) {
-      // Last in the order of the group, unless the slot is released.
+      // The slot moves to the end of the group, unless it is released.
       if (group.delete(this)) group.add(this)
     }
     this.#mark()

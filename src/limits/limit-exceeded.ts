@@ -3,7 +3,8 @@ import { isoTime } from '../time.js'
 import type { Verdict, WindowRule } from './sliding-window.js'
 
 /**
- * The 429 of a refused request, with its limit and when to come back as members and headers. Seconds are rounded up.
+ * Returns the 429 error of a refused request. Its members and headers contain the limit and the time to retry. Seconds
+ * are rounded up.
  */
 export function limitExceeded (
   verdict: Pick<Verdict, 'blocked' | 'retryAfterMs'>,

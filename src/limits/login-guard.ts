@@ -4,14 +4,17 @@ import { limitExceeded } from './limit-exceeded.js'
 import type { SlidingWindow } from './sliding-window.js'
 
 /**
- * Guards accounts against guessing from many addresses: `limit` failed logins a minute, 0 for any number. Never a lock,
- * since it ends with the window. Each login takes a place among the failures before its password is looked at, so that
- * parallel guesses can't slip by, and gives it back if it was right.
+ * Protects accounts against guesses from many addresses. An account may have `limit` failed logins a minute; 0 means no
+ * limit. An account is never locked, because the limit ends with the window. Each login takes a place in the window
+ * before its password is checked, so that parallel guesses are counted. A correct password gives the place back.
  */
 export function createLoginGuard (windows: SlidingWindow, clock: Clock, limit: number) {
   const rule = { limit, windowMs: MINUTE, blockAfter: 0 }
   return {
-    /** Throws `rate_limit_exceeded` when the account has had too many failures; answers how to give the place back. */
+    /**
+     * Takes a place, and resolves with a function that gives it back. **Throws** `rate_limit_exceeded` after too many
+     * failures.
+     */
     async reserve (email: string): Promise<() => void> {
       if (limit === 0) return () => {}
       const key = `failed-login:${createHash('sha256').update(email).digest('base64url')}`

@@ -2,14 +2,15 @@ import { networksOf } from '../http/client-networks.js'
 import type { WindowCheck, WindowRule } from './sliding-window.js'
 
 /**
- * How many times the limit of one client a network has: enough for many people behind it, and a bound for one person
- * who has all of it. An IPv4 /24 is often shared by many people, so its factor is higher than that of an IPv6 site.
+ * The limit of a network, as a multiple of the limit of one client. It is enough for many people in the network, and
+ * bounds one person who owns the whole network. An IPv4 /24 is often shared by many people, so its factor is higher
+ * than that of an IPv6 site.
  */
 const FACTORS = { ipv6Provider: 64, ipv6Site: 8, ipv4Site: 32 }
 
 /**
- * Returns the checks of the networks around a client, widest first; none for a key that is no address. They bound the
- * rate only: a block of a network would lock out the neighbours of whoever caused it.
+ * Returns the checks of the networks around a client, widest first. Returns an empty list if the key is not an address.
+ * The checks never block a network, because a block would also lock out the client's neighbours.
  */
 export function networkChecks (group: string, clientKey: string, { limit, windowMs }: WindowRule): WindowCheck[] {
   const networks = networksOf(clientKey)

@@ -12,8 +12,8 @@ import {
 
 const NUMBERS_EACH = 5
 /**
- * Requests in one script. 100 take 0.6 to 0.7 ms by Redis's commandstats, and one takes 0.03 to 0.04. Redis then serves
- * others.
+ * Maximum requests in one script, because Redis serves no other command meanwhile. By Redis's commandstats, 100
+ * requests take 0.6 to 0.7 ms, and one takes 0.03 to 0.04 ms.
  */
 const MAX_HITS = 100
 
@@ -24,7 +24,7 @@ interface Waiting extends WindowCheck {
   answer: (verdict: Verdict | undefined) => void
 }
 
-/** Sliding windows that all processes share. Both answer undefined when Redis does not. */
+/** Sliding windows that all processes share. Both methods resolve with undefined if Redis is unavailable. */
 export class RedisSlidingWindow {
   readonly #redis: RedisLink
   readonly #now: () => number
@@ -38,8 +38,8 @@ export class RedisSlidingWindow {
   }
 
   /**
-   * Requests of one turn of the event loop go to Redis together: a command for each costs Node several times as much
-   * (docs/performance.md).
+   * Sends the requests of one turn of the event loop in one command. One command for each request would cost Node
+   * several times as much CPU (docs/performance.md).
    */
   async hit (key: string, rule: WindowRule): Promise<Verdict | undefined> {
     return await new Promise((resolve) => {
@@ -47,7 +47,7 @@ export class RedisSlidingWindow {
     })
   }
 
-  /** One command for each: requests with wider windows are few, since every one is worth a password hash. */
+  /** Sends one command for each request. Such requests are rare, because each of them costs a password hash. */
   async hitWithin (wider: WindowCheck[], own: WindowCheck): Promise<Verdict | undefined> {
     const { keys, rules } = this.#argumentsFor([...wider, own])
     const ask = (client: Redis) => (client as Commands).slidingWindowHitWithin(keys.length, keys, rules)
@@ -73,7 +73,7 @@ export class RedisSlidingWindow {
     for (const [i, { answer }] of hits.entries()) answer(answers && verdictOf(answers, i * NUMBERS_EACH))
   }
 
-  /** KEYS and ARGV of both scripts. */
+  /** Returns KEYS and ARGV for both scripts. */
   #argumentsFor (checks: WindowCheck[]): { keys: string[]; rules: number[] } {
     const keys = checks.flatMap(({ key }) => keysOf(key))
     const rules = checks.flatMap(({ rule: { limit, windowMs, blockAfter } }) => [limit, windowMs, blockAfter])
@@ -91,15 +91,18 @@ function verdictOf (answers: number[], start: number): Verdict {
   }
 }
 
-/** What stands in braces decides on the node of a Redis Cluster: one for all, since one script touches many. */
+/**
+ * The text in braces decides the node of a key in a Redis Cluster. It is the same for all keys, because one script uses
+ * many keys.
+ */
 function keysOf (key: string): [moments: string, state: string] {
   return [`playgate:{limit}:${key}:moments`, `playgate:{limit}:${key}:state`]
 }
 
 /**
- * Windows that are shared while Redis answers, and go on per process while it does not. The counts of this process run
- * always: they know the recent past when Redis goes or comes back empty, and what they refuse is refused, since they
- * never see more than all processes do.
+ * Windows that are shared while Redis is available, and local to the process while it is not. The local windows always
+ * count, so they know the recent past when Redis fails or comes back empty. A local refusal is final, because one
+ * process never counts more requests than all processes.
  */
 export class FailoverSlidingWindow implements SlidingWindow {
   readonly #local: LocalSlidingWindow
@@ -115,7 +118,7 @@ export class FailoverSlidingWindow implements SlidingWindow {
     const shared = await this.#shared.hit(key, rule)
     if (shared === undefined) return local
     if (shared.allowed) return local.allowed ? shared : local
-    // A refused request does not enter the window, here neither.
+    // A refused request must not stay in the local window either.
     if (local.allowed) await this.#local.undo(key)
     return shared
   }
@@ -124,7 +127,7 @@ export class FailoverSlidingWindow implements SlidingWindow {
     const local = this.#local.hitWithinNow(wider, own)
     const shared = await this.#shared.hitWithin(wider, own)
     if (shared === undefined || local.allowed === shared.allowed) return shared ?? local
-    // One of the two refused the request: it leaves the windows of the other.
+    // One side refused the request, so the request leaves the windows of the other side.
     const keys = [...wider, own].map(({ key }) => key)
     if (shared.allowed) {
       await this.#shared.undo(...keys)

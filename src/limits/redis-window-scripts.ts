@@ -1,7 +1,7 @@
 /**
- * What both scripts share: the rules of the window of one process. Redis runs a script with nothing beside it, so that
- * counts are exact however many processes ask. Without a clock of the caller's (ARGV[1] is 0) the time is Redis's own,
- * one for all processes. ARGV[2] is how long a block lasts; all times are milliseconds.
+ * The common part of both scripts, with the same rules as the window of one process. Redis runs one script at a time,
+ * so counts are exact for any number of processes. ARGV[1] is the time; 0 means the clock of Redis, which is the same
+ * for all processes. ARGV[2] is the duration of a block. All times are in milliseconds.
  */
 const HIT = `
 local now, blockFor = tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -25,7 +25,7 @@ local function hit(moments, state, limit, window, blockAfter)
     if not oldest or tonumber(oldest) > now - window then break end
     redis.call('LPOP', moments)
   end
-  -- The clock of Redis was set back: what lies ahead of it counts no more.
+  -- A time in the future means that the clock of Redis was set back. The recorded times are then invalid.
   if tonumber(redis.call('LINDEX', moments, -1) or now) > now then redis.call('DEL', moments) end
   if redis.call('LLEN', moments) < limit then
     redis.call('RPUSH', moments, now)
@@ -47,11 +47,12 @@ end
 `
 
 /**
- * Requests of their own, each in its own window.
+ * Independent requests, each in its own window.
  *
- * KEYS: for each request, the moments of allowed requests, oldest first; and a hash of what was refused, since when,
- * and until when the key is blocked. ARGV from the third: for each request its limit, its window, and after how many
- * tries it is blocked. Returns for each request allowed, blocked, count, retry after, reset.
+ * KEYS: two keys for each request. The first is a list with the times of allowed requests, oldest first. The second is
+ * a hash with the number of refused requests, the start of that count, and the end of a block. ARGV from the third: the
+ * limit, the window, and the number of requests before a block, for each request. Returns for each request: allowed,
+ * blocked, count, retry after, reset.
  */
 export const HITS = `${HIT}
 local answers = {}
@@ -64,9 +65,9 @@ return answers
 `
 
 /**
- * One request in several windows, which is allowed when all of them allow it. KEYS and ARGV as in {@link HITS}, the
- * widest window first. The first window that refuses decides, and the ones before it are given back. Returns the five
- * numbers of the window that decided.
+ * One request in several windows. It is allowed if all windows allow it. KEYS and ARGV are the same as in {@link HITS},
+ * with the widest window first. The first window that refuses decides, and the request leaves the windows before it.
+ * Returns the five numbers of the window that decided.
  */
 export const HIT_WITHIN = `${HIT}
 local verdict

@@ -1,15 +1,18 @@
 import { MINUTE, type Clock } from '../time.js'
 import { WindowEntries, type Rank, type WindowEntry } from './window-entries.js'
 
-/** What to hold a key to: `limit` requests in any `windowMs`. */
+/** The limit of a key: `limit` requests in any period of `windowMs`. */
 export interface WindowRule {
   limit: number
   windowMs: number
-  /** Past this many tries in one window, refused ones included, the key is blocked for {@link BLOCK_MS}. 0: never. */
+  /**
+   * After more requests than this in one window, including refused requests, the key is blocked for {@link BLOCK_MS}. 0
+   * means never.
+   */
   blockAfter: number
 }
 
-/** One window and what it is held to. */
+/** A window and its rule. */
 export interface WindowCheck {
   key: string
   rule: WindowRule
@@ -18,34 +21,36 @@ export interface WindowCheck {
 export interface Verdict {
   allowed: boolean
   blocked: boolean
-  /** Requests in the window, this one included if it was allowed. */
+  /** Requests in the window, including this request if it was allowed. */
   count: number
-  /** Milliseconds until one more request has room again (0 now), or until the block ends. */
+  /** Milliseconds until the next request is allowed, or until the block ends. 0 means now. */
   retryAfterMs: number
   /** Milliseconds until the oldest request leaves the window. */
   resetMs: number
 }
 
 /**
- * Exact sliding windows (a log of the moments of allowed requests). A refused request does not enter the window. A
- * request leaves it exactly `windowMs` after it was made.
+ * Exact sliding windows: a log of the times of allowed requests. A refused request does not enter the window. A request
+ * leaves the window exactly `windowMs` after it was made.
  */
 export interface SlidingWindow {
   hit(key: string, rule: WindowRule): Promise<Verdict>
   /**
-   * Enters a request into windows around its own first, widest first, and then into its own. A window that refuses it
-   * decides, and the others are given back. Returns the verdict of the window that decided: its own for an allowed one.
+   * Enters a request into the windows around its own window, widest first, and then into its own window. If a window
+   * refuses the request, the request leaves the windows before it. Returns the verdict of the window that refused, or
+   * of its own window if it is allowed.
    */
   hitWithin(wider: WindowCheck[], own: WindowCheck): Promise<Verdict>
-  /** Takes back the newest allowed request of a key. */
+  /** Removes the newest allowed request of a key. */
   undo(key: string): Promise<void>
 }
 
-/** A client that goes on past its limit is blocked for 15 minutes. */
+/** A client that continues to send requests over its limit is blocked for 15 minutes. */
 export const BLOCK_MS = 15 * MINUTE
 /**
- * Keys with one request; of those with several, and of those at their limit, half as many each. A key holds at most its
- * limit in moments: with 300 of 8 bytes, 96 MB when every client is about at its limit.
+ * Maximum number of keys with one request. Keys with several requests, and keys at their limit, may each be half as
+ * many. A key stores at most `limit` times of 8 bytes. With a limit of 300, that is 96 MB if every client is near its
+ * limit.
  */
 const MAX_KEYS = 20_000
 
@@ -65,7 +70,8 @@ export class LocalSlidingWindow implements SlidingWindow {
 
   /** {@link hit} without a promise. */
   hitNow (key: string, rule: WindowRule): Verdict {
-    // Monotonic: a wall clock that is set back would refuse clients until it is where it was.
+    // The monotonic clock is used. A wall clock that is set back would refuse clients until it reaches its previous
+    // time.
     const now = this.#clock.monotonicNow()
     const entry = this.#entries.get(key) ?? freshEntry(now)
     const allowed = enter(entry, now, rule)
@@ -106,7 +112,7 @@ export class LocalSlidingWindow implements SlidingWindow {
     if (entry.moments.length === 0 && entry.refused === 0 && entry.blockedUntil === 0) this.#entries.delete(key)
   }
 
-  /** Keys held. */
+  /** Number of stored keys. */
   get size (): number {
     return this.#entries.size
   }

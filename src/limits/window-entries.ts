@@ -1,25 +1,25 @@
 import { LRUCache } from 'lru-cache'
 import { SECOND } from '../time.js'
 
-/** What a sliding window knows of one key. */
+/** The state of a key in a sliding window. */
 export interface WindowEntry {
-  /** Moments of allowed requests, oldest first. */
+  /** Times of allowed requests, oldest first. */
   moments: number[]
-  /** Refused tries since `refusedSince`. */
+  /** Refused requests since `refusedSince`. */
   refused: number
   refusedSince: number
   blockedUntil: number
-  /** From this moment the entry says nothing any more. */
+  /** From this time on, the entry has no effect. */
   endsAt: number
 }
 
-/** What a key has done: at most one request, several, or as many as it may (or it is blocked). */
+/** The activity of a key: at most one request, several requests, or as many as its limit (or it is blocked). */
 export type Rank = 'single' | 'several' | 'limited'
 
-/** At most so often are all entries of a full segment looked at: 10,000 take less than a millisecond. */
+/** Minimum time between two scans of a full segment. A scan of 10,000 entries takes less than a millisecond. */
 const SWEEP_EVERY_MS = SECOND
 
-/** Entries that others cannot push out: a full segment takes a newcomer only in place of an entry that has ended. */
+/** Entries that new entries cannot evict. A full segment accepts a new entry only in place of an expired entry. */
 class Segment {
   readonly entries = new Map<string, WindowEntry>()
   readonly #max: number
@@ -39,19 +39,22 @@ class Segment {
 }
 
 /**
- * Entries by key, in segments by rank, so that many keys with one request each push out one another and no limit or
- * block that holds. When the segment of a rank is full of entries that hold, a newcomer stays in the next lower one,
- * down to `single`, where the longest unused goes first. So a limit that holds stays, and at worst a later one is
- * forgotten early. To refuse newcomers instead would let a flood of keys keep everybody out.
+ * Entries by key, in segments by rank. Keys with one request each evict only one another, never an active limit or
+ * block. If the segment of a rank is full of active entries, a new entry goes to the next lower segment, down to
+ * `single`. The segment `single` evicts its least recently used entry. So an active limit stays, and at worst a later
+ * limit is forgotten early. If new entries were refused instead, a flood of keys could lock out everybody.
  */
 export class WindowEntries {
   readonly #single: LRUCache<string, WindowEntry>
   readonly #several: Segment
   readonly #limited: Segment
-  /** Where an entry of a rank belongs, the best place first; in the end among those with one request. */
+  /** The segments for each rank, best first. If they are full, the entry goes to the keys with one request. */
   readonly #placesOf: Record<Rank, Segment[]>
 
-  /** `maxKeys` with one request, and half as many with several and at their limit each. */
+  /**
+   * `maxKeys` limits the keys with one request. Keys with several requests, and keys at their limit, may each be half
+   * as many.
+   */
   constructor (maxKeys: number) {
     this.#single = new LRUCache({ max: maxKeys })
     this.#several = new Segment(Math.ceil(maxKeys / 2))

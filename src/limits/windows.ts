@@ -6,13 +6,13 @@ import { LocalSlidingWindow, type SlidingWindow } from './sliding-window.js'
 export interface Windows {
   /** Requests of clients and of the networks around them. */
   clients: SlidingWindow
-  /** Failed logins of accounts, in memory of their own: no number of clients can push them out. */
+  /** Failed logins of accounts. They have a separate memory, so that no number of clients can evict them. */
   failedLogins: SlidingWindow
-  /** Keys held by this process. */
+  /** Number of keys that this process stores. */
   size(): number
 }
 
-/** Opens the windows of this process, shared with the others where there is a Redis. */
+/** Opens the windows of this process. With Redis, the windows are shared with the other processes. */
 export function openWindows (clock: Clock, redis?: RedisLink, redisNow?: () => number): Windows {
   const [clients, failedLogins] = [new LocalSlidingWindow(clock), new LocalSlidingWindow(clock)]
   const size = () => clients.size + failedLogins.size

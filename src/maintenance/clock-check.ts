@@ -11,15 +11,16 @@ interface Options {
 }
 
 /**
- * Decides whether the wall clock is trusted to remove what is old. It is trusted unless it is more than a day behind
- * the last trusted check, which the database keeps, or more than a day ahead of it and the monotonic time since then. A
- * clock that jumps in a running process is not trusted again until it is back, or until a restart. A clock that is off
- * from the start is trusted once it has run for a day without a jump, restarts included: an installation may have stood
- * still for months. The age of rows decides nothing: rows written by a wrong clock are as wrong as the clock.
+ * Decides whether the wall clock is trusted for removals by age. The database keeps the time of the last trusted check.
+ * The clock is trusted if it is at most a day behind that check. It may also be at most a day ahead of that check plus
+ * the monotonic time since then. After a jump in a running process, the clock is trusted again when it is back, or
+ * after a restart. If the clock is wrong from the start, it is trusted after a day without a jump, even across
+ * restarts. An installation may have been off for months. The age of rows is not used, because a wrong clock also
+ * writes wrong rows.
  */
 export class ClockCheck {
   readonly #options: Options
-  /** On the monotonic clock; both begin with the process. */
+  /** Monotonic times of the last trusted check and of the last check. Both start with the process. */
   #trustedAt: number
   #checkedAt: number
   #wasTrusted = false
@@ -31,13 +32,13 @@ export class ClockCheck {
   }
 
   /**
-   * Resolves with the time in milliseconds since 1970, or with undefined if the clock is not trusted. Removals use this
-   * time: the clock may have jumped since.
+   * Resolves with the time in milliseconds since 1970, or with undefined if the clock is not trusted. Removals must use
+   * this time, because the clock may jump after the check.
    */
   async check (): Promise<number | undefined> {
     const { db, clock } = this.#options
     const [wall, monotonic] = [clock.now(), clock.monotonicNow()]
-    // Without a lock: what another process writes in between is as good, and the next check reads it.
+    // No lock is needed. A parallel check of another process is just as valid, and the next check reads its result.
     const stored = (await findClock(db)) ?? { trusted: (await findNewestSession(db)) ?? wall }
     const ahead = wall - stored.trusted
     const isNear = ahead >= -DAY && ahead <= monotonic - this.#trustedAt + DAY
@@ -52,7 +53,10 @@ export class ClockCheck {
     return isTrusted ? wall : undefined
   }
 
-  /** A check of another process that trusts its clock ends the claim of this one. */
+  /**
+   * Returns the next stored state of a clock that is not trusted. A trusted check of another process ends the claim of
+   * this process.
+   */
   #weighClaim (stored: CheckedClock, wall: number, monotonic: number): CheckedClock {
     if (this.#wasTrusted) return stored
     const { trusted, claim } = stored

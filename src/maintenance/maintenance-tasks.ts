@@ -22,7 +22,7 @@ interface Options {
   damage: DamageWatch
   blobs: BlobStore
   secrets: Secrets
-  /** No other process uses the files: one look at them is enough. */
+  /** No other process uses the files, so one scan is enough. */
   isOnlyInstance: boolean
   lectures: Lectures
   sessions: Sessions
@@ -57,7 +57,8 @@ export function createMaintenanceTasks (options: Options): { startup: Task[]; pe
   const removeMuxEvents = byAge('failed to remove old events of Mux', (now) => providers.mux?.events.forgetOld(now))
   const protect = protectMissedLectures(options)
   return {
-    // The events first: the clock is checked before this process writes rows by it.
+    // The events of Mux are first, because their removal checks the clock before this process writes rows with its
+    // time.
     startup: [removeMuxEvents, sweep(options.isOnlyInstance), resealKeys(options), protect],
     periodic: [removeMuxEvents, ...removals, sweep(false), protect]
   }
@@ -67,7 +68,7 @@ function createSweep ({ db, damage, blobs, clock, log }: Options): (isOnlyInstan
   const sweeper = new Sweeper({
     store: blobs,
     async owned (names) {
-      // A damaged index hides rows: their files would look orphaned.
+      // A damaged index hides rows, so their files would look orphaned.
       if (damage.isDamaged) throw databaseDamaged()
       return await listOwnedBlobs(db, names)
     },

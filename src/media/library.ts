@@ -23,14 +23,14 @@ interface LibraryOptions {
   clock: Clock
   /** Queues the removal of a media's rows and files, in the transaction that deletes it. */
   release(trx: Transaction<Database>, media: Media): Promise<void>
-  /** Called after that transaction. */
+  /** Called after the transaction that marks media as deleted. */
   onReleased(): void
 }
 
-/** Below SQLite's limit of parameters. */
+/** Fewer than SQLite's maximum of parameters in a query. */
 const MARK_BATCH = 500
 
-/** The media. Who may watch or change them is decided in src/access/. */
+/** Media. The rules in src/access/ decide who may watch or change them. */
 export class Library {
   readonly #options: LibraryOptions
   readonly #records: RecordCache<Media>
@@ -41,22 +41,25 @@ export class Library {
     this.#records = new RecordCache((id) => findMedia(db, id), clock)
   }
 
-  /** Finds a media, at most a second old; undefined for a malformed id too. */
+  /** Finds a media. The result may be one second old. Returns undefined also for a malformed id. */
   async find (id: string, since?: number): Promise<Media | undefined> {
     return isUuid(id) ? await this.#records.get(id.toLowerCase(), since) : undefined
   }
 
-  /** Finds a media, not cached. */
+  /** Finds a media without the cache. */
   findNow (id: string): Promise<Media | undefined> {
     return findMedia(this.#options.db, id)
   }
 
-  /** Finds several media by id, not cached. */
+  /** Finds several media by id without the cache. */
   async findAllNow (ids: string[]): Promise<Map<string, Media>> {
     return new Map((await findAllMedia(this.#options.db, ids)).map((media) => [media.id, media]))
   }
 
-  /** Must be called after another change to a media: the next {@link find} of this process reads it again. */
+  /**
+   * Must be called after any other change to a media, so that the next {@link find} of this process reads the media
+   * again.
+   */
   forget (id: string): void {
     this.#records.forget(id)
   }
@@ -87,7 +90,7 @@ export class Library {
   }
 
   /**
-   * Deletes a media. It is hidden and off the quota at once; a job deletes its views and files. **Throws**
+   * Deletes a media. Hides it and releases its quota at once; a job deletes its views and files. **Throws**
    * `media_in_use`, `not_found`.
    */
   async remove (id: string): Promise<void> {
@@ -102,8 +105,8 @@ export class Library {
   }
 
   /**
-   * Hides media as part of a larger transaction, and queues their removal. The caller updates the counters, see
-   * {@link countMedia}, and calls {@link released} after the commit.
+   * Marks media as deleted in the caller's transaction, which hides them, and queues their removal. The caller must
+   * update the counters (see {@link countMedia}), and call {@link released} after the commit.
    */
   async markDeleted (trx: Transaction<Database>, ids: string[]): Promise<Media[]> {
     const { clock, release } = this.#options
@@ -116,7 +119,7 @@ export class Library {
     return marked
   }
 
-  /** Must be called after the transaction of {@link markDeleted}. */
+  /** Must be called after the transaction of {@link markDeleted} is committed. */
   released (marked: Media[]): void {
     for (const { id } of marked) this.forget(id)
     this.#options.onReleased()

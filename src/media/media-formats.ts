@@ -1,4 +1,4 @@
-/** A track as the prober found it; `format` and `codecId` are MediaInfo's names. */
+/** A track in the prober's result. `format` and `codecId` are MediaInfo's names. */
 export interface Track {
   kind: 'video' | 'audio'
   format: string
@@ -9,7 +9,7 @@ export interface Track {
   unsigned: boolean
 }
 
-/** A container as the prober found it; `format`, `profile` and `brand` are MediaInfo's names. */
+/** A container in the prober's result. `format`, `profile` and `brand` are MediaInfo's names. */
 export interface Container {
   format: string
   profile: string
@@ -38,7 +38,10 @@ const audioContainers: Record<string, string> = {
   FLAC: 'audio/flac'
 }
 
-/** ffmpeg's names of codecs, which are what people search for, by MediaInfo's. Others go in lower case. */
+/**
+ * ffmpeg's codec names by MediaInfo's names, because people search for ffmpeg's names. Other names change to lower
+ * case.
+ */
 const codecNames: Record<string, string> = {
   AVC: 'h264',
   HEVC: 'hevc',
@@ -48,7 +51,9 @@ const codecNames: Record<string, string> = {
   JPEG: 'mjpeg'
 }
 
-/** Which of the accepted formats a container is; undefined for everything else. What it is called does not matter. */
+/**
+ * Returns the accepted format of a container, or undefined for any other format. The name of the file has no effect.
+ */
 export function formatOf (container: Container): MediaFormat | undefined {
   const { tracks } = container
   const type = tracks.some((track) => track.kind === 'video') ? 'video' : 'audio'
@@ -70,7 +75,7 @@ function codecsOf (tracks: Track[], kind: Track['kind']): string[] {
 
 function codecOf (track: Track): string {
   if (track.format === 'MPEG Audio') {
-    // In an AVI only the WAVEFORMATEX tag tells the layer: 0x55 is MPEG Layer 3 (RFC 2361).
+    // In AVI files, only the WAVEFORMATEX tag contains the layer: 0x55 is MPEG Layer 3 (RFC 2361).
     const layer = track.codecId === '55' ? '3' : /Layer (\d)/.exec(track.profile)?.[1]
     return `mp${layer ?? 'a'}`
   }
@@ -81,7 +86,7 @@ function codecOf (track: Track): string {
   return codecNames[track.format] ?? track.format.toLowerCase().replaceAll(/[^a-z0-9]+/g, '_')
 }
 
-/** What a file is, by its content. */
+/** The properties of a file, read from its content. */
 export interface Probed extends MediaFormat {
   durationMs: number | null
   width: number | null

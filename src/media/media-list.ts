@@ -14,7 +14,7 @@ export interface MediaFilter {
 type Narrowing = Omit<MediaFilter, 'titlePart'>
 type MediaQuery<O> = SelectQueryBuilder<Database, 'media', O>
 
-/** A page, newest first, and how many there are in all; of a search at most {@link MAX_MATCHES}. */
+/** Returns a page of media, newest first, and their total. The total of a search is at most {@link MAX_MATCHES}. */
 export async function listMedia (
   db: Kysely<Database>,
   filter: MediaFilter,
@@ -46,7 +46,7 @@ export async function listMedia (
   return { items: ids.flatMap((id) => byId.get(id) ?? []), total: found.length }
 }
 
-/** The ids of the page come from an index by itself; only its own rows are read. */
+/** Reads the ids of the page from an index, and then only the rows of the page. */
 export function mediaPage (db: Kysely<Database>, filter: Narrowing, size: number, offset: number) {
   const ids = narrowed(db.selectFrom('media'), filter)
     .select(['id', 'created_at'])

@@ -4,9 +4,9 @@ import { lockMedia } from './media-store.js'
 import type { Media, MuxNames, Protection, ProviderName } from './schema.js'
 
 /**
- * Turns protection on, by a provider, or off, and forgets the package or asset of the previous provider. A media that
- * is protected as demanded stays unchanged, unless packaging failed: then it is tried again. Returns the media as it
- * was before, and whether it changed; undefined if there is none.
+ * Turns protection on with a provider, or off, and clears the package or asset of the previous provider. A media that
+ * already has this protection stays unchanged, unless its packaging failed and must be retried. Returns the previous
+ * media and whether it changed, or undefined if the media does not exist.
  */
 export async function updateProtection (
   trx: Transaction<Database>,
@@ -40,13 +40,13 @@ export async function updateProtection (
   return { before, changed: true }
 }
 
-/** The result of packaging so far. */
+/** The progress or the result of packaging. */
 type PackagingResult =
   | { progress: number }
   | { error: NonNullable<Media['error']> }
   | { packaged: NonNullable<Media['packaged']> }
 
-/** Records how packaging goes, if the media is still being processed. Returns false otherwise. */
+/** Records the progress or the result of packaging. Returns false if the media is not in processing. */
 export async function updatePackaging (db: Kysely<Database>, id: string, result: PackagingResult): Promise<boolean> {
   const { numUpdatedRows } = await db
     .updateTable('media')
@@ -71,7 +71,7 @@ function failed ({ code, message }: NonNullable<Media['error']>): Updateable<Med
   return { status: 'failed', error_code: code, error_message: message }
 }
 
-/** Sets the poster of a media that has none. Returns false if there is no such media, or it has one. */
+/** Sets the poster of a media. Returns false if the media does not exist or already has a poster. */
 export async function updatePoster (db: Kysely<Database>, id: string, blobName: string): Promise<boolean> {
   const { numUpdatedRows } = await db
     .updateTable('media')
@@ -84,8 +84,8 @@ export async function updatePoster (db: Kysely<Database>, id: string, blobName: 
 }
 
 /**
- * Starts or forgets the upload of a media to Mux, if the media is still being processed and its upload is `expected`.
- * Returns false otherwise.
+ * Sets or clears the upload of a media to Mux. Returns false unless the media is in processing and its upload is
+ * `expected`.
  */
 export async function updateMuxUpload (
   db: Kysely<Database>,
@@ -105,7 +105,7 @@ export async function updateMuxUpload (
   return numUpdatedRows > 0n
 }
 
-/** Finds the id of the media of an upload to Mux. */
+/** Returns the id of the media of a Mux upload. */
 export async function findMediaOfMuxUpload (db: Kysely<Database>, uploadId: string): Promise<string | undefined> {
   return (
     await db
@@ -117,7 +117,7 @@ export async function findMediaOfMuxUpload (db: Kysely<Database>, uploadId: stri
   )?.id
 }
 
-/** Records the asset at Mux of a media, and its playback id once there is one. */
+/** Records a media's asset at Mux, and its playback id if it is known. */
 export async function updateMuxAsset (
   trx: Transaction<Database>,
   id: string,
@@ -130,7 +130,7 @@ export async function updateMuxAsset (
     .execute()
 }
 
-/** Records whether Mux made a media playable; `durationMs` is null if Mux named none. */
+/** Records the result of Mux. `durationMs` is null if Mux did not report a duration. */
 export async function updateMuxOutcome (
   trx: Transaction<Database>,
   id: string,

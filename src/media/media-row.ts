@@ -3,7 +3,7 @@ import { fold } from '../database/fold.js'
 import type { MediaTable } from '../database/tables.js'
 import type { Media } from './schema.js'
 
-/** The row of a new media. */
+/** Returns the row of a new media. */
 export function rowOf (media: Media): MediaTable {
   return {
     id: media.id,

@@ -32,7 +32,7 @@ export async function findAllMedia (db: Kysely<Database>, ids: string[]): Promis
   return rows.map(mediaOf)
 }
 
-/** Adds to `changes` what new (1) or deleted (-1) media change in list totals and in the bytes of owners. */
+/** Adds new (1) or deleted (-1) media to `changes`: to the totals of lists, and to the bytes of owners. */
 export function countMedia (
   changes: Map<string, number>,
   media: Array<Pick<Media, 'ownerId' | 'type' | 'sizeBytes'>>,
@@ -44,7 +44,7 @@ export function countMedia (
   return changes
 }
 
-/** Bytes of an account's files. */
+/** Returns the bytes of an account's files. */
 export const findStoredBytes = (db: Kysely<Database>, ownerId: string): Promise<number> =>
   findCounter(db, bytesCounter(ownerId))
 
@@ -64,7 +64,7 @@ export async function updateMedia (
   return row && mediaOf(row)
 }
 
-/** Locks a media until the transaction ends. */
+/** Finds a media and locks it until the transaction ends. */
 export async function lockMedia (trx: Transaction<Database>, id: string): Promise<Media | undefined> {
   const row = await trx
     .selectFrom('media')
@@ -86,7 +86,7 @@ export async function countFiles (db: Kysely<Database>): Promise<number> {
   return Number(count)
 }
 
-/** Revokes the links issued so far. Returns false if there is no such media. */
+/** Revokes all links issued so far. Returns false if the media does not exist. */
 export async function updateGeneration (db: Kysely<Database>, id: string): Promise<boolean> {
   const { numUpdatedRows } = await db
     .updateTable('media')
@@ -98,8 +98,8 @@ export async function updateGeneration (db: Kysely<Database>, id: string): Promi
 }
 
 /**
- * Marks media as deleted, and deletes their totals, so that no view is counted any more. Returns those that existed.
- * Locks totals before media, as view batches do: another order could deadlock.
+ * Marks media as deleted, and deletes their totals, so that no further view is counted. Returns the media that existed.
+ * Locks totals before media, in the order of view batches. Another order could deadlock.
  */
 export async function markMediaDeleted (trx: Transaction<Database>, ids: string[], now: number): Promise<Media[]> {
   if (ids.length === 0) return []
@@ -132,12 +132,12 @@ export async function findDeletedMedia (db: Kysely<Database>, id: string): Promi
   return row && mediaOf(row)
 }
 
-/** Deletes the row of a media that is marked as deleted, and its job with it. */
+/** Deletes the row of a media that is marked as deleted, and by cascade its job. */
 export async function deleteMedia (trx: Transaction<Database>, id: string): Promise<void> {
   await trx.deleteFrom('media').where('id', '=', id).where('deleted_at', 'is not', null).execute()
 }
 
-/** Whether a lecture uses a media. */
+/** Returns whether a lecture uses a media. */
 export async function findLectureOf (db: Kysely<Database>, id: string): Promise<boolean> {
   return (
     (await db
@@ -150,8 +150,9 @@ export async function findLectureOf (db: Kysely<Database>, id: string): Promise<
 }
 
 /**
- * Lists those of the named blobs that belong to a media; the others never will. On SQLite it writes first: a commit
- * whose fsync failed is invisible, but a crash could bring it back. A later commit overwrites it.
+ * Returns the names of blobs that belong to a media. All other names are permanently orphaned. On SQLite, the function
+ * first writes a row. A commit with a failed fsync is invisible, but a crash could restore it unless a later commit
+ * overwrites it.
  */
 export async function listOwnedBlobs (db: Kysely<Database>, names: string[]): Promise<Set<string>> {
   if (engineOf(db) === 'sqlite') await upsertFact(db, 'storage.last_look', randomUUID())

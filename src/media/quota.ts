@@ -3,7 +3,7 @@ import type { Database } from '../database/tables.js'
 import { ApiError } from '../errors.js'
 import { findStoredBytes } from './media-store.js'
 
-/** The uploads of one owner in this process, since the first of those pending began. */
+/** The uploads of an owner in this process, since the start of the oldest pending upload. */
 interface PendingUploads {
   uploads: number
   /** Bytes of the drafts. */
@@ -27,7 +27,7 @@ export interface Reservation {
 
 /**
  * Enforces an owner's quota during uploads: stored files and the drafts of this process never exceed it. The
- * transaction that publishes a media checks it again, for all processes.
+ * transaction that publishes a media checks the quota again, across all processes.
  */
 export class Quota {
   readonly #options: QuotaOptions
@@ -56,7 +56,7 @@ export class Quota {
       const take = (bytes: number) => {
         const usedBytes = storedBytes + pending.published - publishedBefore
         if (usedBytes + pending.bytes + bytes > this.#options.quotaBytes) {
-          // At once: another upload of this owner may fit now.
+          // The reservation ends at once, because another upload of this owner may fit now.
           release()
           throw this.#exceeded(usedBytes)
         }
@@ -71,7 +71,8 @@ export class Quota {
   }
 
   /**
-   * Checks that more bytes fit, in the transaction that stores them and holds a lock. **Throws** `quota_exceeded`.
+   * Checks that more bytes fit into the quota. The transaction must hold the owner's lock and store the bytes.
+   * **Throws** `quota_exceeded`.
    */
   async require (trx: Kysely<Database>, ownerId: string, bytes: number): Promise<void> {
     const usedBytes = await findStoredBytes(trx, ownerId)

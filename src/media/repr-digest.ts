@@ -1,13 +1,13 @@
 /**
- * A member of a dictionary (RFC 8941, 3.2) whose value is a byte sequence, as all of RFC 9530 are; parameters may
+ * A member of a dictionary (RFC 8941, 3.2) whose value is a byte sequence, as in all fields of RFC 9530. Parameters may
  * follow.
  */
 const MEMBER = /^([a-z*][a-z0-9_.*-]*)=:([A-Za-z0-9+/]*={0,2}):(?:;.*)?$/
 const SHA256_BYTES = 32
 
 /**
- * Returns the SHA-256 of a `Repr-Digest` header in hex (RFC 9530, 3), or `malformed`. Undefined if it has only other
- * algorithms, which a recipient may ignore (RFC 9530, 2). Pure.
+ * Returns the SHA-256 of a `Repr-Digest` header in hex (RFC 9530, 3), or `malformed`. `sha256` is undefined if the
+ * header has only other algorithms, which a recipient may ignore (RFC 9530, 2).
  */
 export function parseReprDigest (header: string): { sha256: string | undefined } | 'malformed' {
   let sha256: string | undefined

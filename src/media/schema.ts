@@ -14,8 +14,8 @@ export type MediaStatus = (typeof statuses)[number]
 export type ProviderName = 'local' | 'mux'
 
 /**
- * What Mux calls a media, as far as it is known: the upload, then the asset, then, once it can be played, the playback
- * id.
+ * The ids of a media at Mux. The upload id is known first, then the asset id. The playback id is known when the media
+ * can be played.
  */
 export interface MuxNames {
   uploadId: string | null
@@ -24,13 +24,13 @@ export interface MuxNames {
   policy: 'signed' | 'drm'
 }
 
-/** The blob of an encrypted stream's segments, and their key, sealed. */
+/** The blob with the segments of an encrypted stream, and the encrypted content key. */
 export interface Package {
   blobName: string
   contentKey: string
 }
 
-/** A media as the rules see it. */
+/** The domain model of a media. */
 export interface Media {
   id: string
   ownerId: string
@@ -38,12 +38,12 @@ export interface Media {
   type: MediaType
   visibility: Visibility
   status: MediaStatus
-  /** Where it lives if it was made by JSON; null for an uploaded one. */
+  /** The external URL of a media that was created by JSON; null for an uploaded media. */
   fileUrl: string | null
   blobName: string | null
   contentType: string | null
   sizeBytes: number | null
-  /** Hex. */
+  /** SHA-256 of the file, in hex. */
   sha256: string | null
   durationMs: number | null
   width: number | null
@@ -51,17 +51,17 @@ export interface Media {
   codecs: string[]
   generation: number
   protection: Protection
-  /** Percent of the packaging that is done. */
+  /** Completed part of the packaging, in percent. */
   progress: number
-  /** Why it failed. */
+  /** The error of a failed media. */
   error: { code: string; message: string } | null
-  /** The blob of a JPEG picture of it. */
+  /** The blob of the poster, which is a JPEG picture. */
   posterBlob: string | null
-  /** The encrypted segments, in one blob; null while there are none. */
+  /** The encrypted segments in one blob; null until packaging is complete. */
   packaged: Package | null
-  /** Who makes and serves its encrypted stream, for as long as it has one. */
+  /** The provider that packages and serves the encrypted stream, if the media has one. */
   provider: ProviderName
-  /** Null until something of it is at Mux. */
+  /** Null before the upload to Mux. */
   mux: MuxNames | null
   createdAt: number
   updatedAt: number
@@ -77,7 +77,7 @@ export const ProtectionSchema = StringEnum(protections, {
   description:
     '`encrypted`: played as encrypted HLS; only the owner and administrators get the plain stream. Default: `none`.'
 })
-/** The reason that a media failed. */
+/** The error of a failed media. */
 export const FailureReply = Type.Object({ code: Type.String(), message: Type.String() })
 
 /** The text fields of an upload. */
@@ -141,7 +141,7 @@ export const MediaReply = Type.Object({
   error: Type.Optional(FailureReply)
 })
 
-/** What is shown of a media; `forOwner` adds where its bytes are. */
+/** Returns the API's representation of a media. With `forOwner`, it contains `file_url`. */
 export function mediaReply (media: Media, forOwner: boolean): Static<typeof MediaReply> {
   return {
     id: media.id,

@@ -9,20 +9,22 @@ const STORE_ID = 'storage.id'
 const AGE = 'storage.age'
 
 /**
- * How a database and a store stand to one another: `bound`; `unrelated`, which never belonged together (a wrong
- * DATABASE_URL, a folder that was not mounted); or `behind`, a database from before the store's last look: a restored
- * backup, or a replica that lost its last seconds.
+ * The relation of a database and a store.
+ *
+ * - `bound`: they belong together.
+ * - `unrelated`: they never belonged together (a wrong DATABASE_URL, or a folder that is not mounted).
+ * - `behind`: the database is older than the store's last scan (a restored backup, or a replica that lost seconds).
  */
 export type Binding = 'bound' | 'unrelated' | 'behind'
 
 /**
- * Whether this database and this store belong together: both carry the id that was made when both were new, and the
- * database has seen all the looks that the store has. Where that is not so, files look ownerless that are not, and none
- * may be swept.
+ * Checks whether this database and this store belong together. Both contain an id that was created when both were new.
+ * The database must also have recorded all scans that the store has recorded. Otherwise no file may be swept, because
+ * files with an owner may look orphaned.
  */
 export async function bindStore (db: Kysely<Database>, blobs: BlobStore): Promise<Binding> {
-  // Files within a transaction, this once: of processes that start together, none may look between the writing of the
-  // one id and of the other.
+  // Only here, a transaction accesses files. Another process that starts now must not read between the writes of the
+  // two ids.
   return await db.transaction().execute(async (trx) => {
     await lockName(trx, STORE_ID)
     const [stored, carried] = [await findFact(trx, STORE_ID), await blobs.identity(undefined)]
@@ -37,10 +39,10 @@ export async function bindStore (db: Kysely<Database>, blobs: BlobStore): Promis
 }
 
 /**
- * Records a look for orphaned files, in the database first and in the store after it, and returns how they stand. Both
- * are compared before anything is written: a database that was rolled back under a running server is `behind` at the
- * next look, and so is a second installation on the same folder. A database that is behind raises the store's count, so
- * that no other one sweeps that folder either.
+ * Records a scan for orphaned files, first in the database and then in the store. Compares both before it writes, and
+ * returns their relation. If the database was rolled back under a running server, it is `behind` at the next scan. The
+ * same is true of a second installation on the same folder. A database that is behind raises the store's count, so that
+ * the other installation does not sweep the folder either.
  */
 export async function recordLook (db: Kysely<Database>, blobs: BlobStore): Promise<Binding> {
   const looks = await db.transaction().execute(async (trx) => {
@@ -55,7 +57,7 @@ export async function recordLook (db: Kysely<Database>, blobs: BlobStore): Promi
     return recorded + 1
   })
   if (typeof looks === 'string') return looks
-  // Under the lock again: another process may have recorded more looks meanwhile.
+  // The count is compared under the lock, because another process may have recorded more scans meanwhile.
   await db.transaction().execute(async (trx) => {
     await lockName(trx, AGE)
     if ((await blobs.age()) < looks) await blobs.grow(looks)
@@ -63,7 +65,9 @@ export async function recordLook (db: Kysely<Database>, blobs: BlobStore): Promi
   return 'bound'
 }
 
-/** What an operator is told of a binding that is none; nothing is swept then. */
+/**
+ * Returns the message for operators about a database and a store that do not belong together. Nothing is swept then.
+ */
 export function bindingFault (binding: Exclude<Binding, 'bound'>): string {
   return binding === 'unrelated'
     ? 'this database and this UPLOAD_DIR do not belong together: nothing is swept. Check DATABASE_URL and ' +
@@ -72,7 +76,7 @@ export function bindingFault (binding: Exclude<Binding, 'bound'>): string {
         'nothing is swept. See `playgate doctor`'
 }
 
-/** What an operator is told of committed files without a row. */
+/** Returns the message for operators about committed files without a row. */
 export function lostRowsFault (files: number): string {
   const subject = files === 1 ? '1 file was acknowledged and has' : `${files} files were acknowledged and have`
   return `${subject} no row: did the database lose its last moments?`

@@ -15,7 +15,7 @@ import type { Prober } from './probe/probe.js'
 import type { Quota } from './quota.js'
 import type { Media, MediaType, Protection, ProviderName, Visibility } from './schema.js'
 
-/** The title, owner and settings of a new media. Without `type`, the file decides it. */
+/** The title, owner and settings of a new media. Without `type`, the content of the file decides the type. */
 export interface Description {
   title: string
   type?: MediaType
@@ -26,7 +26,7 @@ export interface Description {
   uploaderId: string
 }
 
-/** What a client declared about a file before it sent it; `sha256` in hex. */
+/** The size and digest that a client declared before it sent a file. `sha256` is in hex. */
 export interface Expected {
   sizeBytes?: number
   sha256?: string
@@ -39,15 +39,15 @@ interface IntakeOptions {
   clock: Clock
   quota: Quota
   maxUploadBytes: number
-  /** Who makes the encrypted streams of new media. */
+  /** The provider that packages new media. */
   provider: ProviderName
-  /** Queues the jobs of a new file (an encrypted stream, a poster), in the transaction that inserts its media. */
+  /** Queues the jobs of a new file (packaging, a poster), in the transaction that inserts its media. */
   queue(trx: Transaction<Database>, media: Media): Promise<void>
 }
 
 /**
- * The only way in for media: receive, measure, probe, publish. A file stays a draft until its row is committed; any
- * failure on the way removes it.
+ * Creates all media. Receives, measures, probes and publishes each upload. A file stays a draft until its row is
+ * committed. Any earlier failure deletes the file.
  */
 export class Intake {
   readonly #options: IntakeOptions
@@ -57,9 +57,9 @@ export class Intake {
   }
 
   /**
-   * Streams an upload into a draft, within the owner's quota; without `ownerId`, only {@link publish} checks the quota.
+   * Streams an upload into a draft, within the owner's quota. Without `ownerId`, only {@link publish} checks the quota.
    * **Throws** `upload_too_large` or `quota_exceeded` (before the first byte, if the size is known),
-   * `upload_incomplete`, `digest_mismatch`, `storage_unavailable` or `storage_full`. The draft is then removed.
+   * `upload_incomplete`, `digest_mismatch`, `storage_unavailable` or `storage_full`. On an error, deletes the draft.
    */
   async receive (source: Readable, ownerId: string | undefined, expected: Expected = {}): Promise<Draft> {
     const { blobs, quota, maxUploadBytes } = this.#options
@@ -84,9 +84,10 @@ export class Intake {
   }
 
   /**
-   * Makes a media from a draft, durably. `attach` adds rows to its transaction. **Throws** `unsupported_media_format`,
-   * `media_too_complex`, `media_type_mismatch`, `quota_exceeded`, `overloaded` or `shutting_down`, or, if the uploader
-   * may no longer publish, `invalid_token` or `role_required`. Draft and file are then removed.
+   * Creates a media from a draft, durably. `attach` adds rows in the same transaction. **Throws**
+   * `unsupported_media_format`, `media_too_complex`, `media_type_mismatch`, `quota_exceeded`, `overloaded` or
+   * `shutting_down`. **Throws** `invalid_token` or `role_required` if the uploader may no longer publish. On an error,
+   * deletes the draft and the file.
    */
   async publish (
     draft: Draft,
@@ -107,7 +108,7 @@ export class Intake {
       await blobs.markCommitted(blobName)
       return media
     } catch (error) {
-      // If the commit may have happened, or may still happen, the sweep decides.
+      // If the outcome of the commit is unknown, the file stays. The sweep decides later.
       if (blobName !== undefined && !isInDoubt(error)) await blobs.remove(blobName).catch(() => {})
       throw error
     } finally {
@@ -115,7 +116,7 @@ export class Intake {
     }
   }
 
-  /** Makes a media of a URL elsewhere, which is never fetched. **Throws** `invalid_token`, `role_required`. */
+  /** Creates a media with an external URL, which is never fetched. **Throws** `invalid_token`, `role_required`. */
   async link (description: Description & { type: MediaType }, fileUrl: string): Promise<Media> {
     const media = { ...newMedia(description, description.type, this.#options.clock.now()), fileUrl }
     await this.#insert(description.uploaderId, media)
@@ -182,7 +183,7 @@ function uploadTooLarge (maxUploadBytes: number): ApiError {
   })
 }
 
-/** Returns the error of a draft that differs from what its client declared. */
+/** Returns the error if a draft differs from the size or digest that the client declared. */
 function mismatchOf ({ sizeBytes, sha256 }: Draft, expected: Expected): ApiError | undefined {
   const options = { extra: { received_bytes: sizeBytes, received_sha256: sha256 } }
   if (expected.sizeBytes !== undefined && sizeBytes !== expected.sizeBytes) {

@@ -12,7 +12,7 @@ export interface HealthState {
   storage: PartState
 }
 
-/** Longer than any of the parts takes when it is well. */
+/** Longer than a healthy part needs to respond. */
 const CHECK_LIMIT_MS = 2000
 
 export interface Health {
@@ -20,9 +20,9 @@ export interface Health {
   starting: boolean
   /** Set while the server drains. */
   stopping: boolean
-  /** The database file was found damaged. */
+  /** Set when the database file is damaged. */
   readonly isDamaged: boolean
-  /** A running process and this one do not know each other's SECRET_KEY. */
+  /** Set when this process and another running process do not have each other's SECRET_KEY. */
   readonly lacksKeys: boolean
   check(): Promise<HealthState>
 }
@@ -36,7 +36,8 @@ interface Parts {
 }
 
 /**
- * Asks each part that a request may need. A damaged database is down, although it can run queries that miss the damage.
+ * Checks each part that a request may need. A damaged database is down, although it can still run queries on intact
+ * parts.
  */
 export function createHealth ({ db, damage, keyAgreement, blobs, redis }: Parts): Health {
   return {

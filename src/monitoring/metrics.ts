@@ -1,11 +1,14 @@
 import { Counter, Histogram, Registry } from 'prom-client'
 
-/** Values that are read at each scrape, by name; each says what it counts. */
+/** Gauges by name. Each scrape calls `read`. */
 export type Gauges = Record<string, { help: string; read: () => number; aggregator?: 'sum' | 'min' | 'max' }>
 
 export type Metrics = ReturnType<typeof createMetrics>
 
-/** What is counted as it happens. One registry a server, so that several may live in one process. */
+/**
+ * Creates the counters and histograms of a server. Each server has its own registry, so that one process can run
+ * several servers.
+ */
 export function createMetrics () {
   const registers = [new Registry()]
   return {

@@ -2,22 +2,24 @@ import cluster, { type Worker } from 'node:cluster'
 import { randomUUID } from 'node:crypto'
 import { tell, tellPrimary } from './messages.js'
 
-/** The figures of one process, as prom-client gives them as JSON. */
+/** The metrics of one process, in the JSON of prom-client. */
 export type Figures = object[]
 
 /**
- * One process asks (`wanted`), the first one asks all, each of them gives, and the first one hands all of it to who
- * asked.
+ * A worker sends `wanted` to the primary. The primary sends `ask` to all workers, and each worker sends `given`. The
+ * primary then sends `all` to the first worker.
  */
 type Message =
   | { figures: 'wanted' | 'ask'; id: string }
   | { figures: 'given'; id: string; own: Figures }
   | { figures: 'all'; id: string; all: Figures[] }
 
-/** A process that is busy, starting or stopping does not hold the others up. */
+/**
+ * Maximum wait for the metrics of all workers. A worker that is busy, starting or stopping must not delay the others.
+ */
 const WAIT_MS = 1000
 
-/** In the first process: lets its workers know one another's figures. */
+/** Collects the metrics of all workers for each worker that requests them. Called in the primary. */
 export function relayFigures (): void {
   const asked = new Map<string, { left: number; all: Figures[]; answer: () => void }>()
   cluster.on('message', (asker: Worker, message: Message) => {
@@ -40,7 +42,10 @@ export function relayFigures (): void {
   })
 }
 
-/** In a worker: gives its own figures to whoever asks, and answers how to ask for those of all, its own among them. */
+/**
+ * Sends the metrics of this worker on request. Returns a function that resolves with the metrics of all workers. Called
+ * in a worker.
+ */
 export function exchangeFigures (own: () => Promise<Figures>): () => Promise<Figures[]> {
   const waiting = new Map<string, (all: Figures[]) => void>()
   process.on('message', (message: Message) => {

@@ -3,23 +3,24 @@ import { relayFigures } from './cluster-metrics.js'
 import { tell } from './messages.js'
 import { onStopSignals } from './signals.js'
 
-/** A process that ends sooner than this after its start will not start better at once. */
+/** Delay before a restart. Without a delay, the next process would probably fail for the same reason. */
 const RESTART_AFTER_MS = 1000
 const GRACE_BEYOND_MS = 10_000
 
 /**
- * Keeps a number of server processes running behind one port (node:cluster). One that ends is started again; if one
- * can't even start, all stop. The first SIGINT or SIGTERM lets them drain, a second ends them at once.
+ * Keeps `count` server processes running behind one port (node:cluster). A process that ends is started again. If a
+ * process ends before any process has listened, all processes stop. The first SIGINT or SIGTERM drains the processes,
+ * and a second signal ends them at once.
  */
 export function superviseProcesses (count: number, graceSeconds: number, say: (line: string) => void): void {
   let stopping = false
-  /** Once one could start, another that can't may have met a database that is away: it is tried again. */
+  /** Set when a process has listened. A later start can fail because the database is unavailable, so it is retried. */
   let everListened = false
   const listening = new Set<number>()
   for (let i = 0; i < count; i++) startProcess(say, onRefused)
 
   relayFigures()
-  // A starting process does not hear a stop until it says so.
+  // A starting process misses `stop`. After its first message, it can receive `stop`.
   cluster.on('message', (worker) => {
     if (stopping) tell(worker, 'stop')
   })
@@ -69,7 +70,7 @@ export function superviseProcesses (count: number, graceSeconds: number, say: (l
   }
 }
 
-/** `onRefused`: the system has no file descriptor, memory or process left, perhaps for now. */
+/** `onRefused` is called if the system has no file descriptor, memory or process left, which may be temporary. */
 function startProcess (say: (line: string) => void, onRefused: () => void): void {
   const refused = ({ message }: Error) => {
     say(`A process could not start: ${message}`)
@@ -78,10 +79,10 @@ function startProcess (say: (line: string) => void, onRefused: () => void): void
   try {
     const worker = cluster.fork()
     worker.on('error', (error) => {
-      // Node's own messages to a worker that was just killed (a new connection, say) fail too; `exit` says what became
-      // of it.
+      // Node's internal messages to a killed worker (such as a new connection) also fail. The `exit` event reports that
+      // worker.
       if (worker.process.pid !== undefined) return say(`A process could not be reached: ${error.message}`)
-      // It never ran, and no `exit` follows.
+      // The process never ran, so no `exit` event follows.
       delete cluster.workers![worker.id]
       refused(error)
     })

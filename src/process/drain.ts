@@ -2,10 +2,10 @@ import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
 
 const POLL_MS = 50
-/** A request may be on its way on a connection that was opened just before the stop. */
+/** A connection that was opened just before the stop may send its first request in this time. */
 const FIRST_BYTE_MS = 1000
 
-/** The open connections of a server, kept up to date from now on. */
+/** Returns the open connections of a server. The set is updated when connections open or close. */
 export function trackSockets (server: Server): ReadonlySet<Socket> {
   const sockets = new Set<Socket>()
   server.on('connection', (socket) => {
@@ -18,10 +18,12 @@ export function trackSockets (server: Server): ReadonlySet<Socket> {
 }
 
 /**
- * Stops a listening server: it is not ready any more, and, after the delay that its close may take for that, takes no
- * new connections; answers carry `Connection: close`; what is under way finishes until the deadline and is cut then.
- * (Fastify's own close waits for idle keep-alive sockets, or cuts work in flight; and Node counts a connection as busy
- * on which nothing was ever sent, as browsers open them ahead of need.)
+ * Stops a listening server. The server reports that it is not ready, and after the delay in its `close` it accepts no
+ * new connections. Responses contain `Connection: close`. Requests in progress may finish until the deadline, and are
+ * then cut.
+ *
+ * Fastify's own close waits for idle keep-alive sockets, or cuts requests in progress. Node counts a connection as busy
+ * before its first request, and browsers open such connections in advance.
  */
 export async function drain (
   app: { server: Server; close(): PromiseLike<unknown> },

@@ -5,15 +5,15 @@ import { buildApp } from '../app.js'
 import { loadConfig } from '../config/config.js'
 import type { Prober } from '../media/probe/probe.js'
 
-/** V8 compiles a function at its first call, and what it knows of its types comes with the next. */
+/** V8 compiles a function at its first call, and learns its types at the next calls. */
 const ROUNDS = 3
 const PASSWORD = 'a password of nobody'
 const BOUNDARY = 'rehearsal'
 
 /**
- * Makes the calls that clients make first on a second server in this process, so that V8 has compiled their code before
- * the first client comes. The second server has a temporary folder with a database of its own: the calls leave no row,
- * view, log line, metric or taken limit behind.
+ * Sends the first requests of usual clients to a second server in this process. V8 then compiles their code before the
+ * first client connects. The second server has its own database in a temporary folder. Its requests leave no row, view,
+ * log line, metric or used limit.
  */
 export async function rehearse (prober: Prober): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'playgate-rehearsal-'))
@@ -23,7 +23,7 @@ export async function rehearse (prober: Prober): Promise<void> {
       isRehearsal: true,
       ffmpeg: false,
       prober: { ...prober, endWithin: () => {}, close: () => {} },
-      // Logins hash in other threads, which have a warm-up of their own.
+      // Passwords are hashed in other threads, which have their own warm-up.
       hashWorkers: { threads: 1, run: async (task) => ('hash' in task ? true : 'no hash'), close: async () => {} }
     })
     try {
@@ -80,7 +80,7 @@ function uploadForm (): Buffer {
   ])
 }
 
-/** A WAV file of 0.1 s: 8,000 samples a second, 8 bits, one channel. */
+/** Returns a WAV file of 0.1 s: 8,000 samples per second, 8 bits, one channel. */
 function silence (): Buffer {
   const file = Buffer.alloc(44 + 800, 0x80)
   file.write('RIFF', 0)

@@ -1,17 +1,17 @@
 import { readLink } from './links.js'
 
 /**
- * How far the server's clock is ahead of this one, in milliseconds: a viewer's clock may be wrong, and links end by the
- * server's.
+ * The server's time minus the time of this device, in milliseconds. Links expire by the server's clock, and a viewer's
+ * clock may be wrong.
  */
 let ahead = 0
 
-/** What the server's clock says, in milliseconds. */
+/** Returns the server's time, in milliseconds since 1970. */
 export const serverNow = () => Date.now() + ahead
 
 /**
- * A request without credentials. Answers `{ body }`, or `{ problem }`: a problem document of the API, or one of our own
- * codes: `network`, `elsewhere`.
+ * Sends a request without credentials. Resolves with `{ body }` or `{ problem }`. A problem is a problem document of
+ * the API, or has a code of the player: `network`, `elsewhere` or `unknown`.
  */
 async function ask (address, headers = {}) {
   try {
@@ -29,8 +29,9 @@ async function ask (address, headers = {}) {
 }
 
 /**
- * What is wrong with a link to a media, as a problem; undefined if nothing is. The second byte: what starts at the
- * first would count as a view. A link of Mux is verified by our server, and gets the licences that it needs: `drm`.
+ * Resolves with the problem of a link to a media, or with undefined for a valid link. Requests the second byte, because
+ * a request for the first byte counts as a view. For a link of Mux, our server verifies the token and returns the
+ * licence URLs for `drm`.
  */
 export async function problemOf (link, mediaId) {
   if (link.token === undefined) return (await ask(link.url, link.encrypted ? {} : { range: 'bytes=1-1' })).problem
@@ -40,8 +41,8 @@ export async function problemOf (link, mediaId) {
 }
 
 /**
- * A fresh link to a media that anyone may watch, and what is known of it: `{ link, media }`, or `{ problem }`. It is
- * the same view as `last`, a link it goes on for.
+ * Creates a link to a media that anyone may watch. Resolves with `{ link, media }` or `{ problem }`. The new link
+ * continues the view of `last`, if `last` is given.
  */
 export async function mint (mediaId, last) {
   const { body: media, problem: hidden } = await ask(`/media/${mediaId}`)
@@ -53,7 +54,7 @@ export async function mint (mediaId, last) {
   if (body === undefined) return { media, problem: { ...problem, progress: media.progress } }
   const hosted = readLink(body.stream_url, mediaId, location.origin)
   if (hosted?.token !== undefined) return { media, link: { ...hosted, drm: body.drm } }
-  // PUBLIC_URL may name another host than the one this page was opened by; the link is as good here.
+  // The host of PUBLIC_URL may differ from the host of this page. The link is also valid on the host of this page.
   const { pathname, search } = new URL(body.stream_url)
   return { media, link: readLink(location.origin + pathname + search, mediaId, location.origin) }
 }

@@ -1,11 +1,13 @@
 /* global Hls, shaka */
 
 const HLS_TYPE = 'application/vnd.apple.mpegurl'
-/** Half a minute, as hls.js has it at least: by itself it would fetch ten, for viewers who may leave. */
+/** Buffer of 30 s, the minimum of hls.js. Its default is up to ten minutes, which are wasted if the viewer leaves. */
 const AHEAD = { maxBufferLength: 30, maxMaxBufferLength: 30 }
 const libraries = new Map()
 
-/** A library, fetched when it is first needed; undefined where it can't work, or can't be had. */
+/**
+ * Loads a library at its first use. Resolves with undefined if the browser does not support it, or the download fails.
+ */
 async function load (file, find) {
   if (!libraries.has(file)) {
     libraries.set(
@@ -31,7 +33,7 @@ const hlsLibrary = async () =>
     ? await load('hls.light.min.js', () => (Hls.isSupported() ? Hls : undefined))
     : undefined
 
-/** Only for DRM. */
+/** Loads shaka-player, which only DRM needs. */
 const drmLibrary = async () =>
   await load('shaka-player.hls-es2021.js', () => {
     shaka.polyfill.installAll()
@@ -39,9 +41,9 @@ const drmLibrary = async () =>
   })
 
 /**
- * What plays links in a video element: the browser itself, hls.js for encrypted ones, or shaka-player for those with
- * DRM. `onError` gets `network` or `codec`. Nothing is loaded before somebody plays, or `load` is told to be eager: the
- * first bytes are a view.
+ * Creates the player of links in a video element. Plain streams play in the browser, and encrypted streams play in
+ * hls.js or the browser. Streams with DRM play in shaka-player. `onError` gets `network` or `codec`. Nothing is loaded
+ * until the viewer presses play or `load` gets `eager`, because the first bytes count as a view.
  */
 export function createEngine (video, onError) {
   let hls
@@ -64,7 +66,7 @@ export function createEngine (video, onError) {
   }
 
   function playByLibrary (Hls, time, eager) {
-    // Every request carries the link of now: a renewed one is taken without a break.
+    // Every request uses the current link, so a renewed link takes effect without interruption.
     const xhrSetup = link.base && ((xhr, url) => xhr.open('GET', link.base + url.slice(url.lastIndexOf('/') + 1), true))
     const mine = (hls = new Hls({ ...AHEAD, autoStartLoad: false, startPosition: time || -1, xhrSetup }))
     let recovered = false
@@ -73,7 +75,7 @@ export function createEngine (video, onError) {
       if (mine === hls && !idle) start(time || -1)
     })
     hls.on(Hls.Events.ERROR, (_event, { fatal, type, details, response }) => {
-      // A refusal is final, though hls.js goes on asking for other segments.
+      // A refused request is final, but hls.js would continue with other segments.
       if (mine !== hls || (!fatal && ![401, 403, 404, 409].includes(response?.code))) return
       if (type === Hls.ErrorTypes.NETWORK_ERROR) return onError('network')
       if (type !== Hls.ErrorTypes.MEDIA_ERROR || recovered || /codec/i.test(details)) return onError('codec')
@@ -84,7 +86,7 @@ export function createEngine (video, onError) {
     hls.attachMedia(video)
   }
 
-  /** Licences are asked for as the playlists say which they need. */
+  /** Plays with shaka-player, which requests the licences that the playlists name. */
   async function playByDrmLibrary ({ Player, util }, time, eager) {
     const { widevine, playready, fairplay, fairplay_certificate: certificate } = link.drm
     const mine = (drmPlayer = new Player())
@@ -109,7 +111,7 @@ export function createEngine (video, onError) {
   }
 
   return {
-    /** Starts again with a link, `time` seconds from the start. Answers false if this browser has no way to play it. */
+    /** Loads a link at `time` seconds from the start. Resolves with false if this browser cannot play the link. */
     async load (next, { time, eager }) {
       const drm = next.drm && (await drmLibrary())
       if (next.drm && drm === undefined) return false
@@ -131,7 +133,7 @@ export function createEngine (video, onError) {
       return true
     },
 
-    /** Goes on with a newer link, unseen and unheard. Answers false where only {@link load} can. */
+    /** Replaces the link without interruption. Returns false if the newer link needs {@link load}. */
     renew (next) {
       if (hls === undefined || link.base === undefined || next.base === undefined) return false
       link = next

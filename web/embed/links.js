@@ -1,15 +1,15 @@
-// A link's own words (docs/embed.md): when it ends stands first, in the query of a plain stream and in the token of an
-// encrypted one.
+// The formats of links (docs/embed.md). The expiry time is the first field: in the query of a plain stream, and in the
+// token of an encrypted stream.
 const STREAM = /^\/media\/stream\/([^/]+)$/
 const QUERY = /^\?exp=([1-9]\d{0,11})(?:&[a-z]{3}=[\w-]+)+$/
 const HOSTED = /^https:\/\/stream\.mux\.com\/[\w-]+\.m3u8\?token=([\w-]+\.[\w-]+\.[\w-]+)$/
 const PLAYLIST = /^\/hls\/([1-9]\d{0,11})((?:\.[\w-]+)+)\/([^/]+)\/master\.m3u8$/
 
 /**
- * A link to a media, taken apart: `{ url, base, encrypted, expiresAt }`, `base` being what the playlist's other
- * addresses start with, `expiresAt` in milliseconds of the server's clock. One that Mux plays has `token` in place of
- * `base`: whether it leads to `mediaId`, the server has to say. Undefined for all that is not an absolute link of
- * `origin` to `mediaId`, nor of Mux. Pure.
+ * Parses a link to a media. Returns `{ url, base, encrypted, expiresAt }`. `base` is the prefix of the playlist's other
+ * addresses. `expiresAt` is in milliseconds of the server's clock. A link of Mux has `token` in place of `base`, and
+ * only the server can check that the token belongs to `mediaId`. Other text returns undefined: only absolute links of
+ * `origin` to `mediaId`, and links of Mux, are accepted.
  */
 export function readLink (text, mediaId, origin) {
   if (typeof text !== 'string' || !URL.canParse(text)) return undefined
@@ -33,7 +33,7 @@ export function readLink (text, mediaId, origin) {
   }
 }
 
-/** When a token of Mux ends, as it says itself; 0 for one that says nothing. */
+/** Returns the expiry time of a token of Mux, or 0 if the token has none. */
 function endOfToken (token) {
   try {
     return Number(JSON.parse(atob(token.split('.')[1].replaceAll('-', '+').replaceAll('_', '/'))).exp) * 1000 || 0
@@ -42,14 +42,14 @@ function endOfToken (token) {
   }
 }
 
-/** The link in a page's fragment, `#src=<encoded link>`, as text; undefined if there is none. */
+/** Returns the link in a page's fragment, `#src=<encoded link>`, or undefined. */
 export function linkInFragment (fragment) {
   return new URLSearchParams(fragment.slice(1)).get('src') ?? undefined
 }
 
 /**
- * Milliseconds until a link should be renewed: a minute before its end, and half way for one that is shorter than two.
- * At most what a timer takes.
+ * Returns the milliseconds until a link should be renewed: a minute before its end, or after half of the time if at
+ * most two minutes are left. The result is between one second and the longest delay of a timer.
  */
 export function renewIn (millisecondsLeft) {
   const wait = millisecondsLeft > 120_000 ? millisecondsLeft - 60_000 : millisecondsLeft / 2

@@ -11,19 +11,19 @@ const mediaId = document.documentElement.dataset.media
 const framed = window.parent !== window
 const engine = createEngine(video, stop)
 
-/** The link that plays, or was tried last. */
+/** The link that is playing, or was tried last. */
 let link
-/** A newer one, for when the browser's own player is refused the one it has. */
+/** A newer link, used if the server refuses the current link of the browser's own player. */
 let spare
-/** Whether this page mints its links itself. */
+/** Whether this page creates its links itself. */
 let own = false
-/** Whether a link was asked for since something last played: a bad answer is not asked for again. */
+/** Whether a link was requested since the last playback. After an invalid link, no other link is requested. */
 let asked = false
-/** Whether nothing can be played until something changes. */
+/** Whether playback is stopped until a new link or a retry. */
 let stopped = true
-/** Where to go on once a link is loaded: `{ time, rate }`; undefined when there is nothing to restore. */
+/** The position to restore when a link is loaded, as `{ time, rate }`; undefined if there is none. */
 let spot
-/** What the viewer wants: the video's own `paused` is true after an error in Chromium's HLS player. */
+/** Whether the viewer wants to play. `paused` of the video is true after an error in Chromium's HLS player. */
 let playing = false
 let attempt = 0
 let retryTimer, renewTimer
@@ -33,7 +33,7 @@ function say (text) {
   if (status.textContent !== text) status.textContent = text
 }
 
-/** Opens what the address says: the link in its fragment, or a public media. */
+/** Plays the link in the page's fragment. Without a fragment, plays a public media. */
 async function open () {
   const given = linkInFragment(location.hash)
   if (given === undefined) return await takeOwn()
@@ -42,7 +42,7 @@ async function open () {
   return next === undefined ? fail({ code: 'link_refused' }) : await take(next)
 }
 
-/** Mints a link and takes it. */
+/** Creates a link and plays it. */
 async function takeOwn () {
   const mine = ++attempt
   const { media, link: next, problem } = await mint(mediaId, own ? link : undefined)
@@ -55,7 +55,7 @@ async function takeOwn () {
   return problem === undefined ? await play(next) : fail(problem)
 }
 
-/** Takes a link if it is good, and says what is wrong with it if it is not. */
+/** Checks a link, and plays it or shows its problem. */
 async function take (next) {
   const mine = ++attempt
   link = next
@@ -63,7 +63,7 @@ async function take (next) {
   if (mine === attempt) await (problem === undefined ? play(next) : fail(problem))
 }
 
-/** Plays a link from where things stood; on a page just opened it waits to be started. */
+/** Loads a link at the current position. On a page that was just opened, playback waits for the viewer. */
 async function play (next) {
   clearTimeout(retryTimer)
   if (video.currentTime > 0 || playing) spot ??= { time: video.currentTime, rate: video.playbackRate }
@@ -86,13 +86,13 @@ video.addEventListener('loadedmetadata', () => {
   if (spot === undefined) return
   const { time, rate } = spot
   spot = undefined
-  // A viewer who moved on while the new link was loading is not taken back.
+  // If the viewer moved the position while the new link was loading, the old position is not restored.
   if (time > 0 && video.currentTime === 0) video.currentTime = time
   video.defaultPlaybackRate = video.playbackRate = rate
   if (playing) video.play().catch(() => say('Press play to go on.'))
 })
 
-/** What plays has stopped: the link tells why, or it was the network (`network`) or the browser (`codec`). */
+/** Handles a stopped player. Shows the problem of the link, or else `code`: `network` or `codec`. */
 async function stop (code) {
   const mine = ++attempt
   stopped = true
@@ -100,7 +100,7 @@ async function stop (code) {
   if (mine === attempt) fail(problem ?? { code })
 }
 
-/** Says what is wrong, and does what can be done about it: another link, or another try. */
+/** Shows a problem. Requests another link or retries if the problem allows it. */
 function fail (problem) {
   const { code, status, error, retry_after: seconds } = problem
   stopped = true
@@ -122,13 +122,13 @@ function fail (problem) {
   }
 }
 
-/** Asks for a link: this page's own minting, or the page around it. */
+/** Creates a link, or requests a link from the embedding page. */
 function askForLink () {
   if (own) return void takeOwn()
   if (framed) window.parent.postMessage({ type: 'playgate:link-needed', media_id: mediaId }, '*')
 }
 
-/** Sees to it that there is a new link before this one ends. */
+/** Schedules the next link before this link expires. */
 function renewLater ({ expiresAt }) {
   clearTimeout(renewTimer)
   renewTimer = setTimeout(
@@ -141,7 +141,10 @@ function renewLater ({ expiresAt }) {
   )
 }
 
-/** A new link has come: taken at once if nothing plays, else without a break, or kept until it is needed. */
+/**
+ * Uses a new link at once if playback is stopped. Otherwise the link is used without interruption, or stored in
+ * `spare`.
+ */
 function goOnWith (next) {
   if (stopped) return void take(next)
   asked = false

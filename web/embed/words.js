@@ -1,4 +1,4 @@
-/** What is wrong, for people, by the code of a problem: the API's own, and the player's. */
+/** Messages for viewers, by the problem codes of the API and of the player. */
 const words = {
   stream_link_expired: 'This link has expired.',
   stream_link_revoked: 'This link has been revoked: it does not open this media any more.',
@@ -14,7 +14,7 @@ const words = {
   unknown: 'Something went wrong.'
 }
 
-/** A sentence for a problem document: `{ code, detail, error, progress }`. */
+/** Returns the message for a problem: `{ code, detail, error, progress }`. */
 export function sentenceFor ({ code, detail, error, progress }) {
   if (error !== undefined) return `This media could not be prepared: ${error.message}`
   if (code === 'media_not_ready') {

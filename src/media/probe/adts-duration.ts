@@ -1,4 +1,4 @@
-/** Samples a second by the header's sampling_frequency_index (ISO/IEC 14496-3, table 1.18). */
+/** Samples per second by the header's sampling_frequency_index (ISO/IEC 14496-3, table 1.18). */
 const SAMPLE_RATES = [
   96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8000, 7350
 ]
@@ -7,9 +7,9 @@ const HEADER_BYTES = 7
 const BLOCK_BYTES = 256 * 1024
 
 /**
- * The length of an ADTS stream (raw AAC) in milliseconds, by walking its frame headers (ISO/IEC 13818-7, 6.2): the
- * format has no duration of its own. Stops where the frames stop. `read` fills a buffer from a position and answers how
- * many bytes it got.
+ * Returns the duration of an ADTS stream (raw AAC) in milliseconds. The format has no duration field, so this function
+ * adds up the frame headers (ISO/IEC 13818-7, 6.2) to the first invalid header. `read` fills a buffer from a position
+ * and returns the number of bytes.
  */
 export function adtsDurationMs (read: (into: Buffer, position: number) => number): number {
   const block = Buffer.allocUnsafe(BLOCK_BYTES)

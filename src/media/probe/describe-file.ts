@@ -7,17 +7,20 @@ import { isWave, withoutPictures } from './picture-free-view.js'
 import type { Probed } from '../media-formats.js'
 
 /**
- * How far the parser may read into a WAV file in a row: to its sound, past the text and pictures before it. It would
- * read the sound itself to its end, at 5 s of CPU a GB, and learn nothing more.
+ * The parser reads a WAV file only to this position, which is after the texts and pictures at the start. Otherwise it
+ * would read all samples, at 5 s of CPU per GB, without a better result.
  */
 const MAX_WAVE_BYTES = 4 * MiB
 
-/** MediaInfo's answer, as far as it is read here: values are strings or numbers, by field and version. */
+/**
+ * The used part of MediaInfo's result. Values are strings or numbers, depending on the field and the version of
+ * MediaInfo.
+ */
 type Fields = Record<string, string | number | undefined>
 
 /**
- * Describes a file by its content. Returns null for a format that is not accepted. Each file has a parser of its own,
- * because a hostile file may leave it broken.
+ * Describes a file by its content. Returns null for a format that is not accepted. Each file gets a new parser, because
+ * a hostile file may corrupt the parser's memory.
  */
 export async function describe (path: string): Promise<Probed | null> {
   const parser = await mediaInfoFactory({ format: 'object' })
@@ -27,11 +30,12 @@ export async function describe (path: string): Promise<Probed | null> {
       size: fstatSync(file).size,
       read: (into, position) => readSync(file, into, 0, into.length, position)
     })
-    // One buffer for all reads: the parser copies it, and new buffers would pile up faster than they are collected.
+    // All reads share one buffer, because the parser copies the bytes. New buffers would fill the memory faster than
+    // they are freed.
     let chunk = Buffer.alloc(0)
     const maxBytes = isWave(view) ? MAX_WAVE_BYTES : view.size
     const result = await parser.analyzeData(view.size, (length, position) => {
-      // At no bytes the parser returns what it has found so far.
+      // After an empty read, the parser returns its result so far.
       if (position >= maxBytes) return chunk.subarray(0, 0)
       if (chunk.length < length) chunk = Buffer.allocUnsafeSlow(length)
       const wanted = chunk.subarray(0, length)
@@ -44,7 +48,7 @@ export async function describe (path: string): Promise<Probed | null> {
     const general = tracks[0]!
     const video = tracks.find((track) => track['@type'] === 'Video')
     const durationMs = container.format === 'ADTS' ? adtsDurationMs(view.read) : milliseconds(general.Duration)
-    // Text that happens to start like an MP3 frame has no length: a file that plays has one.
+    // A text file can start like an MP3 frame, but it has no duration. Every playable audio file has a duration.
     if (durationMs === null && format.type === 'audio') return null
     return { ...format, durationMs, width: pixels(video?.Width), height: pixels(video?.Height) }
   } finally {
@@ -81,7 +85,10 @@ function text (value: string | number | undefined): string {
   return value === undefined ? '' : String(value)
 }
 
-/** Seconds to whole milliseconds; null for what is missing, or no sane length (a hostile header can claim anything). */
+/**
+ * Converts seconds to whole milliseconds. Returns null for a missing or absurd duration, because a hostile header can
+ * contain any number.
+ */
 function milliseconds (seconds: string | number | undefined): number | null {
   const value = Math.round(Number(seconds) * 1000)
   return Number.isSafeInteger(value) && value > 0 ? value : null

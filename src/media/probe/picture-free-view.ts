@@ -1,4 +1,4 @@
-/** A file, or a part of one. `read` fills a buffer from a position and returns how many bytes it got. */
+/** A file or a part of a file. `read` fills a buffer from a position and returns the number of bytes. */
 export interface FileView {
   size: number
   read(into: Buffer, position: number): number
@@ -15,12 +15,16 @@ interface Box {
   end: number
 }
 
-/** A sane file has a few dozen; a file of more is the parser's own business, and its CPU is bounded. */
+/**
+ * Maximum number of headers that are searched for pictures. Normal files have a few dozen. Pictures after further
+ * headers stay, and the CPU limit of the parser applies.
+ */
 const MAX_HEADERS = 2000
 
 /**
- * The same file for a parser that would read all of a cover picture (MediaInfo: 14 s for 8 MB in an MP3). ID3v2 tags in
- * front are left out. Pictures of FLAC, MP4 and WAV are renamed to padding, so that no offset moves.
+ * Returns a view of a file without cover pictures. MediaInfo would read each picture completely, which takes 14 s for 8
+ * MB in an MP3 file. The view skips ID3v2 tags at the start. It renames pictures of FLAC, MP4 and WAV to padding, so
+ * that offsets stay the same.
  */
 export function withoutPictures (file: FileView): FileView {
   const offset = id3Bytes(file)
@@ -50,7 +54,10 @@ function bytesAt (view: FileView, position: number, count: number): Buffer {
   return bytes.subarray(0, view.read(bytes, position))
 }
 
-/** The length of the ID3v2 tags at the start: 28-bit sizes, a footer by flag (https://id3.org/id3v2.4.0-structure). */
+/**
+ * Returns the length of the ID3v2 tags at the start (https://id3.org/id3v2.4.0-structure). Sizes have 28 bits, and a
+ * flag means that a footer follows.
+ */
 function id3Bytes (file: FileView): number {
   let length = 0
   for (let i = 0; i < MAX_HEADERS; i++) {
@@ -65,7 +72,7 @@ function id3Bytes (file: FileView): number {
   return length
 }
 
-/** FLAC metadata blocks (RFC 9639, 8.1): a picture is type 6, padding is type 1. */
+/** Returns patches for the metadata blocks of FLAC (RFC 9639, 8.1): pictures (type 6) become padding (type 1). */
 function flacPatches (view: FileView): Patch[] {
   const patches: Patch[] = []
   if (bytesAt(view, 0, 4).toString('latin1') !== 'fLaC') return patches
@@ -81,7 +88,9 @@ function flacPatches (view: FileView): Patch[] {
   return patches
 }
 
-/** `covr` of an iTunes metadata list, in the places that players look at: moov/udta/meta/ilst and moov/meta/ilst. */
+/**
+ * Returns patches for `covr` in the iTunes metadata lists that players read: moov/udta/meta/ilst and moov/meta/ilst.
+ */
 function mp4Patches (view: FileView): Patch[] {
   let headers = 0
   const patches: Patch[] = []
@@ -110,7 +119,10 @@ function mp4Patches (view: FileView): Patch[] {
   }
 }
 
-/** ISO/IEC 14496-12, 4.2: size 1 is followed by 64 bits, size 0 reaches to the end. */
+/**
+ * Returns the box at a position (ISO/IEC 14496-12, 4.2). Size 1 means that a 64-bit size follows. Size 0 means that the
+ * box extends to `end`.
+ */
 function boxAt (view: FileView, position: number, end: number): Box | undefined {
   const head = bytesAt(view, position, 16)
   if (head.length < 8) return undefined
@@ -122,12 +134,15 @@ function boxAt (view: FileView, position: number, end: number): Box | undefined 
   return { type: head.toString('latin1', 4, 8), position, start, end: position + size }
 }
 
-/** In QuickTime `meta` is a plain box; in ISO files a version and flags come first. */
+/**
+ * Returns the start of the boxes in `meta`. A version and flags precede the boxes in ISO files, but not in QuickTime
+ * files.
+ */
 function metaStart (view: FileView, start: number): number {
   return bytesAt(view, start + 4, 4).toString('latin1') === 'hdlr' ? start : start + 4
 }
 
-/** RIFF WAVE: a chunk with an ID3 tag becomes junk. */
+/** Returns patches that rename ID3 chunks of a RIFF WAVE file to `JUNK`. */
 function waveChunkPatches (view: FileView): Patch[] {
   const patches: Patch[] = []
   if (!isWave(view)) return patches
@@ -142,7 +157,7 @@ function waveChunkPatches (view: FileView): Patch[] {
   return patches
 }
 
-/** RIFF WAVE, and RF64, its form for more than 4 GiB (EBU Tech 3306). */
+/** Returns whether a file is RIFF WAVE, or RF64, the format for more than 4 GiB (EBU Tech 3306). */
 export function isWave (view: FileView): boolean {
   return /^(?:RIFF|RF64)[^]{4}WAVE$/.test(bytesAt(view, 0, 12).toString('latin1'))
 }

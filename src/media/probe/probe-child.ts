@@ -3,10 +3,10 @@ import type { ProbeOutcome, ProbeTask } from './probe-process.js'
 
 /**
  * The main thread of a probe process. A worker thread describes the file. This thread watches the CPU and the resident
- * memory of the whole process, and kills the process when one of them passes its limit.
+ * memory of the whole process, and kills the process when it exceeds a limit.
  */
 const WATCH_EVERY_MS = 10
-/** Memory of JavaScript in the worker. The parser's own memory is WebAssembly, bounded by a flag of the process. */
+/** Maximum JavaScript heap of the worker. The parser uses WebAssembly memory, which a flag of the process limits. */
 const MAX_HEAP_MB = 64
 
 const worker = new Worker(new URL('./probe-worker.js', import.meta.url), {
@@ -19,12 +19,14 @@ function finish (outcome: ProbeOutcome): void {
   process.send!(outcome)
 }
 
-/** The next file gets another process. */
+/** Ends this process. The next file gets a new process. */
 function end (): void {
   process.exit(1)
 }
 
-/** After this the worker is of no more use: it may be inside a call that nothing can interrupt. */
+/**
+ * Reports the exceeded limit, and kills the process. The worker cannot be reused, because it may be in an endless call.
+ */
 function giveUp (limit: 'cpu' | 'memory'): void {
   clearInterval(watch)
   worker.off('exit', end)
@@ -47,8 +49,9 @@ worker.on('error', (error: NodeJS.ErrnoException) => {
   else end()
 })
 worker.on('exit', end)
-// A terminal and systemd send their signals to the whole group: the server stops this process when it is done.
+// A terminal and systemd send their signals to the whole process group. They are ignored, because the server stops this
+// process.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
-// The server has ended, perhaps while this process started.
+// The server has ended, possibly while this process started.
 process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))
 if (!process.connected) process.kill(process.pid, 'SIGKILL')

@@ -12,49 +12,52 @@ export interface ProbeTask {
 
 export type ProbeOutcome =
   | { probed: Probed | null }
-  /** The system refused a call. */
+  /** A system call failed. */
   | { failed: { code: string; message: string } }
   | { tooComplex: 'cpu' | 'memory' }
 
 export interface ProbeLimits {
-  /** CPU of one probe, in milliseconds. */
+  /** CPU time of one probe, in milliseconds. */
   cpuMs: number
   /** Resident memory of the probe process. */
   maxRssBytes: number
-  /** Time of one probe. Only a machine without CPU or a disk that hangs takes so long. */
+  /** Wall-clock time of one probe. Only an overloaded machine or a hanging disk needs this much. */
   wallMs: number
 }
 
 const WASM_PAGE_BYTES = 64 * 1024
-/** A probe of a 36 MB index (a film of ten hours) takes 60 MiB. */
+/** Maximum memory of the parser. A 36 MB index (a film of ten hours) needs 60 MiB. */
 const MAX_WASM_BYTES = 128 * MiB
-/** The next upload after a minute pays 0.1 s for a new process. */
+/** Idle time before the process ends. The next upload then waits 0.1 s for a new process. */
 const IDLE_MS = 60_000
-/** How a process ends by the fault of what it read; other ends have other causes. */
+/** Signals that end a process because of the file. Other signals and exit codes have other causes. */
 const CRASHES: ReadonlyArray<NodeJS.Signals | null> = ['SIGSEGV', 'SIGABRT', 'SIGBUS', 'SIGILL', 'SIGFPE', 'SIGTRAP']
 
 /**
  * A process that describes one file at a time, within limits. It starts with the first file and ends after an idle
- * minute. It gets no environment: a parser needs no secrets.
+ * minute. It gets no environment variables, because a parser needs no secrets.
  */
 export class ProbeProcess {
   readonly #limits: ProbeLimits
   #child: ChildProcess | undefined
   #idle: NodeJS.Timeout | undefined
   #closed: Error | undefined
-  /** Settles the probe that runs. */
+  /** Settles the running probe. */
   #settle: { resolve(outcome: ProbeOutcome): void; reject(error: Error): void } | undefined
 
   constructor (limits: ProbeLimits) {
     this.#limits = limits
   }
 
-  /** The id of the process while one runs. */
+  /** The id of the process, or undefined if no process runs. */
   get pid (): number | undefined {
     return this.#child?.pid
   }
 
-  /** **Throws** `media_too_complex`, `overloaded`, the reason of {@link close}, or the error of a system call. */
+  /**
+   * Describes a file. **Throws** `media_too_complex`, `overloaded`, the reason of {@link close}, or the error of a
+   * system call.
+   */
   async describe (path: string): Promise<Probed | null> {
     const outcome = await this.#run(path)
     if ('probed' in outcome) return outcome.probed
@@ -62,7 +65,7 @@ export class ProbeProcess {
     throw new ApiError('media_too_complex', { extra: { exceeded: outcome.tooComplex } })
   }
 
-  /** Kills the process; a probe that runs, and every later one, throws `reason`. */
+  /** Kills the process. The running probe and all later probes throw `reason`. */
   close (reason: Error): void {
     this.#closed ??= reason
     this.#settle?.reject(reason)
@@ -79,7 +82,7 @@ export class ProbeProcess {
         this.#settle = { resolve, reject }
         late = setTimeout(() => reject(new Error('it took too long')), this.#limits.wallMs)
         const { cpuMs, maxRssBytes } = this.#limits
-        // A send that fails is followed by `exit`.
+        // A failed send is followed by `exit`.
         child.send({ path, cpuMs, maxRssBytes } satisfies ProbeTask, () => {})
       })
       if ('tooComplex' in outcome) this.#kill()
@@ -100,7 +103,8 @@ export class ProbeProcess {
       env: {},
       execArgv: [
         `--wasm-max-mem-pages=${MAX_WASM_BYTES / WASM_PAGE_BYTES}`,
-        // V8 would optimize the parser in 35 MB that it never frees. A probe is too short for that to pay.
+        // Disables V8's optimization of the parser, which takes 35 MB that V8 never frees. A probe is too short to
+        // benefit.
         '--wasm-tiering-budget=2000000000'
       ],
       stdio: ['ignore', 'ignore', 'ignore', 'ipc']
@@ -133,7 +137,7 @@ export class ProbeProcess {
     child.channel?.ref()
   }
 
-  /** An idle process keeps neither a test nor a command alive. */
+  /** Lets a test or a command exit while the process is idle. */
   #stayIdle (child: ChildProcess): void {
     child.unref()
     child.channel?.unref()

@@ -2,15 +2,15 @@ import { parentPort } from 'node:worker_threads'
 import { describe } from './describe-file.js'
 import type { ProbeOutcome } from './probe-process.js'
 
-/** The thread of a probe process that describes files, one at a time. */
+/** Describes a file in the worker thread of a probe process. */
 async function outcomeOf (path: string): Promise<ProbeOutcome> {
   try {
     return { probed: await describe(path) }
   } catch (error) {
     const { code, message, name } = error as NodeJS.ErrnoException
-    // A refused system call is not the file's fault.
+    // The file did not cause the failed system call.
     if (/^E[A-Z]+$/.test(code ?? '')) return { failed: { code: code!, message } }
-    // No memory (WebAssembly aborts, a buffer cannot be allocated), or no stack.
+    // The memory is full (WebAssembly aborts, or a buffer cannot be allocated), or the stack is full.
     if (name === 'RuntimeError' || name === 'RangeError') return { tooComplex: 'memory' }
     return { probed: null }
   }

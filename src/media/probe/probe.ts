@@ -7,13 +7,13 @@ import { ProbeProcess, type ProbeLimits } from './probe-process.js'
 
 export interface ProberOptions extends ProbeLimits {
   maxWaiting: number
-  /** How long an upload waits for its turn. */
+  /** Maximum time that an upload waits for its turn. */
   maxWaitMs: number
 }
 
 /**
- * 1.5 s of CPU: a usual file takes 25 ms, the index of a film of ten hours 150 ms, and all other files wait meanwhile.
- * 224 MiB of memory: Node takes 64, the parser at most 128. 45 s of waiting: proxies give up after 60.
+ * CPU: a usual file takes 25 ms, and the index of a film of ten hours takes 150 ms. All other files wait meanwhile.
+ * Memory: Node needs 64 MiB, and the parser needs at most 128 MiB. Waiting time: proxies time out after 60 s.
  */
 const DEFAULTS: ProberOptions = {
   cpuMs: 1500,
@@ -23,21 +23,21 @@ const DEFAULTS: ProberOptions = {
   maxWaitMs: 45_000
 }
 
-/** Describes files in a process of their own, one at a time: all of it together grows by less than 300 MB. */
+/** Describes files in a separate process, one at a time. All of this uses less than 300 MB of additional memory. */
 export interface Prober {
   /**
-   * Describes a file in the turn of its account. Returns null for a format that is not accepted. **Throws**
-   * `media_too_complex` for a file that takes too much CPU or memory, `overloaded` when the queue is full or the wait
-   * too long, `shutting_down`.
+   * Describes a file when it is its account's turn. Returns null for a format that is not accepted. **Throws**
+   * `media_too_complex` for a file that needs too much CPU or memory. **Throws** `overloaded` if the queue is full or
+   * the wait is too long. **Throws** `shutting_down` after `close`.
    */
   probe(path: string, accountId: string): Promise<Probed | null>
-  /** Files waiting or being described. */
+  /** Number of files that wait or are being described. */
   pending(): number
-  /** The process that describes files, while there is one. */
+  /** The id of the process that describes files, or undefined if no process runs. */
   pid(): number | undefined
   /** Starts the process and loads the parser. */
   warmUp(): Promise<unknown>
-  /** Ends every probe within a time: later ones throw `shutting_down`. */
+  /** Ends all probes after a time. Later probes throw `shutting_down`. */
   endWithin(milliseconds: number): void
   close(): void
 }
@@ -75,7 +75,7 @@ export function createProber (options: Partial<ProberOptions> = {}): Prober {
     },
     pending: () => queue.pending,
     pid: () => process.pid,
-    // This file is no media, but only the parser can tell.
+    // The path names this source file. Only the parser can decide that it is not a media.
     warmUp: () => queue.run('warm-up', () => process.describe(fileURLToPath(import.meta.url))),
     endWithin: (milliseconds) => {
       ending = setTimeout(close, milliseconds)
