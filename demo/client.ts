@@ -7,7 +7,7 @@ import type { DemoFile } from './terminal.js'
 
 const READ_BYTES = 256 * 1024
 
-/** Something the demo expected and did not get; its message is one sentence for the person who runs it. */
+/** A failed check of the demo. Its message is one sentence for the user of the demo. */
 export class DemoFailure extends Error {}
 
 export interface Call {
@@ -15,7 +15,7 @@ export interface Call {
   headers?: OutgoingHttpHeaders
   /** Sent as JSON. */
   json?: unknown
-  /** The client address to speak from. */
+  /** The client address of the request. */
   from?: string | undefined
 }
 
@@ -33,10 +33,10 @@ export interface FormFile {
 
 export type Progress = (bytes: number) => void
 
-/** One connection a request: each shall come from the address it names. */
+/** Uses a new connection for each request, because each request has its own client address. */
 const agent = new Agent({ keepAlive: false })
 
-/** Sends one request and reads its answer whole: for JSON and small ranges, never for a file. */
+/** Sends a request and reads the whole response into memory: for JSON and small ranges, never for a file. */
 export async function call (url: string, options: Call = {}): Promise<Answer> {
   const response = await begin(url, options, (outgoing) =>
     outgoing.end(options.json === undefined ? undefined : JSON.stringify(options.json))
@@ -45,8 +45,8 @@ export async function call (url: string, options: Call = {}): Promise<Answer> {
 }
 
 /**
- * The JSON of an answer with the status that was expected; anything else is a {@link DemoFailure} with the server's own
- * words.
+ * Returns the JSON of a response with the expected status. **Throws** {@link DemoFailure} with the message of the
+ * server for any other status.
  */
 export function jsonOf<T = Record<string, unknown>> ({ status, bytes }: Answer, expected: number): T {
   const body = JSON.parse(bytes.toString() || '{}') as T & { detail?: string }
@@ -55,8 +55,8 @@ export function jsonOf<T = Record<string, unknown>> ({ status, bytes }: Answer, 
 }
 
 /**
- * Posts files as multipart/form-data (RFC 7578), read from disk as the server takes them: no more than a few blocks are
- * in memory, and Content-Length is told beforehand. A refusal that comes before the end is an answer like any other.
+ * Posts files as multipart/form-data (RFC 7578) with a Content-Length. The files are read from disk as the server
+ * receives them, so only a few blocks are in memory. An early refusal is returned like any other response.
  */
 export async function upload (
   url: string,
@@ -120,7 +120,7 @@ export async function download (
   return { status: response.statusCode!, ...(await digest(response, onProgress)) }
 }
 
-/** SHA-256 (hex) and length of what a stream holds. */
+/** Returns the SHA-256 (hex) and the length of a stream. */
 export async function digest (
   source: AsyncIterable<Buffer>,
   onProgress: Progress = () => {}

@@ -8,7 +8,7 @@ interface Person {
   name: string
   headers: { authorization: string }
 }
-/** What the steps hand on to one another. */
+/** The state that the steps share. */
 interface Scene {
   origin: string
   terminal: Terminal
@@ -47,17 +47,17 @@ interface Figures {
   drop_off_lecture_id: string | null
 }
 
-/** "At once" is within a second. */
+/** "At once" means within a second. */
 const AT_ONCE_MS = 1000
-/** Three small files, and the asking that begins five seconds after. */
+/** The limit for three small files, and for polling that starts after five seconds. */
 const MUX_MS = 30_000
-/** Well below the limit of course requests. */
+/** The polling interval. The number of requests stays well below the limit of course requests. */
 const LOOK_MS = 700
 const TITLES = ['Sorting', 'Searching', 'Graphs']
 
 /**
- * Plays an instructor and two students from registering to leaving, checking as it goes. `files` are the course's
- * lectures; with a `theatre` Mux plays them. Throws {@link DemoFailure} at the first thing that is not so.
+ * Runs the story of an instructor and two students, from signup to the end, and checks each step. `files` are the
+ * lectures of the course. With a `theatre`, Mux plays them. **Throws** {@link DemoFailure} if a check fails.
  */
 export async function playCourse (
   origin: string,
@@ -227,7 +227,7 @@ async function watch ({ terminal, files }: Scene, lectures: Lecture[]): Promise<
   }
 }
 
-/** Waits until Mux has made all lectures so far. */
+/** Waits until all lectures are ready at Mux. */
 async function awaitMux (
   { origin, terminal, instructor: { headers } }: Scene,
   courseId: string,
@@ -249,7 +249,7 @@ async function awaitMux (
   terminal.good(`ready, by ${how}: ${lectures.length} lectures, as many assets at Mux`)
 }
 
-/** The bytes come from Mux; that somebody watches is told to this server. */
+/** Opens the links at Mux, and reports each view to this server. */
 async function watchByMux (
   { origin, terminal, subscriber: { headers } }: Scene,
   theatre: MuxTheatre,

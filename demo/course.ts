@@ -5,8 +5,8 @@ import { createMuxTheatre } from './mux-theatre.js'
 import { fixtureFile, perform, type Stage } from './stage.js'
 import { inBytes } from './terminal.js'
 
-// npm run demo:course [-- --mux]: an instructor and two students against a throw-away server, of which nothing is left.
-// With --mux the lectures are played by Mux, or rather by the double of it that the tests use.
+// `npm run demo:course [-- --mux]` runs the story of an instructor and two students against a temporary server, which
+// it removes. With --mux, the fake Mux of the tests plays the lectures.
 
 async function run ({ terminal, start, end }: Stage): Promise<void> {
   const files = await Promise.all(['tiny.mp4', 'tiny.webm', 'tiny.mp3'].map(fixtureFile))

@@ -2,7 +2,7 @@ import { demoFile, fixtureFile, perform, type Stage } from './stage.js'
 import { play } from './story.js'
 import { inBytes } from './terminal.js'
 
-// npm run demo -- [file.mp4]: the whole story against a throw-away server, of which nothing is left.
+// `npm run demo -- [file.mp4]` runs the whole story against a temporary server, which it removes.
 
 async function run ({ terminal, start, end }: Stage): Promise<void> {
   const file = await (process.argv[2] === undefined ? fixtureFile('tiny.mp4') : demoFile(process.argv[2]))

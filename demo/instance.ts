@@ -10,40 +10,38 @@ const KiB = 1024
 const START_MS = 30_000
 const STOP_MS = 5000
 /**
- * What a child process needs of our environment, and nothing else: the demo must not meet the database or the secret of
- * a real server.
+ * The only environment variables that the child process inherits. The demo must not use the database or the secret of a
+ * real server.
  */
 const PASSED_ON = ['PATH', 'TMPDIR', 'TEMP', 'TMP', 'SystemRoot']
 
-/** A real server in a process and a folder of its own. */
+/** A real server in its own process and folder. */
 export interface Instance {
   origin: string
   pid: number
   folder: string
   /**
-   * The greatest resident memory so far, in bytes; where the system keeps no such figure, the greatest that was looked
-   * at.
+   * Returns the peak resident memory, in bytes. If the system does not record it, returns the largest measured value.
    */
   peakMemory(): Promise<{ bytes: number; source: string }>
   /**
-   * Ends the process, waits until it has gone, and removes the folder. May be called more than once, and during the
-   * start.
+   * Ends the process, waits for its end, and removes the folder. It may be called several times, and during the start.
    */
   remove(): Promise<void>
 }
 
 /**
- * Makes the folder and starts the server; `extra` are variables beside the demo's own. `remove` is handed out first, so
- * that a start can be broken off.
+ * Creates the folder and starts the server. `extra` are additional environment variables. `onMade` receives `remove`
+ * first, so that a start can be interrupted.
  */
 export async function startInstance (
   maxUploadBytes: number,
   extra: Record<string, string>,
   onMade: (remove: Instance['remove']) => void
 ): Promise<Instance> {
-  // Synchronous up to `onMade`: a signal finds either nothing made or something to remove.
+  // The code up to `onMade` is synchronous, so a signal never finds a folder without its `remove`.
   const folder = mkdtempSync(join(tmpdir(), 'playgate-demo-'))
-  // The folder is also its working folder: a `.env` of the real server is not read.
+  // The folder is also the working directory, so the `.env` of a real server is not read.
   const server = spawn(process.execPath, [fileURLToPath(new URL('../bundle/server.js', import.meta.url))], {
     cwd: folder,
     env: { ...environment(folder, maxUploadBytes), ...extra },
@@ -92,7 +90,8 @@ function environment (folder: string, maxUploadBytes: number): Record<string, st
 }
 
 /**
- * The origin in the one line that the server prints. Both outputs go on being read: a full pipe would halt the server.
+ * Returns the origin in the line that the server prints. Both outputs are read until their end, because a full pipe
+ * would block the server.
  */
 async function addressOf (server: ChildProcess): Promise<string> {
   let output = ''
@@ -123,7 +122,7 @@ async function stop (server: ChildProcess, ended: Promise<void>): Promise<void> 
   clearTimeout(timer)
 }
 
-/** Peak resident set size as Linux keeps it (proc_pid_status(5)), in bytes; undefined elsewhere. */
+/** Returns the peak resident set size on Linux (proc_pid_status(5)), in bytes. Undefined on other systems. */
 async function kernelPeak (pid: number): Promise<number | undefined> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '')
   const kibibytes = /^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1]

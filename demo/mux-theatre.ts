@@ -1,24 +1,24 @@
 import { call, DemoFailure } from './client.js'
 import type { Terminal } from './terminal.js'
 
-/** Mux for a demo: the double of the tests, which comes with the source. */
+/** The fake Mux of the tests, for a demo. The tests are part of the source. */
 export interface MuxTheatre {
-  /** The variables that a server needs for it. */
+  /** The environment variables of a server that uses this fake Mux. */
   environment: Record<string, string>
   sendWebhooksTo(origin: string): void
-  /** From now on all webhooks are lost: the server has to ask. */
+  /** Drops all webhooks from now on, so that the server must poll. */
   loseWebhooks(): void
   /**
-   * Follows an address as a player does, and answers what its token says. Throws {@link DemoFailure} if it opens
-   * nothing.
+   * Opens a URL like a player, and returns the claims of its token. **Throws** {@link DemoFailure} if the URL does not
+   * open.
    */
   open(url: string): Promise<Record<string, unknown>>
-  /** How many assets there are. */
+  /** Returns the number of assets. */
   assets(): number
   close(): Promise<void>
 }
 
-/** Starts it, as a step of the story. It is imported only then: an installation has no tests. */
+/** Starts the fake Mux as a step of the story. Only this function imports it, because an installation has no tests. */
 export async function createMuxTheatre (terminal: Terminal): Promise<MuxTheatre> {
   const { MuxDouble, readToken } = await import('../test/support/mux-double.js')
   terminal.step('Start a double of Mux')

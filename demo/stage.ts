@@ -5,11 +5,12 @@ import { DemoFailure } from './client.js'
 import { startInstance, type Instance } from './instance.js'
 import { createTerminal, shownName, type DemoFile, type Terminal } from './terminal.js'
 
-/** Where a demo is played: the terminal, and a server that it starts and ends. */
+/** The environment of a demo: the terminal, and a server that the demo starts and ends. */
 export interface Stage {
   terminal: Terminal
   /**
-   * Starts the server, as a step of the story; it takes as many bytes in all. `extra` are variables of its environment.
+   * Starts the server as a step of the story. `maxUploadBytes` limits one upload and all uploads together. `extra` are
+   * additional environment variables.
    */
   start(maxUploadBytes: number, extra?: Record<string, string>): Promise<Instance>
   /** Removes the server and its folder, as the last step. */
@@ -17,8 +18,8 @@ export interface Stage {
 }
 
 /**
- * Plays a demo and ends the process: 0 when all of it held, 1 when not. Whatever happens, nothing of the server is
- * left.
+ * Runs a demo and ends the process: with exit code 0 if all checks passed, else 1. The server and its folder are always
+ * removed.
  */
 export async function perform (run: (stage: Stage) => Promise<void>): Promise<void> {
   const terminal = createTerminal(process.stdout)
@@ -56,11 +57,11 @@ export async function perform (run: (stage: Stage) => Promise<void>): Promise<vo
   }
 }
 
-/** A file of the test suite, which comes with the source. */
+/** Returns a file of the test suite, which is part of the source. */
 export const fixtureFile = async (name: string): Promise<DemoFile> =>
   await demoFile(fileURLToPath(new URL(`../../test/fixtures/${name}`, import.meta.url)))
 
-/** The file to play with, or a {@link DemoFailure} that says what is wrong with the path. */
+/** Returns the file at a path. **Throws** {@link DemoFailure} with the problem of the path. */
 export async function demoFile (path: string): Promise<DemoFile> {
   const absolute = resolve(path)
   const facts = await stat(absolute).catch(() => undefined)
@@ -73,7 +74,7 @@ export async function demoFile (path: string): Promise<DemoFile> {
   return { path: absolute, name: shownName(absolute), sizeBytes: facts.size }
 }
 
-/** Rejects when somebody stops the demo, or nobody reads it any more. */
+/** Rejects if a signal stops the demo, or if its output is closed. */
 function interruption (): Promise<never> {
   return new Promise((_resolve, reject) => {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {

@@ -5,7 +5,7 @@ import { call, DemoFailure, digest, download, jsonOf, upload, type Answer } from
 import type { Instance } from './instance.js'
 import { inBytes, type DemoFile, type Terminal } from './terminal.js'
 
-/** What the steps hand on to one another. */
+/** The state that the steps share. */
 interface Scene {
   origin: string
   terminal: Terminal
@@ -25,7 +25,7 @@ interface Media {
 }
 
 const AUDIO = /\.(mp3|wav|m4a|aac|ogg|opus|flac)$/i
-/** How often each address looks: uneven, so that the chart has something to show. */
+/** The number of views of each address. The numbers differ, so that the chart has different bars. */
 const VIEWS: Array<[address: string, times: number]> = [
   ['127.0.0.2', 5],
   ['127.0.0.3', 1],
@@ -35,8 +35,8 @@ const VIEWS: Array<[address: string, times: number]> = [
 ]
 
 /**
- * Plays everything from signing up to the figures, checking as it goes. Throws {@link DemoFailure} at the first thing
- * that is not so.
+ * Runs the story from signup to the analytics, and checks each step. **Throws** {@link DemoFailure} at the first failed
+ * check.
  */
 export async function play ({ origin, peakMemory }: Instance, file: DemoFile, terminal: Terminal): Promise<void> {
   const headers = { authorization: `Bearer ${await signUp(origin, terminal)}` }
@@ -121,7 +121,7 @@ async function tryRanges ({ file, terminal }: Scene, url: string): Promise<void>
   }
 }
 
-/** Bytes `start` to `end` of a file, both included. */
+/** Returns the bytes `start` to `end` of a file, both inclusive. */
 async function slice (path: string, start: number, end: number): Promise<Buffer> {
   const file = await open(path)
   try {

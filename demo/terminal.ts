@@ -5,7 +5,7 @@ const MB = 1000 * KB
 const BAR_WIDTH = 30
 const REDRAW_MS = 80
 
-/** The file of the demo as it is shown and sent. */
+/** The file of the demo: its path, its displayed name and its size. */
 export interface DemoFile {
   path: string
   name: string
@@ -15,7 +15,8 @@ export interface DemoFile {
 export type Terminal = ReturnType<typeof createTerminal>
 
 /**
- * Says the story line by line. Colours and a moving bar on a terminal only; elsewhere plain lines, each written once.
+ * Prints the story line by line. Colours and a moving bar appear only on a terminal. Other outputs get plain lines,
+ * each written once.
  */
 export function createTerminal (out: NodeJS.WriteStream) {
   const colour = (code: number, text: string) =>
@@ -27,19 +28,19 @@ export function createTerminal (out: NodeJS.WriteStream) {
 
   return {
     title: (text: string) => line(colour(1, text)),
-    /** Begins a numbered step. */
+    /** Starts a numbered step. */
     step: (text: string) => line(`\n${colour(36, String(++steps).padStart(2))}  ${colour(1, text)}`),
     say: (text: string) => line(`    ${text}`),
-    /** Something that was checked and holds. */
+    /** Prints a check that passed. */
     good: (text: string) => line(`    ${colour(32, 'ok')} ${text}`),
 
-    /** A progress bar for `totalBytes`; `end` leaves it in place with the mean speed. */
+    /** Returns a progress bar for `totalBytes`. `end` prints its last state with the mean speed. */
     progress (totalBytes: number) {
       const started = performance.now()
       let drawn = 0
       const draw = (bytes: number) => {
         const text = `    ${bar(bytes, totalBytes)} ${progressText(bytes, totalBytes, performance.now() - started)}`
-        // Padded, so that a shorter text covers the longer one before it.
+        // The text is padded, so that it covers a longer text before it.
         out.write(out.isTTY ? `\r${text.padEnd(BAR_WIDTH + 55)}` : text)
       }
       return {
@@ -55,7 +56,7 @@ export function createTerminal (out: NodeJS.WriteStream) {
       }
     },
 
-    /** A bar for each entry, as long as its share of the greatest. */
+    /** Prints a bar for each entry, in proportion to the largest count. */
     chart (entries: Array<[label: string, count: number]>) {
       const most = Math.max(1, ...entries.map(([, count]) => count))
       const width = Math.max(0, ...entries.map(([label]) => label.length))
@@ -69,7 +70,7 @@ export function createTerminal (out: NodeJS.WriteStream) {
   }
 }
 
-/** `[█████░░░░░]  50 %`: a bar of fixed width. */
+/** Returns a bar of fixed width: `[█████░░░░░]  50 %`. */
 function bar (bytes: number, totalBytes: number): string {
   const share = totalBytes === 0 ? 1 : Math.min(1, bytes / totalBytes)
   const full = Math.round(share * BAR_WIDTH)
@@ -80,12 +81,12 @@ function progressText (bytes: number, totalBytes: number, milliseconds: number):
   return `${inBytes(bytes)} of ${inBytes(totalBytes)}, ${inBytes((bytes / Math.max(milliseconds, 1)) * 1000)}/s`
 }
 
-/** A size for people: `18.4 kB`, `240.2 MB`. */
+/** Returns a size for people: `18.4 kB`, `240.2 MB`. */
 export function inBytes (bytes: number): string {
   return bytes < MB ? `${(bytes / KB).toFixed(1)} kB` : `${(bytes / MB).toFixed(1)} MB`
 }
 
-/** What a file is called in the story: its base name, without what would break a line or a form field. */
+/** Returns the name of a file in the story: its base name, without characters that break a line or a form field. */
 export function shownName (path: string): string {
   return [...basename(path).replaceAll(/\p{Cc}/gu, ' ')].slice(0, 200).join('')
 }

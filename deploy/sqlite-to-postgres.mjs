@@ -15,7 +15,7 @@ const to = new pg.Client({ connectionString: url })
 const quote = (name) => `"${name}"`
 const names = (db, sql) => db.prepare(sql).pluck().all()
 
-/** Throws unless both databases have the same migrations: columns are copied by name. */
+/** Throws unless both databases have the same migrations, because columns are copied by name. */
 async function checkTarget () {
   const sql = 'select name from kysely_migration order by name'
   const there = (await to.query(sql)).rows.map(({ name }) => name)
@@ -26,7 +26,7 @@ async function checkTarget () {
   if (rows.length > 0) throw new Error('the Postgres database has accounts already: use an empty one')
 }
 
-/** Returns the tables in an order in which each follows those that it references. */
+/** Returns the tables in an order in which each table follows the tables that it references. */
 function sorted (tables) {
   const order = []
   const visit = (table) => {

@@ -4,7 +4,7 @@ import type { Database } from './tables.js'
 
 const FACT = 'clock.last_check'
 
-/** The time of the last check that trusted its clock, and the clock that disagrees with it; epoch milliseconds. */
+/** The time of the last trusted check, and a clock that disagrees with it, both in epoch milliseconds. */
 export interface CheckedClock {
   trusted: number
   /** From its first check `since` to its last one `seen`, this clock ran without a jump. */

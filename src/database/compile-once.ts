@@ -1,15 +1,15 @@
 import type { Compilable, CompiledQuery, Kysely } from 'kysely'
 import type { Database } from './tables.js'
 
-/** Stands for an argument while a query is built: to Kysely it is a value like any other. */
+/** A placeholder for an argument while a query is built. Kysely treats it as a value. */
 class Argument {
   constructor (readonly name: string) {}
 }
 
 /**
- * A query for hot paths: built and compiled once for each database, then run with other arguments. Building and
- * compiling takes Kysely longer than SQLite takes to answer. `build` gets stand-ins for the arguments: it may put them
- * into the query, and must not look at them.
+ * Returns a query for hot paths. It is compiled once for each database, and then runs with different arguments. Kysely
+ * takes longer to build and compile a query than SQLite takes to run it. `build` gets placeholders for the arguments:
+ * it may put them into the query, but must not read them.
  */
 export function compileOnce<A extends Record<string, unknown>, R> (
   build: (db: Kysely<Database>, args: A) => Compilable<R>

@@ -1,9 +1,9 @@
 import { type Kysely, type Transaction } from 'kysely'
 import type { Database } from './tables.js'
 
-// Rows that hold the totals of lists and the bytes of accounts, so that no request counts a table.
+// These rows hold the totals of lists and the bytes of accounts, so that no request counts the rows of a table.
 
-/** The names of the counters that a media is part of. */
+/** Returns the names of the counters that include a media. */
 export function mediaCounters ({ ownerId, type }: { ownerId: string; type: string }): string[] {
   return ['media', `media:${type}`, `media:${ownerId}`, `media:${ownerId}:${type}`]
 }
@@ -14,8 +14,8 @@ export const subscriptionsCounter = (studentId: string): string => `subscription
 export const subscribersCounter = (courseId: string): string => `subscribers:${courseId}`
 
 /**
- * Changes counters by name. The last thing that a transaction locks, and once in each: the rows are locked in the order
- * of their names, so that transactions never wait for one another in a circle.
+ * Adds changes to counters by name. Call it once in a transaction, as the last lock. It locks the rows in the order of
+ * their names, so that transactions cannot deadlock.
  */
 export async function addToCounters (trx: Transaction<Database>, changes: Map<string, number>): Promise<void> {
   const rows = [...changes].filter(([, change]) => change !== 0).map(([name, value]) => ({ name, value }))
@@ -29,13 +29,13 @@ export async function addToCounters (trx: Transaction<Database>, changes: Map<st
     .execute()
 }
 
-/** Adds the same to several counters. */
+/** Adds `by` to the changes of several counters. */
 export function addTo (changes: Map<string, number>, names: string[], by: number): Map<string, number> {
   for (const name of names) changes.set(name, (changes.get(name) ?? 0) + by)
   return changes
 }
 
-/** 0 for a counter that nothing was added to. */
+/** Returns the value of a counter; 0 if it has no row. */
 export async function findCounter (db: Kysely<Database>, name: string): Promise<number> {
   return (await db.selectFrom('counters').select('value').where('name', '=', name).executeTakeFirst())?.value ?? 0
 }

@@ -1,12 +1,12 @@
 /** Called with each error by which SQLite reports a damaged file. */
 export type OnDamage = (error: Error) => void
 
-/** Remembers that the database file is damaged, until the process ends: only a restored backup repairs it. */
+/** Records that the database file is damaged, until the process ends. Only a restored backup repairs the file. */
 export class DamageWatch {
   readonly #onFirst: OnDamage
   #isDamaged = false
 
-  /** Calls `onFirst` once: every later query may meet the same page. */
+  /** Calls `onFirst` only once, because every later query may read the same damaged page. */
   constructor (onFirst: OnDamage) {
     this.#onFirst = onFirst
   }

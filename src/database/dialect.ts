@@ -1,14 +1,14 @@
 import { SqliteAdapter, sql, type Kysely, type Transaction } from 'kysely'
 import type { Database } from './tables.js'
 
-/** Which engine a Kysely speaks to. */
+/** Returns the engine of a Kysely. */
 export function engineOf (db: Kysely<Database>): 'sqlite' | 'postgres' {
   return db.getExecutor().adapter instanceof SqliteAdapter ? 'sqlite' : 'postgres'
 }
 
 /**
- * Holds a named lock until the transaction ends, so that only one at a time is between its read and its write. On
- * SQLite BEGIN IMMEDIATE has done it already.
+ * Takes a named lock until the transaction ends, so that only one transaction at a time reads and then writes. On
+ * SQLite, BEGIN IMMEDIATE already ensures this.
  */
 export async function lockName (trx: Transaction<Database>, name: string): Promise<void> {
   if (engineOf(trx) === 'sqlite') return
@@ -16,9 +16,9 @@ export async function lockName (trx: Transaction<Database>, name: string): Promi
 }
 
 /**
- * A transaction that a power cut may undo in the second after it, though never by half: it waits for no fsync, which on
- * SQLite would hold the event loop. For what its owner would not miss, never for what a 201 promises. (SQLite:
- * synchronous=NORMAL in WAL mode; Postgres: synchronous_commit=off.)
+ * Runs a transaction that does not wait for an fsync, which on SQLite would block the event loop. A power cut may undo
+ * the transaction in the next second, but never a part of it. Use it only for data that may be lost, never for data
+ * that a 201 confirms. (SQLite: synchronous=NORMAL in WAL mode; Postgres: synchronous_commit=off.)
  */
 export async function relaxedTransaction<T> (
   db: Kysely<Database>,
@@ -41,8 +41,8 @@ export async function relaxedTransaction<T> (
 }
 
 /**
- * The name of the unique constraint or column set that a failed write hit, as the engine words it; undefined for other
- * errors.
+ * Returns the unique constraint or the columns that a failed write violated, in the words of the engine. Undefined for
+ * other errors.
  */
 export function uniqueViolation (error: unknown): string | undefined {
   const { code, constraint, message } = error as { code?: string; constraint?: string; message?: string }
@@ -51,13 +51,15 @@ export function uniqueViolation (error: unknown): string | undefined {
   return undefined
 }
 
-/** Whether a write failed because another row still refers to this one, or the one it refers to is gone. */
+/**
+ * Returns whether a write failed because another row still references this row, or because a referenced row is missing.
+ */
 export function foreignKeyViolation (error: unknown): boolean {
   const { code } = error as { code?: string }
   return code === '23503' || code === 'SQLITE_CONSTRAINT_FOREIGNKEY'
 }
 
-/** Codes of Postgres (SQLSTATE), of the system and of SQLite. */
+/** Error codes of Postgres (SQLSTATE), of the system and of SQLite. */
 const UNAVAILABLE_CODES = new RegExp(
   '^(08|53|57P|57014|58|25P03|25006|40001|40P01|' +
     'ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EAI_|ENOTFOUND|' +
@@ -71,26 +73,26 @@ const UNAVAILABLE_MESSAGES = new RegExp(
   'i'
 )
 
-/** Whether an error means that the database could not do its work at all, rather than that it refused. */
+/** Returns whether an error means that the database was unavailable. False if the database refused the statement. */
 export function isUnavailable (error: unknown): boolean {
   const { code = '', message = '' } = error as { code?: string; message?: string }
   return UNAVAILABLE_CODES.test(code) || UNAVAILABLE_MESSAGES.test(message)
 }
 
-/** Whether SQLite found its file damaged. */
+/** Returns whether SQLite reports a damaged file. */
 export function isDamaged (error: unknown): boolean {
   return /^SQLITE_(CORRUPT|NOTADB)/.test((error as { code?: string }).code ?? '')
 }
 
-/** Whether the database's disk is full. */
+/** Returns whether the disk of the database is full. */
 export function isDatabaseFull (error: unknown): boolean {
   return ['53100', 'SQLITE_FULL'].includes((error as { code?: string }).code ?? '')
 }
 
 /**
- * Whether a transaction that failed with this may be committed all the same: its answer was lost, or (SQLite) it stands
- * in the log whole, but its fsync failed, so that it comes back if the process dies before another transaction
- * overwrites it.
+ * Returns whether a transaction that failed with this error may still be committed. The response may be lost. On
+ * SQLite, the transaction may be complete in the log, although its fsync failed. It then takes effect if the process
+ * dies before another transaction overwrites it.
  */
 export function isInDoubt (error: unknown): boolean {
   if (isDamaged(error)) return true

@@ -1,7 +1,7 @@
 import SQLite from 'better-sqlite3'
 import { parentPort, workerData } from 'node:worker_threads'
 
-/** Posts the first fault of the database file at `workerData`, or undefined. Faults of the disk are thrown. */
+/** Returns the first fault of the database file at `workerData`, or undefined. **Throws** errors of the disk. */
 function firstFault (): string | undefined {
   const file = new SQLite(workerData as string, { timeout: 10_000 })
   try {

@@ -11,14 +11,14 @@ import { SECOND } from '../time.js'
  */
 const WRITE_VERSION_OFFSET = 18
 const ROLLBACK_JOURNAL = 1
-/** A file changes after its log by a checkpoint, which follows a commit at once and writes 4 MB. */
+/** A checkpoint changes the file after its log. It follows a commit at once, and writes 4 MB. */
 const CHECKPOINT_MS = 10 * SECOND
 
 /**
- * Refuses an SQLite file that must not be served. A backup beside the write-ahead log of an earlier file would be mixed
- * with it. It is known by its journal mode (`VACUUM INTO`), or by a change after its log (copied or moved into place).
- * A file that `PRAGMA quick_check` refuses is damaged; the check runs in a thread, and only if {@link markIntact} has
- * not recorded since that nothing changed: after a crash, or for a restored file. Throws {@link StartupError}.
+ * **Throws** {@link StartupError} for a SQLite file that must not be used. A backup must not be combined with the
+ * write-ahead log of an earlier file. A backup has another journal mode (`VACUUM INTO`), or was changed after the log
+ * (copied or moved). A file that fails `PRAGMA quick_check` is damaged. The check runs in a thread, and only if
+ * {@link markIntact} did not record the current state of the file: after a crash, or after a restore.
  */
 export async function checkDatabaseFile (path: string): Promise<void> {
   const marker = await readFile(markerOf(path), 'utf8').catch(() => '')
@@ -44,7 +44,7 @@ export async function checkDatabaseFile (path: string): Promise<void> {
   }
 }
 
-/** Records that a database was closed whole, so that the next start need not read all of it. */
+/** Records that a database was closed cleanly, so that the next start need not read the whole file. */
 export async function markIntact (path: string): Promise<void> {
   await writeFile(markerOf(path), await fingerprint(path))
 }
@@ -60,7 +60,7 @@ async function statOf (path: string): Promise<Stats | undefined> {
   return await stat(path).catch(() => undefined)
 }
 
-/** `mv` and `cp -p` keep the time of modification, and set the time of change. */
+/** `mv` and `cp -p` keep the modification time of a file, but set its change time. */
 const changedAt = ({ mtimeMs, ctimeMs }: Stats) => Math.max(mtimeMs, ctimeMs)
 
 function writeVersion (path: string): number | undefined {
@@ -75,8 +75,7 @@ function writeVersion (path: string): number | undefined {
 }
 
 /**
- * The first fault that SQLite finds; undefined for none. Takes as long as the file is large: nothing is served
- * meanwhile.
+ * Returns the first fault that SQLite finds, or undefined. It reads the whole file, and nothing is served meanwhile.
  */
 async function quickCheck (path: string): Promise<string | undefined> {
   const worker = new Worker(new URL('./file-check-worker.js', import.meta.url), { workerData: path })

@@ -1,12 +1,12 @@
 import SQLite from 'better-sqlite3'
 
-/** Of this process, so that none is released by garbage collection. */
+/** The locks of this process. The set protects them from garbage collection, which would release them. */
 const held = new Set<SQLite.Database>()
 
 /**
- * Makes this process the only user of a SQLite database, by a lock beside it that the operating system takes back when
- * the process ends, however it ends. Returns how to release it; undefined where another process has it: one that is
- * still stopping, after a restart that did not wait.
+ * Makes this process the only user of a SQLite database, by a lock on a file beside it. The operating system releases
+ * the lock when the process ends for any reason. Returns the function that releases the lock. Undefined if another
+ * process holds the lock, for example a process that is still stopping after a restart.
  */
 export function acquireInstanceLock (databasePath: string): (() => void) | undefined {
   const lock = new SQLite(`${databasePath}-sole-user`, { timeout: 0 })

@@ -2,9 +2,9 @@ import { Migrator, type Kysely, type Migration } from 'kysely'
 import type { Database } from './tables.js'
 
 /**
- * Brings the schema to the newest migration, each in a transaction. Any number of processes may do so at once: Kysely
- * takes an advisory lock on Postgres, and BEGIN IMMEDIATE makes the others wait on SQLite. Returns the names of those
- * it ran.
+ * Runs all pending migrations, in one transaction. Several processes may do this at once: Kysely takes an advisory lock
+ * on Postgres, and BEGIN IMMEDIATE makes the other processes wait on SQLite. Returns the names of the executed
+ * migrations.
  */
 export async function migrate (db: Kysely<Database>, migrations: Record<string, Migration>): Promise<string[]> {
   const { error, results } = await migratorOf(db, migrations).migrateToLatest()
@@ -12,7 +12,7 @@ export async function migrate (db: Kysely<Database>, migrations: Record<string, 
   return (results ?? []).map((result) => result.migrationName)
 }
 
-/** Names of the migrations that have not run. */
+/** Returns the names of the migrations that have not run. */
 export async function pendingMigrations (
   db: Kysely<Database>,
   migrations: Record<string, Migration>

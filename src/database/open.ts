@@ -20,7 +20,7 @@ import { SqliteDriver, type SqliteConnections } from './sqlite-driver.js'
 import type { Database } from './tables.js'
 
 const MAX_KEPT_STATEMENTS = 500
-/** Longer ones are batches, each of another size. */
+/** Longer statements are batches, and vary in size. */
 const MAX_KEPT_TEXT = 4096
 
 interface Listeners {
@@ -31,8 +31,8 @@ interface Listeners {
 const pools = new WeakMap<Kysely<Database>, pg.Pool>()
 
 /**
- * The database as a Kysely. SQLite is in WAL mode, durable on every commit (synchronous=FULL); it is opened by the
- * first query, and its folder is made if it is missing.
+ * Opens a database. SQLite uses WAL mode, and every commit is durable (synchronous=FULL). The first query opens the
+ * file, and creates its folder if it is missing.
  */
 export function openDatabase (config: DatabaseConfig, listeners: Listeners = {}): Kysely<Database> {
   const { onConnectionError = () => {}, onDamage = () => {} } = listeners
@@ -41,7 +41,7 @@ export function openDatabase (config: DatabaseConfig, listeners: Listeners = {})
   }
   const db: Kysely<Database> = new Kysely<Database>({
     dialect: new PostgresDialect({
-      // Loaded only where there is a Postgres: it takes as long as half of the rest of the start of a thread.
+      // Loaded only for Postgres, because it takes half as long as the rest of the start of a thread.
       pool: async () => {
         const { openPool } = await import('./postgres-pool.js')
         const pool = openPool(config, onConnectionError)
@@ -53,18 +53,18 @@ export function openDatabase (config: DatabaseConfig, listeners: Listeners = {})
   return db
 }
 
-/** Connections open, and requests that wait for one; none of either on SQLite. */
+/** Returns the numbers of open connections and of requests that wait for a connection. Both are 0 on SQLite. */
 export function poolFigures (db: Kysely<Database>): { connections: number; waiting: number } {
   const pool = pools.get(db)
   return { connections: pool?.totalCount ?? 0, waiting: pool?.waitingCount ?? 0 }
 }
 
-/** A start may wait for a lock; afterwards the driver waits, without the event loop. */
+/** Opening may block this long for a lock. Afterwards, the driver waits without blocking the event loop. */
 const OPEN_TIMEOUT_MS = 10_000
 
 function openSqlite (path: string): SqliteConnections {
   makeFolder(dirname(path))
-  // It holds hashes of passwords, and addresses of viewers. Its log is made with the mode that it has.
+  // The file contains password hashes and viewer addresses. SQLite creates the log with the mode of the file.
   if (!existsSync(path)) closeSync(openSync(path, 'a', 0o600))
   const writer = new SQLite(path, { timeout: OPEN_TIMEOUT_MS })
   writer.pragma('journal_mode = WAL')
@@ -80,8 +80,8 @@ function openSqlite (path: string): SqliteConnections {
 }
 
 /**
- * To prepare a query costs more than to run most of them. SQLite itself prepares a kept one again after a change of
- * schema.
+ * Caches prepared statements, because preparing a query costs more than running most queries. After a schema change,
+ * SQLite itself prepares a cached statement again.
  */
 function keepStatements (file: SQLite.Database): void {
   const kept = new LRUCache<string, SQLite.Statement>({ max: MAX_KEPT_STATEMENTS })
@@ -90,15 +90,15 @@ function keepStatements (file: SQLite.Database): void {
     const known = kept.get(text)
     if (known !== undefined) return known
     const statement = prepare(text)
-    // A pragma is carried out as it is prepared.
+    // SQLite executes a pragma when it prepares it.
     if (text.length <= MAX_KEPT_TEXT && !text.startsWith('pragma')) kept.set(text, statement)
     return statement
   }) as typeof file.prepare
 }
 
 /**
- * SQLite's DDL is transactional; Kysely leaves that off, and a kill in the middle of a migration would leave half of
- * it.
+ * SQLite supports transactional DDL, but Kysely does not use it. A kill during a migration would then leave half of the
+ * migration.
  */
 class TransactionalSqliteAdapter extends SqliteAdapter {
   override get supportsTransactionalDdl (): boolean {
@@ -107,8 +107,8 @@ class TransactionalSqliteAdapter extends SqliteAdapter {
 }
 
 /**
- * A LIMIT that is a bare parameter is part of SQLite's plan: it prepares the statement again each time that one is
- * bound, for half of the time of a small query.
+ * A LIMIT that is a plain parameter is part of SQLite's query plan. SQLite then prepares the statement again for each
+ * bound value, which takes half the time of a small query.
  */
 class StableLimitCompiler extends SqliteQueryCompiler {
   protected override visitLimit (node: LimitNode): void {

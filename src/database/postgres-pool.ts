@@ -1,20 +1,20 @@
 import pg from 'pg'
 import type { DatabaseConfig } from '../config/database.js'
 
-/** Called when a connection fails outside of a query; without a listener that would end the process. */
+/** Called when a connection fails outside of a query. Without a listener, the error would end the process. */
 export type OnConnectionError = (error: Error) => void
 
 const INT8 = 20
 const NUMERIC = 1700
-/** bigint and numeric as numbers: every figure we store stays below 2^53. */
+/** Reads bigint and numeric as numbers, because every stored value is below 2^53. */
 const numbers = {
   getTypeParser: (oid: number, format?: 'text' | 'binary') =>
     oid === INT8 || oid === NUMERIC ? Number : pg.types.getTypeParser(oid, format as 'text')
 }
 
 /**
- * A connection whose query was given up is still busy with it: whoever got it next would wait behind a server that may
- * be gone.
+ * Closes a connection after a query timeout. The connection is still busy with the query, so its next user would wait
+ * for a server that may be gone.
  */
 function endAfterTimeout (client: pg.PoolClient): void {
   const query = client.query.bind(client) as (...args: unknown[]) => unknown
@@ -31,7 +31,7 @@ function endAfterTimeout (client: pg.PoolClient): void {
   }) as typeof client.query
 }
 
-/** A pool of connections to a Postgres, none of them open yet; ended by whoever opened it. */
+/** Creates a pool of Postgres connections, without opening any. The caller must end the pool. */
 export function openPool (
   config: DatabaseConfig & { engine: 'postgres' },
   onConnectionError: OnConnectionError
@@ -42,7 +42,7 @@ export function openPool (
     connectionTimeoutMillis: 5000,
     idleTimeoutMillis: 30_000,
     statement_timeout: config.statementTimeoutSeconds * 1000,
-    // The server ends a slow statement; where its packets are lost, nothing but this does.
+    // The server ends a slow statement. If its packets are lost, only this timeout ends the query.
     query_timeout: config.statementTimeoutSeconds * 1000 + 5000,
     keepAlive: true,
     keepAliveInitialDelayMillis: 10_000,

@@ -5,21 +5,21 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { OnDamage } from './damage-watch.js'
 import { isDamaged } from './dialect.js'
 
-/** How long a statement waits for a lock that another connection holds. */
+/** Maximum time that a statement waits for a lock of another connection. */
 const BUSY_DEADLINE_MS = 10_000
-/** As SQLite's own busy handler waits; the last one from there on. */
+/** The delays of SQLite's own busy handler. The last delay repeats. */
 const BUSY_WAITS_MS = [1, 2, 5, 10, 15, 20, 25]
 
-/** The two connections: transactions see only their own writes, and reads outside of them wait for nobody. */
+/** The two connections. Reads outside of a transaction use `reader`: they see no uncommitted data, and never wait. */
 export interface SqliteConnections {
   writer: SQLite.Database
   reader: SQLite.Database
 }
 
 /**
- * SQLite for an event loop. Writes and transactions share one connection and take turns. Reads outside of a transaction
- * have another, which sees what is committed. Where a lock is held by a worker or another process, the wait is
- * asynchronous: other requests go on.
+ * A SQLite driver for an event loop. Writes and transactions take turns on one connection. Reads outside of a
+ * transaction use another connection, which sees only committed data. The wait for a lock of a worker or another
+ * process is asynchronous, so other requests continue.
  */
 export class SqliteDriver implements Driver {
   readonly #open: () => Promise<SqliteConnections>
@@ -40,7 +40,7 @@ export class SqliteDriver implements Driver {
     return new Lease(this.#connections!, this.#turns, this.#onDamage)
   }
 
-  /** Deferred, a transaction that reads and then writes would fail with SQLITE_BUSY_SNAPSHOT, however long it waits. */
+  /** A deferred transaction that reads and then writes would fail with SQLITE_BUSY_SNAPSHOT, even after a long wait. */
   async beginTransaction (connection: DatabaseConnection): Promise<void> {
     await connection.executeQuery(CompiledQuery.raw('begin immediate'))
   }
@@ -49,7 +49,10 @@ export class SqliteDriver implements Driver {
     await connection.executeQuery(CompiledQuery.raw('commit'))
   }
 
-  /** After some errors, a full disk among them, SQLite has rolled back by itself; that must not hide the error. */
+  /**
+   * After some errors, such as a full disk, SQLite has already rolled back. A failed rollback must not hide such an
+   * error.
+   */
   async rollbackTransaction (connection: DatabaseConnection): Promise<void> {
     await connection.executeQuery(CompiledQuery.raw('rollback')).catch((error: Error) => {
       if (!error.message.includes('no transaction is active')) throw error
@@ -60,7 +63,7 @@ export class SqliteDriver implements Driver {
     ;(connection as Lease).release()
   }
 
-  /** The writer last: who closes last writes the log back into the file. */
+  /** Closes the writer last, because the last connection writes the log back into the file. */
   async destroy (): Promise<void> {
     this.#connections?.reader.close()
     this.#connections?.writer.close()
@@ -68,7 +71,8 @@ export class SqliteDriver implements Driver {
 }
 
 /**
- * One user of the connections, from acquire to release. Has the turn from its first statement that is no plain read.
+ * One user of the connections, from acquire to release. It has the turn from its first statement that is not a plain
+ * read.
  */
 class Lease implements DatabaseConnection {
   readonly #connections: SqliteConnections
@@ -111,12 +115,12 @@ class Lease implements DatabaseConnection {
   }
 }
 
-/** First come, first served. */
+/** A queue of users of the writer: first come, first served. */
 class Turns {
   #taken = false
   readonly #waiting: Array<() => void> = []
 
-  /** Undefined where nobody has the turn. */
+  /** Takes the turn. Returns undefined if the turn was free, else a promise that resolves when the turn begins. */
   take (): Promise<void> | undefined {
     if (this.#taken) {
       return new Promise((resolve) => {
@@ -134,7 +138,10 @@ class Turns {
   }
 }
 
-/** Outside of a transaction a statement that met a lock has done nothing, and is repeated until the deadline. */
+/**
+ * Runs a statement. A statement that a lock stopped outside of a transaction has changed nothing, so it is retried
+ * until the deadline.
+ */
 async function run<R> (file: SQLite.Database, query: CompiledQuery): Promise<QueryResult<R>> {
   try {
     return execute<R>(file, query)

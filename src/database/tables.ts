@@ -1,7 +1,7 @@
 import type { Generated } from 'kysely'
 
-// Moments are epoch milliseconds, durations milliseconds, days whole days since the epoch, flags 0 or 1: integers
-// mean the same on both engines, and sums of them are exact.
+// Times are epoch milliseconds, durations are milliseconds, days are whole days since the epoch, and flags are 0 or 1.
+// Integers are the same on both engines, and their sums are exact.
 
 export interface Database {
   accounts: AccountsTable
@@ -29,7 +29,7 @@ export interface Database {
 export interface AccountsTable {
   id: string
   email: string
-  /** The email in lower case: what is compared, and unique. */
+  /** The email in lower case, for comparison. It is unique. */
   email_key: string
   password_hash: string
   role: 'admin' | 'instructor' | 'student'
@@ -37,7 +37,7 @@ export interface AccountsTable {
   last_name: string | null
   date_of_birth: string | null
   mobile_number: string | null
-  /** Email and names, folded for searches; null in a row of an older process. */
+  /** Email and names, folded for searches. Null in rows of an older version. */
   search_text: string | null
   disabled: number
   created_at: number
@@ -47,14 +47,14 @@ export interface MediaTable {
   id: string
   owner_id: string
   title: string
-  /** The title, folded for searches; null in a row of an older process. */
+  /** The title, folded for searches. Null in rows of an older version. */
   title_search: string | null
   type: 'video' | 'audio'
   visibility: 'private' | 'public'
   status: 'ready' | 'processing' | 'failed'
-  /** Where a JSON-made media lives; null for an uploaded one. */
+  /** The URL of a media that was created by JSON. Null for an uploaded file. */
   file_url: string | null
-  /** The file's random name in the blob store; null for a JSON-made one. */
+  /** The random name of the file in the blob store. Null for a media that was created by JSON. */
   blob_name: string | null
   content_type: string | null
   size_bytes: number | null
@@ -64,40 +64,40 @@ export interface MediaTable {
   height: number | null
   /** A JSON array of codec names. */
   codecs: string
-  /** Links carry it; raising it kills all links minted before. */
+  /** Links contain it. An increase revokes all links created before. */
   generation: number
   created_at: number
   updated_at: number
   protection: 'none' | 'encrypted'
-  /** Percent of the packaging that is done. */
+  /** The progress of packaging in percent. */
   progress: number
   error_code: string | null
   error_message: string | null
-  /** The blob that holds the encrypted segments one after another. */
+  /** The blob with the encrypted segments, one after another. */
   package_blob: string | null
   /** The content key, encrypted; see src/protection/content-keys.ts. */
   content_key: string | null
-  /** A picture of it, JPEG. */
+  /** The blob of the poster, a JPEG. */
   poster_blob: string | null
-  /** Who makes and serves its encrypted stream. */
+  /** The provider of the encrypted stream. */
   provider: 'local' | 'mux'
-  /** Its names at Mux, as far as they are known, and how it is protected there. */
+  /** The ids of the media at Mux, null if unknown, and its protection there. */
   mux_upload_id: string | null
   mux_asset_id: string | null
   mux_playback_id: string | null
   mux_policy: 'signed' | 'drm' | null
-  /** Set when it was deleted: no one sees the row any more, and a job removes it. */
+  /** The time of the deletion. The row is then hidden, and a job removes it. */
   deleted_at: number | null
 }
 
-/** The segments of a package. They lie apart from their media, which is read far more often. */
+/** The segments of a package. They have their own table, because media are read far more often. */
 export interface PackageIndexesTable {
   media_id: string
-  /** The package that they are in: its media's `package_blob`. */
+  /** The blob of the package, as in `package_blob` of the media. */
   blob_name: string
   /** JSON: an array of {@link SegmentFacts} (src/protection/hls/packager.ts). */
   segments: string
-  /** By RFC 6381; empty where they cannot be named, null until the package is described. */
+  /** By RFC 6381. Empty if a codec has no name, null until the package is described. */
   codecs: string | null
   /** Thousandths of a picture per second; null without pictures. */
   frame_rate_thousandths: number | null
@@ -106,10 +106,10 @@ export interface PackageIndexesTable {
 export interface ViewsTable {
   id: Generated<number>
   media_id: string
-  /** The link a stream view came by: one view per link and address. Null for others. */
+  /** The link of a stream view: one view counts for each link and address. Null without a link. */
   link_id: string | null
   address: string
-  /** What counts as one viewer: the address, an IPv6 one by its /64. */
+  /** The key that identifies a viewer: the IPv4 address, the /64 of an IPv6 address, or an HMAC of it. */
   address_key: string
   account_id: string | null
   user_agent: string | null
@@ -124,12 +124,12 @@ export interface TokenViewsTable {
   viewed_at: number
 }
 
-/** Made with its media, so that locking it proves that the media exists. */
+/** Inserted with its media, so that a lock on the row proves that the media exists. */
 export interface ViewTotalsTable {
   media_id: string
   total_views: number
   unique_viewers: number
-  /** Raised when figures change without a view (a recount), so that no cached answer survives it. */
+  /** Increased when counts change without a view (a recount), so that cached responses become invalid. */
   revision: number
 }
 
@@ -144,7 +144,7 @@ export interface ViewViewersTable {
   address_key: string
 }
 
-/** What is true of the whole installation, by name. */
+/** Facts about the whole installation, by name. */
 export interface ServerFactsTable {
   name: string
   value: string
@@ -156,12 +156,12 @@ export interface CoursesTable {
   title: string
   description: string
   premium: number
-  /** The sum over its lectures, changed in the transaction that changes them. */
+  /** The sum of its lectures, changed in the same transaction as the lectures. */
   duration_ms: number
   lectures_count: number
   created_at: number
   updated_at: number
-  /** As in media. */
+  /** As in {@link MediaTable}. */
   deleted_at: Generated<number | null>
 }
 
@@ -173,11 +173,11 @@ export interface LecturesTable {
   description: string
   category: string
   subcategory: string
-  /** 1 for the first, without gaps. */
+  /** 1 for the first lecture, without gaps. */
   position: number
   created_at: number
   updated_at: number
-  /** As in media. */
+  /** As in {@link MediaTable}. */
   deleted_at: Generated<number | null>
 }
 
@@ -186,7 +186,7 @@ export interface SubscriptionsTable {
   student_id: string
   course_id: string
   created_at: number
-  /** By which a student's courses are listed. */
+  /** Sorts the list of a student's courses. */
   course_created_at: number
 }
 
@@ -196,13 +196,13 @@ export interface LectureProgressTable {
   position_ms: number
   watched_ms: number
   updated_at: number
-  /** 1 for each figure of its lecture that counts this row, changed in the transaction that changes the figure. */
+  /** Each flag is 1 if its tally counts this row. It changes in the same transaction as the tally. */
   started: Generated<number>
   completed: Generated<number>
   stopped: Generated<number>
 }
 
-/** The sums of the flags of its progress rows; no row while nobody has started it. */
+/** The sums of the flags of a lecture's progress rows. The row is missing until a student starts the lecture. */
 export interface LectureTalliesTable {
   lecture_id: string
   started: number
@@ -210,54 +210,54 @@ export interface LectureTalliesTable {
   stopped: number
 }
 
-/** Totals of lists and bytes of accounts, changed in the transaction that changes what they count. */
+/** Totals of lists and bytes of accounts. They change in the same transaction as the counted rows. */
 export interface CountersTable {
   name: string
   value: number
 }
 
-/** What is still to be done for a media, or for what is left of it. */
+/** Pending jobs for media and courses, or for the remains of deleted media. */
 export interface JobsTable {
   id: string
   kind: 'package' | 'mux-ingest' | 'mux-removal' | 'delete-media' | 'delete-course' | 'tally-course'
-  /** Null where the media may be gone. */
+  /** Null if the media may be deleted. */
   media_id: string | null
-  /** Whose media it is for: accounts take turns. */
+  /** The owner of the media. Jobs of different owners take turns. */
   owner_id: Generated<string | null>
   turn: Generated<number>
-  /** The course that a job of a course is for. */
+  /** The course of a job for a course. */
   course_id: Generated<string | null>
-  /** JSON: what is to be deleted at Mux. */
+  /** JSON: the upload and the asset to delete at Mux. */
   removal: string | null
-  /** Not to be claimed before: what is claimed is put off by a lease, which its process renews. */
+  /** A job cannot be claimed before this time. A claim sets it to the end of a lease, which the process renews. */
   run_after: number
   failures: number
-  /** How often it was begun and not ended: what was cut off by the end of its process. */
+  /** The number of starts that did not end, because the process ended. */
   attempts: Generated<number>
   created_at: number
 }
 
-/** One login, from which all its tokens descend: they end with its row. */
+/** A login. All its tokens become invalid when its row is deleted. */
 export interface SessionsTable {
   id: string
   account_id: string
   created_at: number
-  /** When the last of its tokens ends. */
+  /** The expiry of its last token. */
   expires_at: number
 }
 
 export interface RefreshTokensTable {
-  /** SHA-256, base64url: 256 random bits need no slow hash. */
+  /** SHA-256 in base64url. A token has 256 random bits, so it needs no slow hash. */
   token_hash: string
   session_id: string
-  /** SHA-256 of what all tokens of a session begin with; null for a token that is older than families. */
+  /** SHA-256 of the common start of all tokens of a session. Null for a token from before families existed. */
   family_hash: string | null
-  /** 1 once it was exchanged, of those without a family: who shows it again ends the session. */
+  /** 1 after the exchange of a token without a family. Presenting such a token again ends the session. */
   rotated: number
   expires_at: number
 }
 
-/** Webhook events that have been dealt with: Mux sends each at least once. */
+/** Webhook events that were handled. Mux sends each event at least once. */
 export interface MuxEventsTable {
   id: string
   received_at: number
@@ -267,7 +267,7 @@ export interface ServerProcessesTable {
   id: string
   /** The public id of the secret that the process signs with. */
   current_key: string
-  /** The public ids of all secrets that it knows, separated by spaces. */
+  /** The public ids of all secrets of the process, separated by spaces. */
   known_keys: string
   seen_at: number
 }

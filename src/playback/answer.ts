@@ -1,7 +1,7 @@
 import { parseRange, type ByteRange } from './byte-range.js'
 import { formatHttpDate, isNotModified, isPreconditionFailed, isRangeCurrent, type Validators } from './conditional.js'
 
-/** The parts of a request that decide how a representation is answered. */
+/** The parts of a request that determine the response. */
 export interface StreamRequest {
   method: string
   range?: string
@@ -12,7 +12,7 @@ export interface StreamRequest {
   ifRange?: string
 }
 
-/** Status and headers of an answer, and the bytes that are its body; no `body` for HEAD, 304, 412 and 416. */
+/** The status and headers of a response, and the byte range of its body. HEAD, 304, 412 and 416 have no `body`. */
 export interface StreamAnswer {
   status: 200 | 206 | 304 | 412 | 416
   headers: Record<string, string>
@@ -20,8 +20,8 @@ export interface StreamAnswer {
 }
 
 /**
- * How a file of `size` bytes is answered (RFC 9110, 13.2.2 for the order): preconditions first, then the range, which
- * counts only for GET and while `If-Range` holds. Pure; `now` in milliseconds.
+ * Returns the response for a file of `size` bytes. Preconditions come first, then the range (RFC 9110, 13.2.2). The
+ * range applies only to GET, and only if `If-Range` holds. Pure; `now` in milliseconds.
  */
 export function answerFor (request: StreamRequest, size: number, validators: Validators, now: number): StreamAnswer {
   const headers: Record<string, string> = {

@@ -1,4 +1,4 @@
-/** Buffers of one size, used again. */
+/** A pool of reused buffers of one size. */
 export class BlockPool {
   readonly #bytes: number
   readonly #maxIdle: number
@@ -6,21 +6,21 @@ export class BlockPool {
   readonly #idle: Buffer[] = []
   #taken = 0
 
-  /** `maxIdle` are kept for whoever comes next; `maxTaken` are out at a time. */
+  /** Keeps at most `maxIdle` unused buffers. At most `maxTaken` buffers are in use at a time. */
   constructor (bytes: number, { maxIdle, maxTaken = Infinity }: { maxIdle: number; maxTaken?: number }) {
     this.#bytes = bytes
     this.#maxIdle = maxIdle
     this.#maxTaken = maxTaken
   }
 
-  /** Returns a buffer that nobody else uses until it is given back; undefined if all are in use. */
+  /** Returns a buffer for exclusive use until `give`. Undefined if all buffers are in use. */
   take (): Buffer | undefined {
     if (this.#taken >= this.#maxTaken) return undefined
     this.#taken++
     return this.#idle.pop() ?? Buffer.allocUnsafeSlow(this.#bytes)
   }
 
-  /** Takes one back. Nobody may hold any part of it then. */
+  /** Returns a buffer to the pool. The caller must no longer use any part of the buffer. */
   give (buffer: Buffer): void {
     this.#taken--
     if (this.#idle.length < this.#maxIdle) this.#idle.push(buffer)

@@ -1,4 +1,4 @@
-/** Positions of the first and last byte, both included. */
+/** The positions of the first and the last byte, both inclusive. */
 export interface ByteRange {
   start: number
   end: number
@@ -7,9 +7,10 @@ export interface ByteRange {
 const ONE_RANGE = /^bytes=[ \t]*(\d*)-(\d*)[ \t]*$/i
 
 /**
- * What a `Range` header asks of a representation of `size` bytes (RFC 9110, 14.1.2 and 14.2): the range, clamped to the
- * end; `unsatisfiable` (416) when it starts past the end or asks for the last 0 bytes; `ignored` (200) for an unknown
- * unit, a malformed value, or several ranges, which a server may answer whole.
+ * Parses a `Range` header for a representation of `size` bytes (RFC 9110, 14.1.2 and 14.2). Returns the range, clamped
+ * to the end. Returns `unsatisfiable` (416) if the range starts past the end or requests the last 0 bytes. Returns
+ * `ignored` (200) for an unknown unit, a malformed value, or several ranges: a server may then send the whole
+ * representation.
  */
 export function parseRange (header: string | undefined, size: number): ByteRange | 'ignored' | 'unsatisfiable' {
   const match = header === undefined ? null : ONE_RANGE.exec(header)

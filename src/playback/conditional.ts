@@ -1,17 +1,17 @@
-/** The validators of a representation: a strong entity tag with its quotes, and when it was made, in milliseconds. */
+/** A strong entity tag with its quotes, and the time of the last change, in milliseconds. */
 export interface Validators {
   etag: string
   lastModified: number
 }
 
-/** A strong entity tag from a SHA-256 in hex: other bytes, other tag. */
+/** Returns a strong entity tag from a SHA-256 in hex. Different bytes have different tags. */
 export function entityTag (sha256: string): string {
   return `"${Buffer.from(sha256, 'hex').toString('base64url')}"`
 }
 
 /**
- * Whether a request is refused with 412 (RFC 9110, 13.1.1, 13.1.4 and 13.2.2): `If-Match` by strong comparison, and
- * only without it `If-Unmodified-Since`, to the second. An invalid date is ignored.
+ * Returns whether a request gets 412 (RFC 9110, 13.1.1, 13.1.4 and 13.2.2). `If-Match` uses strong comparison.
+ * `If-Unmodified-Since` applies only without `If-Match`, in whole seconds. An invalid date is ignored.
  */
 export function isPreconditionFailed (
   ifMatch: string | undefined,
@@ -24,8 +24,8 @@ export function isPreconditionFailed (
 }
 
 /**
- * Whether a GET or HEAD is answered 304 (RFC 9110, 13.1.2, 13.1.3 and 13.2.2): `If-None-Match` by weak comparison, and
- * only without it `If-Modified-Since`, to the second. A date that cannot be read is as none.
+ * Returns whether a GET or HEAD gets 304 (RFC 9110, 13.1.2, 13.1.3 and 13.2.2). `If-None-Match` uses weak comparison.
+ * `If-Modified-Since` applies only without `If-None-Match`, in whole seconds. An invalid date is ignored.
  */
 export function isNotModified (
   ifNoneMatch: string | undefined,
@@ -42,8 +42,9 @@ export function isNotModified (
 }
 
 /**
- * Whether a range may be answered (RFC 9110, 13.1.5): no `If-Range`, or the same entity tag by strong comparison, or
- * exactly the date of the last change, which counts as strong once it lies a minute before `now`.
+ * Returns whether the range of a request applies (RFC 9110, 13.1.5). It applies if `If-Range` is missing, has the same
+ * entity tag by strong comparison, or has exactly the date of the last change. That date is strong only if it is at
+ * least a minute before `now`.
  */
 export function isRangeCurrent (ifRange: string | undefined, validators: Validators, now: number): boolean {
   if (ifRange === undefined) return true
@@ -53,7 +54,7 @@ export function isRangeCurrent (ifRange: string | undefined, validators: Validat
   return httpDate(value) === modified && now - modified * 1000 >= 60_000
 }
 
-/** An IMF-fixdate (RFC 9110, 5.6.7). */
+/** Returns an IMF-fixdate (RFC 9110, 5.6.7). */
 export function formatHttpDate (milliseconds: number): string {
   return new Date(milliseconds).toUTCString()
 }
@@ -71,15 +72,15 @@ const RFC850_DATE = new RegExp(`^${LONG_DAY_NAMES}, \\d\\d-${MONTH}-\\d\\d ${TIM
 const ASCTIME_DATE = new RegExp(`^${DAY_NAMES} ${MONTH} [ \\d]\\d ${TIME} \\d{4}$`)
 
 /**
- * Returns the whole seconds of an HTTP date in any of its three forms (RFC 9110, 5.6.7); undefined for an invalid one.
- * `Date.parse` accepts nearly any text.
+ * Parses an HTTP date in any of its three forms (RFC 9110, 5.6.7) to whole seconds. Undefined for an invalid date. It
+ * checks the form first, because `Date.parse` accepts almost any text.
  */
 function httpDate (value: string | undefined): number | undefined {
   if (value === undefined) return undefined
   const asctime = ASCTIME_DATE.test(value)
   if (!asctime && !IMF_FIXDATE.test(value) && !RFC850_DATE.test(value)) return undefined
   const milliseconds = Date.parse(asctime ? `${value} GMT` : value)
-  // A day that its month does not have is carried into the next one.
+  // `Date.parse` moves a day that its month does not have into the next month.
   const day = Number(/\d+/.exec(value)![0])
   return Number.isNaN(milliseconds) || new Date(milliseconds).getUTCDate() !== day
     ? undefined

@@ -1,4 +1,4 @@
-/** The usual file name ending of a content type. */
+/** The usual file extension of each content type. */
 const endings: Record<string, string> = {
   'video/mp4': 'mp4',
   'video/x-m4v': 'm4v',
@@ -14,15 +14,16 @@ const endings: Record<string, string> = {
   'audio/flac': 'flac'
 }
 
-/** What ends a quoted string, or means something in a path. */
+/** Characters that end a quoted string or have a meaning in a path. */
 const UNSAFE = /[\\/:*?"<>|]/g
 
 /**
- * `inline` with a file name made of the title (RFC 6266): plain ASCII for old clients, RFC 8187's form for the others.
+ * Returns an `inline` disposition with a file name made from the title (RFC 6266). The name is plain ASCII for old
+ * clients, and in the form of RFC 8187 for other clients.
  */
 export function inlineDisposition (title: string, contentType: string): string {
   const name = `${title.replaceAll(UNSAFE, '_')}.${endings[contentType] ?? 'bin'}`
-  // Once more: normalising makes plain quotes and slashes of their full-width forms.
+  // Replaces unsafe characters again, because NFKD turns full-width quotes and slashes into plain quotes and slashes.
   const ascii = name
     .normalize('NFKD')
     .replaceAll(/[^\x20-\x7e]/g, '')

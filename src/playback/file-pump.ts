@@ -5,29 +5,29 @@ import type { ReadableFile } from '../storage/open-files.js'
 import { BlockPool } from './block-pool.js'
 import type { ByteRange } from './byte-range.js'
 
-/** 256 KiB cost half of what Node's 64 do, and 200 slow readers take 59 MB. */
+/** Blocks of 256 KiB cost half as much as Node's 64 KiB, and 200 slow readers use 59 MB. */
 const blocks = new BlockPool(256 * KiB, { maxIdle: 64 })
 /**
- * Readers that keep up get 4 MiB: each block is a trip to a thread and back, and waking threads is most of a stream's
- * cost (docs/performance.md). Few enough at a time that memory stays bounded.
+ * Fast readers get blocks of 4 MiB. Each block needs a thread of the pool, and waking threads is most of the cost of a
+ * stream (docs/performance.md). The number of large blocks is limited, so that memory stays bounded.
  */
 const largeBlocks = new BlockPool(4096 * KiB, { maxIdle: 4, maxTaken: 8 })
-/** A reader keeps up while it takes a block in this time: 10 Mbit/s at 256 KiB. */
+/** A reader is fast if it receives each block within this time: 10 Mbit/s at 256 KiB. */
 const PROMPT_MS = 200
 /**
- * Blocks to take promptly before it gets large ones: 16 MiB, more than the buffers of a socket swallow for a reader
- * that does not read.
+ * A reader gets large blocks after this number of fast blocks. They are 16 MiB, more than the buffers of a socket hold
+ * for a client that does not read.
  */
 const PROMPT_BLOCKS = 64
 
 /**
- * A range of a file as a stream with one buffer at a time, which is filled again, or changed for another, only after
- * the sink has passed on what was in it.
+ * Streams a range of a file through one buffer at a time. The buffer is filled again or replaced only after the sink
+ * has passed on its content.
  *
- * That holds because `pipe` asks for more only once the sink has drained, each chunk but the last is larger than the
- * sink's own buffer, and nothing is read ahead (`highWaterMark: 0`). The buffer goes back to the pool only when the
- * sink is closed and no read is under way, since until then the kernel may still be handed its bytes. The handle is
- * closed with the stream.
+ * Three facts ensure this. `pipe` requests more only after the sink has drained. Each chunk except the last is larger
+ * than the buffer of the sink. `highWaterMark: 0` prevents reading ahead. The buffer returns to the pool after the sink
+ * is closed and no read is running. Until then, the kernel may still receive its bytes. Destroying the stream closes
+ * the handle.
  */
 export class FilePump extends Readable {
   readonly #file: ReadableFile
@@ -41,7 +41,7 @@ export class FilePump extends Readable {
   #promptBlocks = 0
   #reading: Promise<void> | undefined
 
-  /** `onBlock` is called after each block, when the sink has passed on all blocks before it. */
+  /** Calls `onBlock` after each block, when the sink has passed on all earlier blocks. */
   constructor (file: ReadableFile, { start, end }: ByteRange, sink: Writable, { onBlock = () => {} } = {}) {
     super({ highWaterMark: 0 })
     this.#file = file
@@ -54,7 +54,7 @@ export class FilePump extends Readable {
     else sink.once('close', () => this.#release())
   }
 
-  /** Read so far, and handed on but for the last block. */
+  /** The number of bytes read. The sink has passed on all of them except the last block. */
   get pumpedBytes (): number {
     return this.#position - this.#start
   }
@@ -69,8 +69,8 @@ export class FilePump extends Readable {
   }
 
   /**
-   * Larger while the reader keeps up, and small again as soon as it does not. Only between two blocks: nobody holds the
-   * buffer then.
+   * Uses large blocks while the reader is fast, and small blocks as soon as it is slow. Called only between two blocks,
+   * when the buffer is not in use.
    */
   #fitBuffer (): void {
     if (this.#buffer === undefined || this.#pushedAt === 0) return
@@ -104,7 +104,8 @@ export class FilePump extends Readable {
     this.#pushedAt = performance.now()
     if (this.destroyed) return
     this.push(buffer.subarray(0, filled))
-    // A response uncorks its socket in the next tick: the kernel then has what it takes of this block at once.
+    // A response uncorks its socket in the next tick. The kernel then has the part of this block that it accepts at
+    // once.
     process.nextTick(this.#onBlock)
   }
 
@@ -118,7 +119,7 @@ export class FilePump extends Readable {
     const buffer = this.#buffer
     if (buffer === undefined) return
     this.#buffer = undefined
-    // A sink that closed early leaves the stream to be destroyed; a read may still be writing into the buffer.
+    // A sink that closes early does not destroy this stream. A read may still be writing into the buffer.
     this.destroy()
     const pool = this.#pool
     Promise.resolve(this.#reading).then(() => pool.give(buffer))

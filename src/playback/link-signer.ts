@@ -4,7 +4,7 @@ import { SECOND, type Clock } from '../time.js'
 import { linkIdOf, newLinkId, signLink, signToken, verifyLink, verifyToken } from './link.js'
 import type { LinkFacts, LinkVerdict } from './link.js'
 
-/** About 5 MB. */
+/** 10,000 links use about 5 MB. */
 const MAX_VERIFIED_LINKS = 10_000
 
 /** Signs and verifies links with the keys of this server and its clock. */
@@ -22,24 +22,24 @@ export class LinkSigner {
     return newLinkId(this.#clock.now())
   }
 
-  /** When a link that lasts for `seconds` from now expires, in Unix seconds. */
+  /** Returns the expiry of a link with a TTL of `seconds` from now, in Unix seconds. */
   expiresAt (seconds: number): number {
     return Math.floor(this.#clock.now() / SECOND) + seconds
   }
 
-  /** The query string of a link to a stream. */
+  /** Returns the query string of a link to a stream. */
   signQuery (facts: LinkFacts): string {
     return signLink(facts, 'stream', this.#keys)
   }
 
-  /** The path segment of a link to a playlist. */
+  /** Returns the path segment of a link to a playlist. */
   signToken (facts: LinkFacts): string {
     return signToken(facts, 'hls', this.#keys)
   }
 
   /**
-   * {@link verifyLink}, once for each valid link: a player sends the same one with every range. Its expiry is checked
-   * each time.
+   * Calls {@link verifyLink} once for each valid link, because a player sends the same link with every range request.
+   * The expiry is checked each time.
    */
   verifyQuery (mediaId: string, query: string): LinkVerdict {
     const text = `${mediaId}?${query}`
@@ -57,7 +57,7 @@ export class LinkSigner {
     return verifyToken(mediaId, token, 'hls', this.#keys, this.#clock.now())
   }
 
-  /** {@link linkIdOf} with the keys of this server. */
+  /** Calls {@link linkIdOf} with the keys of this server. */
   idOf (address: string | undefined, mediaId: string, subject: string): string | undefined {
     return linkIdOf(address, mediaId, subject, this.#keys)
   }

@@ -2,20 +2,20 @@ import { createHmac, timingSafeEqual } from 'node:crypto'
 import { v7 as uuidv7 } from 'uuid'
 import type { Keyring } from '../secrets/keyring.js'
 
-/** What a link grants is never more than what it says: this media, until then, for whom it was minted. */
+/** The fields of a link. A link grants access only to this media, until its expiry, for its subject. */
 export interface LinkFacts {
   mediaId: string
   /** Unix seconds. */
   expiresAt: number
-  /** The media's generation when it was minted. */
+  /** The generation of the media when the link was created. */
   generation: number
-  /** Names the link: one view is counted for each link and address. */
+  /** Identifies the link: one view counts for each link and address. */
   linkId: string
-  /** The account it was minted for, or `anon`. */
+  /** The account of the link holder, or `anon`. */
   subject: string
 }
 
-/** What a signature is for; one for a stream opens nothing else. */
+/** The purpose of a signature. A signature is invalid for any other purpose. */
 export type LinkPurpose = 'stream' | 'hls'
 
 export type LinkVerdict = { ok: true; facts: LinkFacts } | { ok: false; reason: 'invalid' | 'expired' }
@@ -27,17 +27,17 @@ const PARAMETERS = ['exp', 'gen', 'kid', 'lid', 'sub', 'sig'] as const
 const QUERY =
   /^exp=([1-9][0-9]{0,11})&gen=([1-9][0-9]{0,9})&kid=([A-Za-z0-9_-]{8})&lid=([0-9a-f-]{36})&sub=(anon|[0-9a-f-]{36})&sig=([A-Za-z0-9_-]{43})$/
 
-/** A fresh link id, which says when it was made (UUIDv7, RFC 9562). */
+/** Returns a new link id, which contains its time of creation (UUIDv7, RFC 9562). */
 export function newLinkId (now: number): string {
   return uuidv7({ msecs: now })
 }
 
-/** When a link id was made, in milliseconds; 0 for one that does not say. */
+/** Returns the time of creation of a link id, in epoch milliseconds. Returns 0 for an id that is not a UUIDv7. */
 export function linkBornAt (linkId: string): number {
   return linkId[14] === '7' ? Number.parseInt(linkId.slice(0, 8) + linkId.slice(9, 13), 16) : 0
 }
 
-/** The query string of a signed link, without `?`. */
+/** Returns the query string of a signed link, without `?`. */
 export function signLink (facts: LinkFacts, purpose: LinkPurpose, keys: Keyring): string {
   const { id, key } = keys.current
   const { expiresAt, generation, linkId, subject } = facts
@@ -45,7 +45,7 @@ export function signLink (facts: LinkFacts, purpose: LinkPurpose, keys: Keyring)
   return `exp=${expiresAt}&gen=${generation}&kid=${id}&lid=${linkId}&sub=${subject}&sig=${signed}`
 }
 
-/** Whether a query string is meant as a link at all: it names one of a link's parameters. */
+/** Returns whether a query string has a parameter of a link, so that it must be verified as a link. */
 export function isLinkQuery (query: string): boolean {
   return (
     query !== '' && query.split('&').some((pair) => (PARAMETERS as readonly string[]).includes(pair.split('=', 1)[0]!))
@@ -53,9 +53,9 @@ export function isLinkQuery (query: string): boolean {
 }
 
 /**
- * Verifies a raw query string for a media. Only the exact form of {@link signLink} is accepted: a parameter that is
- * altered, doubled, missing, added, reordered or encoded in another way is `invalid`. `expired` is said only of a
- * valid link. Pure; `now` in milliseconds; compares in constant time.
+ * Verifies a raw query string for a media. It accepts only the exact form of {@link signLink}. A parameter that is
+ * altered, doubled, missing, added, reordered or encoded differently makes the link `invalid`. Only a link with a valid
+ * signature can be `expired`. Pure; `now` in milliseconds; compares in constant time.
  */
 export function verifyLink (
   mediaId: string,
@@ -77,14 +77,15 @@ export function verifyLink (
     subject: subject!
   }
   const expected = signature(facts, key.id, purpose, key.key)
-  // The encoded forms are compared: the last character of base64url carries unused bits, which a decoder would let
-  // through.
+  // Compares the encoded forms, because a decoder ignores the unused bits in the last character of base64url.
   if (!timingSafeEqual(Buffer.from(expected), Buffer.from(given!))) return { ok: false, reason: 'invalid' }
   if (facts.expiresAt * 1000 <= now) return { ok: false, reason: 'expired' }
   return { ok: true, facts }
 }
 
-/** A link as one path segment, for playlists whose addresses are all relative to it: the same values, between dots. */
+/**
+ * Returns a link as one path segment: its values, separated by dots. URIs in a playlist are relative to this segment.
+ */
 export function signToken (facts: LinkFacts, purpose: LinkPurpose, keys: Keyring): string {
   return signLink(facts, purpose, keys)
     .split('&')
@@ -92,7 +93,7 @@ export function signToken (facts: LinkFacts, purpose: LinkPurpose, keys: Keyring
     .join('.')
 }
 
-/** Verifies a token of {@link signToken} as {@link verifyLink} does a query. */
+/** Verifies a token of {@link signToken} in the same way as {@link verifyLink} verifies a query. */
 export function verifyToken (
   mediaId: string,
   token: string,
@@ -106,8 +107,8 @@ export function verifyToken (
 }
 
 /**
- * The id of a valid link, given as its whole address, that was minted for this media and subject, whether it has
- * ended or not; undefined for anything else.
+ * Returns the id of a valid link for this media and subject, also if it has expired. `address` is the whole URL of the
+ * link. Undefined for any other text.
  */
 export function linkIdOf (
   address: string | undefined,
@@ -123,7 +124,7 @@ export function linkIdOf (
   return verdict.ok && verdict.facts.subject === subject ? verdict.facts.linkId : undefined
 }
 
-/** HMAC-SHA256 (RFC 2104) over everything a link says, one field a line: no field can contain a line break. */
+/** Returns the HMAC-SHA256 (RFC 2104) of all fields of a link, one field a line. No field can contain a line break. */
 function signature (facts: LinkFacts, keyId: string, purpose: LinkPurpose, key: Buffer): string {
   const { mediaId, expiresAt, generation, linkId, subject } = facts
   return createHmac('sha256', key)

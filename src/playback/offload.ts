@@ -1,22 +1,22 @@
 import type { IncomingHttpHeaders } from 'node:http'
 
 /**
- * A range that nginx reads as this server does. It refuses what RFC 9110 ignores (`bytes=5-1`), and numbers of more
- * than 18 digits.
+ * Ranges that nginx and this server interpret in the same way. nginx refuses ranges that RFC 9110 ignores
+ * (`bytes=5-1`), and numbers of more than 18 digits.
  */
 const PLAIN_RANGE = /^bytes=(?:\d{1,18}-\d{0,18}|-\d{1,18})$/
 
 /**
- * Internal places of deploy/playgate.inc, both the folder of the blobs: the first serves the request's range, the
- * other the whole file whatever it asks.
+ * Internal locations in deploy/playgate.inc. Both map to the folder of the blobs. The first serves the range of the
+ * request, and the second always serves the whole file.
  */
 const RANGES = '/_blobs/ranges/'
 const WHOLE = '/_blobs/whole/'
 
 /**
- * Where nginx finds a blob (X-Accel-Redirect) to answer a GET as was decided here: 200 or 206. Undefined for a request
- * that it would answer in another way than this server, which then sends the bytes itself: nginx knows `If-Match`, and
- * reads some ranges otherwise. Pure.
+ * Returns the path for `X-Accel-Redirect`, with which nginx sends the status of this server: 200 or 206. Returns
+ * undefined if nginx would respond differently: it evaluates `If-Match` itself, and interprets some ranges differently.
+ * This server then sends the bytes. Pure.
  */
 export function offloadPath (
   name: string,

@@ -3,14 +3,11 @@ import type { ReadableFile } from '../storage/open-files.js'
 import { BlockPool } from './block-pool.js'
 import type { ByteRange } from './byte-range.js'
 
-/** Up to this size a range is read whole: a stream around one block costs more than the block. */
+/** A range of at most this size is read at once, because a stream costs more than reading one block. */
 export const SMALL_RANGE_BYTES = 64 * 1024
 const blocks = new BlockPool(SMALL_RANGE_BYTES, { maxIdle: 128 })
 
-/**
- * A small range of a file, in a buffer that is used again once the sink is closed. The file is closed, whatever
- * happens.
- */
+/** Returns a small range of a file, in a buffer that is reused after the sink is closed. It always closes the file. */
 export async function readRange (file: ReadableFile, { start, end }: ByteRange, sink: Writable): Promise<Buffer> {
   const block = blocks.take()!
   try {
@@ -20,7 +17,7 @@ export async function readRange (file: ReadableFile, { start, end }: ByteRange, 
       if (bytesRead === 0) throw new Error('the file is shorter than its row says')
       filled += bytesRead
     }
-    // Until then the kernel may still be handed its bytes.
+    // Until the sink is closed, the kernel may still receive the bytes of the block.
     if (sink.closed) blocks.give(block)
     else sink.once('close', () => blocks.give(block))
     return block.subarray(0, wanted)

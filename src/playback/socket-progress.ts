@@ -3,8 +3,9 @@ import type { Socket } from 'node:net'
 interface WriteCounts { bytesWritten: number, writeQueueSize: number }
 
 /**
- * Returns how many bytes the kernel has taken of a socket, and whether more are waiting. The public counters know only
- * whole writes, of up to 4 MiB here. Node's own socket timeout (`_onTimeout` in lib/net.js) reads the handle alike.
+ * Returns the number of bytes of a socket that the kernel has accepted, and whether more bytes are pending. The public
+ * counters change only after whole writes, of up to 4 MiB here. Node's own socket timeout (`_onTimeout` in lib/net.js)
+ * reads the handle in the same way.
  */
 export function socketProgress (socket: Socket | null): { takenBytes: number, isPending: boolean } {
   if (socket === null) return { takenBytes: 0, isPending: false }

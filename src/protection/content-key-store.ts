@@ -1,7 +1,10 @@
 import { sql, type Kysely } from 'kysely'
 import type { Database } from '../database/tables.js'
 
-/** Some content keys that were not sealed by a key, of media after an id, in the order of ids. */
+/**
+ * Lists at most `limit` content keys that the key `notSealedBy` did not seal, of media after `afterId`, in the order of
+ * ids.
+ */
 export async function listContentKeys (
   db: Kysely<Database>,
   notSealedBy: string,
@@ -19,7 +22,7 @@ export async function listContentKeys (
   return rows.map((row) => ({ id: row.id, contentKey: row.content_key! }))
 }
 
-/** Puts a content key in place of one that it is the same as. */
+/** Replaces the sealed form of a content key, if it is still `before`. */
 export async function updateContentKey (
   db: Kysely<Database>,
   id: string,

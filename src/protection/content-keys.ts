@@ -8,22 +8,22 @@ import { listContentKeys, updateContentKey } from './content-key-store.js'
 
 const KEY_BYTES = 16
 const BATCH = 500
-/** Before the id of every media. */
+/** Sorts before the id of every media. */
 const NO_MEDIA = '00000000-0000-0000-0000-000000000000'
 
-/** A fresh AES-128 key for the segments of one media. */
+/** Returns a new AES-128 key for the segments of one media. */
 export function newContentKey (): Buffer {
   return randomBytes(KEY_BYTES)
 }
 
-/** A content key as it is stored: under the media sub-key, and bound to its media. */
+/** Seals a content key for the database, with the current media key. The result is bound to its media. */
 export function sealContentKey (contentKey: Buffer, mediaId: string, keys: Keyring): string {
   return seal(contentKey, mediaId, keys)
 }
 
 /**
- * Returns the content key; previous secrets still open theirs. **Throws** `secret_key_missing` if its secret is not
- * known here, or if it is the key of another media.
+ * Returns the content key, also if it was sealed with a previous secret. **Throws** `secret_key_missing` if the secret
+ * is unknown here, or if the key belongs to another media.
  */
 export function openContentKey (stored: string, mediaId: string, keys: Keyring): Buffer {
   try {
@@ -34,9 +34,9 @@ export function openContentKey (stored: string, mediaId: string, keys: Keyring):
 }
 
 /**
- * Seals the content keys of all media by the current secret, so that the one before need not be known any more. Answers
- * how many were sealed again, and how many can't be opened: their secret is gone, and they cannot be played. With
- * `dryRun` it only counts.
+ * Seals the content keys of all media with the current secret, so that previous secrets are no longer needed. Returns
+ * the number of resealed keys, and the number of lost keys. The secret of a lost key is gone, so its media cannot be
+ * played. With `dryRun`, it only counts.
  */
 export async function resealContentKeys (
   db: Kysely<Database>,

@@ -11,7 +11,7 @@ import { deletePackageIndex } from './hls/package-index-store.js'
 
 export type Protection = ReturnType<typeof createProtection>
 
-/** `provider`: who makes the encrypted streams of media that are protected from now on. */
+/** `provider` makes the encrypted streams of media that become protected from now on. */
 interface ProtectionOptions {
   db: Kysely<Database>
   blobs: BlobStore
@@ -20,11 +20,11 @@ interface ProtectionOptions {
   clock: Clock
 }
 
-/** Which media are played as encrypted streams, and who makes them. */
+/** Changes the protection of media, and queues the jobs that follow from it. */
 export function createProtection ({ db, blobs, library, provider, clock }: ProtectionOptions) {
   const jobKind = (provider: ProviderName) => (provider === 'mux' ? ('mux-ingest' as const) : ('package' as const))
 
-  /** Returns the blob of a package that is of no use any more. Throws `not_found`. */
+  /** Returns the blob of a package that is no longer used, or null. **Throws** `not_found`. */
   async function changeWithin (
     trx: Transaction<Database>,
     { id }: Media,
@@ -36,7 +36,7 @@ export function createProtection ({ db, blobs, library, provider, clock }: Prote
     if (!changed) return null
     await deletePackageIndex(trx, id)
     await releaseMux(trx, before, clock.now())
-    // One whose picture was Mux's needs one of its own.
+    // A video whose poster came from Mux needs its own poster.
     const todo =
       protection === 'encrypted'
         ? jobKind(provider)
@@ -45,7 +45,7 @@ export function createProtection ({ db, blobs, library, provider, clock }: Prote
           : undefined
     await (todo === undefined ? deleteJobOfMedia(trx, id) : insertJob(trx, todo, id, clock.now()))
     const droppedBlob = before.packaged?.blobName ?? null
-    // No job removes it: if this process dies before it does, the sweep must.
+    // No job removes this blob. If this process dies before it removes the blob, the sweep must remove it.
     if (droppedBlob !== null) await blobs.unmarkCommitted(droppedBlob)
     return droppedBlob
   }
@@ -53,17 +53,15 @@ export function createProtection ({ db, blobs, library, provider, clock }: Prote
   return {
     changeWithin,
 
-    /**
-     * Queues a new media, in the transaction that makes it, if there is an encrypted stream or a picture to be made.
-     */
+    /** Queues a new media in the transaction that inserts it, if the media needs an encrypted stream or a poster. */
     async queue (trx: Transaction<Database>, { id, protection, provider, type }: Media): Promise<void> {
       if (protection === 'encrypted' || type === 'video') await insertJob(trx, jobKind(provider), id, clock.now())
     },
 
     /**
-     * Turns protection on, which packages the media, or off, which drops the package. One that is as asked stays as it
-     * is, but for one that failed: that is tried again. `wanted` says what is asked, in the transaction of the change,
-     * and may refuse by throwing.
+     * Turns protection on, which packages the media, or off, which deletes the package. A media that already has the
+     * wanted protection does not change, but a failed media is tried again. `wanted` runs in the transaction of the
+     * change. It returns the wanted protection, or throws to refuse the change.
      */
     async change (media: Media, wanted: (trx: Transaction<Database>) => Promise<ProtectionKind>): Promise<void> {
       const droppedBlob = await db.transaction().execute(async (trx) => {
@@ -80,24 +78,19 @@ export function createProtection ({ db, blobs, library, provider, clock }: Prote
   }
 }
 
-/**
- * Queues the deletion of what is at Mux of a media, in the transaction that deletes the media or ends its protection.
- */
+/** Queues the deletion of a media at Mux, in the transaction that deletes the media or ends its protection. */
 export async function releaseMux (trx: Transaction<Database>, { mux }: Media, now: number): Promise<void> {
   if (mux !== null) await insertRemoval(trx, { uploadId: mux.uploadId, assetId: mux.assetId }, now)
 }
 
-/**
- * Throws what keeps a protected media from being played: `media_not_ready` until it is packaged, and for one that
- * failed.
- */
+/** **Throws** `media_not_ready` for a protected media that is not yet packaged, or whose packaging failed. */
 export function requireReady (media: Media): void {
   if (isPlayable(media)) return
   const { error } = media
   throw new ApiError('media_not_ready', error === null ? {} : { detail: error.message, extra: { error } })
 }
 
-/** Whether a media can be played now: a protected one only once it is packaged. */
+/** Returns whether a media can be played now. A protected media must be packaged first. */
 export function isPlayable ({ protection, status }: Media): boolean {
   return protection === 'none' || status === 'ready'
 }

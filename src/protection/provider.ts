@@ -1,18 +1,15 @@
 import type { Media } from '../media/schema.js'
 import type { LinkFacts } from '../playback/link.js'
 
-/**
- * What a protected media is played by. Absolute addresses, minted for one viewer; they end when the link does they were
- * minted from.
- */
+/** The absolute URLs of a protected media for one viewer. They expire with the link from which they were created. */
 export interface Playback {
   url: string
-  /** A picture; null where there is none. */
+  /** The URL of the poster. Null without a poster. */
   posterUrl: string | null
   drm: DrmLicences | null
 }
 
-/** Where a player gets the licences of a DRM, and the token that opens them; the addresses carry it already. */
+/** The URLs of the DRM licences, and their token. The URLs already contain the token. */
 export interface DrmLicences {
   token: string
   widevine: string
@@ -21,33 +18,26 @@ export interface DrmLicences {
   fairplayCertificate: string
 }
 
-/**
- * Who makes and serves the protected streams of media: this server (`local`), or Mux. A media keeps the one it was made
- * with.
- */
+/** The service that makes and serves protected streams: this server (`local`), or Mux. A media keeps its provider. */
 export interface VideoProvider {
-  /** Runs its jobs until `stop`. `isOnlyInstance`: no other process does. */
+  /** Runs the jobs of the provider until `stop`. `isOnlyInstance`: no other process runs them. */
   start(isOnlyInstance: boolean): Promise<void>
   /** Interrupts the running jobs. They run again later. */
   stop(): Promise<void>
-  /**
-   * Where a media is played by whoever `link` is for. `origin` is where this server is reached. Writes and stores
-   * nothing.
-   */
+  /** Returns the URLs of a media for the holder of `link`. `origin` is the origin of this server. It stores nothing. */
   playback(media: Media, link: LinkFacts, origin: string): Promise<Playback>
 }
 
-/** One whose streams this server never sees. */
+/** A provider whose streams do not pass through this server. */
 export interface HostedVideoProvider extends VideoProvider {
   /**
-   * What goes with an address of a media that this server has minted, by the token in it: the DRM's licences, until the
-   * address ends; null for one without DRM. Throws `stream_link_invalid` for what is no token of this media, and
-   * `stream_link_expired`.
+   * Returns the DRM licences for a media URL of this server, by the token in it. They expire with the URL. Null without
+   * DRM. **Throws** `stream_link_invalid` if the token is not valid for the media, and `stream_link_expired`.
    */
   licencesFor(media: Media, token: string): Promise<DrmLicences | null>
 }
 
-/** `mux` is undefined where no account is set up; media may be there all the same. */
+/** `mux` is undefined if no account is configured. There may still be media of Mux then. */
 export interface VideoProviders {
   local: VideoProvider
   mux: HostedVideoProvider | undefined

@@ -4,7 +4,7 @@ import type { DrmLicences } from './provider.js'
 const address = (description: string) =>
   Type.String({ description, examples: ['https://license.mux.com/license/widevine/…?token=…'] })
 
-/** What a player needs for a media that is protected by DRM. */
+/** The licences that a player needs for a media with DRM. */
 export const DrmReply = Type.Object(
   {
     token: Type.String({ description: 'The token of the licences. The URLs include it.' }),

@@ -1,22 +1,23 @@
 import type { Redis } from 'ioredis'
 
-/** A slower command counts as failed: limits and cache then work in this process. */
+/** A slower command counts as failed. Limits and cache then use the memory of this process. */
 const COMMAND_LIMIT_MS = 200
-/** How often a lost Redis is probed: well within the three seconds after which it must be used again. */
+/** The interval of probes. A recovered Redis must be in use again within 3 seconds. */
 const PROBE_EVERY_MS = 500
 const FIRST_ANSWER_MS = 1000
 const PROBE_KEY = 'playgate:probe'
 const PROBE_LIFE_MS = 10_000
 
-/** Called each time Redis goes or comes back, and if it is down at first. */
+/** Called each time Redis becomes available or unavailable, and if it is unavailable at the start. */
 export type OnRedisChange = (up: boolean, cause?: unknown) => void
 
 /**
- * Waits at most a second for Redis, and then connects in the background: a server also starts without its Redis.
- * (@fastify/redis waits for Redis at start, and throws when it closes offline: see docs/decisions/.)
+ * Waits at most a second for Redis, and then connects in the background, so that a server also starts without Redis.
+ * (The plugin @fastify/redis waits for Redis at the start, and throws if it closes while Redis is down:
+ * docs/decisions/0003-redis-client.md.)
  */
 export async function openRedis (url: string, onChange: OnRedisChange = () => {}): Promise<RedisLink> {
-  // Imported only if there is a Redis; by its default export, the only one that a bundler knows of CommonJS.
+  // Imported only if Redis is configured. A bundler sees only the default export of a CommonJS module.
   const { default: ioredis } = await import('ioredis')
   const client = new ioredis.Redis(url, {
     enableOfflineQueue: false,
@@ -25,7 +26,7 @@ export async function openRedis (url: string, onChange: OnRedisChange = () => {}
     connectTimeout: 500,
     commandTimeout: COMMAND_LIMIT_MS,
     retryStrategy: () => PROBE_EVERY_MS,
-    // The server became a replica: its name now leads to the new primary.
+    // The server became a replica. Its host name now resolves to the new primary.
     reconnectOnError: ({ message }) => message.startsWith('READONLY')
   })
   const link = new RedisLink(client, onChange)
@@ -41,8 +42,8 @@ export async function openRedis (url: string, onChange: OnRedisChange = () => {}
 }
 
 /**
- * A Redis with a circuit breaker. No caller waits longer than one command's limit, and after one failure no command is
- * sent until a probe succeeds.
+ * A Redis client with a circuit breaker. A caller waits at most for the limit of one command. After a failure, commands
+ * are not sent until a probe succeeds.
  */
 export class RedisLink {
   readonly client: Redis
@@ -87,8 +88,8 @@ export class RedisLink {
   }
 
   /**
-   * Writes, because a frozen Redis keeps its connection and sends no `ready`, and a full one or a replica replies to a
-   * ping.
+   * Probes by a write. A frozen Redis keeps its connection and sends no `ready`. A full Redis and a replica reply to a
+   * ping, but refuse a write.
    */
   #probe (): void {
     if (this.client.status !== 'ready') return

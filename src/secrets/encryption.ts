@@ -1,13 +1,13 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
 import type { Keyring } from './keyring.js'
 
-/** NIST SP 800-38D: 96 bits is the length to use for GCM. */
+/** NIST SP 800-38D recommends 96 bits for GCM. */
 const NONCE_BYTES = 12
 const TAG_BYTES = 16
 
 /**
- * A secret as the database may hold it: `<key id>.<base64url>`, AES-256-GCM under the ring's current key, bound to
- * `what` it is.
+ * Encrypts a secret for the database by AES-256-GCM with the current key. Returns `<key id>.<base64url>`. The secret is
+ * bound to `what`: {@link unseal} fails with another value.
  */
 export function seal (secret: Buffer, what: string, { current }: Keyring): string {
   const nonce = randomBytes(NONCE_BYTES)
@@ -17,8 +17,8 @@ export function seal (secret: Buffer, what: string, { current }: Keyring): strin
 }
 
 /**
- * The secret again; previous master secrets still open theirs. Throws if its master secret is gone, or it is bound to
- * something else.
+ * Decrypts a secret, also if it was sealed with a previous key. **Throws** if its key is not in the keyring, or if it
+ * is bound to a different `what`.
  */
 export function unseal (stored: string, what: string, keys: Keyring): Buffer {
   const [id = '', text = ''] = stored.split('.')

@@ -32,16 +32,16 @@ const LOST_PLACE =
 interface Options {
   db: Kysely<Database>
   keys: Keyring
-  /** No other process uses the database: what the table holds was left by processes that were killed. */
+  /** No other process uses the database, so rows in the table are those of killed processes. */
   isOnlyInstance: boolean
   log: Record<'info' | 'error', (about: object, text: string) => void>
 }
 
 /**
- * The announcement of the keys of this process to the others. A process that was not heard of for a minute (a frozen
- * machine, a database that was away) counts as ended, and a process with a new key may have started meanwhile. So each
- * renewal checks the others again. A process that lost its place is not valid until those others end: it withdraws its
- * announcement, and must be restarted with keys that all processes know.
+ * Announces the keys of this process to the other processes. On a frozen machine, or while the database is down, a
+ * process cannot renew. After a minute without renewal, it counts as ended, and a process with a new key may start. So
+ * each renewal checks the other processes again. If their keys do not match, this process withdraws its announcement
+ * and is invalid until they end. It must be restarted with keys that all processes know.
  */
 export class KeyAgreement {
   readonly #options: Options
@@ -56,20 +56,21 @@ export class KeyAgreement {
     this.#own = { id: randomUUID(), currentKey: keys.current.id, knownKeys: keys.ids }
   }
 
-  /** False while a running process and this one cannot verify what the other signs. */
+  /** False while this process and another running process cannot verify each other's signatures. */
   get isValid (): boolean {
     return this.#isValid
   }
 
   /**
-   * Announces the keys. **Throws** {@link StartupError} if a running process does not know them, or has unknown ones.
+   * Announces the keys. **Throws** {@link StartupError} if this process and a running process cannot verify each
+   * other's signatures.
    */
   async start (): Promise<void> {
     const { db, isOnlyInstance } = this.#options
     if (isOnlyInstance) await deleteAllProcessKeys(db)
     if (!(await this.#announce())) throw new StartupError(REFUSAL)
     this.#timer = setInterval(() => {
-      // One at a time: a slow database is not asked by more and more.
+      // Only one renewal runs at a time, so that requests to a slow database do not accumulate.
       this.#renewing ??= this.renew()
         .catch(() => {})
         .finally(() => {
@@ -78,7 +79,7 @@ export class KeyAgreement {
     }, RENEW_EVERY_MS).unref()
   }
 
-  /** Announces the keys again, and checks those of the others. */
+  /** Announces the keys again, and checks the keys of the other processes. */
   async renew (): Promise<void> {
     const isValid = await this.#announce()
     if (isValid === this.#isValid) return
@@ -98,7 +99,7 @@ export class KeyAgreement {
   async #announce (): Promise<boolean> {
     const own = this.#own
     return await this.#options.db.transaction().execute(async (trx) => {
-      // Of two that start together, the second sees the first.
+      // If two processes start together, the second one reads the announcement of the first.
       await lockName(trx, 'server_processes')
       await deleteStaleProcessKeys(trx, LIVE_MS)
       const others = await listOtherProcessKeys(trx, own.id)

@@ -4,37 +4,40 @@ import { join } from 'node:path'
 import type { Config } from '../config/config.js'
 import { makeFolder, syncFolder } from '../storage/durable-folder.js'
 
-/** One key of a ring: `id` is public (it travels as `kid`), `key` is 32 secret bytes. */
+/** A key of a keyring. `id` is public: links and tokens contain it as `kid`. `key` is 32 secret bytes. */
 export interface RingKey {
   id: string
   key: Buffer
 }
 
-/** The keys of one purpose: `current` signs, all of them verify. */
+/** The keys of one purpose. `current` signs, and all keys verify. */
 export interface Keyring {
   current: RingKey
-  /** The ids of all keys, the current one first. */
+  /** The ids of all keys. The current key comes first. */
   ids: string[]
   find(id: string): RingKey | undefined
 }
 
 export type KeyPurpose = 'link' | 'jwt' | 'media' | 'viewer-address'
 
-/** The master secrets of this server; feature keys are derived from them and never are the secret itself. */
+/** The master secrets of this server. The key of each purpose is derived from them, and is never the secret itself. */
 export interface Secrets {
   keyring(purpose: KeyPurpose): Keyring
 }
 
 /**
- * The server's secrets: `SECRET_KEY` and its predecessors, or the one kept in DATA_DIR/secret.key, which is made on
- * the first start (mode 0600, exactly one however many processes start at once).
+ * Loads `SECRET_KEY` and the previous secrets. Without `SECRET_KEY`, it uses DATA_DIR/secret.key, which the first start
+ * creates with mode 0600. Processes that start together create only one file.
  */
 export function loadSecrets (config: Pick<Config, 'secretKey' | 'secretKeysPrevious' | 'dataDir'>): Secrets {
   const masters = [config.secretKey ?? keptSecret(config.dataDir), ...config.secretKeysPrevious]
   return { keyring: (purpose) => deriveKeyring(masters, purpose) }
 }
 
-/** HKDF-SHA256 (RFC 5869) sub-keys of one purpose, newest first; the id names the master, not the purpose. */
+/**
+ * Derives the keys of one purpose by HKDF-SHA256 (RFC 5869), newest first. The id identifies the master, not the
+ * purpose.
+ */
 function deriveKeyring (masters: string[], purpose: KeyPurpose): Keyring {
   const ring = masters.map((master) => ({
     id: createHash('sha256').update(derive(master, 'key-id')).digest('base64url').slice(0, 8),
@@ -48,7 +51,7 @@ function derive (master: string, purpose: string): Buffer {
   return Buffer.from(hkdfSync('sha256', master, 'playgate', purpose, 32))
 }
 
-/** A file that was cut or emptied must not become the key of everything. */
+/** Refuses a truncated or empty file, so that it does not become the key of the server. */
 function checked (secret: string, path: string): string {
   if (secret.length < 32) {
     throw new Error(
@@ -67,8 +70,8 @@ function keptSecret (dataDir: string): string {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
   }
-  // Written whole beside its place, then linked there: link() fails if another process was first, and then its secret
-  // is the one.
+  // Writes a complete draft, then links it to the final path. link() fails if another process was first; the secret of
+  // that process is then used.
   const draft = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`
   const file = openSync(draft, 'wx', 0o600)
   try {

@@ -2,14 +2,14 @@ import { sql, type Kysely } from 'kysely'
 import { engineOf } from '../database/dialect.js'
 import type { Database } from '../database/tables.js'
 
-/** The secrets of one running process, by their public ids. */
+/** The public ids of the secrets of a running process. */
 export interface ProcessKeys {
   id: string
   currentKey: string
   knownKeys: string[]
 }
 
-/** Announces a process, or that it still runs. The database's clock dates the row: one clock for all processes. */
+/** Inserts a process, or renews its row. The time is that of the database's clock, which all processes share. */
 export async function upsertProcessKeys (db: Kysely<Database>, keys: ProcessKeys): Promise<void> {
   const row = { id: keys.id, current_key: keys.currentKey, known_keys: keys.knownKeys.join(' '), seen_at: clockOf(db) }
   await db
@@ -19,7 +19,7 @@ export async function upsertProcessKeys (db: Kysely<Database>, keys: ProcessKeys
     .execute()
 }
 
-/** Lists the announced processes but one. */
+/** Lists the announced processes, except one process. */
 export async function listOtherProcessKeys (db: Kysely<Database>, id: string): Promise<ProcessKeys[]> {
   const rows = await db.selectFrom('server_processes').selectAll().where('id', '<>', id).execute()
   return rows.map((row) => ({ id: row.id, currentKey: row.current_key, knownKeys: row.known_keys.split(' ') }))
@@ -33,7 +33,7 @@ export async function deleteAllProcessKeys (db: Kysely<Database>): Promise<void>
   await db.deleteFrom('server_processes').execute()
 }
 
-/** Deletes processes that were not seen for a time, and those seen in the future: they are of a wrong clock. */
+/** Deletes processes that were last seen `maxAgeMs` ago, or that a wrong clock dated that far into the future. */
 export async function deleteStaleProcessKeys (db: Kysely<Database>, maxAgeMs: number): Promise<void> {
   const clock = clockOf(db)
   await db
@@ -47,7 +47,7 @@ export async function deleteStaleProcessKeys (db: Kysely<Database>, maxAgeMs: nu
     .execute()
 }
 
-/** The database's clock, in epoch milliseconds. */
+/** Returns the clock of the database, in epoch milliseconds. */
 function clockOf (db: Kysely<Database>) {
   return engineOf(db) === 'postgres'
     ? sql<number>`cast(extract(epoch from clock_timestamp()) * 1000 as bigint)`

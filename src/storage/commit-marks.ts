@@ -5,19 +5,19 @@ import { join } from 'node:path'
 const WRITE_BITS = 0o222
 const OWNER_WRITES = 0o200
 
-/** Whether a file carries the mark: nobody may write to it. */
+/** Returns whether a file has the mark: it has no write permission. */
 export const isMarked = ({ mode }: Pick<Stats, 'mode'>): boolean => (mode & WRITE_BITS) === 0
 
 /**
- * Marks the committed files of a folder by taking their write bits away (docs/decisions/0011-committed-files.md).
- * Readers keep their bits: nginx may read the files as another user. A file that is gone is ignored.
+ * Marks the committed files of a folder by removing their write bits (docs/decisions/0011-committed-files.md). Read
+ * bits do not change, because nginx may read the files as another user. A missing file is ignored.
  */
 export class CommitMarks {
   readonly #folder: string
   readonly #onFault: (error: unknown) => void
   #hasFailed = false
 
-  /** `onFault` gets the first failure of a mark. */
+  /** `onFault` receives the first failure to change a mark. */
   constructor (folder: string, onFault: (error: unknown) => void) {
     this.#folder = folder
     this.#onFault = onFault

@@ -11,7 +11,7 @@ import { ApiError } from '../errors.js'
 import type { BlobStore, Draft, OpenDraft, StoredItem } from './blob-store.js'
 import { OpenFiles, type ReadableFile } from './open-files.js'
 
-/** Measured: 7 % less CPU a byte than Node's default of 64 KiB. */
+/** Measured: 7 % less CPU for each byte than with Node's default of 64 KiB. */
 const WRITE_BYTES = MiB
 /** Well below the age at which the sweep removes an unchanged draft. */
 const TOUCH_EVERY_MS = 5 * 60_000
@@ -64,7 +64,7 @@ class DiskStore implements BlobStore {
     const name = randomUUID()
     const path = join(this.#drafts, name)
     this.#writing.add(name)
-    // The sweep of another process removes a draft that no longer changes, as one that a crash left.
+    // The sweep of another process removes an unchanged draft, because a crash may have left it.
     const touching = setInterval(() => {
       const now = new Date()
       utimes(path, now, now).catch(() => {})
@@ -155,14 +155,14 @@ class DiskStore implements BlobStore {
       await sync(this.#blobs)
       return name
     } catch (error) {
-      // The rename may have happened already.
+      // The rename may already have happened.
       await rm(this.pathOf(name), { force: true }).catch(() => {})
       throw storageError(error)
     }
   }
 }
 
-/** Writes in blocks of 1 MiB. Returns size and SHA-256. */
+/** Writes a stream in blocks of 1 MiB. Returns its size and SHA-256. */
 async function writeDown (
   source: Readable,
   file: FileHandle,
@@ -180,7 +180,7 @@ async function writeDown (
     pending = []
     pendingBytes = 0
   }
-  // The caller ends a source that was refused halfway: a form still has to read its next part.
+  // The caller ends a refused source, because a form must still read its next part.
   for await (const chunk of source.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     admit(chunk.length)
     sizeBytes += chunk.length
@@ -193,7 +193,7 @@ async function writeDown (
   return { sizeBytes, sha256: hash.digest('hex') }
 }
 
-/** Returns the rest of some buffers after their first bytes were written: a full disk may write only a part. */
+/** Returns the rest of the buffers after the first `bytes` bytes, because a full disk may write only a part. */
 function after (buffers: Buffer[], bytes: number): Buffer[] {
   let index = 0
   while (index < buffers.length && bytes >= buffers[index]!.length) bytes -= buffers[index++]!.length
@@ -203,8 +203,8 @@ function after (buffers: Buffer[], bytes: number): Buffer[] {
 }
 
 /**
- * A file is durable once it is synced, a rename once its folder is. A failed fsync is never retried: the kernel may
- * have dropped the pages.
+ * Syncs a file or a folder. A rename is durable only after its folder is synced. A failed fsync is never retried,
+ * because the kernel may have dropped the pages.
  */
 async function sync (path: string): Promise<void> {
   const handle = await open(path, 'r')
@@ -234,7 +234,7 @@ function undefinedIfMissing (error: NodeJS.ErrnoException): undefined {
   if (error.code !== 'ENOENT') throw error
 }
 
-/** Turns a failure of the disk into a 507 or 503: the request is not at fault, and reads still work. */
+/** Converts a failure of the disk to a 507 or 503. The request is not at fault, and reads still work. */
 function storageError (error: unknown): unknown {
   const { code = '', errno } = error as NodeJS.ErrnoException
   // Node has no name for EDQUOT.

@@ -14,7 +14,7 @@ export function makeFolder (path: string): void {
   }
 }
 
-/** Makes what was created or renamed in a folder last: only then is its new entry durable (fsync(2)). */
+/** Syncs a folder. Only then are its new and renamed entries durable (fsync(2)). */
 export function syncFolder (path: string): void {
   const folder = openSync(path, 'r')
   try {

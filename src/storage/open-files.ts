@@ -2,8 +2,8 @@ import { close, fstat, open, read } from 'node:fs'
 import { promisify } from 'node:util'
 
 /**
- * What a reader may do with a file, as a `FileHandle` does it: it closes it once, and reads it no more then. Others may
- * read the same file at the same time.
+ * An open file, with methods as in `FileHandle`. A reader closes the file once, and must not read it after that.
+ * Several readers may use the same file at the same time.
  */
 export interface ReadableFile {
   read(into: Buffer, offset: number, length: number, position: number): Promise<{ bytesRead: number }>
@@ -13,16 +13,16 @@ export interface ReadableFile {
 
 const [openAsync, closeAsync, statAsync] = [promisify(open), promisify(close), promisify(fstat)]
 
-/** A seeking player asks again within this time, and a deleted file takes room for so long at most. */
+/** A seeking player sends its next request within this time. A deleted file uses disk space for at most this time. */
 const LINGER_MS = 1000
 const MAX_LINGERING = 256
 
 let turn: Promise<void> | undefined
 
 /**
- * The end of this turn of the event loop, where reads are handed to the threads together. A thread that has nothing to
- * do sleeps, and to wake one costs more than to read 64 KiB: of reads that come together the first few wake them all.
- * With 64 connections a range took 80 instead of 100 µs of CPU.
+ * Waits for the end of this turn of the event loop, so that reads go to the threads together. Waking an idle thread
+ * costs more than reading 64 KiB. When reads arrive together, the first few wake all threads. With 64 connections, a
+ * range took 80 instead of 100 µs of CPU.
  */
 function endOfTurn (): Promise<void> {
   turn ??= new Promise((resolve) =>
@@ -41,15 +41,15 @@ interface Shared {
 }
 
 /**
- * Files open for reading, one descriptor for all readers of a file, closed a second after the last of them has gone:
- * opening and closing are each a trip to a thread and back, and cost more than a range of 64 KiB. The content under a
- * path must never change. By `fs.read` rather than a `FileHandle`, a range of 64 KiB took 63 instead of 69 µs of CPU.
+ * Opens files for reading. All readers of a file share one descriptor, which is closed a second after the last reader.
+ * Opening and closing each need a thread, and cost more than a range of 64 KiB. The content of a path must never
+ * change. With `fs.read` instead of a `FileHandle`, a range of 64 KiB took 63 instead of 69 µs of CPU.
  */
 export class OpenFiles {
   readonly #files = new Map<string, Shared>()
   #lingering = 0
 
-  /** Rejects as `open` does. */
+  /** **Throws** the errors of `open`. */
   async open (path: string): Promise<ReadableFile> {
     const file = this.#files.get(path) ?? this.#opened(path)
     if (file.timer !== undefined) this.#keep(file)
@@ -87,7 +87,7 @@ export class OpenFiles {
     }
   }
 
-  /** Closes what nobody reads any more. */
+  /** Closes the files that have no reader. */
   async close (): Promise<void> {
     await Promise.all(
       [...this.#files]

@@ -1,17 +1,17 @@
 import type { Clock } from '../time.js'
 import type { BlobStore, StoredItem } from './blob-store.js'
 
-/** Published blobs are written within seconds of their row, and a stalled upload is cut sooner than this. */
+/** A published blob gets its row within seconds, and a stalled upload is cut sooner than this. */
 export const CONFIRM_AFTER_MS = 15 * 60_000
 
 export interface SweepOptions {
   store: BlobStore
-  /** Which of these blob names have a row. */
+  /** Returns the names of the blobs that have a row. */
   owned(names: string[]): Promise<Set<string>>
   clock: Clock
 }
 
-/** What looked left over, and since when on the monotonic clock. */
+/** An item that may be orphaned, and the monotonic time when a scan first found it. */
 interface Suspect {
   fingerprint: string
   since: number
@@ -19,14 +19,14 @@ interface Suspect {
 
 export interface SweepOutcome {
   removed: StoredItem[]
-  /** Committed blobs without a row, which stay: the database has lost their rows. */
+  /** Committed blobs without a row. They stay, because the database has lost their rows. */
   kept: StoredItem[]
 }
 
 /**
- * Removes what a crash left behind: drafts nobody writes and uncommitted blobs without a row. Something is left over
- * only if two looks, 15 minutes apart on a monotonic clock, found it ownerless and unchanged; so uploads of other
- * processes are safe, and so is a wall clock that is off. Blobs that have a row and no mark are marked as committed.
+ * Removes orphaned files after a crash: drafts without a writer, and uncommitted blobs without a row. An item is
+ * orphaned if two scans, 15 minutes apart on a monotonic clock, find it without an owner and unchanged. So uploads of
+ * other processes are safe, even with a wrong wall clock. Blobs with a row and without a mark are marked as committed.
  */
 export class Sweeper {
   readonly #options: SweepOptions
@@ -37,8 +37,8 @@ export class Sweeper {
   }
 
   /**
-   * Takes one look. With `isOnlyInstance` (no other process uses the store) one look is enough. With `removeCommitted`
-   * a committed blob without a row is removed like any other. A `dryRun` changes nothing.
+   * Runs one scan. With `isOnlyInstance`, no other process uses the store, and one scan is enough. With
+   * `removeCommitted`, a committed blob without a row is removed, too. A `dryRun` changes nothing.
    */
   async sweep ({ isOnlyInstance = false, dryRun = false, removeCommitted = false } = {}): Promise<SweepOutcome> {
     const now = this.#options.clock.monotonicNow()
@@ -47,7 +47,7 @@ export class Sweeper {
     const kept: StoredItem[] = []
     for await (const item of this.#ownerless(!dryRun)) {
       if (item.kind === 'blob' && (await this.#options.store.isCommitted(item.name))) {
-        // Without the mark when it was listed, it got its row after the rows were read.
+        // The blob had no mark when it was listed, so it got its row after the rows were read.
         if (!item.committed) continue
         if (!removeCommitted) {
           kept.push(item)
@@ -89,7 +89,7 @@ export class Sweeper {
     if (blobs.length === 0) return []
     const owned = await this.#options.owned(blobs.map((blob) => blob.name))
     for (const { name, committed } of blobs) {
-      // Blobs of older versions, and those whose process died between the commit and the mark.
+      // These blobs come from older versions, or their process died between the commit and the mark.
       if (mark && !committed && owned.has(name)) await this.#options.store.markCommitted(name)
     }
     return blobs.filter((blob) => !owned.has(blob.name))

@@ -5,7 +5,7 @@ import { insertViewsIn } from './view-store.js'
 
 const NO_VIEWS = { total_views: 0, unique_viewers: 0, revision: 0 }
 
-/** Ends the transaction of a rehearsal. */
+/** Thrown to roll back the transaction of a rehearsal. */
 class Rehearsed extends Error {}
 
 /** Inserts a view of a media that does not exist, on SQLite, and rolls it back. Nothing is written to the file. */
@@ -14,7 +14,7 @@ export async function rehearseViews (db: Kysely<Database>): Promise<void> {
   const source = { address: '192.0.2.1', addressKey: '192.0.2.1', accountId: null, userAgent: null }
   try {
     await db.transaction().execute(async (trx) => {
-      // The missing media would be noticed at the commit, which never comes.
+      // SQLite would check the foreign key at the commit, and this transaction never commits.
       await sql`pragma defer_foreign_keys = on`.execute(trx)
       await trx.insertInto('view_totals').values({ media_id: mediaId, ...NO_VIEWS }).execute()
       await insertViewsIn(trx, [{ mediaId, linkId, ...source, viewedAt: 0 }])

@@ -1,14 +1,14 @@
-/** A view, as it stands in the log. */
+/** A row of the view log. */
 export interface View {
   mediaId: string
-  /** The link it came by, if any: one view is counted for each link and address. */
+  /** The link of the request, or null. One view counts for each link and address. */
   linkId: string | null
   address: string
-  /** What counts as one viewer. */
+  /** The key that identifies a viewer. */
   addressKey: string
   accountId: string | null
   userAgent: string | null
   viewedAt: number
-  /** A stream by a token: counted once in 30 minutes for each account, address and media. */
+  /** Set for a stream by an access token. It counts once in 30 minutes for each account, address and media. */
   byToken?: boolean
 }

@@ -9,7 +9,7 @@ import type { ViewOutcome } from './view-store.js'
 
 export interface CommitRequest {
   id: number
-  /** None: a rehearsal. */
+  /** An empty batch requests a rehearsal. */
   batch: View[]
 }
 export interface CommitReply {
@@ -28,9 +28,10 @@ export interface SqliteCommit {
 const COMMIT_LIMIT_MS = 30 * SECOND
 
 /**
- * Commits in a worker thread with a connection of its own: on SQLite every durable commit blocks its thread for an
- * fsync, and the event loop must not stand still for it. Batches of a thread that ends, or takes longer than `limitMs`,
- * **throw** `database_unavailable`: each is in the database whole, or not at all. The next batch gets a new thread.
+ * Commits views in a worker thread with its own connection. On SQLite, every durable commit blocks its thread for an
+ * fsync, and the event loop must not block. If the thread ends, or a commit takes longer than `limitMs`, the pending
+ * batches **throw** `database_unavailable`. Each of them was then committed as a whole or not at all. The next batch
+ * starts a new thread.
  */
 export function createSqliteCommit (path: string, onDamage: OnDamage, limitMs = COMMIT_LIMIT_MS): SqliteCommit {
   let thread: CommitThread | undefined
@@ -46,7 +47,9 @@ export function createSqliteCommit (path: string, onDamage: OnDamage, limitMs = 
   }
 
   return {
-    /** Starts the thread and rehearses a commit: to load and compile its code takes as long as many commits. */
+    /**
+     * Starts the thread and rehearses a commit, because loading and compiling its code takes as long as many commits.
+     */
     warmUp: () => commit([]),
     commit,
     async close () {
@@ -90,7 +93,7 @@ class CommitThread {
   }
 
   async close (): Promise<void> {
-    // A thread that failed may be inside a call of the system that never returns.
+    // A failed thread may be inside a system call that never returns.
     if (!this.#ended) await this.#worker.terminate()
   }
 

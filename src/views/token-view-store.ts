@@ -3,13 +3,13 @@ import type { Database } from '../database/tables.js'
 import { MINUTE } from '../time.js'
 import type { View } from './schema.js'
 
-/** After a counted view by a token, the next one of the same account, address and media counts this much later. */
+/** The time after a counted view by a token until the next view of the same account, address and media counts. */
 export const TOKEN_VIEW_MS = 30 * MINUTE
 
 /**
- * Returns the views by a token that count: no view of the same account, address and media was counted in the 30 minutes
- * before. The row of the counted view decides, on every process; its media must be locked. A row from the future, which
- * a clock that was set back leaves, decides nothing.
+ * Returns the views by a token that count: no view of the same account, address and media counted in the 30 minutes
+ * before. All processes share the row of the last counted view. The caller must have locked the totals of the media. A
+ * row at least 30 minutes in the future is ignored: it was written before the clock was set back.
  */
 export async function claimTokenViews (trx: Transaction<Database>, views: View[]): Promise<Set<View>> {
   const first = new Map<string, View>()

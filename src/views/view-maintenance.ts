@@ -7,10 +7,10 @@ import { DAY, isoDay, utcDay } from '../time.js'
 import { TOKEN_VIEW_MS } from './token-view-store.js'
 import { findLogStart, findNewestView, LOG_STARTS } from './view-store.js'
 
-/** On SQLite a deletion stops the event loop: a thousand rows are some 7 ms. */
+/** On SQLite, a deletion blocks the event loop: about 7 ms for 1000 rows. */
 const DELETE_BATCH = 1000
 
-/** Where the roll-ups of a media disagreed with its log: what they said, and what the log says. */
+/** A difference between the roll-ups of a media and its log, with both values. */
 export interface Difference {
   media_id: string
   what: string
@@ -18,14 +18,14 @@ export interface Difference {
   logged: number
 }
 
-/** Called now and then during long work. */
+/** Called repeatedly during long work. */
 export type OnProgress = (done: number, total: number) => void
 
 /**
- * Deletes log rows older than `days` whole UTC days, in batches; totals, uniques and days stay as they are. A clock
- * that is more than a day ahead of the last time that a server trusted (of the newest row, before the first check of a
- * clock) is not trusted: days are then counted from that time. Safe beside a running server, and ended by `signal`
- * after a batch. Returns how many rows were deleted.
+ * Deletes log rows older than `days` whole UTC days, in batches. Totals, unique viewers and daily counts do not change.
+ * If `now` is more than a day after the last trusted time, days are counted from that time. Before the first clock
+ * check, the trusted time is that of the newest row. Safe while a server runs. An aborted `signal` ends it after the
+ * current batch. Returns the number of deleted rows.
  */
 export async function pruneViews (
   db: Kysely<Database>,
@@ -62,9 +62,9 @@ export async function pruneViews (
 }
 
 /**
- * Makes the roll-ups of every media agree with its log, for the days that the log still holds whole; older days stay. A
- * media is looked at without a lock, and once more with one if something seems wrong. Answers what was wrong. With
- * `dryRun` nothing is changed.
+ * Corrects the roll-ups of every media by its log, for the days whose rows are all still in the log. Older days do not
+ * change. It compares a media without a lock first, and again with a lock if there is a difference. Returns the
+ * differences. With `dryRun`, it changes nothing.
  */
 export async function recountViews (
   db: Kysely<Database>,
@@ -76,7 +76,8 @@ export async function recountViews (
     let differences = await compare(db, mediaId, await findLogStart(db))
     if (differences.length > 0) {
       differences = await db.transaction().execute(async (trx) => {
-        // Compared with a prune that begins: without it, rows just deleted would look like views that never were.
+        // A prune that starts now waits for this lock. Otherwise its deleted rows would look like views that were never
+        // logged.
         await lockName(trx, LOG_STARTS)
         const firstDay = await findLogStart(trx)
         await trx
@@ -96,7 +97,7 @@ export async function recountViews (
   return found
 }
 
-/** Deletes what no longer keeps a view by a token from being counted, in batches, and what a clock ahead has left. */
+/** Deletes, in batches, the rows that no longer prevent a view from counting, and the rows that a fast clock left. */
 export async function pruneTokenViews (db: Kysely<Database>, now: number, signal: AbortSignal): Promise<void> {
   const stale = [
     ['<=', now - TOKEN_VIEW_MS],
@@ -125,8 +126,8 @@ export async function pruneTokenViews (db: Kysely<Database>, now: number, signal
 }
 
 /**
- * Deletes the log, the set of viewers and the days of a deleted media, in batches: in one, a long log would stop
- * everything else.
+ * Deletes the log, the viewers and the daily counts of a deleted media, in batches. A single deletion of a long log
+ * would block all other work.
  */
 export async function deleteViewsOf (db: Kysely<Database>, mediaId: string, signal: AbortSignal): Promise<void> {
   await inBatches(signal, async () => {
@@ -144,7 +145,9 @@ export async function deleteViewsOf (db: Kysely<Database>, mediaId: string, sign
   await db.deleteFrom('view_days').where('media_id', '=', mediaId).execute()
 }
 
-/** Deletes until a batch is not full; lets other work in between. **Throws** the reason of `signal`. */
+/**
+ * Deletes rows until a batch is not full, and yields to the event loop after each. **Throws** the reason of `signal`.
+ */
 async function inBatches (signal: AbortSignal, deleteSome: () => Promise<{ numDeletedRows: bigint }>): Promise<void> {
   while (Number((await deleteSome()).numDeletedRows) === DELETE_BATCH) {
     await new Promise((resolve) => {
@@ -155,8 +158,8 @@ async function inBatches (signal: AbortSignal, deleteSome: () => Promise<{ numDe
 }
 
 /**
- * Written before the first row is deleted: a prune that is cut leaves a day half deleted, and no recount may take it
- * for whole. A start after today was written by a clock that was ahead, and is replaced.
+ * Called before the first row is deleted. An interrupted prune leaves a day with only some of its rows, and a recount
+ * must not treat that day as complete. A stored start after today comes from a clock that was ahead, and is replaced.
  */
 async function raiseLogStart (db: Kysely<Database>, day: number, today: number): Promise<void> {
   await db.transaction().execute(async (trx) => {
@@ -166,7 +169,7 @@ async function raiseLogStart (db: Kysely<Database>, day: number, today: number):
   })
 }
 
-/** One statement, so that all figures are of one moment on both engines. */
+/** Uses one statement, so that all values come from one snapshot on both engines. */
 async function compare (db: Kysely<Database>, mediaId: string, firstDay: number): Promise<Difference[]> {
   const { rows } = await sql<{ kind: string; day: number | null; rolled_up: number; logged: number }>`
     with logged as (

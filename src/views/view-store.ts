@@ -8,16 +8,16 @@ import { DAY, utcDay } from '../time.js'
 import type { View } from './schema.js'
 import { claimTokenViews } from './token-view-store.js'
 
-/** The fact that says which is the first day that the log still holds whole. */
+/** The name of the fact with the first day whose rows are all still in the log. */
 export const LOG_STARTS = 'views.log_starts_on_day'
 
 /**
- * What became of a view: `repeated`, it was counted before for this link (or token) and address; `gone`, there is no
- * such media.
+ * The result of a view. `repeated`: it was counted before for this link (or token) and address. `gone`: the media does
+ * not exist.
  */
 export type ViewOutcome = 'counted' | 'repeated' | 'gone'
 
-/** The figures of a media, all of one moment; `days` only those with views, oldest first. */
+/** The counts of a media, from one snapshot. `days` has only days with views, oldest first. */
 export interface ViewFigures {
   totalViews: number
   uniqueViewers: number
@@ -28,9 +28,9 @@ export interface ViewFigures {
 export type ViewCounts = Pick<ViewFigures, 'totalViews' | 'uniqueViewers'>
 
 /**
- * Writes a batch to the log, and what it adds to the roll-ups, in one transaction; outcomes in the batch's order. Locks
- * go in one order, the totals of its media first and then keys in sequence, so that batches of several processes never
- * deadlock.
+ * Inserts a batch into the log and adds it to the roll-ups, in one transaction. Returns the outcomes in the order of
+ * the batch. All batches take their locks in the same order, so that processes cannot deadlock: totals first, then keys
+ * in sequence.
  */
 export const insertViews = (db: Kysely<Database>, batch: View[]): Promise<ViewOutcome[]> =>
   db.transaction().execute((trx) => insertViewsIn(trx, batch))
@@ -49,8 +49,8 @@ export async function insertViewsIn (trx: Transaction<Database>, batch: View[]):
 }
 
 /**
- * A media's figures since `fromDay`, by one statement: one moment on both engines. Undefined for a media that is not
- * there.
+ * Returns the totals of a media, and its daily counts since `fromDay`. One statement reads both from one snapshot.
+ * Undefined if the media does not exist.
  */
 export async function findViewFigures (
   db: Kysely<Database>,
@@ -89,7 +89,7 @@ const viewStamp = compileOnce((db, { mediaId }: { mediaId: string }) =>
   db.selectFrom('view_totals').select(['total_views', 'revision']).where('media_id', '=', mediaId)
 )
 
-/** What a cached answer must have been made of to be true now. Undefined for a media that is not there. */
+/** Returns the values that change with the counts, for cache keys. Undefined if the media does not exist. */
 export async function findViewStamp (
   db: Kysely<Database>,
   mediaId: string
@@ -98,20 +98,20 @@ export async function findViewStamp (
   return row && { totalViews: row.total_views, revision: row.revision }
 }
 
-/** When the newest row of the log was written, in milliseconds since the Unix epoch; undefined for an empty log. */
+/** Returns the time of the newest row in the log, in epoch milliseconds. Undefined if the log is empty. */
 export async function findNewestView (db: Kysely<Database>): Promise<number | undefined> {
   const row = await db.selectFrom('views').select('viewed_at').orderBy('viewed_at', 'desc').limit(1).executeTakeFirst()
   return row === undefined ? undefined : Number(row.viewed_at)
 }
 
-/** The first day that the log still holds whole. */
+/** Returns the first day whose rows are all still in the log. */
 export async function findLogStart (db: Kysely<Database>): Promise<number> {
   return Number((await findFact(db, LOG_STARTS)) ?? 0)
 }
 
 /**
- * A page of the log of a media, newest first, and how many rows the log still holds of it. What goes before a page is
- * skipped by the days' figures: no more than one day of the log is read, however long it is.
+ * Returns a page of the log of a media, newest first, and the number of its rows that are still in the log. The daily
+ * counts skip whole days before the page, so at most one day of other rows is read.
  */
 export async function listViews (
   db: Kysely<Database>,
@@ -169,7 +169,7 @@ function linkKey (linkId: string | null, addressKey: string): string {
   return `${linkId} ${addressKey}`
 }
 
-/** The first of each link and address of a batch, and all that came without a link, in the order of their keys. */
+/** Returns the first view of each link and address in a batch, sorted by key, and then all views without a link. */
 function withoutRepeats (views: View[]): View[] {
   const first = new Map<string, View>()
   const others: View[] = []
@@ -181,7 +181,7 @@ function withoutRepeats (views: View[]): View[] {
   return [...[...first.entries()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, view]) => view), ...others]
 }
 
-/** Inserts and answers those that were new; the unique index decides for links. */
+/** Inserts views and returns the new ones. For views by a link, the unique index finds repeated views. */
 async function insertLogRows (trx: Transaction<Database>, views: View[]): Promise<Set<View>> {
   if (views.length === 0) return new Set()
   const inserted = await trx

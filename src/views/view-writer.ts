@@ -2,12 +2,12 @@ import { ApiError } from '../errors.js'
 import type { View } from './schema.js'
 import type { ViewOutcome } from './view-store.js'
 
-/** What one transaction takes: below SQLite's 32,766 parameters at seven a row. */
+/** Maximum views in one transaction: at 7 parameters a row, it stays below SQLite's maximum of 32,766 parameters. */
 const MAX_BATCH = 1000
-/** Views that may wait: some seconds of a full disk's work. */
+/** Maximum queued views: a few seconds of writes on a busy disk. */
 const MAX_WAITING = 20_000
 
-/** Commits a batch durably; the outcomes in its order. */
+/** Commits a batch durably. Returns the outcomes in the order of the batch. */
 export type CommitViews = (batch: View[]) => Promise<ViewOutcome[]>
 
 interface Waiting {
@@ -17,8 +17,8 @@ interface Waiting {
 }
 
 /**
- * Group commit: all views that came while the last batch was being committed, or in this turn of the event loop, go
- * into one transaction, and each caller is answered after it. Nothing is delayed for the sake of a larger batch.
+ * Group commit. One transaction gets all views that arrived during the last commit, or in the current turn of the event
+ * loop. Each caller gets its result after the commit. Views are not delayed to make a batch larger.
  */
 export class ViewWriter {
   readonly #commit: CommitViews
@@ -31,7 +31,7 @@ export class ViewWriter {
     this.#onBatch = onBatch
   }
 
-  /** Resolves when the view is durable. Throws `overloaded` when too many wait. */
+  /** Resolves when the view is durable. **Throws** `overloaded` if too many views are queued. */
   write (view: View): Promise<ViewOutcome> {
     if (this.#waiting.length >= MAX_WAITING) {
       return Promise.reject(new ApiError('overloaded', { headers: { 'retry-after': '5' } }))
@@ -46,7 +46,7 @@ export class ViewWriter {
     return this.#waiting.length
   }
 
-  /** Resolves when all that was handed in has been answered. */
+  /** Resolves when all queued views were committed or have failed. */
   async flush (): Promise<void> {
     while (this.#busy !== undefined) await this.#busy
   }

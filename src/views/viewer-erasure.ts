@@ -6,16 +6,17 @@ import type { Database } from '../database/tables.js'
 import type { OnProgress } from './view-maintenance.js'
 import { anonymousKey, ERASED } from './viewer-ids.js'
 
-/** The secret of an erasure in progress. It is deleted at the end: then no key can be traced to a viewer. */
+/** The name of the fact with the secret of a running erasure. After its deletion, no key can be traced to a viewer. */
 const ERASURE = 'views.erasure'
 const SECRET_BYTES = 32
-/** About 10 ms of SQLite's one writer. */
+/** One batch occupies SQLite's only writer for about 10 ms. */
 const ERASE_BATCH = 1000
 
 /**
- * Erases a viewer: their log rows lose address, account and user agent, and a random key replaces theirs. All counts
- * stay the same, also after a recount. Safe beside a running server, which waits for at most one batch. Repeat a run
- * that was interrupted: it continues with the same keys. Returns the numbers of media and of log rows.
+ * Erases a viewer. It removes address, account and user agent from the log rows of the viewer, and replaces the key by
+ * a random one. All counts stay the same, also after a recount. Safe while a server runs: the server waits for at most
+ * one batch. If a run was interrupted, repeat it: it continues with the same keys. Returns the numbers of media and of
+ * log rows.
  */
 export async function eraseViewer (
   db: Kysely<Database>,
@@ -44,7 +45,7 @@ export async function eraseViewer (
   return { media: new Set(seen.map((row) => row.media_id)).size, rows }
 }
 
-/** A viewer of one media, and the key that replaces theirs. */
+/** A viewer of one media: the key, and the random key that replaces it. */
 interface Erased {
   mediaId: string
   key: string
@@ -89,7 +90,7 @@ async function eraseFromLog (db: Kysely<Database>, one: Erased): Promise<number>
   return rows
 }
 
-/** Erases the rows that were written meanwhile, and the viewer, while a lock blocks all writers of the media. */
+/** Blocks all writers of the media by a lock. Then erases the rows written since the walk, and the viewer. */
 async function finishErasure (db: Kysely<Database>, one: Erased, afterId: number): Promise<number> {
   return await db.transaction().execute(async (trx) => {
     // Every writer of views locks the totals first.

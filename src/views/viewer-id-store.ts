@@ -7,11 +7,11 @@ import type { OnProgress } from './view-maintenance.js'
 import { ViewerIds, type AddressMode } from './viewer-ids.js'
 import { openViewerSecret } from './viewer-secret-store.js'
 
-/** The mode of all rows. */
+/** The name of the fact with the address mode of all rows. */
 const MODE = 'views.addresses'
-/** Below SQLite's 32,766 parameters at three a row. */
+/** Rows in one statement: at 3 parameters a row, it stays below SQLite's maximum of 32,766 parameters. */
 const BATCH = 5000
-/** Sorts before all ids. */
+/** Sorts before the id of every media. */
 const NO_MEDIA = '00000000-0000-0000-0000-000000000000'
 const strictness: Record<AddressMode, number> = { full: 0, truncated: 1, hashed: 2 }
 
@@ -24,9 +24,10 @@ interface Options {
 }
 
 /**
- * Returns the viewer ids of a mode. A stricter mode than before first converts the log and the viewers of each media,
- * exactly; a less strict one changes no row. Since the first mode other than `full`, keys are HMACs forever: a later
- * change of the mode counts nobody twice. No other process may write views in another mode meanwhile.
+ * Returns the viewer ids of a mode. If the mode is stricter than the last one, it first converts the log and the
+ * viewers of each media. Counts of unique viewers stay exact. A less strict mode changes no row. After the first mode
+ * other than `full`, keys stay HMACs forever, so a later change of the mode counts no viewer twice. During the
+ * conversion, no other process may write views in another mode.
  */
 export async function openViewerIds ({ db, mode, keys, onProgress = () => {} }: Options): Promise<ViewerIds> {
   const viewerIds = new ViewerIds(mode, await openViewerSecret(db, keys, mode !== 'full'))
@@ -41,12 +42,12 @@ export async function openViewerIds ({ db, mode, keys, onProgress = () => {} }: 
   return viewerIds
 }
 
-/** Returns the viewer ids of a database, to find an address. Writes none. **Throws** as {@link openViewerIds} does. */
+/** Returns the viewer ids for lookups of an address. It creates no secret. **Throws** as {@link openViewerIds} does. */
 export async function findViewerIds (db: Kysely<Database>, keys: () => Keyring): Promise<ViewerIds> {
   return new ViewerIds('full', await openViewerSecret(db, keys, false))
 }
 
-/** Two keys of one viewer may become one key: then the viewer is counted once. */
+/** Converts the viewers of all media. If two keys become the same key, their viewer is counted once. */
 async function convertViewers (db: Kysely<Database>, viewerIds: ViewerIds): Promise<void> {
   let last: { media_id: string; address_key: string } | undefined = { media_id: NO_MEDIA, address_key: '' }
   while (last !== undefined) {

@@ -3,10 +3,10 @@ import ipaddr from 'ipaddr.js'
 import { isIP, isIPv4 } from 'node:net'
 import { addressKey } from '../http/client-address.js'
 
-/** How much of a viewer's address the log keeps. */
+/** The part of a viewer's address that the log keeps. */
 export type AddressMode = 'full' | 'truncated' | 'hashed'
 
-/** How the log identifies a viewer: the address that it shows, and the key by which viewers are counted. */
+/** The identity of a viewer in the log: the displayed address, and the key for counting viewers. */
 export interface ViewerId {
   address: string
   addressKey: string
@@ -14,21 +14,22 @@ export interface ViewerId {
 
 /** The address of an erased viewer. */
 export const ERASED = 'erased'
-/** No address begins with it. */
+/** The prefix of HMAC keys. No address begins with it. */
 const KEYED = '#'
-/** NIST SP 800-107 lets an HMAC be cut; with 128 bits two of a billion viewers meet with a chance of 10^-21. */
+/** NIST SP 800-107 permits truncated HMACs. With 128 bits, two of a billion viewers collide with a chance of 10^-21. */
 const KEY_BYTES = 16
 /** Characters of the key that the log shows: enough to tell viewers apart by eye. */
 const SHOWN_LENGTH = 10
 
-/** Returns a key made of random bytes (or of an HMAC), which no plain address equals. */
+/** Returns a key from random bytes or an HMAC. It never equals a plain address. */
 export function anonymousKey (random: Buffer): string {
   return KEYED + random.subarray(0, KEY_BYTES).toString('base64url')
 }
 
 /**
- * Identifies viewers. With a secret, the key is an HMAC-SHA256 of the address (of the /64 of an IPv6 one), the same in
- * every mode: unique viewers stay exact, and without the secret no address can be found by trying.
+ * Identifies viewers. With a secret, the key is an HMAC-SHA256 of the IPv4 address, or of the /64 of an IPv6 address.
+ * The key is the same in every mode, so counts of unique viewers stay exact. Without the secret, an address cannot be
+ * found by trying all addresses.
  */
 export class ViewerIds {
   readonly #mode: AddressMode
@@ -71,7 +72,7 @@ export class ViewerIds {
 /** Returns the network of an address. Other text is returned unchanged. */
 function truncated (address: string): string {
   if (isIP(address) === 0) return address
-  // An IPv6 address that embeds an IPv4 one would show it whole.
+  // An IPv6 address may embed an IPv4 address, and its /48 would show all of that address.
   const client = addressKey(address)
   if (isIPv4(client)) return `${client.split('.').slice(0, 3).join('.')}.0/24`
   const { parts } = ipaddr.IPv6.parse(address.split('%')[0]!)

@@ -7,13 +7,13 @@ import { StartupError } from '../errors.js'
 import { seal, unseal } from '../secrets/encryption.js'
 import type { Keyring } from '../secrets/keyring.js'
 
-/** The secret of viewer ids: random, made once, and sealed, so that it outlives a rotation of SECRET_KEY. */
+/** The name of the fact with the secret of viewer ids. It is sealed, so that it survives a rotation of SECRET_KEY. */
 const SECRET = 'views.address_secret'
 const SECRET_BYTES = 32
 
 /**
- * Returns the secret. Where there is none, makes it if `create` is set. Seals it again if the SECRET_KEY was rotated.
- * **Throws** {@link StartupError} if it cannot be opened.
+ * Returns the secret of viewer ids. If it does not exist, creates it with `create`, or returns undefined. Seals it
+ * again if SECRET_KEY was rotated. **Throws** {@link StartupError} if no known key can open it.
  */
 export async function openViewerSecret (
   db: Kysely<Database>,
@@ -35,15 +35,15 @@ export async function openViewerSecret (
   })
 }
 
-/** Whether these keys can open the secret; true if there is none. */
+/** Returns whether these keys can open the secret. True if it does not exist. */
 export async function canOpenViewerSecret (db: Kysely<Database>, keys: Keyring): Promise<boolean> {
   const stored = await findFact(db, SECRET)
   return stored === undefined || unsealed(stored, keys) !== undefined
 }
 
 /**
- * Sets aside a secret that cannot be opened: it is kept under the id of its key, and the next start makes another one.
- * Every viewer who comes back then counts as new. Returns false, and changes nothing, if the secret can be opened or
+ * Renames a secret that cannot be opened, so that the next start creates a new one. The new name includes the id of its
+ * key. Every returning viewer then counts as new. Returns false, and changes nothing, if the secret can be opened or
  * does not exist.
  */
 export async function giveUpViewerSecret (db: Kysely<Database>, keys: Keyring): Promise<boolean> {

@@ -30,7 +30,7 @@ export interface ViewSource {
   userAgent: string | undefined
 }
 
-/** The figures of a media. */
+/** The view counts of a media. */
 export interface Analytics {
   totalViews: number
   uniqueViewers: number
@@ -42,10 +42,12 @@ export interface Analytics {
 const RECENT_DAYS = 7
 const MAX_USER_AGENT = 512
 const MAX_COUNTED_STREAMS = 20_000
-/** A stream waits for the commit of its view, but not for a busy database. */
+/** A stream waits at most this long for the commit of its view, because the database may be busy. */
 const STREAM_WAIT_MS = 500
 
-/** The sliding window of an address. `reserve` resolves with a function that undoes it, or undefined at the limit. */
+/**
+ * The sliding window of an address. `reserve` resolves with a function that undoes it, or with undefined at the limit.
+ */
 export interface ViewLimit {
   reserve(address: string): Promise<(() => void) | undefined>
 }
@@ -58,17 +60,17 @@ interface ViewsOptions {
   cacheSeconds: number
   clock: Clock
   limit: ViewLimit
-  /** How long a stream waits for its view to be committed. */
+  /** Maximum time that a stream waits for the commit of its view. */
   streamWaitMs?: number | undefined
 }
 
-/** What a view is counted for: a media, by a link, by an account's token, or by neither. */
+/** The media of a view, and its authorization: a link, the token of an account, or neither. */
 type Watched = Pick<View, 'mediaId' | 'linkId' | 'byToken'>
 
 /** Counts views, and reads the view log and the roll-ups. */
 export class Views {
   readonly #options: ViewsOptions
-  /** When the views of recent streams were counted, by {@link streamKey}: players request the start several times. */
+  /** The times at which recent streams counted, by {@link streamKey}: players request the start several times. */
   readonly #countedStreams = new LRUCache<string, number>({ max: MAX_COUNTED_STREAMS })
   readonly #countingStreams = new Map<string, Promise<void>>()
 
@@ -77,17 +79,17 @@ export class Views {
   }
 
   /**
-   * Counts a view; durable when this resolves. With a link, one view for each link and address. **Throws** `not_found`,
-   * `overloaded`.
+   * Counts a view. The view is durable when this resolves. With a link, one view counts for each link and address.
+   * **Throws** `not_found`, `overloaded`.
    */
   count (mediaId: string, linkId: string | null, source: ViewSource): Promise<{ viewedAt: number }> {
     return this.#write({ mediaId, linkId }, source)
   }
 
   /**
-   * Counts the view of a stream from its start, within the window of its address: one for each link and address, or
-   * one in 30 minutes for each account and address. Resolves when it is counted, or after `streamWaitMs`. Never throws:
-   * `onFailure` receives the error, however late.
+   * Counts the view of a stream that was requested from its start, within the limit of its address. One view counts for
+   * each link and address, or in 30 minutes for each account and address. Resolves when the view is counted, or after
+   * `streamWaitMs`. It never throws: `onFailure` receives every error, also after that time.
    */
   async countStream (
     mediaId: string,
@@ -121,8 +123,8 @@ export class Views {
   }
 
   /**
-   * Returns the figures of a media, without days that have no views. Cached under a key with the current total: a view
-   * counted by any process is in the next result. **Throws** `not_found`.
+   * Returns the view counts of a media, without days that have no views. The cache key contains the current total, so
+   * the next result includes a view that any process counted. **Throws** `not_found`.
    */
   async analytics (mediaId: string, days: number): Promise<Analytics> {
     const { db, cache, cacheSeconds, clock } = this.#options
@@ -161,7 +163,7 @@ export class Views {
     return !byToken || Math.abs(this.#options.clock.now() - countedAt) < TOKEN_VIEW_MS
   }
 
-  /** A view that the database counted before takes no place in the window. */
+  /** Counts a view within the limit of its address. A view that the database counted before does not use the limit. */
   async #countOnce (watched: Watched, source: ViewSource, key: string | undefined): Promise<void> {
     const undo = await this.#options.limit.reserve(source.address)
     if (undo === undefined) return
@@ -169,7 +171,7 @@ export class Views {
     try {
       const { outcome, viewedAt } = await this.#write(watched, source)
       isNew = outcome === 'counted'
-      // Only the database knows when a repeated view by a token was counted.
+      // For a repeated view by a token, only the database has the time of the counted view.
       if (key !== undefined && (isNew || !watched.byToken)) this.#countedStreams.set(key, viewedAt)
     } finally {
       if (!isNew) undo()
@@ -188,13 +190,13 @@ function analyticsOf (figures: ViewFigures, days: number, today: number): Analyt
   }
 }
 
-/** A stream's view is counted once for each key. Undefined for a stream without link and account. */
+/** Returns the key for which a stream counts once. Undefined for a stream that has neither a link nor an account. */
 function streamKey (mediaId: string, linkId: string | null, { accountId, address }: ViewSource): string | undefined {
   if (linkId !== null) return `${linkId} ${addressKey(address)}`
   return accountId === null ? undefined : `${mediaId} ${accountId} ${addressKey(address)}`
 }
 
-/** Cuts a user agent to {@link MAX_USER_AGENT} characters, without those that a database rejects. */
+/** Replaces characters that a database rejects by spaces, and cuts the text to {@link MAX_USER_AGENT} characters. */
 function cleanText (text: string): string {
   return text.replaceAll(/[\p{Cc}\p{Cs}]/gu, ' ').slice(0, MAX_USER_AGENT)
 }

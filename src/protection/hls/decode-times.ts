@@ -1,6 +1,6 @@
 /**
- * H.264 puts at most 16 pictures out of order (ISO/IEC 14496-10, A.3.1); twice that, so that the first look sees a
- * whole pattern of B-frames.
+ * H.264 reorders at most 16 pictures (ISO/IEC 14496-10, A.3.1). Twice that number, so that the first lookahead contains
+ * a whole pattern of B-frames.
  */
 const LOOK_AHEAD = 32
 
@@ -9,23 +9,23 @@ export interface Timed {
 }
 
 /**
- * Gives pictures, which come in the order of decoding and know only when they are shown, a time of decoding: the times
- * of showing in rising order, earlier by as much as the reordering needs. Rising by at least 1, and before `pts`,
- * unless the pictures are out of all order. Holds 32 of them.
+ * Adds decode times to pictures that arrive in decode order and have only presentation times. The decode times are the
+ * presentation times in rising order, moved earlier by the delay of the reordering. Each is at least 1 tick after the
+ * last one and before its `pts`, unless the order of the pictures is invalid. It holds 32 pictures.
  */
 export async function * withDecodeTimes<T extends Timed> (
   pictures: AsyncIterable<T>
 ): AsyncGenerator<T & { dts: number }> {
   const ahead: T[] = []
-  /** When those ahead are shown, in rising order. */
+  /** The presentation times of the pictures in `ahead`, in rising order. */
   const times: number[] = []
   let delay = 0
   let last = -Infinity
 
   const next = () => {
     delay = Math.max(delay, ...ahead.map(({ pts }, index) => times[index]! - pts))
-    // Where the reordering grows late in a film, times of decoding crowd before the next picture that is shown: a tick
-    // for each has room there.
+    // If the reordering grows late in a film, decode times cluster before the next presented picture. LOOK_AHEAD leaves
+    // a tick for each of them.
     const latest = Math.min(times.shift()! - delay, ...ahead.map(({ pts }) => pts)) - LOOK_AHEAD
     last = Math.max(last + 1, latest)
     return { ...ahead.shift()!, dts: last }

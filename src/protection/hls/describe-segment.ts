@@ -3,12 +3,14 @@ import { createReadStream } from 'node:fs'
 import { MiB } from '../../bytes.js'
 import { StreamDescriber, type StreamDescription } from './stream-description.js'
 
-/** Six seconds at 5 Mbit/s. A multiple of AES's block. */
+/** Six seconds at 5 Mbit/s. A multiple of the AES block size. */
 const MAX_BYTES = 4 * MiB
 const CHUNK_BYTES = 256 * 1024
 const FIRST_IV = Buffer.alloc(16)
 
-/** Describes a package by the first segment in its blob, of `bytes` bytes: by its first 4 MiB where it is larger. */
+/**
+ * Describes a package by the first segment in its blob. The segment has `bytes` bytes; only its first 4 MiB are read.
+ */
 export async function describeSegment (path: string, bytes: number, contentKey: Buffer): Promise<StreamDescription> {
   const describer = new StreamDescriber()
   const decipher = createDecipheriv('aes-128-cbc', contentKey, FIRST_IV).setAutoPadding(false)

@@ -3,7 +3,8 @@ const START_CODE = Buffer.of(0, 0, 0, 1)
 const SEQUENCE_PARAMETERS = 7
 const DELIMITER = 9
 /**
- * An access unit delimiter that allows every type of picture: MPEG-TS wants one before each (ISO/IEC 13818-1, 2.14).
+ * An access unit delimiter that permits every picture type. MPEG-TS requires a delimiter before each picture (ISO/IEC
+ * 13818-1, 2.14).
  */
 const DELIMITER_UNIT = Buffer.of(DELIMITER, 0xf0)
 const ADTS_HEADER_BYTES = 7
@@ -11,18 +12,18 @@ const ADTS_HEADER_BYTES = 7
 const MAX_ADTS_BYTES = 0x1fff
 
 /**
- * A frame of a file's track as a transport stream has it, in pieces, which are not copied; none for a frame that holds
- * nothing.
+ * Converts a frame of a file to its form in a transport stream. Returns pieces that are not copied, or an empty list
+ * for a frame without content.
  */
 export type Framing = (data: Buffer, key: boolean) => Buffer[]
 
-/** Frames that are the same in both. */
+/** Returns frames unchanged. */
 export const asTheyAre: Framing = (data) => [data]
 
 /**
- * H.264 of a file, its units led by their lengths, as a byte stream (ISO/IEC 14496-10, annex B), with the parameter
- * sets of `avcC` (ISO/IEC 14496-15, 5.3.3.1) before each key picture that brings none. A unit that is longer than what
- * is left of its frame ends there.
+ * Converts H.264 units with length prefixes to a byte stream (ISO/IEC 14496-10, annex B). It inserts the parameter sets
+ * of `avcC` (ISO/IEC 14496-15, 5.3.3.1) before each key picture that has no parameter sets. A unit that is longer than
+ * the rest of its frame ends with the frame.
  */
 export function toAnnexB (avcC: Uint8Array): Framing {
   const { lengthBytes, parameterSets } = readAvcConfig(Buffer.from(avcC))
@@ -62,8 +63,8 @@ function readAvcConfig (avcC: Buffer): { lengthBytes: number; parameterSets: Buf
 }
 
 /**
- * AAC of a file with an ADTS header before each frame, made from the AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1 and
- * 1.A.2.2). Undefined for a kind of AAC that ADTS has no words for.
+ * Adds an ADTS header to each AAC frame, made from the AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1 and 1.A.2.2).
+ * Returns undefined for a kind of AAC that ADTS cannot describe.
  */
 export function toAdts (specificConfig: Uint8Array): Framing | undefined {
   const bits = [...specificConfig].map((byte) => byte.toString(2).padStart(8, '0')).join('')
@@ -84,7 +85,7 @@ export function toAdts (specificConfig: Uint8Array): Framing | undefined {
   let type = objectType()
   const frequencyIndex = frequency()
   const channels = read(4)
-  // HE-AAC: what a plain decoder knows comes after the extension (1.6.5).
+  // HE-AAC: the object type for a decoder without the extension follows the extension (1.6.5).
   if (type === 5 || type === 29) {
     frequency()
     type = objectType()

@@ -7,17 +7,18 @@ import { MINUTE, SECOND } from '../../time.js'
 import { FileFault } from './file-fault.js'
 
 /**
- * 8192 × 4320, the largest picture of ITU-R BT.2020. A 564 KB file may declare 16000 × 12000 and take 1.4 GB to decode.
+ * 8192 × 4320, the largest picture of ITU-R BT.2020. A file of 564 KB may declare 16000 × 12000 and need 1.4 GB for
+ * decoding.
  */
 const MAX_PIXELS = 8192 * 4320
-/** Bounds of one ffmpeg process, in bytes: its address space, and what it allocates of its own. */
+/** Limits of one ffmpeg process, in bytes: its address space, and its private data. */
 interface MemoryLimit {
   addressSpace: number
   data?: number
 }
 /**
- * Measured: one picture of 8K H.264 on one thread allocates less than 254 MiB, in 600 MB of address space. A picture
- * with 16 bits a channel of that size takes 283 MB before it is scaled, and is refused.
+ * Measured: one picture of 8K H.264 on one thread allocates less than 254 MiB, in 600 MB of address space. A picture of
+ * that size with 16 bits a channel needs 283 MB before it is scaled, and is refused.
  */
 const PICTURE_MEMORY: MemoryLimit = { addressSpace: 768 * MiB, data: 272 * MiB }
 /** Measured: a transcode of 4K to 4K with x264 stays below 2 GB. */
@@ -25,12 +26,12 @@ const TRANSCODE_MEMORY: MemoryLimit = { addressSpace: 3 * 1024 * MiB }
 const PICTURE_LIMIT_MS = MINUTE
 /** `ffmpeg -version` takes 0.05 s; a hanging program must not delay the start. */
 const VERSION_LIMIT_MS = 10 * SECOND
-/** Errors of a system that is out of resources: the program may exist. */
+/** Error codes of a system without free resources. ffmpeg may be installed. */
 const OUT_OF_RESOURCES = new Set<string | undefined>(['EMFILE', 'ENFILE', 'EAGAIN', 'ENOMEM'])
 /** Exit codes of a POSIX shell that could not run a program. */
 const CANNOT_EXECUTE = 126
 const NOT_FOUND = 127
-/** The last characters of ffmpeg's output say why it failed. */
+/** Only the last characters of ffmpeg's output are kept. They contain the reason of a failure. */
 const MAX_MESSAGE_CHARACTERS = 2000
 
 interface Limits {
@@ -43,14 +44,14 @@ interface Limits {
 interface Options {
   /** Maximum time for one picture. */
   pictureLimitMs?: number
-  /** CPU of one process. By default two seconds for each second that it may take. */
+  /** CPU time of one process. The default is two seconds for each second of its time limit. */
   cpuSeconds?: number
 }
 
 /**
- * Runs the ffmpeg of a search path (the form of `PATH`). Its streams fail with a {@link FileFault} if ffmpeg cannot
- * read the file, takes too long or too much memory, and with another error if ffmpeg cannot be started. Destroying a
- * stream kills ffmpeg.
+ * Runs the ffmpeg of a search path, which has the form of `PATH`. A stream fails with a {@link FileFault} if ffmpeg
+ * cannot read the file, or exceeds its time or memory. It fails with another error if ffmpeg cannot be started.
+ * Destroying a stream kills ffmpeg.
  */
 export class Ffmpeg {
   readonly #searchPath: string
@@ -65,8 +66,8 @@ export class Ffmpeg {
   }
 
   /**
-   * Returns the first line of `ffmpeg -version`; undefined if ffmpeg is missing or does not run. Looked up once.
-   * **Throws** the error of a system that is out of resources (`EMFILE`).
+   * Returns the first line of `ffmpeg -version`. Undefined if ffmpeg is missing or does not run. The result is cached.
+   * **Throws** the error of a system without free resources (`EMFILE`).
    */
   async version (): Promise<string | undefined> {
     this.#version ??= findVersion(this.#searchPath)
@@ -78,7 +79,10 @@ export class Ffmpeg {
     }
   }
 
-  /** Returns H.264 and AAC in Matroska; `copied` codecs are not encoded again. A key frame at least every 6 seconds. */
+  /**
+   * Returns H.264 and AAC in Matroska. Codecs in `copied` are not encoded again. Encoded video has a key frame at least
+   * every 6 seconds.
+   */
   transcode (path: string, copied: string[], limitMs: number): Readable {
     const limits = { limitMs, memory: TRANSCODE_MEMORY, cpuSeconds: this.#cpuSeconds }
     return run(this.#searchPath, transcodeArguments(path, copied), limits)
@@ -102,7 +106,7 @@ async function findVersion (searchPath: string): Promise<string | undefined> {
   }
 }
 
-/** Whether the pictures of a video are too large to decode. */
+/** Returns whether the pictures of a video are too large to decode. */
 export function exceedsPixels ({ width, height }: { width: number | null; height: number | null }): boolean {
   return (width ?? 0) * (height ?? 0) > MAX_PIXELS
 }
@@ -113,7 +117,7 @@ function transcodeArguments (path: string, copied: string[]): string[] {
   return [...inputs, ...videoArguments(copied), ...audio, '-f', 'matroska', 'pipe:1']
 }
 
-/** One thread: each further one keeps pictures of its own. */
+/** Uses one thread, because each further thread holds its own pictures in memory. */
 function pictureArguments (path: string, atSeconds: number): string[] {
   const input = ['-threads', '1', '-max_pixels', String(MAX_PIXELS), '-ss', String(atSeconds), '-i', path]
   const picture = ['-map', '0:v:0', '-frames:v', '1', '-vf', "scale='min(1280,iw)':-2"]
@@ -137,9 +141,9 @@ function videoArguments (copied: string[]): string[] {
 }
 
 /**
- * Starts ffmpeg in a process group of its own, with `PATH` as its whole environment and its memory and CPU bounded by
- * the shell's `ulimit` (POSIX; where a system refuses a bound, the others hold). It may open files only: a hostile file
- * could name addresses.
+ * Starts ffmpeg in its own process group, with only `PATH` in its environment. The `ulimit` of the shell (POSIX) limits
+ * memory and CPU. If a system refuses one limit, the other limits apply. ffmpeg may open only files, because a hostile
+ * file could contain URLs.
  */
 function run (
   searchPath: string,
@@ -165,14 +169,14 @@ function run (
   return outputOf(child, limitMs)
 }
 
-/** The output of a program that leads its process group; ends when the program ended with 0. */
+/** Returns the output of a program that leads its process group. The output ends after an exit with code 0. */
 function outputOf (child: ChildProcess, limitMs: number): Readable {
   const output = new PassThrough()
-  // A program that ends at once fails before anyone reads; the reader gets the error when it begins.
+  // A program may fail before its output is read. The reader gets the error when it starts.
   finished(output).catch(() => {})
   child.on('error', (error) => output.destroy(error))
   const { stdout, stderr } = child
-  // Without a free file descriptor they are undefined, and `error` follows.
+  // Without a free file descriptor, both streams are undefined, and an `error` event follows.
   if (!stdout || !stderr) return output
   let message = ''
   stderr.setEncoding('utf8').on('data', (text: string) => {
@@ -183,7 +187,7 @@ function outputOf (child: ChildProcess, limitMs: number): Readable {
     () => output.destroy(new FileFault('damaged', `no end within ${limitMs / SECOND} s`)),
     limitMs
   )
-  // Grandchildren that outlive it would keep its output open.
+  // Grandchildren that survive the program would keep its output open.
   child.on('exit', () => killGroup(child))
   child.on('close', (code, signal) => {
     if (code === 0) output.end()
@@ -203,7 +207,7 @@ function failure (code: number | null, signal: NodeJS.Signals | null, message: s
   return new FileFault(/cannot allocate memory/i.test(reason) ? 'excessive' : 'damaged', reason)
 }
 
-/** Ignores a group that no longer exists. */
+/** Kills the process group of a program. A group that no longer exists is ignored. */
 function killGroup ({ pid }: ChildProcess): void {
   try {
     if (pid !== undefined) process.kill(-pid, 'SIGKILL')

@@ -1,8 +1,8 @@
 export type FileFaultKind = 'damaged' | 'unsupported' | 'inflated' | 'excessive'
 
 /**
- * The file is at fault, so a retry does not help: it is damaged, of an unsupported kind, grew far beyond its size
- * (`inflated`), or needs more memory than one file may take (`excessive`).
+ * A fault of the file, so a retry does not help. The file is damaged, or its kind is unsupported. `inflated`: its
+ * output is far larger than the file. `excessive`: it needs more memory than one file may use.
  */
 export class FileFault extends Error {
   readonly kind: FileFaultKind

@@ -9,7 +9,7 @@ interface Options {
   signer: LinkSigner
 }
 
-/** Protected streams that this server packages and serves itself. */
+/** Provides protected streams that this server packages and serves. */
 export function createLocalProvider ({ runner, signer }: Options): VideoProvider {
   return {
     start: (isOnlyInstance) => runner.start(isOnlyInstance),
@@ -18,7 +18,7 @@ export function createLocalProvider ({ runner, signer }: Options): VideoProvider
   }
 }
 
-/** An HLS address of this server, which says in words what keeps a media from being played. */
+/** Returns HLS URLs of this server. They respond with the reason if the media cannot be played. */
 export function ownPlayback ({ id, posterBlob }: Media, link: LinkFacts, origin: string, signer: LinkSigner): Playback {
   const folder = `${origin}/hls/${signer.signToken(link)}/${id}`
   return { url: `${folder}/master.m3u8`, posterUrl: posterBlob === null ? null : `${folder}/poster.jpg`, drm: null }

@@ -3,13 +3,13 @@ import type { Database, PackageIndexesTable } from '../../database/tables.js'
 import type { PackageFacts, SegmentFacts } from './packager.js'
 import type { StreamDescription } from './stream-description.js'
 
-/** `description` is undefined for a package of an earlier version, until it is described. */
+/** For a package of an earlier version, `description` is undefined until the package is described. */
 export interface StoredIndex {
   segments: SegmentFacts[]
   description: StreamDescription | undefined
 }
 
-/** Stores the index of a media's package, in place of the index of an earlier one. */
+/** Inserts the index of a media's package, or replaces the index of an earlier package. */
 export async function insertPackageIndex (
   trx: Transaction<Database>,
   mediaId: string,
@@ -24,7 +24,7 @@ export async function insertPackageIndex (
     .execute()
 }
 
-/** Undefined if the media has no such package. */
+/** Returns the index of a package. Undefined if the media has no such package. */
 export async function findPackageIndex (
   db: Kysely<Database>,
   mediaId: string,

@@ -1,22 +1,22 @@
 import type { PackageFacts } from './packager.js'
 import type { StreamDescription } from './stream-description.js'
 
-/** A segment's place in the blob of its package, first and last byte included. */
+/** The position of a segment in the blob of its package: first and last byte, both inclusive. */
 export interface SegmentPlace {
   start: number
   end: number
 }
 
-/** 8 bytes of an offset and 4 of a length. */
+/** 8 bytes for the offset of a segment, and 4 bytes for its duration. */
 const BYTES_PER_SEGMENT = 12
-/** The object and its two arrays. */
+/** The size of the object and its two empty arrays. */
 const OBJECT_BYTES = 512
 
-/** The segments of a package: 12 bytes of memory each, far less than as parsed JSON. */
+/** The segments of a package. Each uses 12 bytes of memory, far less than parsed JSON. */
 export class PackageIndex {
   readonly #offsets: Float64Array
   readonly #milliseconds: Uint32Array
-  /** Whether each segment can be decoded without the one before. */
+  /** Whether each segment can be decoded without the segment before it. */
   readonly independent: boolean
   readonly description: StreamDescription
 
@@ -35,18 +35,18 @@ export class PackageIndex {
     return this.#milliseconds
   }
 
-  /** What it takes of memory. */
+  /** The memory that this index uses, in bytes. */
   get sizeBytes (): number {
     return OBJECT_BYTES + BYTES_PER_SEGMENT * this.#milliseconds.length
   }
 
-  /** Where segment `number` (from 0) is; undefined if there is none. */
+  /** Returns the position of segment `number` (from 0). Undefined if it does not exist. */
   placeOf (number: number): SegmentPlace | undefined {
     const [start, next] = [this.#offsets[number], this.#offsets[number + 1]]
     return start === undefined || next === undefined ? undefined : { start, end: next - 1 }
   }
 
-  /** Bits per second: of the segment with the most, and of all together. */
+  /** Returns bits per second: the peak of a segment, and the average of all segments. */
   bandwidth (): { peak: number; average: number } {
     let peak = 0
     let allMilliseconds = 0

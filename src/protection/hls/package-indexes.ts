@@ -12,7 +12,7 @@ import { PackageIndex } from './package-index.js'
 import { findPackageIndex, updateDescription } from './package-index-store.js'
 import type { StreamDescription } from './stream-description.js'
 
-/** The indexes of some 2,000 hours of media. */
+/** Enough for the indexes of about 2,000 hours of media. */
 const MAX_CACHED_BYTES = 16 * MiB
 const NOT_DESCRIBED: StreamDescription = { codecs: '', frameRate: null }
 
@@ -22,21 +22,21 @@ interface PackageIndexesOptions {
   db: Kysely<Database>
   blobs: Pick<BlobStore, 'pathOf'>
   keys: Keyring
-  /** A package that could not be described; it plays all the same. */
+  /** Called if a package cannot be described. The package can still be played. */
   onFault: (error: unknown, mediaId: string) => void
   maxBytes?: number
 }
 
 /**
- * Reads the indexes of packages. A package never changes: its index is cached by the name of its blob. A package of a
- * version that described none is described when it is first played.
+ * Reads the indexes of packages. A package never changes, so its index is cached by the name of its blob. If an older
+ * version stored no description, the package is described when it is first played.
  */
 export function createPackageIndexes (options: PackageIndexesOptions) {
   const { db, blobs, keys, onFault, maxBytes = MAX_CACHED_BYTES } = options
   const cache = new LRUCache<string, PackageIndex, { mediaId: string; contentKey: string }>({
     maxSize: maxBytes,
     sizeCalculation: (index) => index.sizeBytes,
-    // A fetch that is evicted still resolves for the requests that await it.
+    // An evicted fetch still resolves for the requests that await it.
     ignoreFetchAbort: true,
     fetchMethod: async (blobName, _, { context: { mediaId, contentKey } }) => {
       const stored = await findPackageIndex(db, mediaId, blobName)
@@ -48,7 +48,7 @@ export function createPackageIndexes (options: PackageIndexesOptions) {
     }
   })
 
-  /** `firstBytes`: the size of its first segment. */
+  /** Describes a package by its first segment, of `firstBytes` bytes. */
   async function describe (mediaId: string, packaged: Package, firstBytes: number): Promise<StreamDescription> {
     const { blobName, contentKey } = packaged
     try {
@@ -63,14 +63,14 @@ export function createPackageIndexes (options: PackageIndexesOptions) {
   }
 
   return {
-    /** Throws `not_found` if the package was dropped since its media was read. */
+    /** Returns the index of a package. **Throws** `not_found` if the package was deleted after its media was read. */
     async of (mediaId: string, { blobName, contentKey }: Package): Promise<PackageIndex> {
       const index = await cache.fetch(blobName, { context: { mediaId, contentKey } })
       if (index === undefined) throw new ApiError('not_found')
       return index
     },
 
-    /** Bytes that are cached. */
+    /** Returns the size of the cached indexes, in bytes. */
     cachedBytes: (): number => cache.calculatedSize
   }
 }

@@ -13,21 +13,23 @@ import { packageFile, type PackageFacts } from './packager.js'
 import { receiveOutput } from './receive-output.js'
 import { codecsToCopy, toPackagingError, Unpackageable, unsupportedReason } from './unpackageable.js'
 
-/** Software H.264 at its fastest useful setting keeps up with 720p on two cores; larger pictures get more time. */
+/**
+ * On two cores, software H.264 at its fastest useful setting encodes 720p in real time. Larger pictures get more time.
+ */
 const MIN_TRANSCODE_MS = 10 * MINUTE
 const TRANSCODE_FACTOR = 6
-/** A header may claim any duration. */
+/** The maximum, because a header may claim any duration. */
 const MAX_TRANSCODE_MS = 6 * 60 * MINUTE
 /**
- * MPEG-TS adds about a tenth; H.264 of a better codec may be several times as large. Output far beyond that is a
- * hostile file that fills the disk.
+ * MPEG-TS adds about a tenth. H.264 may be several times as large as a source in a better codec. Far larger output
+ * comes from a hostile file, and would fill the disk.
  */
 const PACKAGE_FACTOR = 2
 const TRANSCODED_FACTOR = 8
 const MIN_OUTPUT_BYTES = 256 * MiB
 /**
- * 33 hours at six seconds each. A few megabytes may hold a key frame every six seconds for years: the index of their
- * package would be as large.
+ * 33 hours at six seconds each. A file of a few megabytes may have a key frame every six seconds for years. The index
+ * of its package would be as large as the file.
  */
 const MAX_SEGMENTS = 20_000
 
@@ -44,7 +46,7 @@ interface Source {
   discard(): Promise<void>
 }
 
-/** Makes encrypted HLS packages of media. */
+/** Creates encrypted HLS packages of media. */
 export class Packaging {
   readonly #options: Options
 
@@ -102,7 +104,9 @@ export class Packaging {
     }
   }
 
-  /** Returns the file itself, or a transcoded draft if its codecs need one and ffmpeg is installed. */
+  /**
+   * Returns the file itself, or a transcoded draft if the file needs one. **Throws** the reason if ffmpeg is missing.
+   */
   async #playableSource (media: Media, signal: AbortSignal): Promise<Source> {
     const { blobs, ffmpeg } = this.#options
     const path = blobs.pathOf(media.blobName!)
@@ -116,7 +120,7 @@ export class Packaging {
   }
 }
 
-/** Calls `save` for each percentage above the last one. A lost one does not matter. */
+/** Calls `save` for each percentage above the last one, and ignores a failed save. */
 function onIncrease (save: (percent: number) => Promise<unknown>): (percent: number) => void {
   let last = 0
   return (percent) => {

@@ -10,11 +10,11 @@ import { Packaging } from './package-media.js'
 import { createPosters } from './posters.js'
 import { Unpackageable } from './unpackageable.js'
 
-/** Backoff for what is not the file's fault (a full disk, a lost database). */
+/** Backoff for failures that are not a fault of the file, such as a full disk or a lost database. */
 const RETRY_AFTER_MS = [5 * SECOND, 30 * SECOND, 2 * MINUTE, 10 * MINUTE]
-/** A file that ended its process this often (out of memory, say) waits for its lease after a restart. */
+/** If a file ended its process this often, for example by its memory, its job waits for its lease after a restart. */
 const MAX_EAGER_ATTEMPTS = 3
-/** More restarts than this during one file are the file's fault. */
+/** If the process restarted more often than this during one file, the file is at fault. */
 const MAX_ATTEMPTS = 25
 
 interface Options extends Pick<JobRunnerOptions<'package'>, 'db' | 'clock' | 'onError'> {
@@ -23,16 +23,16 @@ interface Options extends Pick<JobRunnerOptions<'package'>, 'db' | 'clock' | 'on
   keys: Keyring
   /** Undefined: ffmpeg is not installed. */
   ffmpeg: Ffmpeg | undefined
-  /** Logs a video that gives no picture; it plays without one. */
+  /** Logs a video without a usable picture. The video plays without a poster. */
   onNoPicture: (reason: string, mediaId: string) => void
 }
 
-/** Packages queued media and takes their posters, one at a time. */
+/** Creates the runner that packages queued media and takes their posters, one job at a time. */
 export function createPackageRunner ({ db, clock, onError, library, ...options }: Options): JobRunner<'package'> {
   const packaging = new Packaging({ db, ...options })
   const posters = createPosters({ db, ...options })
 
-  /** Does what is still to be done, so a repeated job does nothing twice. */
+  /** Does only the missing steps, so that a repeated job repeats no finished step. */
   async function work ({ mediaId }: Job<'package'>, { signal }: JobRun): Promise<JobResult> {
     const media = await library.findNow(mediaId)
     if (media === undefined) return 'done'
@@ -43,7 +43,7 @@ export function createPackageRunner ({ db, clock, onError, library, ...options }
         library.forget(mediaId)
       }
       if (media.type === 'video' && media.posterBlob === null) await posters.take(media, signal)
-      // An interrupted ffmpeg looks like one that fails on the file.
+      // The error of an interrupted ffmpeg looks like a fault of the file.
       signal.throwIfAborted()
     } finally {
       library.forget(mediaId)

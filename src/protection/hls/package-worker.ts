@@ -19,35 +19,35 @@ import { StreamDescriber, type StreamDescription } from './stream-description.js
 import { TICKS_PER_SECOND, TransportStream, type Frame, type Program } from './transport-stream.js'
 
 /**
- * A little less than the six seconds that are meant (RFC 8216 leaves it open): key frames every 1.999 s must not make
- * eight of them.
+ * A little less than the intended six seconds; RFC 8216 permits any duration. Otherwise key frames every 1.999 s would
+ * make segments of eight seconds.
  */
 const SEGMENT_SECONDS = 5.5
-/** Without a key frame a segment ends here: a player loads it whole. */
+/** Without a key frame, a segment ends after this time, because a player loads whole segments. */
 const MAX_SEGMENT_SECONDS = 60
-/** Times in a stream begin at 10 s, as usual: there is room before for sound and decoding that come early. */
+/** Times in a stream start at 10 s, as is common, to leave room for early sound and decode times. */
 const FIRST_TIME = 900_000
-/** A quarter of a megabyte at a time. */
+/** Packets of one write: a quarter of a megabyte. */
 const CHUNK_PACKETS = 1392
-/** Half of mediabunny's default: a file is read once, from its start to its end. */
+/** Half of mediabunny's default, because a file is read only once, from start to end. */
 const CACHE_BYTES = 4 * MiB
 /**
- * A file with less than that of what its header says is damaged or cut off; the header may be a little wrong, and count
- * tracks that are left out.
+ * The minimum part of the declared duration. A shorter file is damaged or truncated. The header may be slightly wrong,
+ * and may include tracks that are not packaged.
  */
 const MIN_PART = 0.9
-/** 4K at its best has pictures of 4 MB; what claims more would take the memory of all. */
+/** Pictures of 4K at the best quality have 4 MB. A far larger frame would exhaust the memory. */
 const MAX_FRAME_BYTES = 32 * MiB
 
 const { path, target, maxBytes, maxSegments, contentKey, durationMs } = workerData as PackageOrder
 
-/** What a file's packets become; `at` in seconds from its beginning. */
+/** A frame with its start (`at`) and end, in seconds from the start of the file. */
 type TimedFrame = Frame & { at: number; endsAt: number }
 
 const say = (message: PackageMessage) => parentPort!.postMessage(message)
 
 /**
- * Segments of a transport stream, encrypted as they are written: AES-128-CBC with PKCS #7 padding, the IV is the media
+ * Writes the segments of a transport stream and encrypts them: AES-128-CBC with PKCS #7 padding. The IV is the media
  * sequence number (RFC 8216, 4.3.2.4 and 5.2).
  */
 class SegmentWriter {
@@ -73,12 +73,12 @@ class SegmentWriter {
     return this.#describer.describe()
   }
 
-  /** Undefined before the first. */
+  /** The start of the current segment, in seconds. Undefined if no segment is open. */
   get startedAt (): number | undefined {
     return this.#cipher === undefined ? undefined : this.#startedAt
   }
 
-  /** Begins a segment; `independent` if it can be decoded without the one before. */
+  /** Starts a segment. `independent`: it can be decoded without the segment before it. */
   begin (at: number, independent: boolean): void {
     this.end(at)
     if (this.facts.length === maxSegments) throw new Inflated(`there are more than ${maxSegments} segments`)
@@ -135,8 +135,7 @@ async function main (): Promise<void> {
 }
 
 /**
- * Writes pictures and sounds in the order of their times, into segments of about six seconds that begin with a key
- * frame.
+ * Writes pictures and sounds in the order of their times. A segment has about six seconds and starts with a key frame.
  */
 async function cut (
   pictures: AsyncGenerator<TimedFrame>,
@@ -148,14 +147,14 @@ async function cut (
   let picturesEndAt = -Infinity
   let endsAt = 0
   const isDue = (at: number, seconds: number, from = segments.startedAt ?? -Infinity) => at - from >= seconds
-  // A short tail of sound stays with the last pictures.
+  // A short rest of sound stays in the segment of the last pictures.
   const isDueAtSound = (at: number) =>
     picture === undefined
       ? isDue(at, SEGMENT_SECONDS, Math.max(picturesEndAt, segments.startedAt ?? -Infinity))
       : isDue(at, MAX_SEGMENT_SECONDS)
   while (picture !== undefined || sound !== undefined) {
     const dueAtPicture = picture !== undefined && isDue(picture.at, picture.key ? SEGMENT_SECONDS : MAX_SEGMENT_SECONDS)
-    // What is heard before a segment's first picture is shown belongs to the segment before.
+    // Sound before the first presented picture of a segment belongs to the segment before.
     const frame: TimedFrame =
       picture === undefined || (sound !== undefined && sound.pts < (dueAtPicture ? picture.pts : picture.dts!))
         ? sound!
@@ -178,8 +177,8 @@ async function cut (
 }
 
 /**
- * The packets of a track as frames, in the order of decoding. One at a time: mediabunny's own iterator reads a second's
- * worth ahead, which at full speed is hundreds of megabytes.
+ * Yields the packets of a track as frames, in decode order, and requests them one by one. mediabunny's own iterator
+ * reads ahead as many packets as were consumed in the last second: hundreds of megabytes at full speed.
  */
 async function * framesOf (
   track: InputVideoTrack | InputAudioTrack,
@@ -203,7 +202,7 @@ async function nextOf (frames: AsyncGenerator<TimedFrame>): Promise<TimedFrame |
   return done === true ? undefined : (value as TimedFrame)
 }
 
-/** Once a segment, whether it has changed or not: it shows that this thread is not stuck. */
+/** Reports the progress once for each segment, even if it is unchanged, to show that this thread is not stuck. */
 function report (at: number): void {
   say({ percent: durationMs === null ? 0 : Math.max(0, Math.min(99, Math.floor((100_000 * at) / durationMs))) })
 }
@@ -230,14 +229,14 @@ function bytesOf (source: ArrayBufferView | ArrayBufferLike | undefined): Uint8A
     : new Uint8Array(source)
 }
 
-/** A kind of a codec that MPEG-TS can't carry. */
+/** Thrown for a kind of codec that MPEG-TS cannot contain. */
 class Unsupported extends Error {}
 
-/** Far more came of the file than it is large. */
+/** Thrown if the output is far larger than the file, or has too many segments. */
 class Inflated extends Error {}
 
 function faultOf (error: Error & { code?: string }): FileFaultKind | 'system' {
-  // What the system refuses (EMFILE, EIO on a network disk) is not the file's fault.
+  // An error of the system (EMFILE, or EIO on a network disk) is not a fault of the file.
   if (/^E[A-Z]+$/.test(error.code ?? '')) return 'system'
   if (error instanceof Inflated) return 'inflated'
   return error instanceof UnsupportedInputFormatError || error instanceof Unsupported ? 'unsupported' : 'damaged'

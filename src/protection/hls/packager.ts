@@ -2,7 +2,7 @@ import { Worker } from 'node:worker_threads'
 import { FileFault, type FileFaultKind } from './file-fault.js'
 import type { StreamDescription } from './stream-description.js'
 
-/** What is to be packaged, and where to: the segments are written to `target`, one after the other. */
+/** The input of the packager. Segments are written to the file `target`, one after another. */
 export interface PackageOrder {
   path: string
   target: string
@@ -15,31 +15,31 @@ export type PackageMessage =
   { percent: number } | { made: PackageFacts } | { failed: string; fault: FileFaultKind | 'system' }
 
 /**
- * Bytes and milliseconds of a segment, and whether it can't be decoded without the one before; in their order, as
- * stored.
+ * The size and the duration of a segment, as stored. `dependent`: it cannot be decoded without the segment before it.
  */
 export type SegmentFacts = [bytes: number, milliseconds: number, dependent?: 'dependent']
 
-/** What a package is: its segments, and what they hold. */
+/** The segments of a package, and the description of its stream. */
 export interface PackageFacts {
   segments: SegmentFacts[]
   description: StreamDescription
 }
 
-/** A thread that gets no further for so long is stuck: on a hostile file, or on a disk that does not answer. */
+/** A thread without progress for this time is stuck, on a hostile file or on a disk that does not respond. */
 const STUCK_AFTER_MS = 60_000
-/** A film of two hours takes two minutes; a hostile file may get further, but hardly. */
+/** A film of two hours needs two minutes. A hostile file may show progress for much longer. */
 const LIMIT_MS = 6 * 60 * 60_000
 /**
- * Of JavaScript's heap. What is read and written lies beside it: it goes when young objects are cleared away, which a
- * small space for them makes frequent.
+ * Limits of the JavaScript heap. Buffers of files are outside the heap, and are freed only by a collection of young
+ * objects. A small space for young objects makes these collections frequent.
  */
 const MEMORY = { maxOldGenerationSizeMb: 200, maxYoungGenerationSizeMb: 2 }
 
 /**
- * Packages H.264 and AAC or MP3 into MPEG-TS segments of about six seconds, each AES-128 encrypted as it is made, in a
- * worker thread, frame by frame: memory grows neither with the file nor with its segments. Answers what the segments
- * are; none for a file without tracks. Throws a {@link FileFault} for what is the file's fault. `signal` ends it.
+ * Packages H.264 and AAC or MP3 into MPEG-TS segments of about six seconds, encrypted with AES-128. A worker thread
+ * does this frame by frame, so memory does not grow with the file or its segments. Returns the facts of the segments,
+ * which are empty for a file without tracks. **Throws** a {@link FileFault} for a fault of the file. An aborted
+ * `signal` ends it.
  */
 export async function packageFile (
   order: PackageOrder,

@@ -5,7 +5,7 @@ interface Size {
   height: number | null
 }
 
-/** The multivariant playlist (RFC 8216, 4.3.4): one rendition. */
+/** Returns the multivariant playlist (RFC 8216, 4.3.4) with one rendition. */
 export function masterPlaylist (index: PackageIndex, { width, height }: Size): string {
   const { peak, average } = index.bandwidth()
   const { codecs, frameRate } = index.description
@@ -17,8 +17,8 @@ export function masterPlaylist (index: PackageIndex, { width, height }: Size): s
 }
 
 /**
- * The media playlist (RFC 8216, 4.3.3): all URIs are relative. The target duration is the longest segment, rounded
- * (4.3.3.1).
+ * Returns the media playlist (RFC 8216, 4.3.3), with relative URIs. The target duration is the duration of the longest
+ * segment, rounded (4.3.3.1).
  */
 export function mediaPlaylist ({ durations, independent }: PackageIndex): string {
   const lines = [

@@ -9,7 +9,7 @@ import { exceedsPixels, type Ffmpeg } from './ffmpeg.js'
 import { receiveOutput } from './receive-output.js'
 import { Unpackageable } from './unpackageable.js'
 
-/** A JPEG of 1280 pixels takes 0.1 to 0.6 MB. */
+/** A JPEG with a width of 1280 pixels has 0.1 to 0.6 MB. */
 const MAX_POSTER_BYTES = 8 * MiB
 const LATEST_SECOND = 5
 
@@ -20,7 +20,7 @@ interface Options {
   onNoPicture: (reason: string, mediaId: string) => void
 }
 
-/** Takes the posters of videos, where ffmpeg is installed. */
+/** Creates posters of videos if ffmpeg is installed. */
 export function createPosters ({ db, blobs, ffmpeg, onNoPicture }: Options) {
   async function publish (media: Media, draft: Draft): Promise<void> {
     try {
@@ -35,8 +35,8 @@ export function createPosters ({ db, blobs, ffmpeg, onNoPicture }: Options) {
 
   return {
     /**
-     * Keeps the picture at a tenth of the duration, at most five seconds in. A file that gives no picture is reported
-     * and plays without one. **Throws** what is not the file's fault.
+     * Stores the picture at a tenth of the duration, and at most five seconds after the start. A file without a picture
+     * is reported, and plays without a poster. **Throws** errors that are not a fault of the file.
      */
     async take (media: Media, signal: AbortSignal): Promise<void> {
       if ((await ffmpeg?.version()) === undefined) return

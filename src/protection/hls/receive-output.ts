@@ -3,8 +3,8 @@ import type { BlobStore, Draft } from '../../storage/blob-store.js'
 import { toPackagingError, Unpackageable } from './unpackageable.js'
 
 /**
- * Stores the output of a program as a draft, at most `maxBytes`. An abort destroys the output, which kills the program.
- * **Throws** {@link Unpackageable} for a fault of the file, and errors of the store as they are.
+ * Stores the output of a program as a draft of at most `maxBytes`. An abort destroys the output, which kills the
+ * program. **Throws** {@link Unpackageable} for a fault of the file, and errors of the store unchanged.
  */
 export async function receiveOutput (
   blobs: BlobStore,
@@ -23,7 +23,7 @@ export async function receiveOutput (
       if ((left -= bytes) < 0) throw new Unpackageable('source_inflated')
     })
   } catch (error) {
-    // The store does not end its source; nothing else would end the program behind it.
+    // The store does not destroy its source. Without this, the program would continue.
     output.destroy()
     throw toPackagingError(error)
   } finally {

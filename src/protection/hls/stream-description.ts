@@ -1,26 +1,27 @@
 import { PACKET_BYTES, PIDS, PMT_PID, TICKS_PER_SECOND, type TrackKind } from './transport-stream.js'
 
 /**
- * What a player is told of a stream before it loads it. `codecs` by RFC 6381, joined by commas; empty where one of
- * them cannot be named. `frameRate` in pictures per second, three decimals; null without pictures.
+ * The description of a stream for a player, which gets it before the stream. `codecs` follow RFC 6381, joined by
+ * commas; empty if a codec has no name. `frameRate` is in pictures per second, with three decimals; null without
+ * pictures.
  */
 export interface StreamDescription {
   codecs: string
   frameRate: number | null
 }
 
-/** A delimiter and the sequence parameters come first in a key picture. */
+/** The delimiter and the sequence parameters are in the first bytes of a key picture. */
 const MAX_HEAD_BYTES = 4096
 const SEQUENCE_PARAMETERS = 7
 /** ISO/IEC 14496-10, table A-1. A browser refuses a codec string with another level. */
 const LEVELS = new Set([9, 10, 11, 12, 13, 20, 21, 22, 30, 31, 32, 40, 41, 42, 50, 51, 52, 60, 61, 62])
-/** Over less, a rate says little. */
+/** A rate in a shorter window has no meaning. */
 const WINDOW_TICKS = TICKS_PER_SECOND
-/** Times in whole milliseconds make a constant rate look uneven: by less than this. */
+/** Times in whole milliseconds make a constant rate vary by less than this share. */
 const UNEVENNESS = 0.02
-/** H.264 puts at most 16 pictures out of order (ISO/IEC 14496-10, A.3.1). */
+/** H.264 reorders at most 16 pictures (ISO/IEC 14496-10, A.3.1). */
 const LOOK_AHEAD = 16
-/** PTS count modulo 2^33. */
+/** Half the range of PTS values, which are modulo 2^33. */
 const HALF_TURN = 2 ** 32
 
 /** Describes a stream by its packets, as {@link TransportStream} writes them. */
@@ -56,7 +57,10 @@ export class StreamDescriber {
     if (this.#codecs.get(kind) === undefined) this.#readHead(kind, isFirst, payload())
   }
 
-  /** ISO/IEC 13818-1, 2.4.4.8: five bytes a track, after a pointer and twelve bytes, and before a checksum of four. */
+  /**
+   * Reads the program map (ISO/IEC 13818-1, 2.4.4.8): 13 bytes, five bytes for each track, and a checksum of four
+   * bytes.
+   */
   #readProgram (payload: Buffer): void {
     const end = 4 + (payload.readUInt16BE(2) & 0xfff) - 4
     for (let at = 13; at + 5 <= end; at += 5) {
@@ -74,7 +78,7 @@ export class StreamDescriber {
   }
 }
 
-/** RFC 6381, 3.3: profile, constraints and level of the sequence parameters. */
+/** Returns the codec string (RFC 6381, 3.3): profile, constraints and level of the sequence parameters. */
 function avcCodec (head: Buffer): string | undefined {
   for (let at = head.indexOf('000001', 0, 'hex'); at >= 0; at = head.indexOf('000001', at + 3, 'hex')) {
     if ((head[at + 3] ?? 0) % 32 !== SEQUENCE_PARAMETERS || head.length < at + 7) continue
@@ -83,20 +87,20 @@ function avcCodec (head: Buffer): string | undefined {
   return undefined
 }
 
-/** By the header of ADTS (ISO/IEC 14496-3, 1.A.2.2), whose layer is 0, or of MPEG audio. */
+/** Returns the codec string by the header of ADTS (ISO/IEC 14496-3, 1.A.2.2), whose layer is 0, or of MPEG audio. */
 function soundCodec (head: Buffer): string | undefined {
   if (head.length < 3 || head[0] !== 0xff || head[1]! < 0xe0) return undefined
   return (head[1]! & 6) === 0 ? `mp4a.40.${(head[2]! >> 6) + 1}` : 'mp4a.40.34'
 }
 
-/** The PTS of a PES header (ISO/IEC 13818-1, 2.4.3.6). */
+/** Returns the PTS of a PES header (ISO/IEC 13818-1, 2.4.3.6). */
 function presentationTime (pes: Buffer): number {
   return ((pes[9]! >> 1) & 7) * 2 ** 30 + (pes.readUInt16BE(10) >> 1) * 2 ** 15 + (pes.readUInt16BE(12) >> 1)
 }
 
-/** The highest rate of pictures over a second (RFC 8216, 4.3.4.2: the maximum), or the mean where the rate is even. */
+/** The highest frame rate in a window of a second (RFC 8216, 4.3.4.2), or the mean if the rate is constant. */
 class FrameRate {
-  /** Times of the latest pictures in rising order: pictures come in the order of decoding. */
+  /** Times of the latest pictures in rising order. Pictures arrive in decode order. */
   readonly #ahead: number[] = []
   #latest = 0
   #shownAt: number | undefined
@@ -106,7 +110,7 @@ class FrameRate {
   #windowTicks = 0
   #highest = 0
 
-  /** Times count modulo 2^33. */
+  /** Adds a picture. `pts` is modulo 2^33. */
   add (pts: number): void {
     this.#latest += modulo(pts - this.#latest + HALF_TURN, 2 * HALF_TURN) - HALF_TURN
     let place = this.#ahead.length
@@ -115,7 +119,7 @@ class FrameRate {
     if (this.#ahead.length > LOOK_AHEAD) this.#show(this.#ahead.shift()!)
   }
 
-  /** Null for fewer than two pictures. To be called at the end. */
+  /** Returns pictures per second; null for fewer than two pictures. Call it only at the end. */
   perSecond (): number | null {
     for (const time of this.#ahead.splice(0)) this.#show(time)
     if (this.#ticks <= 0) return null

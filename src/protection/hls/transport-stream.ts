@@ -1,26 +1,26 @@
-/** ISO/IEC 13818-1, 2.4.3.2: the size of a transport packet. */
+/** The size of a transport packet (ISO/IEC 13818-1, 2.4.3.2). */
 export const PACKET_BYTES = 188
 const PAYLOAD_BYTES = PACKET_BYTES - 4
 const PAT_PID = 0
-/** Of PTS and DTS. */
+/** The clock rate of PTS and DTS. */
 export const TICKS_PER_SECOND = 90_000
 export const PMT_PID = 0x1000
 export const PIDS = { video: 0x100, audio: 0x101 }
-/** Table 2-22. */
+/** ISO/IEC 13818-1, table 2-22. */
 const STREAM_IDS = { video: 0xe0, audio: 0xc0 }
-/** Table 2-34. */
+/** ISO/IEC 13818-1, table 2-34. */
 const STREAM_TYPES = { h264: 0x1b, aac: 0x0f, mp3: 0x03 }
 /**
- * The program clock runs half a second behind what is to be decoded: 2.7.2 wants it in time, decoders want a reserve.
- * In 1/90,000 s.
+ * The program clock is half a second behind the decode times, in 1/90,000 s. Data must arrive before its decode time
+ * (2.7.2), and decoders need a reserve.
  */
 const CLOCK_LAG = 45_000
 
 export type TrackKind = keyof typeof PIDS
 
 /**
- * The tracks of a program; each has the same number in every segment, whether it has packets there or not (RFC 8216,
- * 4.3.2.3).
+ * The tracks of a program. Each track has the same number in every segment, also in a segment without its packets (RFC
+ * 8216, 4.3.2.3).
  */
 export interface Program {
   video: 'h264' | undefined
@@ -28,8 +28,8 @@ export interface Program {
 }
 
 /**
- * A frame as it goes into the stream: the pieces of it one after another. Times count 1/90,000 s, and may wrap as the
- * standard's do; `dts` is undefined where it is `pts`.
+ * A frame for the stream, as consecutive pieces. Times are in 1/90,000 s, and may wrap as in the standard. `dts` is
+ * undefined if it equals `pts`.
  */
 export interface Frame {
   kind: TrackKind
@@ -39,7 +39,7 @@ export interface Frame {
   key: boolean
 }
 
-/** Writes an MPEG transport stream of one program. It holds back no more than a chunk. */
+/** Writes an MPEG transport stream of one program. It buffers at most one chunk. */
 export class TransportStream {
   readonly #tables: Array<[pid: number, section: Buffer]>
   readonly #clockPid: number
@@ -48,7 +48,7 @@ export class TransportStream {
   #filled = 0
   readonly #emit: (chunk: Buffer) => void
 
-  /** `emit` gets the stream in chunks of this many packets, in a buffer that is used again for the next. */
+  /** Calls `emit` with chunks of `chunkPackets` packets, in a buffer that is reused for the next chunk. */
   constructor (program: Program, chunkPackets: number, emit: (chunk: Buffer) => void) {
     this.#clockPid = program.video === undefined ? PIDS.audio : PIDS.video
     this.#tables = [
@@ -59,7 +59,7 @@ export class TransportStream {
     this.#emit = emit
   }
 
-  /** Says what the program is made of: every segment begins with it. */
+  /** Writes the program tables. Every segment starts with them. */
   writeTables (): void {
     for (const [pid, section] of this.#tables) {
       this.#writePayload(pid, [Buffer.of(0), section], (left) => stuffing(PAYLOAD_BYTES - left))
@@ -75,7 +75,7 @@ export class TransportStream {
     )
   }
 
-  /** Emits what is held back. */
+  /** Emits the buffered packets. */
   flush (): void {
     if (this.#filled > 0) this.#emit(this.#chunk.subarray(0, this.#filled))
     this.#filled = 0
@@ -97,7 +97,7 @@ export class TransportStream {
     }
   }
 
-  /** Takes a packet of the chunk and answers where its payload goes. */
+  /** Writes the header of the next packet into the chunk. Returns the offset of its payload. */
   #writeHeader (pid: number, first: boolean, field: Buffer): number {
     const counter = this.#counters.get(pid) ?? 0
     this.#counters.set(pid, (counter + 1) & 0xf)
@@ -117,7 +117,7 @@ function sum (pieces: Buffer[]): number {
 
 const NO_FIELD = Buffer.alloc(0)
 
-/** 2.4.3.4: an adaptation field of this many bytes that says nothing. */
+/** Returns an adaptation field of `bytes` bytes that contains only stuffing (2.4.3.4). */
 function stuffing (bytes: number): Buffer {
   if (bytes <= 0) return NO_FIELD
   const field = Buffer.alloc(bytes, 0xff)
@@ -126,12 +126,12 @@ function stuffing (bytes: number): Buffer {
   return field
 }
 
-/** An adaptation field for the first packet of a frame, at least `minBytes` long. */
+/** Returns an adaptation field for the first packet of a frame, at least `minBytes` long. */
 function adaptationField (key: boolean, clock: number | undefined, minBytes: number): Buffer {
   if (!key && clock === undefined) return stuffing(minBytes)
   const field = stuffing(Math.max(minBytes, clock === undefined ? 2 : 8))
   field[1] = (key ? 0x40 : 0) | (clock === undefined ? 0 : 0x10)
-  // 33 bits of 90 kHz, six reserved ones, and nine of 27 MHz that are 0.
+  // 33 bits of the 90 kHz clock, six reserved bits of 1, and nine bits of the 27 MHz clock, which are 0.
   if (clock !== undefined) {
     const base = wrapped(clock)
     field.writeUInt32BE(Math.floor(base / 2), 2)
@@ -140,7 +140,9 @@ function adaptationField (key: boolean, clock: number | undefined, minBytes: num
   return field
 }
 
-/** 2.4.3.6: the header of a PES packet. Pictures may be longer than its length can say: 0 stands for that. */
+/**
+ * Returns the header of a PES packet (2.4.3.6). A picture may be too long for the length field, so it is 0 for video.
+ */
 function pesHeader (kind: TrackKind, dataBytes: number, pts: number, dts: number | undefined): Buffer {
   const times = dts === undefined ? [timestamp(2, pts)] : [timestamp(3, pts), timestamp(1, dts)]
   const rest = 3 + 5 * times.length + dataBytes
@@ -170,17 +172,17 @@ function timestamp (prefix: number, time: number): Buffer {
   return field
 }
 
-/** Times are counted modulo 2^33: a stream of more than 26.5 hours begins again. */
+/** Returns a time modulo 2^33. Times wrap after 26.5 hours. */
 function wrapped (time: number): number {
   return ((time % 2 ** 33) + 2 ** 33) % 2 ** 33
 }
 
-/** 2.4.4.3: program 1 is what the map says. */
+/** Returns the program association table (2.4.4.3), with the map of program 1. */
 function programAssociation (): Buffer {
   return section(0x00, 1, Buffer.of(0, 1, 0xe0 | (PMT_PID >> 8), PMT_PID & 0xff))
 }
 
-/** 2.4.4.8. */
+/** Returns the program map table (2.4.4.8). */
 function programMap ({ video, audio }: Program, clockPid: number): Buffer {
   const entry = (kind: TrackKind, codec: keyof typeof STREAM_TYPES | undefined) =>
     codec === undefined ? [] : [STREAM_TYPES[codec], 0xe0 | (PIDS[kind] >> 8), PIDS[kind] & 0xff, 0xf0, 0]
@@ -202,7 +204,7 @@ function section (tableId: number, number: number, body: Buffer): Buffer {
   return bytes
 }
 
-/** Annex A. */
+/** Returns the CRC of ISO/IEC 13818-1, annex A. */
 function crc32 (bytes: Uint8Array): number {
   let crc = 0xffffffff
   for (const byte of bytes) {

@@ -2,8 +2,8 @@ import type { Media } from '../../media/schema.js'
 import { FileFault } from './file-fault.js'
 
 /**
- * Packaged as they are; MediaInfo's names of what MPEG-TS and every player of HLS know, and the containers that
- * mediabunny reads.
+ * Codecs and containers that need no ffmpeg. MPEG-TS and every HLS player support these codecs (names of MediaInfo),
+ * and mediabunny reads these containers.
  */
 const VIDEO_CODECS = ['h264']
 const AUDIO_CODECS = ['aac', 'mp3']
@@ -17,7 +17,7 @@ const CONTAINERS = [
   'audio/aac'
 ]
 
-/** Why a media could not be packaged, as its owner is told. */
+/** The reasons of failed packaging, as shown to the owner of the media. */
 const REASONS = {
   source_codec_unsupported: 'The file holds a codec that an encrypted stream does not take.',
   source_container_unsupported:
@@ -46,7 +46,7 @@ export class Unpackageable extends Error {
   }
 }
 
-/** Why a media cannot be packaged without ffmpeg; undefined if it can. */
+/** Returns the reason why a media cannot be packaged without ffmpeg. Undefined if it can be packaged. */
 export function unsupportedReason ({ codecs, contentType, type }: Media): Unpackageable | undefined {
   const unknown = codecs.filter((codec) => !VIDEO_CODECS.includes(codec) && !AUDIO_CODECS.includes(codec))
   if (unknown.length === 0 && type === 'video' && !codecs.some((codec) => VIDEO_CODECS.includes(codec))) {
@@ -67,7 +67,7 @@ export function unsupportedReason ({ codecs, contentType, type }: Media): Unpack
   )
 }
 
-/** Codecs that ffmpeg need not encode again. The pictures of an AVI carry no times of their own. */
+/** Returns the codecs that ffmpeg need not encode again. Pictures in an AVI have no timestamps and must be encoded. */
 export function codecsToCopy ({ codecs, contentType }: Media): string[] {
   return codecs.filter((codec) => contentType !== 'video/x-msvideo' || !VIDEO_CODECS.includes(codec))
 }

@@ -7,15 +7,15 @@ import { isNotFound, isTooLate } from './mux-fault.js'
 export type MuxUpload = Mux.Video.Upload
 export type MuxAsset = Mux.Video.Asset
 
-/** As long as a media is retried: an upload continues after any shorter outage. */
+/** As long as the retries of a media, so that an upload continues after any shorter outage. */
 const UPLOAD_SECONDS = DAY / SECOND
 
 /**
- * The requests of this server to Mux's REST API. Each one ends with `signal` or after `timeoutMs`, and **throws** what
- * the SDK throws (see {@link faultOf}). The job retries, because it outlives this process.
+ * Sends requests to Mux's REST API. A request ends with `signal` or after `timeoutMs`, and **throws** the errors of the
+ * SDK (see {@link faultOf}). This class does not retry: jobs retry, because they survive this process.
  */
 export class MuxApi {
-  /** How new media are protected. */
+  /** The protection of new media. */
   readonly policy: MuxNames['policy']
   readonly #config: MuxConfig
   readonly #timeoutMs: number
@@ -29,7 +29,7 @@ export class MuxApi {
       tokenId: config.tokenId,
       tokenSecret: config.tokenSecret,
       baseURL: config.baseUrl,
-      // Null: otherwise the SDK reads them from the environment.
+      // With null, the SDK does not read them from the environment.
       authorizationToken: null,
       webhookSecret: null,
       jwtSigningKey: null,
@@ -40,7 +40,7 @@ export class MuxApi {
     })
   }
 
-  /** Creates a direct upload for a media. Its asset carries the id of the media as `passthrough`. */
+  /** Creates a direct upload for a media. The asset has the id of the media as `passthrough`. */
   async createUpload (mediaId: string, corsOrigin: string, signal: AbortSignal): Promise<MuxUpload> {
     const { drmConfigurationId } = this.#config
     return await this.#client.video.uploads.create(
@@ -60,12 +60,12 @@ export class MuxApi {
     )
   }
 
-  /** Returns an upload; undefined if Mux does not know it. */
+  /** Returns an upload. Undefined if Mux does not have it. */
   async findUpload (id: string, signal: AbortSignal): Promise<MuxUpload | undefined> {
     return await found(this.#client.video.uploads.retrieve(id, this.#within(signal)))
   }
 
-  /** Cancels an upload: it never becomes an asset. Returns false if it is too late, or the upload has ended. */
+  /** Cancels an upload, so that it never becomes an asset. Returns false if the upload can no longer be cancelled. */
   async cancelUpload (id: string, signal: AbortSignal): Promise<boolean> {
     try {
       await this.#client.video.uploads.cancel(id, this.#within(signal))
@@ -76,7 +76,7 @@ export class MuxApi {
     }
   }
 
-  /** Returns an asset; undefined if Mux does not know it. */
+  /** Returns an asset. Undefined if Mux does not have it. */
   async findAsset (id: string, signal: AbortSignal): Promise<MuxAsset | undefined> {
     return await found(this.#client.video.assets.retrieve(id, this.#within(signal)))
   }
@@ -86,14 +86,14 @@ export class MuxApi {
     await found(this.#client.video.assets.delete(id, this.#within(signal)))
   }
 
-  /** Whether the account has the signing key. **Throws** if the credentials are wrong. */
+  /** Returns whether the account has the signing key. **Throws** if the credentials are wrong. */
   async check (): Promise<boolean> {
     await this.#client.video.uploads.list({ limit: 1 }, this.#within())
     const key = this.#client.system.signingKeys.retrieve(this.#config.signingKeyId, this.#within())
     return (await found(key)) !== undefined
   }
 
-  /** The timeout of the SDK ends with the headers, but a body may hang too. */
+  /** The timeout of the SDK covers only the headers, but reading a body may hang, too. */
   #within (signal?: AbortSignal): { signal: AbortSignal } {
     const limit = AbortSignal.timeout(this.#timeoutMs)
     return { signal: signal === undefined ? limit : AbortSignal.any([signal, limit]) }

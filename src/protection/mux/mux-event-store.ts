@@ -1,7 +1,7 @@
 import type { Kysely, Transaction } from 'kysely'
 import type { Database } from '../../database/tables.js'
 
-/** Remembers an event. False if it is known: then another transaction has dealt with it, and has been committed. */
+/** Inserts an event. Returns false if it exists: another transaction then handled the event and committed. */
 export async function insertMuxEvent (trx: Transaction<Database>, id: string, now: number): Promise<boolean> {
   const { numInsertedOrUpdatedRows } = await trx
     .insertInto('mux_events')
@@ -11,7 +11,7 @@ export async function insertMuxEvent (trx: Transaction<Database>, id: string, no
   return (numInsertedOrUpdatedRows ?? 0n) > 0n
 }
 
-/** Forgets the events that came before a moment. */
+/** Deletes the events received before `before`, in epoch milliseconds. */
 export async function deleteMuxEvents (db: Kysely<Database>, before: number): Promise<void> {
   await db.deleteFrom('mux_events').where('received_at', '<', before).execute()
 }

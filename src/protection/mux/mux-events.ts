@@ -31,9 +31,9 @@ export class MuxEvents {
   }
 
   /**
-   * Handles an event once, whichever process receives it, and however often. Durable when this resolves. **Throws**
-   * `webhook_signature_invalid` without a signature of the last five minutes, and `malformed_json` or `bad_request` for
-   * a signed body that is no event.
+   * Handles an event only once, even if several processes receive it. The result is durable when this resolves.
+   * **Throws** `webhook_signature_invalid` without a valid signature of the last five minutes. **Throws**
+   * `malformed_json` or `bad_request` for a signed body that is not an event.
    */
   async receive (body: Buffer, signature: string | undefined): Promise<EventOutcome> {
     const { db, ledger, library, secret, clock } = this.#options
@@ -82,7 +82,7 @@ function parseEvent (body: Buffer): SomeEvent {
   return event as SomeEvent
 }
 
-/** Returns the news in an event; undefined for the many kinds that have none. */
+/** Returns the news in an event. Undefined for other types of events. */
 function newsOf (some: SomeEvent): MuxNews | undefined {
   const event = some as unknown as Mux.Webhooks.UnwrapWebhookEvent
   switch (event.type) {

@@ -2,15 +2,15 @@ import { APIConnectionError, APIConnectionTimeoutError, APIError, APIUserAbortEr
 import { SECOND } from '../../time.js'
 
 interface FaultOptions {
-  /** Set: trying again does not help, and this is the code the media fails with. */
+  /** The code with which the media fails. If it is set, a retry does not help. */
   code?: string
-  /** Mux said to wait so long. */
+  /** The delay that Mux requested. */
   retryAfterMs?: number
 }
 
 /**
- * Something went wrong with Mux. Its message is one sentence for people; it holds no address and no secret, so that it
- * may be logged and shown.
+ * A failure of Mux. Its message is one sentence for people. The message contains neither a URL nor a secret, so it may
+ * be logged and shown.
  */
 export class MuxFault extends Error {
   readonly code: string | undefined
@@ -23,8 +23,8 @@ export class MuxFault extends Error {
 }
 
 /**
- * Whatever was thrown while Mux was asked, as a {@link MuxFault}. The SDK's errors are not handed on: they carry whole
- * answers.
+ * Converts an error of a request to Mux to a {@link MuxFault}. Errors of the SDK are not passed on, because they
+ * contain whole responses.
  */
 export function faultOf (error: unknown): MuxFault {
   if (error instanceof MuxFault) return error
@@ -38,7 +38,7 @@ export function faultOf (error: unknown): MuxFault {
   return new MuxFault(`The exchange with Mux failed${causeOf(error)}.`)
 }
 
-/** An answer that is no success, of the API or of an upload. */
+/** Returns the fault for an error status of the API or of an upload. */
 export function refusal (status: number, messages: string, retryAfter?: string | null): MuxFault {
   const said = messages === '' ? '' : `: ${messages}`
   if (status === 401 || status === 403) {
@@ -64,18 +64,18 @@ export function isNotFound (error: unknown): boolean {
   return error instanceof APIError && error.status === 404
 }
 
-/** Mux's answer to the cancellation of an upload that waits no longer. */
+/** Returns whether Mux refused to cancel an upload, because the upload is no longer waiting. */
 export function isTooLate (error: unknown): boolean {
   return error instanceof APIError && (error.status === 403 || error.status === 404)
 }
 
-/** Mux's errors: `{"error": {"type", "messages": []}}`. */
+/** Returns the messages of an error of Mux: `{"error": {"type", "messages": []}}`. */
 function messagesOf (body: unknown): string {
   const { messages } = (body as { error?: { messages?: unknown } } | undefined)?.error ?? {}
   return Array.isArray(messages) ? sentence(messages) : ''
 }
 
-/** Mux's own words as one line, of a length that fits a sentence; without a full stop. */
+/** Joins messages of Mux into one line of at most 500 characters, without a final full stop. */
 export function sentence (messages: unknown[]): string {
   return messages
     .filter((message) => typeof message === 'string')
@@ -90,7 +90,7 @@ function isTimeout (error: unknown): boolean {
   return error instanceof Error && (error.name === 'TimeoutError' || error.name === 'AbortError')
 }
 
-/** The system's code of a failure (ECONNREFUSED): messages may name addresses. */
+/** Returns the system's code of a failure (ECONNREFUSED). Messages are not used, because they may contain addresses. */
 function causeOf (error: unknown): string {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     const { code } = cause as { code?: unknown }

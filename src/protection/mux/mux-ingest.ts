@@ -15,17 +15,17 @@ interface Options {
   blobs: BlobStore
   api: MuxApi
   ledger: MuxLedger
-  /** The origin from which browsers may use an upload; this server sends no Origin. */
+  /** The origin from which browsers may use an upload. This server sends no Origin header. */
   corsOrigin: string
   idleMs: number
 }
 
-/** Sending the file is the first half of a media's progress, processing at Mux the second. */
+/** Sending the file is the first half of the progress of a media. Processing at Mux is the second half. */
 const SENT_PERCENT = 50
 
 /**
- * Uploads media to Mux, and deletes them there. Each call does the next step by the current state at Mux: it can be
- * interrupted anywhere and called again.
+ * Uploads media to Mux, and deletes them there. Each call does the next step for the current state at Mux. A call can
+ * be interrupted at any point and repeated.
  */
 export class MuxIngest {
   readonly #options: Options
@@ -35,7 +35,7 @@ export class MuxIngest {
   }
 
   /**
-   * Advances a processing media as far as possible now; `signal` interrupts it. **Throws** a {@link MuxFault}, or the
+   * Advances a processing media as far as possible; `run.signal` interrupts it. **Throws** a {@link MuxFault}, or an
    * error of the SDK or the connection.
    */
   async advance (media: Media, run: JobRun): Promise<void> {
@@ -50,7 +50,7 @@ export class MuxIngest {
     if (upload?.status === 'asset_created') return await this.#follow(media, upload.id, upload.asset_id!, signal)
     if (upload?.status === 'errored') return await ledger.record({ upload })
     if (known === null) return
-    // Cancelled, timed out, or of another account: it never becomes an asset.
+    // The upload was cancelled, timed out, or belongs to another account. It never becomes an asset.
     await updateMuxUpload(db, media.id, known, null)
     throw new MuxFault('The upload to Mux ended before the file was there.')
   }
@@ -67,7 +67,7 @@ export class MuxIngest {
     if (id !== undefined) await api.deleteAsset(id, signal)
   }
 
-  /** Stores the id of the upload before a byte is sent: an upload without a row never gets a file. */
+  /** Creates an upload. Its id is stored before a byte is sent, so that an upload without a row never gets a file. */
   async #begin (media: Media, signal: AbortSignal): Promise<MuxUpload | undefined> {
     const { api, db, corsOrigin } = this.#options
     const upload = await api.createUpload(media.id, corsOrigin, signal)
@@ -99,7 +99,7 @@ export class MuxIngest {
     }
   }
 
-  /** Forgets a cancelled upload, so that another one can begin. An upload that became an asset stays. */
+  /** Cancels and clears an upload, so that another upload can start. An upload that became an asset stays. */
   async #abandon (media: Media, uploadId: string, signal: AbortSignal): Promise<void> {
     const { api, db } = this.#options
     const upload = await api.findUpload(uploadId, signal)

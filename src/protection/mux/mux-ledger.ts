@@ -8,7 +8,10 @@ import { SECOND, type Clock } from '../../time.js'
 import type { MuxAsset, MuxUpload } from './mux-api.js'
 import { sentence } from './mux-fault.js'
 
-/** Locks the sums that include a media's duration until the transaction ends. Resolves with a function that adds. */
+/**
+ * Locks the sums that include the duration of a media, until the transaction ends. Returns a function that adds to
+ * them.
+ */
 export type LockSums = (trx: Transaction<Database>, mediaId: string) => Promise<(deltaMs: number) => Promise<void>>
 
 /** The state of an upload or an asset, from a webhook or a response. */
@@ -28,8 +31,8 @@ interface Options {
 }
 
 /**
- * Records news of Mux. News may come twice and in any order, by webhook and by polling: a processing media is completed
- * or fails once. After that, only the deletion of its asset changes it.
+ * Records news of Mux. News may arrive twice and in any order, by webhook and by polling. A processing media becomes
+ * ready or fails only once. After that, only the deletion of its asset changes it.
  */
 export class MuxLedger {
   readonly #options: Options
@@ -47,13 +50,13 @@ export class MuxLedger {
 
   /**
    * Records news in a transaction of the caller. Returns the id of the media: call `library.forget` with it after the
-   * commit. Returns undefined for news that concern no media.
+   * commit. Returns undefined if the news concern no media.
    */
   async recordWithin (trx: Transaction<Database>, news: MuxNews): Promise<string | undefined> {
     const { lockSums, clock } = this.#options
     const mediaId = 'mediaId' in news ? news.mediaId : await mediaOf(trx, news)
     if (mediaId === undefined) return undefined
-    // The deletion of a lecture locks in the same order: otherwise there is a deadlock.
+    // The deletion of a lecture takes these locks in the same order, which prevents a deadlock.
     const addToSums = await lockSums(trx, mediaId)
     const media = await lockMedia(trx, mediaId)
     if (media === undefined || !concerns(media, news)) return undefined
@@ -121,7 +124,7 @@ function uploadOf (news: Exclude<MuxNews, { mediaId: string }>): string | undefi
   return 'asset' in news ? news.asset.upload_id : news.deletedAsset.upload_id
 }
 
-/** Whether news concern the current upload of a media: it may have another one since. */
+/** Returns whether news concern the current upload of a media. The media may have a newer upload. */
 function concerns ({ provider, mux }: Media, news: MuxNews): boolean {
   if (provider !== 'mux') return false
   if ('failure' in news) return (mux?.uploadId ?? null) === news.uploadId

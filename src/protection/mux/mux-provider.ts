@@ -19,7 +19,7 @@ import { MuxLedger, type LockSums } from './mux-ledger.js'
 import { createMuxRunner } from './mux-runner.js'
 import { signPlaybackToken, verifyPlaybackToken, type SigningKey } from './playback-token.js'
 
-/** The hosts of Mux's players, whatever the URL of its API. */
+/** The hosts for Mux's players. They do not depend on the URL of the API. */
 const STREAM = 'https://stream.mux.com'
 const IMAGE = 'https://image.mux.com'
 const LICENSE = 'https://license.mux.com'
@@ -47,7 +47,7 @@ interface MuxProviderOptions {
   onFault: (fault: MuxFault, about: object) => void
 }
 
-/** Encrypted streams by Mux: uploaded in the background, played by signed URLs or DRM. */
+/** Provides encrypted streams by Mux. Media are uploaded in the background, and played by signed URLs or DRM. */
 export class MuxProvider implements HostedVideoProvider {
   readonly events: MuxEvents
   readonly #runner: ReturnType<typeof createMuxRunner>
@@ -76,7 +76,7 @@ export class MuxProvider implements HostedVideoProvider {
     return this.#runner.stop()
   }
 
-  /** Returns the URLs of a media at Mux. Until it is ready, they are those of this server. */
+  /** Returns the URLs of a media at Mux. Until the media is ready, returns URLs of this server. */
   async playback (media: Media, link: LinkFacts, origin: string): Promise<Playback> {
     const playbackId = media.mux?.playbackId ?? null
     if (media.status !== 'ready' || playbackId === null) return ownPlayback(media, link, origin, this.#signer)
@@ -92,7 +92,7 @@ export class MuxProvider implements HostedVideoProvider {
     }
   }
 
-  /** Returns the DRM licences of a media by the token of its URL. **Throws** `stream_link_{invalid,expired}`. */
+  /** Returns the DRM licences for the token of a media URL. **Throws** `stream_link_{invalid,expired}`. */
   async licencesFor ({ mux }: Media, token: string): Promise<DrmLicences | null> {
     const playbackId = mux?.playbackId ?? null
     if (playbackId === null) throw new ApiError('stream_link_invalid')

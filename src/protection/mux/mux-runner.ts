@@ -8,15 +8,15 @@ import type { MuxLedger } from './mux-ledger.js'
 
 type Kind = 'mux-ingest' | 'mux-removal'
 
-/** A long upload does not delay the others. */
+/** Several jobs run at once, so that a long upload does not delay the other jobs. */
 const CONCURRENCY = 4
 /** Backoff; the last delay repeats. */
 const RETRY_AFTER_MS = [5 * SECOND, 30 * SECOND, 2 * MINUTE, 5 * MINUTE, 15 * MINUTE]
-/** Webhooks may get lost, so Mux is polled: each time after a tenth of the time that the media has been waiting. */
+/** Webhooks may get lost, so Mux is polled, too. The interval is a tenth of the age of the job. */
 const POLL_FACTOR = 0.1
 const MIN_POLL_MS = 5 * SECOND
 const MAX_POLL_MS = 5 * MINUTE
-/** Longer than any outage of Mux. Then a media fails, and a deletion is left to an administrator. */
+/** Longer than any outage of Mux. After that, the media fails, or an administrator must delete the asset. */
 const GIVE_UP_AFTER_MS = { 'mux-ingest': DAY, 'mux-removal': 30 * DAY }
 
 interface Options extends Pick<JobRunnerOptions<Kind>, 'db' | 'clock' | 'pollEveryMs'> {
@@ -26,7 +26,7 @@ interface Options extends Pick<JobRunnerOptions<Kind>, 'db' | 'clock' | 'pollEve
   onFault: (fault: MuxFault, about: object) => void
 }
 
-/** Uploads media to Mux, follows what Mux makes of them, and deletes assets that are no longer needed. */
+/** Creates the runner that uploads media to Mux, follows their state, and deletes assets that are no longer needed. */
 export function createMuxRunner ({ library, ingest, ledger, onFault, ...options }: Options): JobRunner<Kind> {
   const { clock } = options
   const isExpired = ({ kind, createdAt }: Job<Kind>) => clock.now() - createdAt >= GIVE_UP_AFTER_MS[kind]
@@ -50,7 +50,7 @@ export function createMuxRunner ({ library, ingest, ledger, onFault, ...options 
     return Math.max(retryAfterMs, RETRY_AFTER_MS[job.failures - 1] ?? RETRY_AFTER_MS.at(-1)!)
   }
 
-  /** The media fails with the last reason. */
+  /** Records the last error as the failure of the media. */
   async function giveUp (job: Job<Kind>, error: unknown): Promise<void> {
     const media = job.kind === 'mux-removal' ? undefined : await library.findNow(job.mediaId)
     if (media === undefined) return

@@ -2,7 +2,7 @@ import { sign, verify, type KeyObject } from 'node:crypto'
 import { promisify } from 'node:util'
 import { SECOND } from '../../time.js'
 
-/** What a token opens: the video, its pictures, or the licences of its DRM (Mux's `aud`). */
+/** The use of a token: the video, its pictures, or its DRM licences (Mux's `aud`). */
 export type TokenUse = 'v' | 't' | 'd'
 
 export interface SigningKey {
@@ -17,9 +17,9 @@ const TOKEN = /^([\w-]+\.([\w-]+))\.([\w-]+)$/
 const signLater = promisify(sign) as (algorithm: string, data: Buffer, key: KeyObject) => Promise<Buffer>
 
 /**
- * A token for one playback id (RFC 7519, RS256), which ends at `expiresAt` (Unix seconds). Mux finds its key by `kid`
- * in the payload; in the header it is where other libraries look. Signed off the main thread: it takes about a
- * millisecond.
+ * Returns a token for one playback id (RFC 7519, RS256), which expires at `expiresAt` (Unix seconds). Mux reads `kid`
+ * from the payload; other libraries read it from the header. Signing takes about a millisecond, so it runs outside the
+ * main thread.
  */
 export async function signPlaybackToken (
   playbackId: string,

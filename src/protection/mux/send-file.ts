@@ -4,24 +4,24 @@ import { request as requestHttps } from 'node:https'
 import { MiB } from '../../bytes.js'
 import { MuxFault, refusal } from './mux-fault.js'
 
-/** A multiple of 256 KiB, as Google Cloud Storage asks for: a cut costs at most this much. */
+/** A multiple of 256 KiB, as Google Cloud Storage requires. An interruption costs at most one chunk. */
 const CHUNK_BYTES = 16 * MiB
 
 export interface FileToSend {
-  /** The upload's own address: whoever has it may write. Never logged. */
+  /** The URL of the upload. Whoever has it may write, so it is never logged. */
   url: string
   path: string
   sizeBytes: number
-  /** False: some of it may be there already. */
+  /** False if Mux may already have a part of the file. */
   fresh: boolean
-  /** A connection on which nothing moves for so long is dead. */
+  /** A connection without data for this time is dead. */
   idleMs: number
   signal: AbortSignal
-  /** Called with the bytes that arrived for good, each time there are more. */
+  /** Called with the number of bytes that Mux has stored, each time it grows. */
   onProgress(bytes: number): void
 }
 
-/** An upload whose address takes nothing any more: it needs another one. */
+/** The upload no longer accepts data, so the file needs a new upload. */
 export class UploadGone extends MuxFault {}
 
 interface Answer {
@@ -31,9 +31,9 @@ interface Answer {
 }
 
 /**
- * Sends a file to a direct upload of Mux, from where the last try ended: the resumable protocol of Google Cloud Storage
- * (308 answers, `Content-Range`). Streamed from disk, a chunk a request. Throws {@link UploadGone}, or another
- * {@link MuxFault} or an error of the connection after which it can be resumed.
+ * Sends a file to a direct upload of Mux, from the end of the last try. It uses the resumable protocol of Google Cloud
+ * Storage (308 responses, `Content-Range`). The file is streamed from disk, one chunk a request. **Throws**
+ * {@link UploadGone}. After another {@link MuxFault} or an error of the connection, the upload can be resumed.
  */
 export async function sendFile (file: FileToSend): Promise<void> {
   let sent = file.fresh ? 0 : await arrivedBytes(file)
@@ -48,12 +48,12 @@ export async function sendFile (file: FileToSend): Promise<void> {
   }
 }
 
-/** An empty PUT asks how much there is. */
+/** Returns the number of bytes that Mux has, by an empty PUT. */
 async function arrivedBytes (file: FileToSend): Promise<number> {
   return arrivedOf(await put(file, `bytes */${file.sizeBytes}`, undefined), file)
 }
 
-/** 308: the first bytes are there, as `Range` says, none if it says nothing; 200 and 201: all. */
+/** Returns the number of stored bytes: those in `Range` for 308, 0 without `Range`, and all for 200 and 201. */
 function arrivedOf ({ status, range, retryAfter }: Answer, { sizeBytes }: FileToSend): number {
   if (status === 200 || status === 201) return sizeBytes
   if (status === 308) return Math.min(sizeBytes, Number(/^bytes=0-(\d+)$/.exec(range ?? 'bytes=0--1')?.[1] ?? -1) + 1)

@@ -1,13 +1,13 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import { MINUTE, SECOND } from '../../time.js'
 
-/** As Mux's own libraries have it; here it holds in both directions. */
+/** The tolerance of Mux's own libraries. Here, it also applies to times in the future. */
 const TOLERANCE_MS = 5 * MINUTE
 
 /**
- * Whether a webhook is Mux's and new: `mux-signature: t=<Unix seconds>,v1=<hex>` with HMAC-SHA256 of `t`, a dot and the
- * raw body, at most five minutes old or ahead. Pure; compares in constant time. The SDK's own check takes any time in
- * the future.
+ * Returns whether a webhook has a recent signature of Mux: `mux-signature: t=<Unix seconds>,v1=<hex>`. The signature is
+ * the HMAC-SHA256 of `t`, a dot and the raw body. `t` is at most five minutes old or ahead, but the SDK accepts any
+ * time in the future. Pure; compares in constant time.
  */
 export function isSignedByMux (body: Buffer, header: string | undefined, secret: string, now: number): boolean {
   const parts = (header ?? '').split(',').map((part) => part.trim().split('=', 2) as [string, string?])
