@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import t from 'tap'
-import { createProber } from '../../../src/media/probe/probe.js'
+import { createProber } from '../../../../src/media/probe/probe.js'
 import {
   buildTestApp,
   expectProblem,
@@ -12,9 +12,9 @@ import {
   signUpEverybody,
   testEnvironment,
   upload
-} from '../../support/test-app.js'
-import { call, eventually, newToken, startServer } from '../../support/server-process.js'
-import * as hostile from '../../support/hostile-files.js'
+} from '../../../support/test-app.js'
+import { call, eventually, newToken, startServer } from '../../../support/server-process.js'
+import * as hostile from '../../../support/hostile-files.js'
 
 const KiB = 1024
 const MB = 1_000_000

@@ -1,7 +1,7 @@
 import t from 'tap'
-import { mintLink } from '../../support/test-app.js'
-import { playgate } from '../../support/playgate.js'
-import { DAY, isoDay, setUp, today } from '../../support/view-log.js'
+import { mintLink } from '../../../support/test-app.js'
+import { playgate } from '../../../support/playgate.js'
+import { DAY, isoDay, setUp, today } from '../../../support/view-log.js'
 
 t.test('prune-views', async (t) => {
   const { server, analytics, run, recount, viewsOn, logged } = await setUp(t)

@@ -1,10 +1,10 @@
 import { chmod, mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { MuxDouble } from '../../support/mux-double.js'
-import { engine, testEnvironment } from '../../support/test-app.js'
-import { freePort } from '../../support/services.js'
-import { playgate } from '../../support/playgate.js'
+import { MuxDouble } from '../../../support/mux-double.js'
+import { engine, testEnvironment } from '../../../support/test-app.js'
+import { freePort } from '../../../support/services.js'
+import { playgate } from '../../../support/playgate.js'
 
 interface Finding {
   check: string

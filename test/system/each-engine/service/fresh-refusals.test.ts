@@ -1,9 +1,9 @@
 import type { InjectOptions, Response } from 'light-my-request'
 import pg from 'pg'
 import t, { type Test } from 'tap'
-import { call, newClass, pathOf, subscribe, succeeded } from '../../support/courses.js'
-import { sized } from '../../support/measures.js'
-import { eventually, startServer } from '../../support/server-process.js'
+import { call, newClass, pathOf, subscribe, succeeded } from '../../../support/courses.js'
+import { sized } from '../../../support/measures.js'
+import { eventually, startServer } from '../../../support/server-process.js'
 import {
   engine,
   mintLink,
@@ -13,8 +13,8 @@ import {
   upload,
   type Person,
   type TestApp
-} from '../../support/test-app.js'
-import { loadConfig } from '../../../src/config/config.js'
+} from '../../../support/test-app.js'
+import { loadConfig } from '../../../../src/config/config.js'
 
 const ROUNDS = sized(60, 1000)
 /** A round may wait a second for a cache, so that rounds run beside one another, each lane on media of its own. */

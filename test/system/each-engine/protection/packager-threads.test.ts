@@ -1,8 +1,8 @@
 import t from 'tap'
-import { eventually } from '../../support/server-process.js'
-import { buildTestApp, fixture, signUp, upload } from '../../support/test-app.js'
-import { shown } from '../../support/protected-server.js'
-import { Threads } from '../../support/threads.js'
+import { eventually } from '../../../support/server-process.js'
+import { buildTestApp, fixture, signUp, upload } from '../../../support/test-app.js'
+import { shown } from '../../../support/protected-server.js'
+import { Threads } from '../../../support/threads.js'
 
 const film = await fixture('tiny.mp4')
 

@@ -3,11 +3,11 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Writable } from 'node:stream'
 import t, { type Test } from 'tap'
-import { Ffmpeg } from '../../../src/protection/hls/ffmpeg.js'
-import { buildTestApp, openTestApp, signUp, upload, type TestApp } from '../../support/test-app.js'
-import { eventually } from '../../support/server-process.js'
-import { make, noFfmpeg, temporaryFolder } from '../../support/ffmpeg.js'
-import { shown } from '../../support/protected-server.js'
+import { Ffmpeg } from '../../../../src/protection/hls/ffmpeg.js'
+import { buildTestApp, openTestApp, signUp, upload, type TestApp } from '../../../support/test-app.js'
+import { eventually } from '../../../support/server-process.js'
+import { make, noFfmpeg, temporaryFolder } from '../../../support/ffmpeg.js'
+import { shown } from '../../../support/protected-server.js'
 
 /** How an ffmpeg may fail, as the body of a shell script; the first lines below say that it is there. */
 const KINDS: Record<string, string> = {

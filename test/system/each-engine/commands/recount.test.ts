@@ -1,5 +1,5 @@
 import t from 'tap'
-import { isoDay, setUp, today } from '../../support/view-log.js'
+import { isoDay, setUp, today } from '../../../support/view-log.js'
 
 t.test('recount', async (t) => {
   const { server, id, view, analytics, run, recount } = await setUp(t)

@@ -1,10 +1,10 @@
 import { readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { loadConfig } from '../../../src/config/config.js'
-import { engine, testEnvironment } from '../../support/test-app.js'
-import { call, newLinkedMedia, newToken, startServer } from '../../support/server-process.js'
-import { playgate } from '../../support/playgate.js'
+import { loadConfig } from '../../../../src/config/config.js'
+import { engine, testEnvironment } from '../../../support/test-app.js'
+import { call, newLinkedMedia, newToken, startServer } from '../../../support/server-process.js'
+import { playgate } from '../../../support/playgate.js'
 
 const { env } = await testEnvironment(t)
 
