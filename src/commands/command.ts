@@ -11,7 +11,7 @@ export interface CommandContext {
   options: Record<string, string | boolean | undefined>
   /** Positional arguments after the command's name. */
   operands: string[]
-  /** Shows the progress of a long command. Has no effect if the output is not a terminal. */
+  /** Shows the progress of a long command if the output is a terminal. */
   onProgress: OnProgress
   /** Prompts for a secret without echo, or reads it from standard input. */
   readSecret(question: string): Promise<string>

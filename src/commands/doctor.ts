@@ -20,7 +20,7 @@ import { files, pairing } from './stored-files.js'
 
 type Check = (context: CommandContext) => Promise<Finding>
 
-/** Links expire to the second, and the server's clock decides when a token expires. */
+/** A larger skew is a fault: links expire to the second, and tokens expire by the server's clock. */
 const MAX_CLOCK_SKEW_MS = 2000
 
 export const doctor: Command = {

@@ -6,9 +6,9 @@ import { lockCourse, updateCourseSums } from './course-store.js'
 import { findCourseIdOfMedia } from './lecture-store.js'
 
 /**
- * Returns a function that locks the course of a media until the transaction ends, if the media is a lecture. That
- * function resolves with a second function, which changes the course's duration. The second function also queues the
- * tallies, because completion of a lecture depends on its duration.
+ * Returns a function that locks a media's course, if it has one, until the transaction ends. That function resolves
+ * with a second function, which changes the course's duration. The second function also queues the tallies, because
+ * completion of a lecture depends on its duration.
  */
 export function sumsLock (clock: Clock) {
   return async (trx: Transaction<Database>, mediaId: string): Promise<(deltaMs: number) => Promise<void>> => {

@@ -138,8 +138,8 @@ export class Lectures {
   }
 
   /**
-   * Protects every unprotected lecture whose course requires protection, and returns their number. Such a lecture
-   * exists if it is older than PROTECT_LECTURES, or if the server crashed while its course became premium.
+   * Protects every unprotected lecture whose course requires protection, and returns their number. Such lectures are
+   * older than the PROTECT_LECTURES setting, or the server crashed while their course became premium.
    */
   async protectMissed (): Promise<number> {
     const { db, protectAll } = this.#options

@@ -37,8 +37,8 @@ export function isCompleted (watchedMs: number, durationMs: number | null): bool
 }
 
 /**
- * Updates the share of some students in the tallies of a course. Called after a report, a new or ended subscription,
- * and a change of the lectures. Each progress row stores how it is counted, so no student is counted twice.
+ * Recounts some students in the tallies of a course. Called after a report, a new or ended subscription, and a change
+ * of the lectures. Each progress row stores how it is counted, so no student is counted twice.
  */
 export async function settleTallies (
   trx: Transaction<Database>,

@@ -24,9 +24,9 @@ export function embedPage (mediaId: string): string {
 const MUX_HOSTS = 'https://*.mux.com'
 
 /**
- * Returns the Content-Security-Policy of the player page. It allows only this server, with two exceptions. hls.js uses
- * `blob:` for the video and its worker, and with `hosted` the page loads media from Mux. In `origins`, `*` lets any
- * site frame the page.
+ * Returns the Content-Security-Policy of the player page. The policy allows only this server, with two exceptions.
+ * hls.js uses `blob:` for the video and its worker, and with `hosted` the page loads media from Mux. In `origins`, `*`
+ * lets any site frame the page.
  */
 export function embedPolicy (origins: string[], hosted: boolean): string {
   const elsewhere = hosted ? ` ${MUX_HOSTS}` : ''

@@ -93,8 +93,8 @@ export class JobRunner<Kind extends JobKind> {
   }
 
   /**
-   * Interrupts the running jobs and returns them to the queue, where they are due at once. An interruption is not a
-   * failure.
+   * Interrupts the running jobs and returns them to the queue, where they are due at once. An interruption does not
+   * count as a failure.
    */
   async stop (): Promise<void> {
     this.#stopping.abort()

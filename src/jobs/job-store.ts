@@ -67,8 +67,8 @@ function newJob (now: number) {
 }
 
 /**
- * Claims a due job of the first kind that has one, and counts the attempt. It prefers the fewest attempts, then the
- * next turn (so accounts take turns), then the earliest due time. No other worker claims the job before the lease ends.
+ * Claims a due job of the first kind that has one, and counts the attempt. The order is: fewest attempts, next turn (so
+ * that accounts take turns), earliest due time. No other worker claims the job before the lease ends.
  */
 export async function claimJob<Kind extends JobKind> (
   db: Kysely<Database>,
@@ -140,7 +140,7 @@ export async function updateAllJobs (
     .execute()
 }
 
-/** Deletes the job of a media, whatever its kind. */
+/** Deletes the job of a media, of any kind. */
 export async function deleteJobOfMedia (trx: Transaction<Database>, mediaId: string): Promise<void> {
   await trx.deleteFrom('jobs').where('media_id', '=', mediaId).execute()
 }
@@ -149,7 +149,7 @@ export async function deleteJob (db: Kysely<Database>, id: string): Promise<void
   await db.deleteFrom('jobs').where('id', '=', id).execute()
 }
 
-/** **Throws** if the row lacks the subject of its kind. The inserts of this file always set it. */
+/** **Throws** if the row lacks the subject of its kind. The inserts of this file always set the subject. */
 function jobOf (row: Selectable<JobsTable>): Job {
   const { id, kind, failures, attempts } = row
   const state = { id, failures, attempts, createdAt: row.created_at }

@@ -5,8 +5,8 @@ export interface WaitingTask {
 }
 
 /**
- * The waiting tasks of a key in a fair queue. They are in order, or in a lane for each next key of their paths. Lanes
- * take turns.
+ * The waiting tasks of a key in a fair queue. They wait in order, or in one lane for each next key of their paths.
+ * Lanes take turns.
  */
 export class Lane {
   readonly #tasks: WaitingTask[] = []

@@ -28,7 +28,7 @@ export interface Transfer {
 }
 
 export interface Slot {
-  /** Restarts the stall check, because the client keeps up. */
+  /** Restarts the stall check of a client that keeps up. */
   touch(): void
   /** Frees the slot. Further calls do nothing. */
   release(): void

@@ -5,15 +5,16 @@ import type { SlidingWindow } from './sliding-window.js'
 
 /**
  * Protects accounts against guesses from many addresses. An account may have `limit` failed logins a minute; 0 means no
- * limit. An account is never locked, because the limit ends with the window. Each login takes a place in the window
- * before its password is checked, so that parallel guesses are counted. A correct password gives the place back.
+ * limit. An account is never locked, because the limit ends with the window. Each login counts as a failure before its
+ * password is checked, so that parallel guesses cannot exceed the limit. A correct password removes the login from the
+ * count.
  */
 export function createLoginGuard (windows: SlidingWindow, clock: Clock, limit: number) {
   const rule = { limit, windowMs: MINUTE, blockAfter: 0 }
   return {
     /**
-     * Takes a place, and resolves with a function that gives it back. **Throws** `rate_limit_exceeded` after too many
-     * failures.
+     * Counts a login as a failure, and resolves with a function that removes it from the count. **Throws**
+     * `rate_limit_exceeded` after too many failures of the account.
      */
     async reserve (email: string): Promise<() => void> {
       if (limit === 0) return () => {}

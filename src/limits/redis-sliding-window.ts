@@ -92,15 +92,15 @@ function verdictOf (answers: number[], start: number): Verdict {
 }
 
 /**
- * The text in braces decides the node of a key in a Redis Cluster. It is the same for all keys, because one script uses
- * many keys.
+ * The text in braces decides the node of a key in a Redis Cluster. This text is the same for all keys, because one
+ * script uses many keys.
  */
 function keysOf (key: string): [moments: string, state: string] {
   return [`playgate:{limit}:${key}:moments`, `playgate:{limit}:${key}:state`]
 }
 
 /**
- * Windows that are shared while Redis is available, and local to the process while it is not. The local windows always
+ * These windows are shared while Redis is available, and local to the process otherwise. The local windows always
  * count, so they know the recent past when Redis fails or comes back empty. A local refusal is final, because one
  * process never counts more requests than all processes.
  */

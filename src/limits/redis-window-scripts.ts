@@ -47,7 +47,7 @@ end
 `
 
 /**
- * Independent requests, each in its own window.
+ * Decides independent requests, each in its own window.
  *
  * KEYS: two keys for each request. The first is a list with the times of allowed requests, oldest first. The second is
  * a hash with the number of refused requests, the start of that count, and the end of a block. ARGV from the third: the
@@ -65,9 +65,9 @@ return answers
 `
 
 /**
- * One request in several windows. It is allowed if all windows allow it. KEYS and ARGV are the same as in {@link HITS},
- * with the widest window first. The first window that refuses decides, and the request leaves the windows before it.
- * Returns the five numbers of the window that decided.
+ * Decides one request in several windows. The request is allowed if all windows allow it. KEYS and ARGV are the same as
+ * in {@link HITS}, with the widest window first. The first window that refuses decides, and the request is removed from
+ * the earlier windows. Returns the five numbers of the window that decided.
  */
 export const HIT_WITHIN = `${HIT}
 local verdict

@@ -37,8 +37,8 @@ export interface SlidingWindow {
   hit(key: string, rule: WindowRule): Promise<Verdict>
   /**
    * Enters a request into the windows around its own window, widest first, and then into its own window. If a window
-   * refuses the request, the request leaves the windows before it. Returns the verdict of the window that refused, or
-   * of its own window if it is allowed.
+   * refuses the request, the request is removed from the earlier windows. Returns the verdict of the window that
+   * refused, or of its own window if the request is allowed.
    */
   hitWithin(wider: WindowCheck[], own: WindowCheck): Promise<Verdict>
   /** Removes the newest allowed request of a key. */

@@ -9,7 +9,10 @@ import type { SlidingWindow } from './sliding-window.js'
 export function createViewLimit (windows: SlidingWindow, perMinute: number) {
   const rule = { limit: perMinute, windowMs: MINUTE, blockAfter: 0 }
   return {
-    /** Resolves with a function that gives the place back, or with undefined if the address is at its limit. */
+    /**
+     * Counts a view, and resolves with a function that removes the view from the count. Resolves with undefined if the
+     * address is at its limit.
+     */
     async reserve (address: string): Promise<(() => void) | undefined> {
       if (perMinute === 0) return () => {}
       const key = `view:${addressKey(address)}`

@@ -13,7 +13,7 @@ export interface WindowEntry {
   endsAt: number
 }
 
-/** The activity of a key: at most one request, several requests, or as many as its limit (or it is blocked). */
+/** The activity of a key: at most one request, several requests, or at its limit (or blocked). */
 export type Rank = 'single' | 'several' | 'limited'
 
 /** Minimum time between two scans of a full segment. A scan of 10,000 entries takes less than a millisecond. */

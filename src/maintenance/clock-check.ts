@@ -13,8 +13,8 @@ interface Options {
 /**
  * Decides whether the wall clock is trusted for removals by age. The database keeps the time of the last trusted check.
  * The clock is trusted if it is at most a day behind that check. It may also be at most a day ahead of that check plus
- * the monotonic time since then. After a jump in a running process, the clock is trusted again when it is back, or
- * after a restart. If the clock is wrong from the start, it is trusted after a day without a jump, even across
+ * the monotonic time since then. After a jump in a running process, the clock is trusted again when it is right again,
+ * or after a restart. If the clock is wrong from the start, it is trusted after a day without a jump, even across
  * restarts. An installation may have been off for months. The age of rows is not used, because a wrong clock also
  * writes wrong rows.
  */

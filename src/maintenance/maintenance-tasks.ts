@@ -57,8 +57,7 @@ export function createMaintenanceTasks (options: Options): { startup: Task[]; pe
   const removeMuxEvents = byAge('failed to remove old events of Mux', (now) => providers.mux?.events.forgetOld(now))
   const protect = protectMissedLectures(options)
   return {
-    // The events of Mux are first, because their removal checks the clock before this process writes rows with its
-    // time.
+    // The task for Mux events is first. It checks the clock before this process writes rows with the clock's time.
     startup: [removeMuxEvents, sweep(options.isOnlyInstance), resealKeys(options), protect],
     periodic: [removeMuxEvents, ...removals, sweep(false), protect]
   }

@@ -39,7 +39,7 @@ const audioContainers: Record<string, string> = {
 }
 
 /**
- * ffmpeg's codec names by MediaInfo's names, because people search for ffmpeg's names. Other names change to lower
+ * Maps MediaInfo's codec names to ffmpeg's names, because people search for ffmpeg's names. Other names change to lower
  * case.
  */
 const codecNames: Record<string, string> = {

@@ -4,9 +4,9 @@ import { lockMedia } from './media-store.js'
 import type { Media, MuxNames, Protection, ProviderName } from './schema.js'
 
 /**
- * Turns protection on with a provider, or off, and clears the package or asset of the previous provider. A media that
- * already has this protection stays unchanged, unless its packaging failed and must be retried. Returns the previous
- * media and whether it changed, or undefined if the media does not exist.
+ * Turns protection on or off, and clears the package or asset of the previous provider. A media that already has this
+ * protection stays unchanged, unless its packaging failed: then packaging starts again. Returns the previous media and
+ * whether it changed, or undefined if the media does not exist.
  */
 export async function updateProtection (
   trx: Transaction<Database>,

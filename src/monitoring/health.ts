@@ -16,13 +16,13 @@ export interface HealthState {
 const CHECK_LIMIT_MS = 2000
 
 export interface Health {
-  /** Set while the server warms up. */
+  /** True while the server warms up. */
   starting: boolean
-  /** Set while the server drains. */
+  /** True while the server drains. */
   stopping: boolean
-  /** Set when the database file is damaged. */
+  /** True if the database file is damaged. */
   readonly isDamaged: boolean
-  /** Set when this process and another running process do not have each other's SECRET_KEY. */
+  /** True if this process and another running process do not have each other's SECRET_KEY. */
   readonly lacksKeys: boolean
   check(): Promise<HealthState>
 }

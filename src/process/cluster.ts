@@ -14,7 +14,10 @@ const GRACE_BEYOND_MS = 10_000
  */
 export function superviseProcesses (count: number, graceSeconds: number, say: (line: string) => void): void {
   let stopping = false
-  /** Set when a process has listened. A later start can fail because the database is unavailable, so it is retried. */
+  /**
+   * True after the first process has listened. A later failed start is retried, because the cause may be an unavailable
+   * database.
+   */
   let everListened = false
   const listening = new Set<number>()
   for (let i = 0; i < count; i++) startProcess(say, onRefused)

@@ -15,15 +15,15 @@ const engine = createEngine(video, stop)
 let link
 /** A newer link, used if the server refuses the current link of the browser's own player. */
 let spare
-/** Whether this page creates its links itself. */
+/** True if this page creates its own links. */
 let own = false
-/** Whether a link was requested since the last playback. After an invalid link, no other link is requested. */
+/** True if a link was requested since the last playback. After an invalid link, no other link is requested. */
 let asked = false
-/** Whether playback is stopped until a new link or a retry. */
+/** True while playback is stopped, until a new link or a retry. */
 let stopped = true
 /** The position to restore when a link is loaded, as `{ time, rate }`; undefined if there is none. */
 let spot
-/** Whether the viewer wants to play. `paused` of the video is true after an error in Chromium's HLS player. */
+/** True if the viewer wants to play. `paused` of the video is true after an error in Chromium's HLS player. */
 let playing = false
 let attempt = 0
 let retryTimer, renewTimer

@@ -7,9 +7,9 @@ const HEADER_BYTES = 7
 const BLOCK_BYTES = 256 * 1024
 
 /**
- * Returns the duration of an ADTS stream (raw AAC) in milliseconds. The format has no duration field, so this function
- * adds up the frame headers (ISO/IEC 13818-7, 6.2) to the first invalid header. `read` fills a buffer from a position
- * and returns the number of bytes.
+ * Returns the duration of an ADTS stream (raw AAC) in milliseconds. The format has no duration field. This function
+ * adds up the durations of the frames up to the first invalid frame header (ISO/IEC 13818-7, 6.2). `read` fills a
+ * buffer from a position and returns the number of bytes.
  */
 export function adtsDurationMs (read: (into: Buffer, position: number) => number): number {
   const block = Buffer.allocUnsafe(BLOCK_BYTES)

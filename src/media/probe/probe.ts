@@ -23,7 +23,7 @@ const DEFAULTS: ProberOptions = {
   maxWaitMs: 45_000
 }
 
-/** Describes files in a separate process, one at a time. All of this uses less than 300 MB of additional memory. */
+/** Describes files in a separate process, one at a time. In total, this needs less than 300 MB of additional memory. */
 export interface Prober {
   /**
    * Describes a file when it is its account's turn. Returns null for a format that is not accepted. **Throws**
