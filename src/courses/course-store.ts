@@ -1,7 +1,8 @@
 import type { Kysely, Selectable, Transaction } from 'kysely'
 import { validate as isUuid } from 'uuid'
 import { engineOf } from '../database/dialect.js'
-import type { CoursesTable, Database } from '../database/tables.js'
+import type { CoursesTable } from '../database/course-tables.js'
+import type { Database } from '../database/tables.js'
 import type { Course, CourseInput } from './schema.js'
 
 export async function insertCourse (db: Kysely<Database>, course: Course): Promise<void> {

@@ -1,5 +1,6 @@
 import type { Kysely, Selectable, Transaction } from 'kysely'
-import type { Database, LecturesTable } from '../database/tables.js'
+import type { LecturesTable } from '../database/course-tables.js'
+import type { Database } from '../database/tables.js'
 import type { Lecture } from './schema.js'
 
 /** Inserts a lecture at the end of its course, which must be locked. Returns its position. */

@@ -1,4 +1,12 @@
 import type { Generated } from 'kysely'
+import type {
+  CoursesTable,
+  LectureProgressTable,
+  LecturesTable,
+  LectureTalliesTable,
+  SubscriptionsTable
+} from './course-tables.js'
+import type { TokenViewsTable, ViewDaysTable, ViewsTable, ViewTotalsTable, ViewViewersTable } from './view-tables.js'
 
 // Times are epoch milliseconds, durations are milliseconds, days are whole days since the epoch, and flags are 0 or 1.
 // Integers are the same on both engines, and their sums are exact.
@@ -103,111 +111,10 @@ export interface PackageIndexesTable {
   frame_rate_thousandths: number | null
 }
 
-export interface ViewsTable {
-  id: Generated<number>
-  media_id: string
-  /** The link of a stream view: one view counts for each link and address. Null without a link. */
-  link_id: string | null
-  address: string
-  /** The key that identifies a viewer: the IPv4 address, the /64 of an IPv6 address, or an HMAC of it. */
-  address_key: string
-  account_id: string | null
-  user_agent: string | null
-  viewed_at: number
-}
-
-/** The last counted view of each account, address and media by a token. */
-export interface TokenViewsTable {
-  media_id: string
-  account_id: string
-  address_key: string
-  viewed_at: number
-}
-
-/** Inserted with its media, so that a lock on the row proves that the media exists. */
-export interface ViewTotalsTable {
-  media_id: string
-  total_views: number
-  unique_viewers: number
-  /** Increased when counts change without a view (a recount), so that cached responses become invalid. */
-  revision: number
-}
-
-export interface ViewDaysTable {
-  media_id: string
-  day: number
-  views: number
-}
-
-export interface ViewViewersTable {
-  media_id: string
-  address_key: string
-}
-
 /** Facts about the whole installation, by name. */
 export interface ServerFactsTable {
   name: string
   value: string
-}
-
-export interface CoursesTable {
-  id: string
-  owner_id: string
-  title: string
-  description: string
-  premium: number
-  /** The sum of its lectures, changed in the same transaction as the lectures. */
-  duration_ms: number
-  lectures_count: number
-  created_at: number
-  updated_at: number
-  /** As in {@link MediaTable}. */
-  deleted_at: Generated<number | null>
-}
-
-export interface LecturesTable {
-  id: string
-  course_id: string
-  media_id: string
-  title: string
-  description: string
-  category: string
-  subcategory: string
-  /** 1 for the first lecture, without gaps. */
-  position: number
-  created_at: number
-  updated_at: number
-  /** As in {@link MediaTable}. */
-  deleted_at: Generated<number | null>
-}
-
-export interface SubscriptionsTable {
-  id: string
-  student_id: string
-  course_id: string
-  created_at: number
-  /** Sorts the list of a student's courses. */
-  course_created_at: number
-}
-
-export interface LectureProgressTable {
-  lecture_id: string
-  student_id: string
-  position_ms: number
-  watched_ms: number
-  updated_at: number
-  /** Each flag is 1 if its tally counts this row. It changes in the same transaction as the tally. */
-  started: Generated<number>
-  completed: Generated<number>
-  stopped: Generated<number>
-}
-
-/** The sums of the flags of a lecture's progress rows. The row is missing until a student starts the lecture. */
-export interface LectureTalliesTable {
-  lecture_id: string
-  started: number
-  completed: number
-  stopped: number
 }
 
 /** Totals of lists and bytes of accounts. They change in the same transaction as the counted rows. */
