@@ -51,8 +51,8 @@ export class FairQueue {
   }
 
   /**
-   * Resolves with a function that releases a slot. Further calls of the function do nothing. **Throws** like {@link
-   * run}.
+   * Resolves with a function that releases a slot. Further calls of the function do nothing.
+   * **Throws** like {@link run}.
    */
   async acquire (key: QueueKey, signal?: AbortSignal): Promise<() => void> {
     signal?.throwIfAborted()

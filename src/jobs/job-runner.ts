@@ -107,7 +107,7 @@ export class JobRunner<Kind extends JobKind> {
     try {
       job = await this.#claim()
       while (job !== undefined) {
-        // Another worker polls for the next job meanwhile.
+        // At the same time, another worker polls for the next job.
         this.wake()
         await this.#run(job)
         job = undefined

@@ -23,8 +23,8 @@ export type Binding = 'bound' | 'unrelated' | 'behind'
  * files with an owner may look orphaned.
  */
 export async function bindStore (db: Kysely<Database>, blobs: BlobStore): Promise<Binding> {
-  // Only here, a transaction accesses files. Another process that starts now must not read between the writes of the
-  // two ids.
+  // The transaction includes the access to files. Another process that starts now must not read between the writes of
+  // the two ids.
   return await db.transaction().execute(async (trx) => {
     await lockName(trx, STORE_ID)
     const [stored, carried] = [await findFact(trx, STORE_ID), await blobs.identity(undefined)]
