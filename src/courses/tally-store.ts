@@ -32,8 +32,9 @@ export function tallies (db: Kysely<Database>, lectureIds: string[]) {
   return db.selectFrom('lecture_tallies').selectAll().where('lecture_id', 'in', lectureIds)
 }
 
+/** A lecture of unknown length, or of none, is never completed. */
 export function isCompleted (watchedMs: number, durationMs: number | null): boolean {
-  return durationMs !== null && watchedMs * COMPLETED_SHARE.of >= durationMs * COMPLETED_SHARE.part
+  return durationMs !== null && durationMs > 0 && watchedMs * COMPLETED_SHARE.of >= durationMs * COMPLETED_SHARE.part
 }
 
 /**

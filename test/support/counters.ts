@@ -21,7 +21,7 @@ const TALLIES = `
     sum(case when position = furthest and completed = 0 then 1 else 0 end) as stopped
   from (
     select p.lecture_id, l.position, max(l.position) over (partition by l.course_id, p.student_id) as furthest,
-      case when p.watched_ms * 10 >= m.duration_ms * 9 then 1 else 0 end as completed
+      case when m.duration_ms > 0 and p.watched_ms * 10 >= m.duration_ms * 9 then 1 else 0 end as completed
     from lecture_progress p
     join lectures l on l.id = p.lecture_id and l.deleted_at is null
     join media m on m.id = l.media_id

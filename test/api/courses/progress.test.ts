@@ -177,3 +177,18 @@ t.test('the figures of a course', async (t) => {
     'those who left count no more, their views do'
   )
 })
+
+t.test('a lecture of unknown or zero length is never completed (bug: a report of 0 of 0 completed it)', async (t) => {
+  const server = await buildTestApp(t)
+  const { instructor } = await signUpEverybody(server)
+  const { lectures, student } = await newClass(server, instructor, ['tiny.mp4', 'tiny.flac'])
+  for (const [index, durationMs] of ['0', 'null'].entries()) {
+    const { id, asset_id: mediaId } = lectures[index]!
+    await server.query(`update media set duration_ms = ${durationMs} where id = '${mediaId}'`)
+    const reported = await reportAll(t, server, student, id, [
+      [0, 0],
+      [5, 5]
+    ])
+    t.match(reported, { percent: 0, completed: false }, `${durationMs} ms`)
+  }
+})
