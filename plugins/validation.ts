@@ -60,8 +60,7 @@ export default fp(
         route.preValidation = [requireContentType(route), ...[route.preValidation ?? []].flat()]
       }
       const hasBody = route.schema?.body !== undefined || form !== undefined || rawBody === true
-      // A body is also parsed, and may be refused, on a route that expects no body. Fastify ignores bodies of GET and
-      // HEAD.
+      // On a route without a body, Fastify parses a body too, and may refuse it; not for GET and HEAD.
       if (hasBody) route.schema = addProblems(route.schema, ...BODY_PROBLEMS)
       else if (['POST', 'DELETE'].includes(String(route.method))) {
         route.schema = addProblems(route.schema, ...UNEXPECTED_BODY_PROBLEMS)

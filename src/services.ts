@@ -1,6 +1,6 @@
 import { AccessReview } from './access/access-review.js'
 import { createLectureUrls } from './access/lecture-reply.js'
-import { createAccess } from './access/permissions.js'
+import { Access } from './access/permissions.js'
 import { Admissions } from './access/admissions.js'
 import { PlaybackLinks } from './access/playback-links.js'
 import { Accounts } from './accounts/accounts.js'
@@ -226,7 +226,7 @@ function createTeaching (base: Foundation & People & ViewLog & MediaServices) {
 /** Who may watch, and the links that let them. */
 function createPlayback (base: Foundation & People & MediaServices & Teaching) {
   const { config, db, blobs, log, secrets, accounts, library, signer, subscriptions, providers } = base
-  const access = createAccess({ accounts, library, subscriptions })
+  const access = new Access({ accounts, library, subscriptions })
   const indexes = createPackageIndexes({
     db,
     blobs,
