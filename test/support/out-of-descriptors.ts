@@ -3,6 +3,7 @@ import { createPasswordHasher, startHashWorkers } from '../../src/accounts/passw
 import { createProber } from '../../src/media/probe/probe.js'
 import { Ffmpeg } from '../../src/protection/hls/ffmpeg.js'
 import { packageFile } from '../../src/protection/hls/packager.js'
+import { encodeAll } from '../../src/protection/hls/transcode-plan.js'
 import { createSqliteCommit } from '../../src/views/sqlite-commit.js'
 
 // A program: does each kind of work without a file descriptor left, and again with some. Prints one line of JSON.
@@ -29,7 +30,7 @@ const WORK: Record<string, () => Promise<unknown>> = {
     if ((await ffmpeg.version()) === undefined) throw new Error('not installed')
   },
   picture: async () => await ffmpeg.takePicture(film, 0).toArray(),
-  transcode: async () => await ffmpeg.transcode(film, [], 10_000).toArray(),
+  transcode: async () => await ffmpeg.transcode(film, encodeAll('video'), 10_000).toArray(),
   package: () => packageFile(order, new AbortController().signal, () => {})
 }
 

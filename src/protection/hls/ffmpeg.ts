@@ -5,6 +5,7 @@ import { promisify } from 'node:util'
 import { KiB, MiB } from '../../bytes.js'
 import { MINUTE, SECOND } from '../../time.js'
 import { FileFault } from './file-fault.js'
+import type { TranscodePlan } from './transcode-plan.js'
 
 /**
  * 8192 × 4320, the largest picture of ITU-R BT.2020. A file of 564 KB may declare 16000 × 12000 and need 1.4 GB for
@@ -80,12 +81,12 @@ export class Ffmpeg {
   }
 
   /**
-   * Returns H.264 and AAC in Matroska. Codecs in `copied` are not encoded again. Encoded video has a key frame at least
-   * every 6 seconds.
+   * Returns H.264 and AAC in Matroska by a plan: pictures as they are shown, what an edit list shows, and square
+   * pixels. A key frame at least every 6 seconds.
    */
-  transcode (path: string, copied: string[], limitMs: number): Readable {
+  transcode (path: string, plan: TranscodePlan, limitMs: number): Readable {
     const limits = { limitMs, memory: TRANSCODE_MEMORY, cpuSeconds: this.#cpuSeconds }
-    return run(this.#searchPath, transcodeArguments(path, copied), limits)
+    return run(this.#searchPath, transcodeArguments(path, plan), limits)
   }
 
   /** Returns one JPEG picture of a video, `atSeconds` from its start, at most 1280 pixels wide. */
@@ -111,10 +112,20 @@ export function exceedsPixels ({ width, height }: { width: number | null; height
   return (width ?? 0) * (height ?? 0) > MAX_PIXELS
 }
 
-function transcodeArguments (path: string, copied: string[]): string[] {
-  const inputs = ['-max_pixels', String(MAX_PIXELS), '-i', path, '-map', '0:v:0?', '-map', '0:a:0?']
-  const audio = copied.includes('aac') ? ['-c:a', 'copy'] : ['-c:a', 'aac', '-ac', '2']
-  return [...inputs, ...videoArguments(copied), ...audio, '-f', 'matroska', 'pipe:1']
+function transcodeArguments (path: string, { video, audio }: TranscodePlan): string[] {
+  return [
+    '-max_pixels',
+    String(MAX_PIXELS),
+    '-i',
+    path,
+    ...(video === undefined ? [] : ['-map', video.index === undefined ? '0:V:0?' : `0:v:${video.index}`]),
+    ...(audio === undefined ? [] : ['-map', `0:a:${audio.index ?? '0?'}`]),
+    ...videoArguments(video?.copy === true),
+    ...(audio?.copy === true ? ['-c:a', 'copy'] : ['-c:a', 'aac', '-ac', '2']),
+    '-f',
+    'matroska',
+    'pipe:1'
+  ]
 }
 
 /** Uses one thread, because each further thread holds its own pictures in memory. */
@@ -124,20 +135,17 @@ function pictureArguments (path: string, atSeconds: number): string[] {
   return [...input, ...picture, '-threads', '1', '-c:v', 'mjpeg', '-q:v', '4', '-f', 'image2pipe', 'pipe:1']
 }
 
-function videoArguments (copied: string[]): string[] {
-  if (copied.includes('h264')) return ['-c:v', 'copy']
-  return [
-    '-c:v',
-    'libx264',
-    '-preset',
-    'veryfast',
-    '-pix_fmt',
-    'yuv420p',
-    '-vf',
-    'scale=trunc(iw/2)*2:trunc(ih/2)*2',
-    '-force_key_frames',
-    'expr:gte(t,n_forced*6)'
-  ]
+/** Pixels that are not square are stretched in the direction that loses none. */
+const SQUARE_PIXELS = [
+  'scale=trunc(iw*max(sar\\,1)/2)*2:trunc(ih*max(1/sar\\,1)/2)*2',
+  // A sample aspect ratio that is unknown counts as 1.
+  'setsar=1'
+].join(',')
+
+function videoArguments (copy: boolean): string[] {
+  if (copy) return ['-c:v', 'copy']
+  const encoder = ['-c:v', 'libx264', '-preset', 'veryfast', '-pix_fmt', 'yuv420p']
+  return [...encoder, '-vf', SQUARE_PIXELS, '-force_key_frames', 'expr:gte(t,n_forced*6)']
 }
 
 /**

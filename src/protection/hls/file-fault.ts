@@ -1,13 +1,19 @@
-export type FileFaultKind = 'damaged' | 'unsupported' | 'inflated' | 'excessive'
+import type { TranscodePlan } from './transcode-plan.js'
+
+export type FileFaultKind = 'damaged' | 'unsupported' | 'turned' | 'stretched' | 'edited' | 'inflated' | 'excessive'
 
 /**
- * A fault of the file, so a retry does not help. The file is damaged, or its kind is unsupported. `inflated`: its
- * output is far larger than the file. `excessive`: it needs more memory than one file may use.
+ * A fault of the file, so a retry does not help. The file is damaged, or its kind is unsupported. `turned`,
+ * `stretched`: a player turns or stretches its pictures. `edited`: its edit needs new key frames. `inflated`: its
+ * output is far larger than the file. `excessive`: it needs more memory than one file may use. `plan`: how ffmpeg makes
+ * the file packageable, if its tracks are known.
  */
 export class FileFault extends Error {
   readonly kind: FileFaultKind
-  constructor (kind: FileFaultKind, message: string) {
+  readonly plan: TranscodePlan | undefined
+  constructor (kind: FileFaultKind, message: string, plan?: TranscodePlan) {
     super(message)
     this.kind = kind
+    this.plan = plan
   }
 }

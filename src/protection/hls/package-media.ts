@@ -1,17 +1,20 @@
 import type { Kysely } from 'kysely'
+import { rm } from 'node:fs/promises'
 import { MiB } from '../../bytes.js'
 import type { Database } from '../../database/tables.js'
 import { updatePackaging } from '../../media/media-protection-store.js'
 import type { Media } from '../../media/schema.js'
 import type { Keyring } from '../../secrets/keyring.js'
-import type { BlobStore } from '../../storage/blob-store.js'
+import type { BlobStore, Draft } from '../../storage/blob-store.js'
 import { MINUTE } from '../../time.js'
 import { newContentKey, sealContentKey } from '../content-keys.js'
 import { exceedsPixels, type Ffmpeg } from './ffmpeg.js'
+import { FileFault, type FileFaultKind } from './file-fault.js'
 import { insertPackageIndex } from './package-index-store.js'
 import { packageFile, type PackageFacts } from './packager.js'
 import { receiveOutput } from './receive-output.js'
-import { codecsToCopy, toPackagingError, Unpackageable, unsupportedReason } from './unpackageable.js'
+import { encodeAll, type TranscodePlan } from './transcode-plan.js'
+import { holdsSound, toPackagingError, Unpackageable, unsupportedReason } from './unpackageable.js'
 
 /**
  * On two cores, software H.264 at its fastest useful setting encodes 720p in real time. Larger pictures get more time.
@@ -40,11 +43,8 @@ interface Options {
   ffmpeg: Ffmpeg | undefined
 }
 
-/** A file that mediabunny can read. */
-interface Source {
-  path: string
-  discard(): Promise<void>
-}
+/** Faults of which ffmpeg may make a file that can be packaged. */
+const SECOND_LOOK = new Set<FileFaultKind>(['damaged', 'unsupported', 'turned', 'stretched', 'edited'])
 
 /** Creates encrypted HLS packages of media. */
 export class Packaging {
@@ -78,45 +78,53 @@ export class Packaging {
     }
   }
 
-  /** Writes the encrypted segments to `target`. */
+  /** Writes the encrypted segments to `target`: of the file itself, or else of what ffmpeg makes of it. */
   async #writeSegments (
     media: Media,
     target: string,
     contentKey: Uint8Array,
     signal: AbortSignal
   ): Promise<PackageFacts> {
-    const source = await this.#playableSource(media, signal)
+    const { db, blobs, ffmpeg } = this.#options
     const order = {
-      path: source.path,
       target,
       maxBytes: PACKAGE_FACTOR * media.sizeBytes! + MIN_OUTPUT_BYTES,
       maxSegments: MAX_SEGMENTS,
       contentKey,
-      durationMs: media.durationMs
+      durationMs: media.durationMs,
+      type: media.type,
+      hasSound: holdsSound(media)
     }
-    const saveProgress = onIncrease((progress) => updatePackaging(this.#options.db, media.id, { progress }))
+    const saveProgress = onIncrease((progress) => updatePackaging(db, media.id, { progress }))
     try {
-      return await packageFile(order, signal, saveProgress)
+      return await packageFile({ ...order, path: blobs.pathOf(media.blobName!) }, signal, saveProgress)
     } catch (error) {
-      throw toPackagingError(error)
-    } finally {
-      await source.discard()
+      if (!(error instanceof FileFault) || !SECOND_LOOK.has(error.kind)) throw toPackagingError(error)
+      const { kind, plan = encodeAll(media.type) } = error
+      if ((await ffmpeg?.version()) === undefined) {
+        throw kind === 'unsupported' ? unsupportedReason(media, error.plan !== undefined) : toPackagingError(error)
+      }
+      const transcoded = await this.#transcode(media, plan, signal)
+      try {
+        await rm(target, { force: true })
+        return await packageFile({ ...order, path: transcoded.path, size: plan.size }, signal, saveProgress)
+      } catch (secondError) {
+        throw toPackagingError(secondError)
+      } finally {
+        await transcoded.discard()
+      }
     }
   }
 
-  /**
-   * Returns the file itself, or a transcoded draft if the file needs one. **Throws** the reason if ffmpeg is missing.
-   */
-  async #playableSource (media: Media, signal: AbortSignal): Promise<Source> {
+  async #transcode (media: Media, plan: TranscodePlan, signal: AbortSignal): Promise<Draft> {
     const { blobs, ffmpeg } = this.#options
-    const path = blobs.pathOf(media.blobName!)
-    const reason = unsupportedReason(media)
-    if (reason === undefined) return { path, discard: async () => {} }
-    if ((await ffmpeg?.version()) === undefined) throw reason
-    if (exceedsPixels(media)) throw new Unpackageable('source_too_large')
+    if (exceedsPixels(media) || (plan.size !== undefined && exceedsPixels(plan.size))) {
+      throw new Unpackageable('source_too_large')
+    }
     const limitMs = Math.min(MAX_TRANSCODE_MS, MIN_TRANSCODE_MS + TRANSCODE_FACTOR * (media.durationMs ?? 0))
     const maxBytes = TRANSCODED_FACTOR * media.sizeBytes! + MIN_OUTPUT_BYTES
-    return await receiveOutput(blobs, ffmpeg!.transcode(path, codecsToCopy(media), limitMs), maxBytes, signal)
+    const output = ffmpeg!.transcode(blobs.pathOf(media.blobName!), plan, limitMs)
+    return await receiveOutput(blobs, output, maxBytes, signal)
   }
 }
 

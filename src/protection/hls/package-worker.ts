@@ -1,22 +1,17 @@
-import {
-  ALL_FORMATS,
-  EncodedPacketSink,
-  FilePathSource,
-  Input,
-  UnsupportedInputFormatError,
-  type InputAudioTrack,
-  type InputVideoTrack
-} from 'mediabunny'
-import { createCipheriv, type Cipher } from 'node:crypto'
-import { closeSync, openSync, writeSync } from 'node:fs'
+import { ALL_FORMATS, EncodedPacketSink, FilePathSource, Input, UnsupportedInputFormatError } from 'mediabunny'
+import type { InputAudioTrack, InputVideoTrack } from 'mediabunny'
+import { closeSync, openSync } from 'node:fs'
 import { parentPort, workerData } from 'node:worker_threads'
 import { MiB } from '../../bytes.js'
 import { withDecodeTimes } from './decode-times.js'
-import { asTheyAre, toAdts, toAnnexB, type Framing } from './elementary-stream.js'
+import { readEdits } from './edits.js'
+import type { Framing } from './elementary-stream.js'
 import type { FileFaultKind } from './file-fault.js'
-import type { PackageMessage, PackageOrder, SegmentFacts } from './packager.js'
-import { StreamDescriber, type StreamDescription } from './stream-description.js'
-import { TICKS_PER_SECOND, TransportStream, type Frame, type Program } from './transport-stream.js'
+import type { PackageMessage, PackageOrder } from './packager.js'
+import { Inflated, SegmentWriter } from './segment-writer.js'
+import { NotCarried, playedTracks, type PlayedTrack } from './played-tracks.js'
+import { TICKS_PER_SECOND, type Frame } from './transport-stream.js'
+import { trimPictures, trimSounds, Uncuttable } from './trim.js'
 
 /**
  * A little less than the intended six seconds; RFC 8216 permits any duration. Otherwise key frames every 1.999 s would
@@ -27,8 +22,6 @@ const SEGMENT_SECONDS = 5.5
 const MAX_SEGMENT_SECONDS = 60
 /** Times in a stream start at 10 s, as is common, to leave room for early sound and decode times. */
 const FIRST_TIME = 900_000
-/** Packets of one write: a quarter of a megabyte. */
-const CHUNK_PACKETS = 1392
 /** Half of mediabunny's default, because a file is read only once, from start to end. */
 const CACHE_BYTES = 4 * MiB
 /**
@@ -39,99 +32,49 @@ const MIN_PART = 0.9
 /** Pictures of 4K at the best quality have 4 MB. A far larger frame would exhaust the memory. */
 const MAX_FRAME_BYTES = 32 * MiB
 
-const { path, target, maxBytes, maxSegments, contentKey, durationMs } = workerData as PackageOrder
+const order = workerData as PackageOrder
+const { path, target, durationMs } = order
+
+/** Sound that an encoder needs before the first that is heard takes at most so long. */
+const MAX_PRIMING_SECONDS = 1
 
 /** A frame with its start (`at`) and end, in seconds from the start of the file. */
 type TimedFrame = Frame & { at: number; endsAt: number }
 
 const say = (message: PackageMessage) => parentPort!.postMessage(message)
 
-/**
- * Writes the segments of a transport stream and encrypts them: AES-128-CBC with PKCS #7 padding. The IV is the media
- * sequence number (RFC 8216, 4.3.2.4 and 5.2).
- */
-class SegmentWriter {
-  readonly facts: SegmentFacts[] = []
-  readonly #stream: TransportStream
-  readonly #describer = new StreamDescriber()
-  readonly #file: number
-  #written = 0
-  #cipher: Cipher | undefined
-  #bytes = 0
-  #startedAt = 0
-  #independent = true
-
-  constructor (program: Program, file: number) {
-    this.#file = file
-    this.#stream = new TransportStream(program, CHUNK_PACKETS, (chunk) => {
-      this.#describer.write(chunk)
-      this.#put(this.#cipher!.update(chunk))
-    })
-  }
-
-  get description (): StreamDescription {
-    return this.#describer.describe()
-  }
-
-  /** The start of the current segment, in seconds. Undefined if no segment is open. */
-  get startedAt (): number | undefined {
-    return this.#cipher === undefined ? undefined : this.#startedAt
-  }
-
-  /** Starts a segment. `independent`: it can be decoded without the segment before it. */
-  begin (at: number, independent: boolean): void {
-    this.end(at)
-    if (this.facts.length === maxSegments) throw new Inflated(`there are more than ${maxSegments} segments`)
-    const iv = Buffer.alloc(16)
-    iv.writeUInt32BE(this.facts.length, 12)
-    this.#cipher = createCipheriv('aes-128-cbc', contentKey, iv)
-    this.#bytes = 0
-    this.#startedAt = at
-    this.#independent = independent
-    this.#stream.writeTables()
-  }
-
-  write (frame: Frame): void {
-    this.#stream.writeFrame(frame)
-  }
-
-  end (at: number): void {
-    if (this.#cipher === undefined) return
-    this.#stream.flush()
-    this.#put(this.#cipher.final())
-    const milliseconds = Math.max(1, Math.round((at - this.#startedAt) * 1000))
-    this.facts.push(this.#independent ? [this.#bytes, milliseconds] : [this.#bytes, milliseconds, 'dependent'])
-    this.#cipher = undefined
-  }
-
-  #put (sealed: Buffer): void {
-    this.#bytes += sealed.length
-    this.#written += sealed.length
-    if (this.#written > maxBytes) throw new Inflated(`more than ${maxBytes} bytes`)
-    for (let done = 0; done < sealed.length;) done += writeSync(this.#file, sealed, done)
-  }
-}
-
 async function main (): Promise<void> {
   const input = new Input({ source: new FilePathSource(path, { maxCacheSize: CACHE_BYTES }), formats: ALL_FORMATS })
-  const video = await input.getPrimaryVideoTrack()
-  const audio = await input.getPrimaryAudioTrack()
-  const audioCodec = audio === null ? undefined : audio.codec === 'mp3' ? 'mp3' : 'aac'
-  const beginsAt = Math.min(
-    0,
-    ...(await Promise.all([video, audio].map(async (track) => (await track?.getFirstTimestamp()) ?? 0)))
-  )
+  const { video, audio, plan } = await playedTracks(input, readEdits(path), order)
+  const beginsAt = Math.min(0, ...(await Promise.all([video, audio].map(firstTime))))
   const pictures =
-    video === null ? none() : withDecodeTimes(framesOf(video, 'video', await videoFraming(video), beginsAt))
-  const sounds = audio === null ? none() : framesOf(audio, 'audio', await audioFraming(audio), beginsAt)
+    video === undefined
+      ? none()
+      : withDecodeTimes(trimPictures(framesOf(video.track, 'video', video.framing, beginsAt), video.edit))
+  const sounds =
+    audio === undefined
+      ? none()
+      : trimSounds(framesOf(audio.track, 'audio', audio.framing, beginsAt), audio.edit, audio.sampleRate)
   const file = openSync(target, 'wx', 0o640)
   try {
-    const segments = new SegmentWriter({ video: video === null ? undefined : 'h264', audio: audioCodec }, file)
+    const program = { video: video === undefined ? undefined : ('h264' as const), audio: audio?.codec }
+    const segments = new SegmentWriter(program, file, order)
     await cut(pictures, sounds, segments)
     say({ made: { segments: segments.facts, description: segments.description } })
+  } catch (error) {
+    throw error instanceof Uncuttable ? new NotCarried('edited', plan, error.message) : error
   } finally {
     closeSync(file)
   }
+}
+
+/** Where the times of a stream begin for a track. What lies further before its edit is left out. */
+async function firstTime (
+  played: PlayedTrack<InputVideoTrack> | PlayedTrack<InputAudioTrack> | undefined
+): Promise<number> {
+  if (played === undefined) return 0
+  const { track, edit } = played
+  return Math.max(await track.getFirstTimestamp(), (edit?.startsAt ?? -Infinity) - MAX_PRIMING_SECONDS)
 }
 
 /**
@@ -209,37 +152,15 @@ function report (at: number): void {
 
 async function * none (): AsyncGenerator<TimedFrame> {}
 
-async function videoFraming (track: InputVideoTrack): Promise<Framing> {
-  const description = bytesOf((await track.getDecoderConfig())?.description)
-  return description === undefined ? asTheyAre : toAnnexB(description)
-}
-
-async function audioFraming (track: InputAudioTrack): Promise<Framing> {
-  const description = track.codec === 'mp3' ? undefined : bytesOf((await track.getDecoderConfig())?.description)
-  if (description === undefined) return asTheyAre
-  const framing = toAdts(description)
-  if (framing === undefined) throw new Unsupported()
-  return framing
-}
-
-function bytesOf (source: ArrayBufferView | ArrayBufferLike | undefined): Uint8Array | undefined {
-  if (source === undefined) return undefined
-  return ArrayBuffer.isView(source)
-    ? new Uint8Array(source.buffer, source.byteOffset, source.byteLength)
-    : new Uint8Array(source)
-}
-
-/** Thrown for a kind of codec that MPEG-TS cannot contain. */
-class Unsupported extends Error {}
-
-/** Thrown if the output is far larger than the file, or has too many segments. */
-class Inflated extends Error {}
-
 function faultOf (error: Error & { code?: string }): FileFaultKind | 'system' {
   // An error of the system (EMFILE, or EIO on a network disk) is not a fault of the file.
   if (/^E[A-Z]+$/.test(error.code ?? '')) return 'system'
   if (error instanceof Inflated) return 'inflated'
-  return error instanceof UnsupportedInputFormatError || error instanceof Unsupported ? 'unsupported' : 'damaged'
+  if (error instanceof NotCarried) return error.kind
+  return error instanceof UnsupportedInputFormatError ? 'unsupported' : 'damaged'
 }
 
-main().catch((error: Error) => say({ failed: error.stack ?? error.message, fault: faultOf(error) }))
+main().catch((error: Error) => {
+  const plan = error instanceof NotCarried ? error.plan : undefined
+  say({ failed: error.stack ?? error.message, fault: faultOf(error), plan })
+})

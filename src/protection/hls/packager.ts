@@ -1,6 +1,7 @@
 import { Worker } from 'node:worker_threads'
 import { FileFault, type FileFaultKind } from './file-fault.js'
 import type { StreamDescription } from './stream-description.js'
+import type { TranscodePlan } from './transcode-plan.js'
 
 /** The input of the packager. Segments are written to the file `target`, one after another. */
 export interface PackageOrder {
@@ -10,9 +11,20 @@ export interface PackageOrder {
   maxSegments: number
   contentKey: Uint8Array
   durationMs: number | null
+  /** Pictures of a sound file are covers or chapters. Undefined: whatever the file holds. */
+  type?: 'video' | 'audio'
+  /** The file is known to have sound. */
+  hasSound?: boolean
+  /** The displayed size that a transcoded file must have. */
+  size?: TranscodePlan['size']
 }
-export type PackageMessage =
-  { percent: number } | { made: PackageFacts } | { failed: string; fault: FileFaultKind | 'system' }
+export type PackageMessage = { percent: number } | { made: PackageFacts } | Failure
+
+interface Failure {
+  failed: string
+  fault: FileFaultKind | 'system'
+  plan: TranscodePlan | undefined
+}
 
 /**
  * The size and the duration of a segment, as stored. `dependent`: it cannot be decoded without the segment before it.
@@ -65,7 +77,8 @@ export async function packageFile (
         if ('percent' in message) onProgress(message.percent)
         else if ('made' in message) resolve(message.made)
         else {
-          reject(message.fault === 'system' ? new Error(message.failed) : new FileFault(message.fault, message.failed))
+          const { fault, failed, plan } = message
+          reject(fault === 'system' ? new Error(failed) : new FileFault(fault, failed, plan))
         }
       })
       worker.on('error', reject)

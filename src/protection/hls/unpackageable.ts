@@ -1,27 +1,25 @@
 import type { Media } from '../../media/schema.js'
 import { FileFault } from './file-fault.js'
 
-/**
- * Codecs and containers that need no ffmpeg. MPEG-TS and every HLS player support these codecs (names of MediaInfo),
- * and mediabunny reads these containers.
- */
+/** Codecs that MPEG-TS and every HLS player support, by the names of MediaInfo. */
 const VIDEO_CODECS = ['h264']
 const AUDIO_CODECS = ['aac', 'mp3']
-const CONTAINERS = [
-  'video/mp4',
-  'video/quicktime',
-  'video/x-m4v',
-  'video/x-matroska',
-  'audio/mp4',
-  'audio/mpeg',
-  'audio/aac'
-]
+const OTHER_SOUNDS = /^(opus|vorbis|flac|alac|e?ac3|dts|pcm.*)$/
 
 /** The reasons of failed packaging, as shown to the owner of the media. */
 const REASONS = {
   source_codec_unsupported: 'The file holds a codec that an encrypted stream does not take.',
   source_container_unsupported:
     'The file is of a format that only ffmpeg can package, which is not installed on this server.',
+  source_turned:
+    'The pictures of the file are turned or mirrored by the player. An encrypted stream of it needs ffmpeg, which is ' +
+    'not installed on this server; or export the file upright.',
+  source_stretched:
+    'The pixels of the file are not square. An encrypted stream of it needs ffmpeg, which is not installed on this ' +
+    'server; or export the file with square pixels.',
+  source_edited:
+    'The file was cut without encoding it again, and still holds what was cut away. An encrypted stream of it needs ' +
+    'ffmpeg, which is not installed on this server; or export the file again.',
   source_has_no_media: 'The file holds no pictures and no sound.',
   source_damaged: 'The file is damaged: it could not be read to its end.',
   source_too_large:
@@ -33,6 +31,9 @@ type Reason = keyof typeof REASONS
 const REASON_OF_FAULT = {
   damaged: 'source_damaged',
   unsupported: 'source_codec_unsupported',
+  turned: 'source_turned',
+  stretched: 'source_stretched',
+  edited: 'source_edited',
   inflated: 'source_inflated',
   excessive: 'source_too_large'
 } as const
@@ -46,8 +47,13 @@ export class Unpackageable extends Error {
   }
 }
 
-/** Returns the reason why a media cannot be packaged without ffmpeg. Undefined if it can be packaged. */
-export function unsupportedReason ({ codecs, contentType, type }: Media): Unpackageable | undefined {
+/** Returns true if the file is known to have sound. */
+export function holdsSound ({ codecs, type }: Media): boolean {
+  return type === 'audio' || codecs.some((codec) => AUDIO_CODECS.includes(codec) || OTHER_SOUNDS.test(codec))
+}
+
+/** Returns the reason why an unsupported media needs ffmpeg. `isKnown`: the packager can read the container. */
+export function unsupportedReason ({ codecs, contentType, type }: Media, isKnown: boolean): Unpackageable {
   const unknown = codecs.filter((codec) => !VIDEO_CODECS.includes(codec) && !AUDIO_CODECS.includes(codec))
   if (unknown.length === 0 && type === 'video' && !codecs.some((codec) => VIDEO_CODECS.includes(codec))) {
     unknown.push('no video it knows')
@@ -59,17 +65,18 @@ export function unsupportedReason ({ codecs, contentType, type }: Media): Unpack
         'others this server needs ffmpeg, which is not installed.'
     )
   }
-  if (CONTAINERS.includes(contentType!)) return undefined
+  if (isKnown) {
+    return new Unpackageable(
+      'source_codec_unsupported',
+      'The file holds a kind of sound or a compression of tracks that only ffmpeg can package, which is not ' +
+        'installed on this server.'
+    )
+  }
   return new Unpackageable(
     'source_container_unsupported',
     `The file is ${contentType}. An encrypted stream is made of MP4, MOV, M4V, MKV, MP3 and AAC; for others this ` +
       'server needs ffmpeg, which is not installed.'
   )
-}
-
-/** Returns the codecs that ffmpeg need not encode again. Pictures in an AVI have no timestamps and must be encoded. */
-export function codecsToCopy ({ codecs, contentType }: Media): string[] {
-  return codecs.filter((codec) => contentType !== 'video/x-msvideo' || !VIDEO_CODECS.includes(codec))
 }
 
 /** Converts a fault of the file to {@link Unpackageable}; any other error is returned as it is. */

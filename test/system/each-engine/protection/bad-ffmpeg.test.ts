@@ -253,7 +253,7 @@ t.test('ffmpeg runs within bounds of address space, data and CPU time, and leave
   const limits = async () => (await readFile(join(folder, 'limits'), 'utf8')).trim().split('\n')
   await ffmpeg.takePicture('/nonexistent', 0).toArray()
   t.same(await limits(), ['786432', '278528', '120', '0'], 'of a picture')
-  await ffmpeg.transcode('/nonexistent', [], 600_000).toArray()
+  await ffmpeg.transcode('/nonexistent', {}, 600_000).toArray()
   t.match(await limits(), ['3145728', String, '1200', '0'], 'of a transcode')
 })
 

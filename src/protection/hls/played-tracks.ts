@@ -1,0 +1,165 @@
+import type { Input, InputAudioTrack, InputTrack, InputVideoTrack } from 'mediabunny'
+import { SEVERAL_EDITS, type Edit, type Edits } from './edits.js'
+import { asTheyAre, toAdts, toAnnexB, type Framing } from './elementary-stream.js'
+import type { FileFaultKind } from './file-fault.js'
+import type { PackageOrder } from './packager.js'
+import { encodeAll, type TranscodePlan } from './transcode-plan.js'
+import { paddingOf } from './trim.js'
+
+export interface PlayedTrack<Track> {
+  track: Track
+  framing: Framing
+  edit: Edit | undefined
+}
+interface Played {
+  video: PlayedTrack<InputVideoTrack> | undefined
+  audio: (PlayedTrack<InputAudioTrack> & { codec: 'aac' | 'mp3'; sampleRate: number }) | undefined
+  plan: TranscodePlan
+}
+
+/** Something that a transport stream of the file cannot carry; `plan` is how ffmpeg makes it one that does. */
+export class NotCarried extends Error {
+  readonly kind: FileFaultKind
+  readonly plan: TranscodePlan
+  constructor (kind: FileFaultKind, plan: TranscodePlan, message: string = kind) {
+    super(message)
+    this.kind = kind
+    this.plan = plan
+  }
+}
+
+/** Even sizes of a transcoded picture differ from those of its source by less than this. */
+const SIZE_TOLERANCE = 2
+/** Less than the picture of any film. */
+const EPSILON_SECONDS = 0.001
+
+/**
+ * Chooses the tracks that a player plays; others are left out. **Throws** {@link NotCarried} where one of them cannot
+ * be packaged as it is.
+ */
+export async function playedTracks (
+  input: Input,
+  edits: Edits,
+  { type, hasSound, size }: PackageOrder
+): Promise<Played> {
+  const video = type === 'audio' ? undefined : await playedVideo(await input.getVideoTracks())
+  const audio = await playedAudio(await input.getAudioTracks())
+  const plan: TranscodePlan = {}
+  const faults: FileFaultKind[] = []
+  // Tracks with an encoding of Matroska (zlib) are missing here.
+  const isMissing = (type === 'video' && video === undefined) || (hasSound === true && audio === undefined)
+  if (isMissing) throw new NotCarried('unsupported', encodeAll(type ?? 'video'))
+  const framings = { video: asTheyAre as Framing | undefined, audio: asTheyAre as Framing | undefined }
+  if (video !== undefined) {
+    plan.size = { width: await video.getDisplayWidth(), height: await video.getDisplayHeight() }
+    const fault = (await videoFault(video)) ?? editFault(video, edits)
+    framings.video = fault === undefined ? await videoFraming(video) : undefined
+    if (fault !== undefined) faults.push(fault)
+    plan.video = planOf(video, fault === undefined && (await isWhole(video, edits)))
+  }
+  if (audio !== undefined) {
+    framings.audio = await audioFraming(audio)
+    const fault = framings.audio === undefined ? 'unsupported' : editFault(audio, edits)
+    if (fault !== undefined) faults.push(fault)
+    plan.audio = planOf(audio, audio.codec === 'aac' && fault === undefined && (await isPadded(audio, edits)))
+  }
+  if (faults[0] !== undefined) throw new NotCarried(faults[0], plan)
+  if (size !== undefined) requireSize(plan.size, size)
+  return {
+    video: video && { track: video, framing: framings.video!, edit: editOf(video, edits) },
+    audio: audio && {
+      track: audio,
+      framing: framings.audio!,
+      edit: editOf(audio, edits),
+      codec: audio.codec === 'mp3' ? 'mp3' : 'aac',
+      sampleRate: await audio.getSampleRate()
+    },
+    plan
+  }
+}
+
+function planOf (track: InputTrack | undefined, copy: boolean) {
+  return track === undefined ? undefined : { index: track.number - 1, copy }
+}
+
+function requireSize (made: TranscodePlan['size'], wanted: NonNullable<TranscodePlan['size']>): void {
+  const isRight =
+    made !== undefined &&
+    Math.abs(made.width - wanted.width) < SIZE_TOLERANCE &&
+    Math.abs(made.height - wanted.height) < SIZE_TOLERANCE
+  if (isRight) return
+  throw new Error(`transcoded to ${made?.width} × ${made?.height}, not to ${wanted.width} × ${wanted.height}`)
+}
+
+/** The default track, or else the first. A codec without a name is one of thumbnails and covers, or very old. */
+async function playedVideo (tracks: InputVideoTrack[]): Promise<InputVideoTrack | undefined> {
+  return await best(tracks, async (track) => [track.codec !== null, (await track.getDisposition()).default])
+}
+
+/** A sound that can be packaged goes before others: it plays everywhere. A commentary is the last choice. */
+async function playedAudio (tracks: InputAudioTrack[]): Promise<InputAudioTrack | undefined> {
+  return await best(tracks, async (track) => {
+    const { commentary, visuallyImpaired, hearingImpaired, default: isDefault } = await track.getDisposition()
+    const isCarried = track.codec === 'aac' || track.codec === 'mp3'
+    return [!(commentary || visuallyImpaired || hearingImpaired), isCarried, track.codec !== null, isDefault]
+  })
+}
+
+/** The track whose first merit that differs is true; of equals the first. */
+async function best<Track> (tracks: Track[], merits: (track: Track) => Promise<boolean[]>): Promise<Track | undefined> {
+  const ranked = await Promise.all(
+    tracks.map(async (track) => ({ track, rank: (await merits(track)).map(Number).join('') }))
+  )
+  return ranked.sort((one, other) => other.rank.localeCompare(one.rank))[0]?.track
+}
+
+async function videoFault (track: InputVideoTrack): Promise<FileFaultKind | undefined> {
+  if (track.codec !== 'avc') return 'unsupported'
+  if ((await track.getRotation()) !== 0 || (await track.getFlip())) return 'turned'
+  const { num, den } = await track.getPixelAspectRatio()
+  return num === den ? undefined : 'stretched'
+}
+
+function editFault (track: InputTrack, edits: Edits): 'edited' | undefined {
+  return edits.get(track.id) === SEVERAL_EDITS ? 'edited' : undefined
+}
+
+function editOf (track: InputTrack, edits: Edits): Edit | undefined {
+  const edit = edits.get(track.id)
+  return edit === SEVERAL_EDITS ? undefined : edit
+}
+
+/** Returns true if the edit shows the whole track. ffmpeg copies material before an edit, back to a key frame. */
+async function isWhole (track: InputTrack, edits: Edits): Promise<boolean> {
+  const edit = editOf(track, edits)
+  if (edit === undefined) return true
+  const first = await track.getFirstTimestamp()
+  return first > edit.startsAt - EPSILON_SECONDS && (await track.computeDuration()) < edit.endsAt + EPSILON_SECONDS
+}
+
+async function isPadded (track: InputAudioTrack, edits: Edits): Promise<boolean> {
+  const edit = editOf(track, edits)
+  if (edit === undefined) return true
+  const { keepsStart, keepsEnd } = paddingOf(edit, await track.getSampleRate())
+  return keepsStart && keepsEnd
+}
+
+async function videoFraming (track: InputVideoTrack): Promise<Framing> {
+  const description = bytesOf((await track.getDecoderConfig())?.description)
+  return description === undefined ? asTheyAre : toAnnexB(description)
+}
+
+/** Undefined for a sound that MPEG-TS can't carry. */
+async function audioFraming (track: InputAudioTrack): Promise<Framing | undefined> {
+  if (track.codec === 'mp3') return asTheyAre
+  if (track.codec !== 'aac') return undefined
+  const description = bytesOf((await track.getDecoderConfig())?.description)
+  return description === undefined ? asTheyAre : toAdts(description)
+}
+
+function bytesOf (source: ArrayBufferView | ArrayBufferLike | undefined): Uint8Array | undefined {
+  if (source === undefined) return undefined
+  return ArrayBuffer.isView(source)
+    ? new Uint8Array(source.buffer, source.byteOffset, source.byteLength)
+    : new Uint8Array(source)
+}
