@@ -1,0 +1,50 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import t from 'tap'
+import { decodingErrors, noFfmpeg } from '../../support/ffmpeg.js'
+import { startPackageServer } from '../../support/package-server.js'
+import { fixture } from '../../support/test-app.js'
+
+/** What the stream of a file of test/fixtures/cases is with ffmpeg, and its status or failure without. */
+interface Case {
+  seconds: number
+  size?: [width: number, height: number]
+  withoutFfmpeg: string
+}
+interface ProbedStream {
+  codec_type: string
+  codec_name: string
+  width: number
+  height: number
+  sample_aspect_ratio: string
+}
+
+async function probe (path: string): Promise<ProbedStream[]> {
+  const { stdout } = await promisify(execFile)('ffprobe', ['-v', 'error', '-show_streams', '-of', 'json', path])
+  return (JSON.parse(stdout) as { streams: ProbedStream[] }).streams
+}
+
+t.test('files that other media systems package wrongly', { skip: noFfmpeg, timeout: 280_000 }, async (t) => {
+  const cases = Object.entries(JSON.parse((await fixture('cases/protected.json')).toString()) as Record<string, Case>)
+  for (const hasFfmpeg of [true, false]) {
+    const server = await startPackageServer(t, hasFfmpeg)
+    for (const [name, expected] of cases) {
+      await t.test(`${name} ${hasFfmpeg ? 'with' : 'without'} ffmpeg`, async (t) => {
+        const made = await server.stream(`cases/${name}`, expected.size === undefined ? 'audio' : 'video')
+        t.equal(made.code, hasFfmpeg ? 'ready' : expected.withoutFfmpeg)
+        if (!('path' in made)) return
+        t.ok(Math.abs(made.seconds - expected.seconds) <= 0.15, `${made.seconds} s is ${expected.seconds} s`)
+        const streams = await probe(made.path)
+        t.same(
+          streams.filter(({ codec_type: type }) => type === 'video').map(({ width, height }) => [width, height]),
+          expected.size === undefined ? [] : [expected.size]
+        )
+        const ratios = streams.map((stream) => stream.sample_aspect_ratio).filter((ratio) => ratio !== undefined)
+        t.ok(ratios.every((ratio) => ratio === '1:1'), `square pixels: ${ratios.join()}`)
+        const sounds = streams.filter(({ codec_type: type }) => type === 'audio').map((stream) => stream.codec_name)
+        t.same(sounds, ['aac'])
+        t.equal(await decodingErrors(made.path), '')
+      })
+    }
+  }
+})
