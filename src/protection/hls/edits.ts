@@ -2,19 +2,18 @@ import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 
 /**
  * The part of a track that is shown, in seconds of the presentation: from `startsAt` up to but not including `endsAt`.
- * The track holds `skippedSeconds` before that part and `restSeconds` after it, by its header.
+ * The track holds `skippedSeconds` before that part and `restSeconds` after it, by its header. `isSingle` is false for
+ * several parts and for a part at another speed, of which only `endsAt` is known.
  */
 export interface Edit {
+  isSingle: boolean
   startsAt: number
   endsAt: number
   skippedSeconds: number
   restSeconds: number
 }
-/** Several parts, or a part at another speed. */
-export const SEVERAL_EDITS = 'several'
-
 /** Edits of tracks by their ids; a track without an edit list is shown whole and is left out. */
-export type Edits = Map<number, Edit | typeof SEVERAL_EDITS>
+export type Edits = Map<number, Edit>
 
 /** The content of a box (ISO/IEC 14496-12, 4.2). */
 interface Box {
@@ -26,7 +25,7 @@ type Read = (at: number, length: number) => Buffer
 
 const HEADER_BYTES = 8
 const LARGE_HEADER_BYTES = 16
-/** Two suffice to tell one edit from several, and empty ones rarely repeat. */
+/** Two edits are several, and empty ones rarely repeat. */
 const MAX_ENTRIES = 64
 const EMPTY = -1n
 const NORMAL_RATE = 0x10000
@@ -56,7 +55,7 @@ function editsOf (read: Read, size: number): Edits {
     for (const track of boxes.filter(({ type }) => type === 'trak')) {
       const { id, edit } = trackEdit(read, track, { timescale, isFragmented })
       // Of two tracks with one id it is unknown which one is meant.
-      if (edits.has(id)) edits.set(id, SEVERAL_EDITS)
+      if (edits.has(id)) edits.set(id, severalEdits(Infinity))
       else if (edit !== undefined) edits.set(id, edit)
     }
   }
@@ -68,7 +67,7 @@ interface Movie {
   isFragmented: boolean
 }
 
-function trackEdit (read: Read, track: Box, movie: Movie): { id: number; edit: Edit | 'several' | undefined } {
+function trackEdit (read: Read, track: Box, movie: Movie): { id: number; edit: Edit | undefined } {
   const header = find(read, track, 'tkhd')
   const isLarge = header !== undefined && read(header.start, 1)[0] === 1
   const id = header === undefined ? 0 : read(header.start + (isLarge ? 20 : 12), 4).readUInt32BE()
@@ -79,31 +78,50 @@ function trackEdit (read: Read, track: Box, movie: Movie): { id: number; edit: E
 }
 
 /** Edit durations count in ticks of the movie, media times in ticks of the track. */
-function readList (read: Read, list: Box, track: Times, movie: Movie): Edit | 'several' | undefined {
+function readList (read: Read, list: Box, track: Times, movie: Movie): Edit | undefined {
+  const entries = readEntries(read, list)
+  const secondsOf = ({ ticks }: Entry) => (ticks === 0 || movie.isFragmented ? Infinity : ticks / movie.timescale)
+  const shown = entries.filter(({ mediaTime }) => mediaTime !== EMPTY)
+  const entry = shown[0]
+  if (entry === undefined) return undefined
+  const emptyTicks = entries.slice(0, entries.indexOf(entry)).reduce((sum, { ticks }) => sum + ticks, 0)
+  const emptySeconds = emptyTicks / movie.timescale
+  if (shown.length > 1 || !entry.isNormal || entries.length === MAX_ENTRIES) {
+    return severalEdits(shown.reduce((sum, each) => sum + secondsOf(each), emptySeconds))
+  }
+  const seconds = secondsOf(entry)
+  const skippedSeconds = Number(entry.mediaTime) / track.timescale
+  // Whole ticks of the track, as mediabunny counts them.
+  const startsAt = Math.round(emptySeconds * track.timescale) / track.timescale
+  if (!Number.isFinite(startsAt + skippedSeconds)) return severalEdits(Infinity)
+  const restSeconds = track.duration / track.timescale - skippedSeconds - seconds
+  return { isSingle: true, startsAt, endsAt: startsAt + seconds, skippedSeconds, restSeconds }
+}
+
+function severalEdits (endsAt: number): Edit {
+  return { isSingle: false, startsAt: 0, endsAt, skippedSeconds: Infinity, restSeconds: Infinity }
+}
+
+interface Entry {
+  /** 0: to the end. */
+  ticks: number
+  mediaTime: bigint
+  isNormal: boolean
+}
+
+/** Fragments of a fragmented file have no place in its edit list (8.6.6.1). */
+function readEntries (read: Read, list: Box): Entry[] {
   const isLarge = read(list.start, 1)[0] === 1
   const count = read(list.start + 4, 4).readUInt32BE()
   const entryBytes = isLarge ? 20 : 12
-  let emptyTicks = 0
-  let edit: Edit | undefined
-  for (let index = 0; index < count; index++) {
+  return Array.from({ length: Math.min(count, MAX_ENTRIES) }, (_, index) => {
     const entry = read(list.start + 8 + index * entryBytes, entryBytes)
-    const ticks = isLarge ? Number(entry.readBigUInt64BE()) : entry.readUInt32BE()
-    const mediaTime = isLarge ? entry.readBigInt64BE(8) : BigInt(entry.readInt32BE(4))
-    if (mediaTime === EMPTY && edit === undefined) emptyTicks += ticks
-    // An empty edit at the end shows nothing.
-    if (mediaTime === EMPTY && index < MAX_ENTRIES) continue
-    const isNormal = entry.readInt32BE(entryBytes - 4) === NORMAL_RATE
-    if (edit !== undefined || !isNormal || index >= MAX_ENTRIES) return SEVERAL_EDITS
-    // Edits of a fragmented file know only the samples of its header (8.6.6.1: 0 stands for all).
-    const seconds = ticks === 0 || movie.isFragmented ? Infinity : ticks / movie.timescale
-    const skippedSeconds = Number(mediaTime) / track.timescale
-    // Whole ticks of the track, as mediabunny counts them.
-    const startsAt = Math.round((emptyTicks / movie.timescale) * track.timescale) / track.timescale
-    if (!Number.isFinite(startsAt + skippedSeconds)) return SEVERAL_EDITS
-    const restSeconds = track.duration / track.timescale - skippedSeconds - seconds
-    edit = { startsAt, endsAt: startsAt + seconds, skippedSeconds, restSeconds }
-  }
-  return edit
+    return {
+      ticks: isLarge ? Number(entry.readBigUInt64BE()) : entry.readUInt32BE(),
+      mediaTime: isLarge ? entry.readBigInt64BE(8) : BigInt(entry.readInt32BE(4)),
+      isNormal: entry.readInt32BE(entryBytes - 4) === NORMAL_RATE
+    }
+  })
 }
 
 interface Times {

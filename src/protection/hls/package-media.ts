@@ -6,7 +6,7 @@ import { updatePackaging } from '../../media/media-protection-store.js'
 import type { Media } from '../../media/schema.js'
 import type { Keyring } from '../../secrets/keyring.js'
 import type { BlobStore, Draft } from '../../storage/blob-store.js'
-import { MINUTE } from '../../time.js'
+import { MINUTE, SECOND } from '../../time.js'
 import { newContentKey, sealContentKey } from '../content-keys.js'
 import { exceedsPixels, type Ffmpeg } from './ffmpeg.js'
 import { FileFault, type FileFaultKind } from './file-fault.js'
@@ -107,7 +107,9 @@ export class Packaging {
       const transcoded = await this.#transcode(media, plan, signal)
       try {
         await rm(target, { force: true })
-        return await packageFile({ ...order, path: transcoded.path, size: plan.size }, signal, saveProgress)
+        const { size, endsAt = Infinity } = plan
+        const durationMs = media.durationMs === null ? null : Math.min(media.durationMs, endsAt * SECOND)
+        return await packageFile({ ...order, path: transcoded.path, size, durationMs }, signal, saveProgress)
       } catch (secondError) {
         throw toPackagingError(secondError)
       } finally {

@@ -33,7 +33,9 @@ const MIN_PART = 0.9
 const MAX_FRAME_BYTES = 32 * MiB
 
 const order = workerData as PackageOrder
-const { path, target, durationMs } = order
+const { path, target } = order
+/** The expected duration; a shorter one where edits end before. */
+let durationMs = order.durationMs
 
 /** Sound that an encoder needs before the first that is heard takes at most so long. */
 const MAX_PRIMING_SECONDS = 1
@@ -46,6 +48,7 @@ const say = (message: PackageMessage) => parentPort!.postMessage(message)
 async function main (): Promise<void> {
   const input = new Input({ source: new FilePathSource(path, { maxCacheSize: CACHE_BYTES }), formats: ALL_FORMATS })
   const { video, audio, plan } = await playedTracks(input, readEdits(path), order)
+  if (durationMs !== null && plan.endsAt !== undefined) durationMs = Math.min(durationMs, plan.endsAt * 1000)
   const beginsAt = Math.min(0, ...(await Promise.all([video, audio].map(firstTime))))
   const pictures =
     video === undefined

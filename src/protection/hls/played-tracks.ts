@@ -1,5 +1,5 @@
 import type { Input, InputAudioTrack, InputTrack, InputVideoTrack } from 'mediabunny'
-import { SEVERAL_EDITS, type Edit, type Edits } from './edits.js'
+import type { Edit, Edits } from './edits.js'
 import { asTheyAre, toAdts, toAnnexB, type Framing } from './elementary-stream.js'
 import type { FileFaultKind } from './file-fault.js'
 import type { PackageOrder } from './packager.js'
@@ -44,7 +44,7 @@ export async function playedTracks (
 ): Promise<Played> {
   const video = type === 'audio' ? undefined : await playedVideo(await input.getVideoTracks())
   const audio = await playedAudio(await input.getAudioTracks())
-  const plan: TranscodePlan = {}
+  const plan: TranscodePlan = { endsAt: endOf([video, audio], edits) }
   const faults: FileFaultKind[] = []
   // Tracks with an encoding of Matroska (zlib) are missing here.
   const isMissing = (type === 'video' && video === undefined) || (hasSound === true && audio === undefined)
@@ -66,11 +66,11 @@ export async function playedTracks (
   if (faults[0] !== undefined) throw new NotCarried(faults[0], plan)
   if (size !== undefined) requireSize(plan.size, size)
   return {
-    video: video && { track: video, framing: framings.video!, edit: editOf(video, edits) },
+    video: video && { track: video, framing: framings.video!, edit: edits.get(video.id) },
     audio: audio && {
       track: audio,
       framing: framings.audio!,
-      edit: editOf(audio, edits),
+      edit: edits.get(audio.id),
       codec: audio.codec === 'mp3' ? 'mp3' : 'aac',
       sampleRate: await audio.getSampleRate()
     },
@@ -121,24 +121,26 @@ async function videoFault (track: InputVideoTrack): Promise<FileFaultKind | unde
 }
 
 function editFault (track: InputTrack, edits: Edits): 'edited' | undefined {
-  return edits.get(track.id) === SEVERAL_EDITS ? 'edited' : undefined
+  return edits.get(track.id)?.isSingle === false ? 'edited' : undefined
 }
 
-function editOf (track: InputTrack, edits: Edits): Edit | undefined {
-  const edit = edits.get(track.id)
-  return edit === SEVERAL_EDITS ? undefined : edit
+/** The end of the last edit, in seconds. Undefined if a track has no edit, or one without an end. */
+function endOf (tracks: Array<InputTrack | undefined>, edits: Edits): number | undefined {
+  const ends = tracks.flatMap((track) => (track === undefined ? [] : [edits.get(track.id)?.endsAt ?? Infinity]))
+  const end = Math.max(...ends)
+  return Number.isFinite(end) ? end : undefined
 }
 
 /** Returns true if the edit shows the whole track. ffmpeg copies material before an edit, back to a key frame. */
 async function isWhole (track: InputTrack, edits: Edits): Promise<boolean> {
-  const edit = editOf(track, edits)
+  const edit = edits.get(track.id)
   if (edit === undefined) return true
   const first = await track.getFirstTimestamp()
   return first > edit.startsAt - EPSILON_SECONDS && (await track.computeDuration()) < edit.endsAt + EPSILON_SECONDS
 }
 
 async function isPadded (track: InputAudioTrack, edits: Edits): Promise<boolean> {
-  const edit = editOf(track, edits)
+  const edit = edits.get(track.id)
   if (edit === undefined) return true
   const { keepsStart, keepsEnd } = paddingOf(edit, await track.getSampleRate())
   return keepsStart && keepsEnd

@@ -4,11 +4,15 @@ export interface TrackPlan {
   copy: boolean
 }
 
-/** What ffmpeg makes of a file; a missing track is left out. `size` is the displayed one of the result, if known. */
+/**
+ * What ffmpeg makes of a file; a missing track is left out. `size` is the displayed one of the result, and `endsAt` the
+ * seconds at which its edits end, if known.
+ */
 export interface TranscodePlan {
   video?: TrackPlan
   audio?: TrackPlan
   size?: { width: number; height: number }
+  endsAt?: number
 }
 
 /** The plan for a file whose tracks could not be read. */
