@@ -122,6 +122,16 @@ export const problems = {
     title: 'Unsupported content type',
     detail: 'This URL does not accept this content type: most URLs accept application/json.'
   },
+  media_encrypted: {
+    status: 415,
+    title: 'Media encrypted',
+    detail: 'The file is encrypted (DRM): no player here could show it. Upload it without its encryption.'
+  },
+  media_truncated: {
+    status: 415,
+    title: 'Media truncated',
+    detail: 'The end of the file is missing: its index names pictures or sound beyond it. Upload the whole file.'
+  },
   unsupported_media_format: {
     status: 415,
     title: 'Unsupported media format',

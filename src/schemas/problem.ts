@@ -33,7 +33,13 @@ export const RECEIVE_PROBLEMS = [
 ] as const
 
 /** The errors of publishing a file as a media; see `Intake.publish`. */
-export const PUBLISH_PROBLEMS = ['quota_exceeded', 'unsupported_media_format', 'media_too_complex'] as const
+export const PUBLISH_PROBLEMS = [
+  'quota_exceeded',
+  'unsupported_media_format',
+  'media_encrypted',
+  'media_truncated',
+  'media_too_complex'
+] as const
 
 interface ProblemResponse {
   description: string

@@ -1,100 +1,79 @@
-import mediaInfoFactory from 'mediainfo.js'
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
-import { MiB } from '../../bytes.js'
-import { adtsDurationMs } from './adts-duration.js'
-import { formatOf, type Container, type Track } from '../media-formats.js'
-import { isWave, withoutPictures } from './picture-free-view.js'
-import type { Probed } from '../media-formats.js'
+import { formatOf, type ContainerName, type Description, type Probed, type ProbeRefusal } from '../media-formats.js'
+import { adtsHeader, framesDurationMs, mp3Header } from './frame-duration.js'
+import { readIsoFacts } from './iso-file.js'
+import { readByMediabunny, type PacketDescription } from './mediabunny-reader.js'
+import { readByMediaInfo } from './mediainfo-reader.js'
+import { withoutPictures, type FileView } from './picture-free-view.js'
 
-/**
- * The parser reads a WAV file only to this position, which is after the texts and pictures at the start. Otherwise it
- * would read all samples, at 5 s of CPU per GB, without a better result.
- */
-const MAX_WAVE_BYTES = 4 * MiB
+/** mediabunny leaves out tracks of these that it cannot read: without a picture, MediaInfo is asked for one. */
+const MAY_HOLD_PICTURES: ContainerName[] = ['mp4', 'm4v', 'mov', 'matroska', 'webm', 'ogg']
 
-/**
- * The used part of MediaInfo's result. Values are strings or numbers, depending on the field and the version of
- * MediaInfo.
- */
-type Fields = Record<string, string | number | undefined>
-
-/**
- * Describes a file by its content. Returns null for a format that is not accepted. Each file gets a new parser, because
- * a hostile file may corrupt the parser's memory.
- */
-export async function describe (path: string): Promise<Probed | null> {
-  const parser = await mediaInfoFactory({ format: 'object' })
+/** Describes a file by its content. Returns null for a format that is not accepted. */
+export async function describe (path: string): Promise<Probed | ProbeRefusal | null> {
   const file = openSync(path, 'r')
   try {
-    const view = withoutPictures({
+    return await describeView({
       size: fstatSync(file).size,
       read: (into, position) => readSync(file, into, 0, into.length, position)
     })
-    // All reads share one buffer, because the parser copies the bytes. New buffers would fill the memory faster than
-    // they are freed.
-    let chunk = Buffer.alloc(0)
-    const maxBytes = isWave(view) ? MAX_WAVE_BYTES : view.size
-    const result = await parser.analyzeData(view.size, (length, position) => {
-      // After an empty read, the parser returns its result so far.
-      if (position >= maxBytes) return chunk.subarray(0, 0)
-      if (chunk.length < length) chunk = Buffer.allocUnsafeSlow(length)
-      const wanted = chunk.subarray(0, length)
-      return wanted.subarray(0, view.read(wanted, position))
-    })
-    const tracks = (result.media?.track ?? []) as unknown as Fields[]
-    const container = containerOf(tracks)
-    const format = formatOf(container)
-    if (format === undefined) return null
-    const general = tracks[0]!
-    const video = tracks.find((track) => track['@type'] === 'Video')
-    const durationMs = container.format === 'ADTS' ? adtsDurationMs(view.read) : milliseconds(general.Duration)
-    // A text file can start like an MP3 frame, but it has no duration. Every playable audio file has a duration.
-    if (durationMs === null && format.type === 'audio') return null
-    return { ...format, durationMs, width: pixels(video?.Width), height: pixels(video?.Height) }
   } finally {
     closeSync(file)
-    parser.close()
   }
 }
 
-function containerOf (tracks: Fields[]): Container {
-  const general = tracks.find((track) => track['@type'] === 'General') ?? {}
-  return {
-    format: text(general.Format),
-    profile: text(general.Format_Profile),
-    brand: text(general.CodecID),
-    tracks: tracks.flatMap((track) => trackOf(track) ?? [])
-  }
+async function describeView (file: FileView): Promise<Probed | ProbeRefusal | null> {
+  const view = withoutPictures(file)
+  const iso = readIsoFacts(view)
+  if (iso?.isPicture) return null
+  if (iso?.isEncrypted) return 'media_encrypted'
+  const found = await readByMediabunny(view, iso)
+  const description = found !== undefined && isWhole(found) ? found : await askMediaInfo(view, found)
+  if (description === undefined || description === 'encrypted') return description ? 'media_encrypted' : null
+  const format = formatOf(description)
+  if (format === undefined) return null
+  if (iso?.isTruncated) return 'media_truncated'
+  const durationMs = durationOf(view, description)
+  // Text that happens to start like an MP3 frame has no length: a file that plays has one.
+  if (durationMs === null && format.type === 'audio' && found === undefined) return null
+  const video = description.tracks.find((track) => track.kind === 'video')
+  return { ...format, durationMs, width: video?.width ?? null, height: video?.height ?? null }
 }
 
-function trackOf (fields: Fields): Track | undefined {
-  const kind = fields['@type'] === 'Video' ? 'video' : fields['@type'] === 'Audio' ? 'audio' : undefined
-  if (kind === undefined || fields.Format === undefined) return undefined
-  return {
-    kind,
-    format: text(fields.Format),
-    codecId: text(fields.CodecID),
-    profile: text(fields.Format_Profile),
-    bitDepth: fields.BitDepth === undefined ? null : Number(fields.BitDepth),
-    bigEndian: fields.Format_Settings_Endianness === 'Big',
-    unsigned: fields.Format_Settings_Sign === 'Unsigned'
-  }
+function isWhole (found: PacketDescription): found is PacketDescription & Description {
+  const hasVideo = found.tracks.some((track) => track.kind === 'video')
+  if (!hasVideo && MAY_HOLD_PICTURES.includes(found.container)) return false
+  return found.tracks.every((track) => track.codec !== null)
 }
 
-function text (value: string | number | undefined): string {
-  return value === undefined ? '' : String(value)
+/** MediaInfo names the codecs that mediabunny does not know, and describes what mediabunny cannot read. */
+async function askMediaInfo (
+  view: FileView,
+  found: PacketDescription | undefined
+): Promise<Description | 'encrypted' | undefined> {
+  const told = await readByMediaInfo(view)
+  if (told === undefined || told === 'encrypted') return found === undefined || told ? told : named(found, [])
+  const kinds = ({ tracks }: { tracks: Array<{ kind: string }> }) => tracks.map(({ kind }) => kind).join()
+  if (found === undefined || hasHiddenVideo(found, told)) return told
+  return named(found, kinds(found) === kinds(told) ? told.tracks : [])
 }
 
-/**
- * Converts seconds to whole milliseconds. Returns null for a missing or absurd duration, because a hostile header can
- * contain any number.
- */
-function milliseconds (seconds: string | number | undefined): number | null {
-  const value = Math.round(Number(seconds) * 1000)
-  return Number.isSafeInteger(value) && value > 0 ? value : null
+/** mediabunny leaves out compressed tracks of Matroska, and pictures in Ogg. */
+function hasHiddenVideo (found: PacketDescription, told: Description): boolean {
+  if (!['matroska', 'webm', 'ogg'].includes(found.container)) return false
+  return [found, told].map(({ tracks }) => tracks.some(({ kind }) => kind === 'video')).join() === 'false,true'
 }
 
-function pixels (value: string | number | undefined): number | null {
-  const number = Number(value)
-  return Number.isInteger(number) && number > 0 && number < 2 ** 31 ? number : null
+function named (found: PacketDescription, names: Array<{ codec: string }>): Description {
+  const tracks = found.tracks.map(({ codecId, ...track }, i) => ({
+    ...track,
+    codec: track.codec ?? names[i]?.codec ?? codecId
+  }))
+  return { ...found, tracks }
+}
+
+function durationOf (view: FileView, { container, durationMs }: Description): number | null {
+  if (container === 'adts') return framesDurationMs(view, adtsHeader) ?? durationMs
+  if (container === 'mp3') return framesDurationMs(view, mp3Header) ?? durationMs
+  return durationMs
 }

@@ -8,7 +8,7 @@ interface Patch {
   position: number
   bytes: Buffer
 }
-interface Box {
+export interface Box {
   type: string
   position: number
   start: number
@@ -49,7 +49,7 @@ function patched (view: FileView, patches: Patch[]): FileView['read'] {
   }
 }
 
-function bytesAt (view: FileView, position: number, count: number): Buffer {
+export function bytesAt (view: FileView, position: number, count: number): Buffer {
   const bytes = Buffer.alloc(count)
   return bytes.subarray(0, view.read(bytes, position))
 }
@@ -123,7 +123,7 @@ function mp4Patches (view: FileView): Patch[] {
  * Returns the box at a position (ISO/IEC 14496-12, 4.2). Size 1 means that a 64-bit size follows. Size 0 means that the
  * box extends to `end`.
  */
-function boxAt (view: FileView, position: number, end: number): Box | undefined {
+export function boxAt (view: FileView, position: number, end: number): Box | undefined {
   const head = bytesAt(view, position, 16)
   if (head.length < 8) return undefined
   const small = head.readUInt32BE(0)

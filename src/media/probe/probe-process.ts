@@ -2,7 +2,7 @@ import { fork, type ChildProcess } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { MiB } from '../../bytes.js'
 import { ApiError } from '../../errors.js'
-import type { Probed } from '../media-formats.js'
+import type { Probed, ProbeRefusal } from '../media-formats.js'
 
 export interface ProbeTask {
   path: string
@@ -12,6 +12,7 @@ export interface ProbeTask {
 
 export type ProbeOutcome =
   | { probed: Probed | null }
+  | { refused: ProbeRefusal }
   /** A system call failed. */
   | { failed: { code: string; message: string } }
   | { tooComplex: 'cpu' | 'memory' }
@@ -61,6 +62,7 @@ export class ProbeProcess {
   async describe (path: string): Promise<Probed | null> {
     const outcome = await this.#run(path)
     if ('probed' in outcome) return outcome.probed
+    if ('refused' in outcome) throw new ApiError(outcome.refused)
     if ('failed' in outcome) throw Object.assign(new Error(outcome.failed.message), { code: outcome.failed.code })
     throw new ApiError('media_too_complex', { extra: { exceeded: outcome.tooComplex } })
   }

@@ -5,7 +5,8 @@ import type { ProbeOutcome } from './probe-process.js'
 /** Describes a file in the worker thread of a probe process. */
 async function outcomeOf (path: string): Promise<ProbeOutcome> {
   try {
-    return { probed: await describe(path) }
+    const probed = await describe(path)
+    return typeof probed === 'string' ? { refused: probed } : { probed }
   } catch (error) {
     const { code, message, name } = error as NodeJS.ErrnoException
     // The file did not cause the failed system call.

@@ -44,3 +44,21 @@ t.test('files that other media systems described wrongly are described rightly',
     })
   }
 })
+
+t.test('a file whose index names samples beyond its end is refused (bug: half a film was ready)', async (t) => {
+  const server = await buildTestApp(t)
+  const { instructor } = await signUpEverybody(server)
+  // The index of these stands in front of their samples.
+  for (const [name, type] of [
+    ['tiny.mp4', 'video'],
+    ['tiny.m4v', 'video'],
+    ['tiny.m4a', 'audio']
+  ] as const) {
+    const content = await fixture(name)
+    for (const length of [content.length / 2, content.length - 1]) {
+      const reply = await upload(server, instructor, content.subarray(0, length), { type })
+      expectProblem(t, reply, 415, 'media_truncated')
+    }
+  }
+  t.same(await server.storedFiles(), [], 'nothing is left of them')
+})
