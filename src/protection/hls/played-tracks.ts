@@ -28,8 +28,8 @@ export class NotCarried extends Error {
   }
 }
 
-/** Even sizes of a transcoded picture differ from those of its source by less than this. */
-const SIZE_TOLERANCE = 2
+/** Even sizes of a transcoded picture differ from the rounded sizes of its source by less than this. */
+const SIZE_TOLERANCE = 3
 /** Less than the picture of any film. */
 const EPSILON_SECONDS = 0.001
 
