@@ -9,6 +9,8 @@ import { withoutPictures, type FileView } from './picture-free-view.js'
 /** mediabunny leaves out tracks of these that it cannot read: without a picture, MediaInfo is asked for one. */
 const MAY_HOLD_PICTURES: ContainerName[] = ['mp4', 'm4v', 'mov', 'matroska', 'webm', 'ogg']
 
+const FILE_TYPE = Buffer.from('\0\0\0\x10ftypisom\0\0\0\0', 'latin1')
+
 /** Describes a file by its content. Returns null for a format that is not accepted. */
 export async function describe (path: string): Promise<Probed | ProbeRefusal | null> {
   const file = openSync(path, 'r')
@@ -27,17 +29,33 @@ async function describeView (file: FileView): Promise<Probed | ProbeRefusal | nu
   const iso = readIsoFacts(view)
   if (iso?.isPicture) return null
   if (iso?.isEncrypted) return 'media_encrypted'
-  const found = await readByMediabunny(view, iso)
+  const found = await readByMediabunny(iso?.hasType === false ? withType(view) : view, iso)
   const description = found !== undefined && isWhole(found) ? found : await askMediaInfo(view, found)
   if (description === undefined || description === 'encrypted') return description ? 'media_encrypted' : null
   const format = formatOf(description)
   if (format === undefined) return null
   if (iso?.isTruncated) return 'media_truncated'
   const durationMs = durationOf(view, description)
-  // Text that happens to start like an MP3 frame has no length: a file that plays has one.
-  if (durationMs === null && format.type === 'audio' && found === undefined) return null
+  if (durationMs === null && isNoSound(description, found)) return null
   const video = description.tracks.find((track) => track.kind === 'video')
   return { ...format, durationMs, width: video?.width ?? null, height: video?.height ?? null }
+}
+
+/** The same file behind a `ftyp` box, which mediabunny asks for. Only positions of samples change. */
+function withType (view: FileView): FileView {
+  return {
+    size: view.size + FILE_TYPE.length,
+    read: (into, position) => {
+      const typed = Math.max(0, FILE_TYPE.copy(into, 0, Math.min(position, FILE_TYPE.length)))
+      return typed + view.read(into.subarray(typed), position + typed - FILE_TYPE.length)
+    }
+  }
+}
+
+/** Of no length is text that happens to start like an MP3 frame, and MPEG audio of another layer. */
+function isNoSound ({ container, tracks }: Description, found: PacketDescription | undefined): boolean {
+  if (['mp3', 'adts'].includes(container)) return true
+  return found === undefined && tracks.every(({ kind }) => kind === 'audio')
 }
 
 function isWhole (found: PacketDescription): found is PacketDescription & Description {
@@ -53,9 +71,8 @@ async function askMediaInfo (
 ): Promise<Description | 'encrypted' | undefined> {
   const told = await readByMediaInfo(view)
   if (told === undefined || told === 'encrypted') return found === undefined || told ? told : named(found, [])
-  const kinds = ({ tracks }: { tracks: Array<{ kind: string }> }) => tracks.map(({ kind }) => kind).join()
   if (found === undefined || hasHiddenVideo(found, told)) return told
-  return named(found, kinds(found) === kinds(told) ? told.tracks : [])
+  return named(found, told.tracks)
 }
 
 /** mediabunny leaves out compressed tracks of Matroska, and pictures in Ogg. */
@@ -64,11 +81,16 @@ function hasHiddenVideo (found: PacketDescription, told: Description): boolean {
   return [found, told].map(({ tracks }) => tracks.some(({ kind }) => kind === 'video')).join() === 'false,true'
 }
 
-function named (found: PacketDescription, names: Array<{ codec: string }>): Description {
-  const tracks = found.tracks.map(({ codecId, ...track }, i) => ({
-    ...track,
-    codec: track.codec ?? names[i]?.codec ?? codecId
-  }))
+/** The nth track of a kind has the nth name of that kind, if there are as many. */
+function named (found: PacketDescription, told: Array<{ kind: string; codec: string }>): Description {
+  const seen = { video: 0, audio: 0 }
+  const tracks = found.tracks.map(({ codecId, codec, ...track }) => {
+    const ofKind = <T extends { kind: string }>(all: T[]): T[] => all.filter(({ kind }) => kind === track.kind)
+    const names = ofKind(told)
+    const name = names.length === ofKind(found.tracks).length ? names[seen[track.kind]] : undefined
+    seen[track.kind]++
+    return { ...track, codec: codec ?? name?.codec ?? codecId }
+  })
   return { ...found, tracks }
 }
 

@@ -10,6 +10,8 @@ export type HeaderReader = (block: Buffer, i: number) => FrameHeader | undefined
 
 /** Enough for the header of a frame, or of a tag. */
 const HEADER_BYTES = 16
+/** Of a frame, and of the tags ID3, TAG and APETAGEX. */
+const FIRST_BYTES = new Set([0xff, ...Buffer.from('ITA')])
 const BLOCK_BYTES = 256 * KiB
 /** A file with more of it than of frames is something else. */
 const MAX_JUNK_BYTES = MiB
@@ -96,10 +98,9 @@ export function framesDurationMs (view: FileView, headerOf: HeaderReader): numbe
   /** How many bytes there are to the next possible frame or tag within the block. */
   function junkAt (position: number): number {
     const i = indexOf(position)
-    const next = ['\xff', 'ID3', 'APETAGEX']
-      .map((mark) => block.indexOf(mark, i + 1, 'latin1'))
-      .filter((found) => found >= 0 && found < length)
-    return Math.max(1, Math.min(length - HEADER_BYTES, ...next) - i)
+    let next = i + 1
+    while (next < length - HEADER_BYTES && !FIRST_BYTES.has(block[next]!)) next++
+    return next - i
   }
 }
 

@@ -2,6 +2,8 @@ import { boxAt, bytesAt, type Box, type FileView } from './picture-free-view.js'
 
 /** What the boxes of an ISO or QuickTime file say that its readers do not. */
 export interface IsoFacts {
+  /** It has a `ftyp` box. */
+  hasType: boolean
   /** HEIF, AVIF or Canon's raw pictures. */
   isPicture: boolean
   /** CENC or FairPlay. */
@@ -37,6 +39,7 @@ export function readIsoFacts (view: FileView): IsoFacts | undefined {
   const brand = head.startsWith('ftyp', 4) ? head.slice(8) : ''
   const { tracks, movie } = listTracks(view)
   return {
+    hasType: movie.has('ftyp'),
     isPicture: PICTURE_BRANDS.includes(brand),
     isSound: SOUND_BRANDS.includes(brand),
     seconds: secondsOf(view, tracks, movie),

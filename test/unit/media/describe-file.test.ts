@@ -82,3 +82,29 @@ t.test('what the parser is shown of a file with pictures', async (t) => {
   const flac = Buffer.concat([Buffer.from('fLaC\0\0\0\0\x86\0\0\x01', 'latin1'), Buffer.from('x')])
   t.equal(shown(flac)[8], 0x81, 'a picture is padding, and the last block stays the last')
 })
+
+t.test('ISO media is accepted by its tracks, whatever its brand; other look-alikes are not', async (t) => {
+  const { describe } = await import('../../../src/media/probe/describe-file.js')
+  const path = join(t.testdir(), 'file')
+  const tiny = fs.readFileSync(join(fixtures, 'tiny.mp4'))
+  const withText = (position: number, text: string) => {
+    const changed = Buffer.from(tiny)
+    changed.write(text, position, 'latin1')
+    return changed
+  }
+  const layer2Frame = Buffer.concat([Buffer.from('fffd80c0', 'hex'), Buffer.alloc(413)])
+  const film = { contentType: 'video/mp4', durationMs: 2000, width: 128, height: 72, codecs: ['h264', 'aac'] }
+  const cases: Array<[name: string, content: Buffer, expected: object | string | null]> = [
+    ['an unknown brand', withText(8, 'zzzz'), film],
+    ['no ftyp box', withText(4, 'free'), film],
+    ['a brand of pictures', withText(8, 'heic'), null],
+    ['an encrypted sample entry', withText(tiny.indexOf('avc1', 40), 'encv'), 'media_encrypted'],
+    ['MPEG audio of layer II', Buffer.concat(Array<Buffer>(100).fill(layer2Frame)), null]
+  ]
+  for (const [name, content, expected] of cases) {
+    fs.writeFileSync(path, content)
+    const found = await describe(path)
+    if (expected === film) t.match(found, film, name)
+    else t.equal(found, expected, name)
+  }
+})
