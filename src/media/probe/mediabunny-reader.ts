@@ -15,6 +15,7 @@ import {
 } from 'mediabunny'
 import { MiB } from '../../bytes.js'
 import type { ContainerName, Description, Track } from '../media-formats.js'
+import { flacSeconds } from './flac-end.js'
 import type { IsoFacts } from './iso-file.js'
 import { matroskaEnd } from './matroska-end.js'
 import type { FileView } from './picture-free-view.js'
@@ -115,6 +116,7 @@ async function secondsOf (input: Input, tracks: InputTrack[], view: FileView): P
   if (format === MP3 || format === ADTS) return null
   const claimed = await input.getDurationFromMetadata(tracks)
   if (claimed !== null && claimed > 0 && !(await isUnknown(claimed, tracks))) return claimed
+  if (format === FLAC) return flacSeconds(view) ?? null
   return await input.computeDuration(tracks).catch(() => null)
 }
 
