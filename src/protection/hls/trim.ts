@@ -7,9 +7,9 @@ interface Shown {
 
 /** Times are whole ticks; this is less than one of any clock in use, and more than a rounding error. */
 const EPSILON_SECONDS = 1e-6
-/** The encoder delay of AAC that is written most: sound before or after an edit of at most so much is no material. */
+/** The usual encoder delay of AAC. Sound of at most this length outside an edit is padding. */
 const PRIMING_SAMPLES = 2112
-/** H.264 puts at most 16 pictures out of order: after so many beyond an edit none of the edit follows. */
+/** H.264 reorders at most 16 pictures: after this many beyond an edit, no picture of the edit follows. */
 const MAX_PICTURES_AFTER = 64
 
 /** The edit cannot be cut out without encoding the pictures again. */
