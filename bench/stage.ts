@@ -4,6 +4,7 @@ import type { CleanUp } from './bench.js'
 import { benchEnvironment } from './environment.js'
 import { runLoad } from './load.js'
 import { startPlaygate, type Program } from './processes.js'
+import { wavHeader } from '../src/process/wav-header.js'
 
 export const MiB = 1024 * 1024
 
@@ -33,20 +34,7 @@ export const linkedMedia = ({ origin, token }: Stage): Promise<string> => newLin
 
 /** The header of a WAV file of 16-bit stereo with `bytes` of samples: an upload must begin with it. */
 export function wavHead (bytes: number): Buffer {
-  const head = Buffer.alloc(44)
-  head.write('RIFF', 0)
-  head.writeUInt32LE(36 + bytes, 4)
-  head.write('WAVEfmt ', 8)
-  head.writeUInt32LE(16, 16)
-  head.writeUInt16LE(1, 20)
-  head.writeUInt16LE(2, 22)
-  head.writeUInt32LE(44_100, 24)
-  head.writeUInt32LE(176_400, 28)
-  head.writeUInt16LE(4, 32)
-  head.writeUInt16LE(16, 34)
-  head.write('data', 36)
-  head.writeUInt32LE(bytes, 40)
-  return head
+  return wavHeader({ bytes, channels: 2, samplesPerSecond: 44_100, bitsPerSample: 16 })
 }
 
 /** How a body of this many bytes of sound is put: the parts of a {@link runLoad} job. */

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { buildApp } from '../app.js'
 import { loadConfig } from '../config/config.js'
 import type { Prober } from '../media/probe/probe.js'
+import { wavHeader } from './wav-header.js'
 
 /** V8 compiles a function at its first call, and learns its types at the next calls. */
 const ROUNDS = 3
@@ -80,20 +81,8 @@ function uploadForm (): Buffer {
   ])
 }
 
-/** Returns a WAV file of 0.1 s: 8,000 samples per second, 8 bits, one channel. */
+/** Returns a WAV file of 0.1 s. */
 function silence (): Buffer {
-  const file = Buffer.alloc(44 + 800, 0x80)
-  file.write('RIFF', 0)
-  file.writeUInt32LE(file.length - 8, 4)
-  file.write('WAVEfmt ', 8)
-  file.writeUInt32LE(16, 16)
-  file.writeUInt16LE(1, 20)
-  file.writeUInt16LE(1, 22)
-  file.writeUInt32LE(8000, 24)
-  file.writeUInt32LE(8000, 28)
-  file.writeUInt16LE(1, 32)
-  file.writeUInt16LE(8, 34)
-  file.write('data', 36)
-  file.writeUInt32LE(800, 40)
-  return file
+  const format = { bytes: 800, channels: 1, samplesPerSecond: 8000, bitsPerSample: 8 }
+  return Buffer.concat([wavHeader(format), Buffer.alloc(format.bytes, 0x80)])
 }

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { request, type IncomingHttpHeaders } from 'node:http'
+import { wavHeader } from '../../src/process/wav-header.js'
 
 export interface WireReply {
   status: number
@@ -38,18 +39,6 @@ export function ask (
 
 /** A valid WAV of this many bytes of 16-bit stereo noise: large, and no two stretches of it alike. */
 export function noiseWav (bytes: number): Buffer {
-  const header = Buffer.alloc(44)
-  header.write('RIFF', 0)
-  header.writeUInt32LE(36 + bytes, 4)
-  header.write('WAVEfmt ', 8)
-  header.writeUInt32LE(16, 16)
-  header.writeUInt16LE(1, 20)
-  header.writeUInt16LE(2, 22)
-  header.writeUInt32LE(44_100, 24)
-  header.writeUInt32LE(176_400, 28)
-  header.writeUInt16LE(4, 32)
-  header.writeUInt16LE(16, 34)
-  header.write('data', 36)
-  header.writeUInt32LE(bytes, 40)
+  const header = wavHeader({ bytes, channels: 2, samplesPerSecond: 44_100, bitsPerSample: 16 })
   return Buffer.concat([header, randomBytes(bytes)])
 }

@@ -1,10 +1,11 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
+import { closeSync, openSync } from 'node:fs'
+import { viewOf, type FileView } from '../file-view.js'
 import { formatOf, type ContainerName, type Description, type Probed, type ProbeRefusal } from '../media-formats.js'
 import { adtsHeader, framesDurationMs, mp3Header } from './frame-duration.js'
 import { readIsoFacts } from './iso-file.js'
 import { readByMediabunny, type PacketDescription } from './mediabunny-reader.js'
 import { readByMediaInfo } from './mediainfo-reader.js'
-import { withoutPictures, type FileView } from './picture-free-view.js'
+import { withoutPictures } from './picture-free-view.js'
 
 /** mediabunny leaves out tracks of these that it cannot read: without a picture, MediaInfo is asked for one. */
 const MAY_HOLD_PICTURES: ContainerName[] = ['mp4', 'm4v', 'mov', 'matroska', 'webm', 'ogg']
@@ -15,10 +16,7 @@ const FILE_TYPE = Buffer.from('\0\0\0\x10ftypisom\0\0\0\0', 'latin1')
 export async function describe (path: string): Promise<Probed | ProbeRefusal | null> {
   const file = openSync(path, 'r')
   try {
-    return await describeView({
-      size: fstatSync(file).size,
-      read: (into, position) => readSync(file, into, 0, into.length, position)
-    })
+    return await describeView(viewOf(file))
   } finally {
     closeSync(file)
   }
@@ -70,9 +68,9 @@ async function askMediaInfo (
   found: PacketDescription | undefined
 ): Promise<Description | 'encrypted' | undefined> {
   const told = await readByMediaInfo(view)
-  if (told === undefined || told === 'encrypted') return found === undefined || told ? told : named(found, [])
-  if (found === undefined || hasHiddenVideo(found, told)) return told
-  return named(found, told.tracks)
+  if (told === 'encrypted' || found === undefined) return told
+  if (told === undefined) return named(found, [])
+  return hasHiddenVideo(found, told) ? told : named(found, told.tracks)
 }
 
 /** mediabunny leaves out compressed tracks of Matroska, and pictures in Ogg. */

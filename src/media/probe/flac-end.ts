@@ -1,5 +1,5 @@
 import { KiB } from '../../bytes.js'
-import { bytesAt, type FileView } from './picture-free-view.js'
+import { bytesAt, type FileView } from '../file-view.js'
 
 /** A frame by its first sample and the number of its samples. */
 interface Frame {

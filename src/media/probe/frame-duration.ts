@@ -1,5 +1,5 @@
 import { KiB, MiB } from '../../bytes.js'
-import type { FileView } from './picture-free-view.js'
+import type { FileView } from '../file-view.js'
 
 interface FrameHeader {
   bytes: number

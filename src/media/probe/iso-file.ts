@@ -1,4 +1,5 @@
-import { boxAt, bytesAt, type Box, type FileView } from './picture-free-view.js'
+import { bytesAt, type FileView } from '../file-view.js'
+import { boxAt, type Box } from '../iso-boxes.js'
 
 /** What the boxes of an ISO or QuickTime file say that its readers do not. */
 export interface IsoFacts {
@@ -131,12 +132,14 @@ function samplesEnd (view: FileView, track: TrackBoxes): number {
   const chunks = offsets ?? wide
   if (chunks === undefined) return 0
   const entryBytes = offsets === undefined ? 8 : 4
-  let last = 0
+  let [furthest, last] = [0, 0]
   for (const entry of entriesOf(view, chunks, 8, entryBytes)) {
-    last = Math.max(last, entryBytes === 4 ? entry.readUInt32BE(0) : Number(entry.readBigUInt64BE(0)))
+    last = entryBytes === 4 ? entry.readUInt32BE(0) : Number(entry.readBigUInt64BE(0))
+    furthest = Math.max(furthest, last)
   }
-  // The chunk that lies last is nearly always the last of the table; of others, only the start is known.
-  return last === 0 || last >= view.size ? last && last + 1 : last + lastChunkBytes(view, track)
+  if (furthest === 0) return 0
+  // The size is known of the last chunk of the table; of another chunk, only the start is known.
+  return Math.max(furthest + 1, last + lastChunkBytes(view, track))
 }
 
 /** The bytes of the last chunk, by the sizes of the last samples (ISO/IEC 14496-12, 8.7.3 and 8.7.4). */

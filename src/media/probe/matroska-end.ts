@@ -1,5 +1,5 @@
 import { KiB, MiB } from '../../bytes.js'
-import { bytesAt, type FileView } from './picture-free-view.js'
+import { bytesAt, type FileView } from '../file-view.js'
 
 /** How much of the end of a file is searched for its last cluster. */
 const TAILS = [256 * KiB, 2 * MiB, 16 * MiB]

@@ -14,11 +14,11 @@ import {
   type InputTrack
 } from 'mediabunny'
 import { MiB } from '../../bytes.js'
+import type { FileView } from '../file-view.js'
 import type { ContainerName, Description, Track } from '../media-formats.js'
 import { flacSeconds } from './flac-end.js'
 import type { IsoFacts } from './iso-file.js'
 import { matroskaEnd } from './matroska-end.js'
-import type { FileView } from './picture-free-view.js'
 
 const containers = new Map<InputFormat, ContainerName>([
   [MP4, 'mp4'],

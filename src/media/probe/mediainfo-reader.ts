@@ -1,7 +1,8 @@
 import mediaInfoFactory from 'mediainfo.js'
 import { MiB } from '../../bytes.js'
+import type { FileView } from '../file-view.js'
 import type { ContainerName, Description, Track } from '../media-formats.js'
-import { isWave, type FileView } from './picture-free-view.js'
+import { isWave } from './picture-free-view.js'
 
 /**
  * How far the parser may read into a WAV file in a row: to its sound, past the text and pictures before it. It would

@@ -1,18 +1,9 @@
-/** A file or a part of a file. `read` fills a buffer from a position and returns the number of bytes. */
-export interface FileView {
-  size: number
-  read(into: Buffer, position: number): number
-}
+import { bytesAt, type FileView } from '../file-view.js'
+import { boxAt } from '../iso-boxes.js'
 
 interface Patch {
   position: number
   bytes: Buffer
-}
-export interface Box {
-  type: string
-  position: number
-  start: number
-  end: number
 }
 
 /**
@@ -47,11 +38,6 @@ function patched (view: FileView, patches: Patch[]): FileView['read'] {
     }
     return length
   }
-}
-
-export function bytesAt (view: FileView, position: number, count: number): Buffer {
-  const bytes = Buffer.alloc(count)
-  return bytes.subarray(0, view.read(bytes, position))
 }
 
 /**
@@ -117,21 +103,6 @@ function mp4Patches (view: FileView): Patch[] {
       position = box.end
     }
   }
-}
-
-/**
- * Returns the box at a position (ISO/IEC 14496-12, 4.2). Size 1 means that a 64-bit size follows. Size 0 means that the
- * box extends to `end`.
- */
-export function boxAt (view: FileView, position: number, end: number): Box | undefined {
-  const head = bytesAt(view, position, 16)
-  if (head.length < 8) return undefined
-  const small = head.readUInt32BE(0)
-  if (small === 1 && head.length < 16) return undefined
-  const size = small === 1 ? Number(head.readBigUInt64BE(8)) : small === 0 ? end - position : small
-  const start = position + (small === 1 ? 16 : 8)
-  if (position + size < start || position + size > end) return undefined
-  return { type: head.toString('latin1', 4, 8), position, start, end: position + size }
 }
 
 /**

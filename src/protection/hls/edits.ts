@@ -1,4 +1,6 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
+import { closeSync, openSync } from 'node:fs'
+import { bytesAt, viewOf, type FileView } from '../../media/file-view.js'
+import { boxesIn, type Box } from '../../media/iso-boxes.js'
 
 /**
  * The part of a track that is shown, in seconds of the presentation: from `startsAt` up to but not including `endsAt`.
@@ -15,16 +17,6 @@ export interface Edit {
 /** Edits of tracks by their ids; a track without an edit list is shown whole and is left out. */
 export type Edits = Map<number, Edit>
 
-/** The content of a box (ISO/IEC 14496-12, 4.2). */
-interface Box {
-  type: string
-  start: number
-  end: number
-}
-type Read = (at: number, length: number) => Buffer
-
-const HEADER_BYTES = 8
-const LARGE_HEADER_BYTES = 16
 /** Two edits are several, and empty ones rarely repeat. */
 const MAX_ENTRIES = 64
 const EMPTY = -1n
@@ -34,26 +26,22 @@ const NORMAL_RATE = 0x10000
 export function readEdits (path: string): Edits {
   const file = openSync(path, 'r')
   try {
-    const read: Read = (at, length) => {
-      const bytes = Buffer.alloc(length)
-      return bytes.subarray(0, readSync(file, bytes, 0, length, at))
-    }
-    return editsOf(read, fstatSync(file).size)
+    return editsOf(viewOf(file))
   } finally {
     closeSync(file)
   }
 }
 
-function editsOf (read: Read, size: number): Edits {
+function editsOf (view: FileView): Edits {
   const edits: Edits = new Map()
-  for (const movie of boxesIn(read, 0, size)) {
+  for (const movie of boxesIn(view, 0, view.size)) {
     if (movie.type !== 'moov') continue
-    const boxes = [...boxesIn(read, movie.start, movie.end)]
+    const boxes = [...boxesIn(view, movie.start, movie.end)]
     const header = boxes.find(({ type }) => type === 'mvhd')
-    const timescale = header === undefined ? 0 : readTimes(read, header).timescale
+    const timescale = header === undefined ? 0 : readTimes(view, header).timescale
     const isFragmented = boxes.some(({ type }) => type === 'mvex')
     for (const track of boxes.filter(({ type }) => type === 'trak')) {
-      const { id, edit } = trackEdit(read, track, { timescale, isFragmented })
+      const { id, edit } = trackEdit(view, track, { timescale, isFragmented })
       // Of two tracks with one id it is unknown which one is meant.
       if (edits.has(id)) edits.set(id, severalEdits(Infinity))
       else if (edit !== undefined) edits.set(id, edit)
@@ -67,19 +55,19 @@ interface Movie {
   isFragmented: boolean
 }
 
-function trackEdit (read: Read, track: Box, movie: Movie): { id: number; edit: Edit | undefined } {
-  const header = find(read, track, 'tkhd')
-  const isLarge = header !== undefined && read(header.start, 1)[0] === 1
-  const id = header === undefined ? 0 : read(header.start + (isLarge ? 20 : 12), 4).readUInt32BE()
-  const times = find(read, track, 'mdia', 'mdhd')
-  const list = find(read, track, 'edts', 'elst')
+function trackEdit (view: FileView, track: Box, movie: Movie): { id: number; edit: Edit | undefined } {
+  const header = find(view, track, 'tkhd')
+  const isLarge = header !== undefined && bytesAt(view, header.start, 1)[0] === 1
+  const id = header === undefined ? 0 : bytesAt(view, header.start + (isLarge ? 20 : 12), 4).readUInt32BE()
+  const times = find(view, track, 'mdia', 'mdhd')
+  const list = find(view, track, 'edts', 'elst')
   if (times === undefined || list === undefined) return { id, edit: undefined }
-  return { id, edit: readList(read, list, readTimes(read, times), movie) }
+  return { id, edit: readList(view, list, readTimes(view, times), movie) }
 }
 
 /** Edit durations count in ticks of the movie, media times in ticks of the track. */
-function readList (read: Read, list: Box, track: Times, movie: Movie): Edit | undefined {
-  const entries = readEntries(read, list)
+function readList (view: FileView, list: Box, track: Times, movie: Movie): Edit | undefined {
+  const entries = readEntries(view, list)
   const secondsOf = ({ ticks }: Entry) => (ticks === 0 || movie.isFragmented ? Infinity : ticks / movie.timescale)
   const shown = entries.filter(({ mediaTime }) => mediaTime !== EMPTY)
   const entry = shown[0]
@@ -110,12 +98,12 @@ interface Entry {
 }
 
 /** Fragments of a fragmented file have no place in its edit list (8.6.6.1). */
-function readEntries (read: Read, list: Box): Entry[] {
-  const isLarge = read(list.start, 1)[0] === 1
-  const count = read(list.start + 4, 4).readUInt32BE()
+function readEntries (view: FileView, list: Box): Entry[] {
+  const isLarge = bytesAt(view, list.start, 1)[0] === 1
+  const count = bytesAt(view, list.start + 4, 4).readUInt32BE()
   const entryBytes = isLarge ? 20 : 12
   return Array.from({ length: Math.min(count, MAX_ENTRIES) }, (_, index) => {
-    const entry = read(list.start + 8 + index * entryBytes, entryBytes)
+    const entry = bytesAt(view, list.start + 8 + index * entryBytes, entryBytes)
     return {
       ticks: isLarge ? Number(entry.readBigUInt64BE()) : entry.readUInt32BE(),
       mediaTime: isLarge ? entry.readBigInt64BE(8) : BigInt(entry.readInt32BE(4)),
@@ -130,18 +118,18 @@ interface Times {
 }
 
 /** Of `mvhd` and `mdhd`, which begin alike (8.2.2, 8.4.2). */
-function readTimes (read: Read, { start }: Box): Times {
-  const bytes = read(start, 32)
+function readTimes (view: FileView, { start }: Box): Times {
+  const bytes = bytesAt(view, start, 32)
   return bytes[0] === 1
     ? { timescale: bytes.readUInt32BE(20), duration: Number(bytes.readBigUInt64BE(24)) }
     : { timescale: bytes.readUInt32BE(12), duration: bytes.readUInt32BE(16) }
 }
 
-function find (read: Read, parent: Box, ...types: string[]): Box | undefined {
+function find (view: FileView, parent: Box, ...types: string[]): Box | undefined {
   let box: Box | undefined = parent
   for (const type of types) {
     if (box === undefined) return undefined
-    box = firstOf(boxesIn(read, box.start, box.end), type)
+    box = firstOf(boxesIn(view, box.start, box.end), type)
   }
   return box
 }
@@ -149,18 +137,4 @@ function find (read: Read, parent: Box, ...types: string[]): Box | undefined {
 function firstOf (boxes: Iterable<Box>, type: string): Box | undefined {
   for (const box of boxes) if (box.type === type) return box
   return undefined
-}
-
-function * boxesIn (read: Read, start: number, end: number): Generator<Box> {
-  while (start + HEADER_BYTES <= end) {
-    const header = read(start, LARGE_HEADER_BYTES)
-    if (header.length < HEADER_BYTES) return
-    const isLarge = header.readUInt32BE() === 1 && header.length === LARGE_HEADER_BYTES
-    const headerBytes = isLarge ? LARGE_HEADER_BYTES : HEADER_BYTES
-    // A size of 0 reaches to the end.
-    const size = (isLarge ? Number(header.readBigUInt64BE(8)) : header.readUInt32BE()) || end - start
-    if (size < headerBytes) return
-    yield { type: header.toString('latin1', 4, 8), start: start + headerBytes, end: Math.min(start + size, end) }
-    start += size
-  }
 }

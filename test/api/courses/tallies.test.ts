@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { migrations } from '../../../migrations/index.js'
 import { migrate } from '../../../src/database/migrate.js'
@@ -16,13 +15,11 @@ import {
 } from '../../support/test-app.js'
 import { call, done, newClass, newCourse, newLecture, subscribe, type Course } from '../../support/courses.js'
 import { figuresAgree } from '../../support/counters.js'
+import { eventually } from '../../support/server-process.js'
 
 /** Resolves when no background job is left. */
 async function settled (server: TestApp): Promise<void> {
-  for (let tries = 0; (await server.query('select id from jobs')).length > 0; tries++) {
-    if (tries === 300) throw new Error('jobs are left')
-    await sleep(20)
-  }
+  await eventually('no job is left', async () => (await server.query('select id from jobs')).length === 0)
 }
 
 t.test(
