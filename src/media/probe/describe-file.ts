@@ -44,7 +44,9 @@ function withType (view: FileView): FileView {
   return {
     size: view.size + FILE_TYPE.length,
     read: (into, position) => {
-      const typed = Math.max(0, FILE_TYPE.copy(into, 0, Math.min(position, FILE_TYPE.length)))
+      const typed = FILE_TYPE.copy(into, 0, Math.min(position, FILE_TYPE.length))
+      // `readSync` refuses a position before the file, even for no bytes, from Node 24 on.
+      if (typed === into.length) return typed
       return typed + view.read(into.subarray(typed), position + typed - FILE_TYPE.length)
     }
   }
