@@ -1,6 +1,7 @@
 import type { FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
 import { once } from 'node:events'
+import type { AccessReview } from '../src/access/access-review.js'
 import type { Config } from '../src/config/config.js'
 import { ApiError } from '../src/errors.js'
 import type { ConcurrencyLimiter, Slot } from '../src/limits/concurrency-limiter.js'
@@ -27,15 +28,17 @@ interface OpenBlob {
 
 interface Options {
   blobs: BlobStore
+  review: AccessReview
   streamLimiter: ConcurrencyLimiter
   config: Pick<Config, 'streamOffload'>
   metrics: Metrics
 }
 
-/** Adds functions to the reply that send a blob or a range of it. */
+/** Adds functions to the reply that send a blob or a range of it, while its recipient is allowed to receive it. */
 export default fp<Options>(
   async (app, options) => {
     const sender = new BlobSender(options)
+    app.decorateReply('stillAllowed', undefined)
     app.decorateReply('openBlob', async function (this: FastifyReply, name: string, recipient: Recipient) {
       const opened = await sender.open(this, name, recipient)
       return (range: ByteRange) => sender.send(this, opened, range)
@@ -51,7 +54,7 @@ export default fp<Options>(
       return (range: ByteRange) => sender.offload(this, path, range)
     })
   },
-  { name: 'blob-reply', dependencies: ['access-review'] }
+  { name: 'blob-reply' }
 )
 
 class BlobSender {
@@ -79,9 +82,9 @@ class BlobSender {
   send (reply: FastifyReply, { file, slot }: OpenBlob, range: ByteRange): FastifyReply {
     if (range.end - range.start + 1 > SMALL_RANGE_BYTES) {
       const pump = new FilePump(file, range, reply.raw, { onBlock: () => slot.touch() })
-      const end = reply.reviewDownload()
+      const endReview = this.#reviewDownload(reply)
       pump.once('close', () => {
-        end()
+        endReview()
         this.#countBytes(pump.pumpedBytes)
       })
       return reply.send(pump)
@@ -127,6 +130,11 @@ class BlobSender {
     return slot
   }
 
+  /** Closes the connection of a response when `stillAllowed` rejects. Returns a function that ends the checks. */
+  #reviewDownload ({ stillAllowed, raw }: FastifyReply): () => void {
+    return stillAllowed === undefined ? () => {} : this.#options.review.add(stillAllowed, () => raw.destroy())
+  }
+
   #countBytes (bytes: number): void {
     this.#options.metrics.streamedBytes.inc(bytes)
   }
@@ -134,6 +142,8 @@ class BlobSender {
 
 declare module 'fastify' {
   interface FastifyReply {
+    /** A route sets this function before it sends a file. It rejects if the request would now be refused. */
+    stillAllowed: (() => Promise<unknown>) | undefined
     /**
      * Waits for this response's turn on its connection, then opens a blob for its recipient. Resolves to a function
      * that sends a range and closes the blob. **Throws** `not_found`, and `too_many_streams` or `overloaded` at the

@@ -4,18 +4,11 @@ import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Readable } from 'node:stream'
 import { KiB, MiB } from '../src/bytes.js'
+import type { Config } from '../src/config/config.js'
 import { ApiError, invalidField } from '../src/errors.js'
-import type { ConcurrencyLimiter } from '../src/limits/concurrency-limiter.js'
-import type { FormDefinition, FormSchemas } from '../src/schemas/form.js'
+import { uploadTooLarge } from '../src/media/uploads.js'
+import type { FileSink, FormDefinition, FormSchemas } from '../src/schemas/form.js'
 import { RECEIVE_PROBLEMS, addProblems } from '../src/schemas/problem.js'
-
-/** The destination of the files of a form. */
-export interface FileSink<F> {
-  /** Receives the bytes of a file as they arrive. */
-  receive(source: Readable): Promise<F>
-  /** Undoes {@link receive} if the form is refused. */
-  discard(received: F): Promise<void>
-}
 
 interface ReceivedFile<F> {
   received: F
@@ -36,11 +29,8 @@ const PART_BUFFER_BYTES = 256 * KiB
 const OVERHEAD_BYTES = 4 * MiB
 /** The closing boundary is searched in this many last bytes of a body, because an epilogue may follow it. */
 const TAIL_BYTES = 4 * KiB
-import type { Config } from '../src/config/config.js'
 
 interface Options {
-  /** Limits the number of forms that are received concurrently. */
-  uploadLimiter: ConcurrencyLimiter
   /** `maxUploadBytes` limits each file. The limit of a form is this size for each file that it may contain. */
   config: Pick<Config, 'maxUploadBytes'>
 }
@@ -50,7 +40,7 @@ interface Options {
  * refused or does not arrive whole, its files are discarded.
  */
 export default fp<Options>(
-  async (app, { uploadLimiter: limiter, config: { maxUploadBytes } }) => {
+  async (app, { config: { maxUploadBytes } }) => {
     // Parts with a content type must arrive as streams: the plugin would parse a part of type JSON, and fail if it is
     // not JSON. The field name decides whether a part is a file.
     const isPartAFile = (_name: string, type: string, fileName: string | undefined) =>
@@ -60,15 +50,10 @@ export default fp<Options>(
       T extends TObject,
       F
     >(this: FastifyRequest, form: FormDefinition<T>, sink: FileSink<F>) {
-      const slot = limiter.acquire({ accountId: this.viewer?.id ?? null, address: this.ip })
-      const end = this.reviewUpload()
-      try {
+      return await this.receiveUpload(async () => {
         boundBody(this, form.maxFiles * maxUploadBytes + OVERHEAD_BYTES, maxUploadBytes)
         return await receiveForm(this, form, sink)
-      } finally {
-        end()
-        slot.release()
-      }
+      })
     })
     app.addHook('onRoute', (route) => {
       if (route.config?.form === undefined) return
@@ -81,7 +66,7 @@ export default fp<Options>(
       )
     })
   },
-  { name: 'multipart', dependencies: ['errors', 'validation', 'auth', 'access-review'] }
+  { name: 'multipart', dependencies: ['errors', 'validation', 'uploads'] }
 )
 
 /**
@@ -89,16 +74,11 @@ export default fp<Options>(
  * files, the parser reads the rest of a refused file, so a bound is needed.
  */
 function boundBody ({ raw, headers }: FastifyRequest, maxBytes: number, maxUploadBytes: number): void {
-  const tooLarge = () =>
-    new ApiError('upload_too_large', {
-      detail: `A file may have at most ${maxUploadBytes} bytes.`,
-      extra: { max_bytes: maxUploadBytes }
-    })
-  if (Number(headers['content-length'] ?? 0) > maxBytes) throw tooLarge()
+  if (Number(headers['content-length'] ?? 0) > maxBytes) throw uploadTooLarge(maxUploadBytes)
   let bytes = 0
   if (headers['content-length'] === undefined) {
     raw.on('data', (chunk: Buffer) => {
-      if ((bytes += chunk.length) > maxBytes) raw.destroy(tooLarge())
+      if ((bytes += chunk.length) > maxBytes) raw.destroy(uploadTooLarge(maxUploadBytes))
     })
   }
 }

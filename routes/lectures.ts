@@ -3,7 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import type { LectureUrls } from '../src/access/lecture-reply.js'
 import { publisherRoles, type Viewer } from '../src/accounts/schema.js'
 import type { Courses } from '../src/courses/courses.js'
-import { discardBatchFile, type BatchOutcome, type LectureBatch } from '../src/courses/lecture-batch.js'
+import type { BatchOutcome, LectureBatch } from '../src/courses/lecture-batch.js'
 import type { Lectures } from '../src/courses/lectures.js'
 import type { ProgressBook } from '../src/courses/progress.js'
 import {
@@ -108,10 +108,7 @@ const uploadRoutes: FastifyPluginAsyncTypebox<Options> = async (
 ) => {
   app.post('/course/add-lecture', addLecture, async (request, reply) => {
     const viewer = request.requireViewer()
-    const { fields, files } = await request.receiveForm(LectureForm, {
-      receive: (source) => intake.receive(source, likelyOwner(viewer)),
-      discard: (draft) => draft.discard()
-    })
+    const { fields, files } = await request.receiveForm(LectureForm, intake.sinkFor(likelyOwner(viewer)))
     const { course_id: courseId, ...text } = fields
     const added = await lectures.add(files[0].received, text, {
       uploaderId: viewer.id,
@@ -123,10 +120,7 @@ const uploadRoutes: FastifyPluginAsyncTypebox<Options> = async (
 
   app.post('/course/add-lectures-batch', addLectures, async (request, reply) => {
     const viewer = request.requireViewer()
-    const { fields, files } = await request.receiveForm(BatchForm, {
-      receive: (source) => batch.receive(source, likelyOwner(viewer)),
-      discard: discardBatchFile
-    })
+    const { fields, files } = await request.receiveForm(BatchForm, batch.sinkFor(likelyOwner(viewer)))
     const received = files.map((file) => file.received)
     const outcomes = await batch.add(viewer, received, fields, (schema, entry) => request.checkInput(schema, entry))
     const names = files.map(({ fileName }) => fileName)

@@ -201,10 +201,7 @@ const changingRoutes: FastifyPluginAsyncTypebox<Options> = async (app, { access,
   })
 
   async function upload (request: FastifyRequest, ownerId: string): Promise<Media> {
-    const { fields, files } = await request.receiveForm(MediaForm, {
-      receive: (source) => intake.receive(source, ownerId),
-      discard: (draft) => draft.discard()
-    })
+    const { fields, files } = await request.receiveForm(MediaForm, intake.sinkFor(ownerId))
     return await intake.publish(files[0].received, { ...fields, ownerId, uploaderId: ownerId })
   }
 

@@ -3,7 +3,6 @@ import { Type } from '@sinclair/typebox'
 import type { FastifyRequest } from 'fastify'
 import { publisherRoles } from '../src/accounts/schema.js'
 import { ApiError } from '../src/errors.js'
-import type { ConcurrencyLimiter } from '../src/limits/concurrency-limiter.js'
 import { parseReprDigest } from '../src/media/repr-digest.js'
 import { MediaReply, UploadFields, mediaReply } from '../src/media/schema.js'
 import type { Expected, Intake } from '../src/media/uploads.js'
@@ -11,8 +10,6 @@ import { PUBLISH_PROBLEMS, RECEIVE_PROBLEMS, problemResponses } from '../src/sch
 
 interface Options {
   intake: Intake
-  /** Limits the number of uploads that are received concurrently. */
-  uploadLimiter: ConcurrencyLimiter
 }
 
 const putMedia = {
@@ -45,7 +42,7 @@ const putMedia = {
   }
 } as const
 
-const routes: FastifyPluginAsyncTypebox<Options> = async (app, { intake, uploadLimiter: limiter }) => {
+const routes: FastifyPluginAsyncTypebox<Options> = async (app, { intake }) => {
   // Every content type is accepted and ignored: the body reaches the handler unparsed.
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
@@ -53,20 +50,9 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { intake, uploadL
   app.put('/media/uploads', putMedia, async (request, reply) => {
     const { id: ownerId } = request.requireViewer()
     const { title, type, visibility, protection } = request.query
-    const slot = limiter.acquire({ accountId: ownerId, address: request.ip })
-    const end = request.reviewUpload()
-    try {
-      const draft = await intake.receive(request.raw, ownerId, expectedOf(request)).catch((error: unknown) => {
-        throw request.raw.errored === null || error instanceof ApiError
-          ? error
-          : new ApiError('upload_incomplete', { cause: error })
-      })
-      const media = await intake.publish(draft, { title, type, visibility, protection, ownerId, uploaderId: ownerId })
-      return await reply.code(201).header('location', `/media/${media.id}`).send(mediaReply(media, true))
-    } finally {
-      end()
-      slot.release()
-    }
+    const draft = await request.receiveUpload((body) => intake.receive(body, ownerId, expectedOf(request)))
+    const media = await intake.publish(draft, { title, type, visibility, protection, ownerId, uploaderId: ownerId })
+    return reply.code(201).header('location', `/media/${media.id}`).send(mediaReply(media, true))
   })
 }
 

@@ -1,5 +1,4 @@
 import fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
-import accessReview from '../plugins/access-review.js'
 import assets from '../plugins/assets.js'
 import auth from '../plugins/auth.js'
 import background from '../plugins/background.js'
@@ -19,6 +18,7 @@ import securityHeaders from '../plugins/security-headers.js'
 import slowBodies from '../plugins/slow-bodies.js'
 import sockets from '../plugins/sockets.js'
 import storage from '../plugins/storage.js'
+import uploads from '../plugins/uploads.js'
 import validation from '../plugins/validation.js'
 import warmUp, { type WarmUpOverrides } from '../plugins/warm-up.js'
 import routes from '../routes/index.js'
@@ -64,7 +64,7 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
     await app.register(openapi, services)
     await app.register(metrics, { ...services, gather: overrides.gatherMetrics, isRehearsal: overrides.isRehearsal })
     await app.register(auth, services)
-    await app.register(accessReview, services)
+    await app.register(uploads, services)
     await app.register(multipart, services)
     await app.register(blobReply, services)
     await app.register(routes, { services })

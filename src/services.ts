@@ -128,6 +128,7 @@ export async function createServices (foundation: Foundation) {
       views: async () => await viewing.sqliteCommit?.warmUp()
     },
     async close () {
+      people.review.stop()
       await viewing.writer.flush()
       await Promise.all([viewing.sqliteCommit?.close(), people.passwords.close()])
       media.prober.close()

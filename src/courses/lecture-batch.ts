@@ -3,6 +3,7 @@ import type { Readable } from 'node:stream'
 import type { Viewer } from '../accounts/schema.js'
 import { ApiError, invalidField } from '../errors.js'
 import type { Intake } from '../media/uploads.js'
+import type { FileSink } from '../schemas/form.js'
 import type { Draft } from '../storage/blob-store.js'
 import type { Courses } from './courses.js'
 import type { Lectures, LectureWithMedia } from './lectures.js'
@@ -34,11 +35,16 @@ export class LectureBatch {
     this.#options = options
   }
 
+  /** Returns a sink for the files of a batch. */
+  sinkFor (ownerId: string | undefined): FileSink<BatchFile> {
+    return { receive: (source) => this.#receive(source, ownerId), discard: discardBatchFile }
+  }
+
   /**
    * Receives a file. If the file is too large, returns the error and skips the rest of the file, so that the next file
    * can be read.
    */
-  async receive (source: Readable, ownerId: string | undefined): Promise<BatchFile> {
+  async #receive (source: Readable, ownerId: string | undefined): Promise<BatchFile> {
     try {
       return { draft: await this.#options.intake.receive(source, ownerId) }
     } catch (error) {
@@ -98,7 +104,7 @@ function throwIfServerFailed (outcomes: BatchOutcome[]): void {
 }
 
 /** Discards the draft of a file. A published file stays. */
-export async function discardBatchFile (file: BatchFile): Promise<void> {
+async function discardBatchFile (file: BatchFile): Promise<void> {
   if ('draft' in file) await file.draft.discard()
 }
 

@@ -7,6 +7,7 @@ import { checkPublisher } from '../accounts/publisher.js'
 import { isInDoubt, lockName } from '../database/dialect.js'
 import type { Database } from '../database/tables.js'
 import { ApiError } from '../errors.js'
+import type { FileSink } from '../schemas/form.js'
 import type { BlobStore, Draft } from '../storage/blob-store.js'
 import type { Clock } from '../time.js'
 import { countMedia, insertMedia } from './media-store.js'
@@ -81,6 +82,11 @@ export class Intake {
       room?.release()
       throw error
     }
+  }
+
+  /** Returns a sink that passes each file of a form to {@link receive}. */
+  sinkFor (ownerId: string | undefined): FileSink<Draft> {
+    return { receive: (source) => this.receive(source, ownerId), discard: (draft) => draft.discard() }
   }
 
   /**
@@ -176,7 +182,8 @@ export class Intake {
   }
 }
 
-function uploadTooLarge (maxUploadBytes: number): ApiError {
+/** Returns the error of a file over the size limit. */
+export function uploadTooLarge (maxUploadBytes: number): ApiError {
   return new ApiError('upload_too_large', {
     detail: `A file may have at most ${maxUploadBytes} bytes.`,
     extra: { max_bytes: maxUploadBytes }

@@ -1,4 +1,13 @@
 import { Type, type TObject } from '@sinclair/typebox'
+import type { Readable } from 'node:stream'
+
+/** The destination of the files of a form. */
+export interface FileSink<F> {
+  /** Receives the bytes of a file as they arrive. */
+  receive(source: Readable): Promise<F>
+  /** Undoes {@link receive} if the form is refused. */
+  discard(received: F): Promise<void>
+}
 
 /** The file field of a form. */
 interface FileField {
