@@ -12,19 +12,25 @@ export type ContainerName =
   | 'ogg'
   | 'flac'
 
-/** A track of picture or sound. `codec` is ffmpeg's name of it, which is what people search for. */
-export interface Track {
-  kind: 'video' | 'audio'
-  codec: string
-  /** As a player shows it: rotated, and in square pixels. */
+/** As a player shows it: rotated, and in square pixels. */
+export interface Size {
   width: number | null
   height: number | null
+}
+export const NO_SIZE: Size = { width: null, height: null }
+
+/** A track of picture or sound. `codec` is ffmpeg's name of it, which is what people search for. */
+export interface Track extends Size {
+  kind: 'video' | 'audio'
+  codec: string
 }
 
 /** What is in a file: the tracks that play, without cover and chapter pictures. */
 export interface Description {
   container: ContainerName
   tracks: Track[]
+  /** Of the pictures that play. */
+  size: Size
   /** Null if unknown, never 0. */
   durationMs: number | null
 }

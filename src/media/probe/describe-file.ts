@@ -1,6 +1,7 @@
 import { closeSync, openSync } from 'node:fs'
 import { viewOf, type FileView } from '../file-view.js'
 import { formatOf, type ContainerName, type Description, type Probed, type ProbeRefusal } from '../media-formats.js'
+import { withType } from '../typed-view.js'
 import { adtsHeader, framesDurationMs, mp3Header } from './frame-duration.js'
 import { readIsoFacts } from './iso-file.js'
 import { readByMediabunny, type PacketDescription } from './mediabunny-reader.js'
@@ -9,8 +10,6 @@ import { withoutPictures } from './picture-free-view.js'
 
 /** mediabunny leaves out tracks of these that it cannot read: without a picture, MediaInfo is asked for one. */
 const MAY_HOLD_PICTURES: ContainerName[] = ['mp4', 'm4v', 'mov', 'matroska', 'webm', 'ogg']
-
-const FILE_TYPE = Buffer.from('\0\0\0\x10ftypisom\0\0\0\0', 'latin1')
 
 /** Describes a file by its content. Returns null for a format that is not accepted. */
 export async function describe (path: string): Promise<Probed | ProbeRefusal | null> {
@@ -35,21 +34,7 @@ async function describeView (file: FileView): Promise<Probed | ProbeRefusal | nu
   if (iso?.isTruncated) return 'media_truncated'
   const durationMs = durationOf(view, description)
   if (durationMs === null && isNoSound(description, found)) return null
-  const video = description.tracks.find((track) => track.kind === 'video')
-  return { ...format, durationMs, width: video?.width ?? null, height: video?.height ?? null }
-}
-
-/** The same file behind a `ftyp` box, which mediabunny asks for. Only positions of samples change. */
-function withType (view: FileView): FileView {
-  return {
-    size: view.size + FILE_TYPE.length,
-    read: (into, position) => {
-      const typed = FILE_TYPE.copy(into, 0, Math.min(position, FILE_TYPE.length))
-      // `readSync` refuses a position before the file, even for no bytes, from Node 24 on.
-      if (typed === into.length) return typed
-      return typed + view.read(into.subarray(typed), position + typed - FILE_TYPE.length)
-    }
-  }
+  return { ...format, durationMs, ...description.size }
 }
 
 /** Of no length is text that happens to start like an MP3 frame, and MPEG audio of another layer. */

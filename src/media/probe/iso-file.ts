@@ -1,8 +1,9 @@
 import { bytesAt, type FileView } from '../file-view.js'
 import { boxAt, type Box } from '../iso-boxes.js'
+import type { TrackFacts } from '../played-tracks.js'
 
 /** What the boxes of an ISO or QuickTime file say that its readers do not. */
-export interface IsoFacts {
+export interface IsoFacts extends TrackFacts {
   /** It has a `ftyp` box. */
   hasType: boolean
   /** HEIF, AVIF or Canon's raw pictures. */
@@ -11,14 +12,8 @@ export interface IsoFacts {
   isEncrypted: boolean
   /** Samples of picture or sound lie beyond the end of the file. */
   isTruncated: boolean
-  /** Ids of tracks that are only pictures of chapters. */
-  chapterTracks: Set<number>
-  /** Declared as sound: a track of pictures is a slide show beside it. */
-  isSound: boolean
   /** By the headers of the tracks, with their edits; null if one has none, and for fragmented files. */
   seconds: number | null
-  /** Ids of tracks that are not presented (ISO/IEC 14496-12, 8.3.2). */
-  disabledTracks: Set<number>
 }
 
 const PICTURE_BRANDS = ['heic', 'heix', 'heim', 'heis', 'mif1', 'msf1', 'avif', 'avis', 'crx ']

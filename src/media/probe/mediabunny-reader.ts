@@ -11,11 +11,13 @@ import {
   WAVE,
   WEBM,
   type InputFormat,
-  type InputTrack
+  type InputTrack,
+  type InputVideoTrack
 } from 'mediabunny'
 import { MiB } from '../../bytes.js'
 import type { FileView } from '../file-view.js'
-import type { ContainerName, Description, Track } from '../media-formats.js'
+import { NO_SIZE, type ContainerName, type Description, type Size, type Track } from '../media-formats.js'
+import { mediaTracks } from '../played-tracks.js'
 import { flacSeconds } from './flac-end.js'
 import type { IsoFacts } from './iso-file.js'
 import { matroskaEnd } from './matroska-end.js'
@@ -52,13 +54,14 @@ export async function readByMediabunny (
   const input = new Input({ source: boundedSource(view), formats: [...containers.keys()] })
   try {
     const container = containers.get(await input.getFormat())
-    const tracks = await playedTracks(await input.getTracks(), iso)
+    const { all: tracks, video } = await mediaTracks(input, iso)
     if (container === undefined || tracks.length === 0) return undefined
     const seconds = iso?.seconds ?? (await secondsOf(input, tracks, view))
     const durationMs = seconds === null ? null : Math.round(seconds * 1000)
     return {
       container: container === 'mp4' && isM4v(view) ? 'm4v' : container,
       tracks: await Promise.all(tracks.map(describeTrack)),
+      size: video === undefined ? NO_SIZE : await sizeOf(video),
       durationMs: Number.isSafeInteger(durationMs) && durationMs! > 0 ? durationMs : null
     }
   } catch (error) {
@@ -91,18 +94,6 @@ function isM4v (view: FileView): boolean {
   return brand.toString('latin1').startsWith('ftypM4V')
 }
 
-/** The tracks of picture and sound, without the pictures of chapters and the thumbnails that cameras add. */
-async function playedTracks (all: InputTrack[], iso: IsoFacts | undefined): Promise<InputTrack[]> {
-  const media = all.filter((track) => track.type === 'video' || track.type === 'audio')
-  const noChapters = media.filter((track) => !(track.type === 'video' && iso?.chapterTracks.has(track.id)))
-  const known = await Promise.all(noChapters.map(async (track) => (await track.getCodec()) !== null))
-  const hasFilm = noChapters.some((track, i) => track.type === 'video' && known[i])
-  return noChapters.filter((track, i) => {
-    if (track.type !== 'video' || known[i]) return true
-    return !hasFilm && iso?.isSound !== true && iso?.disabledTracks.has(track.id) !== true
-  })
-}
-
 /** Undefined lengths are measured; a Matroska file is measured in any case, and its times may begin anywhere. */
 async function secondsOf (input: Input, tracks: InputTrack[], view: FileView): Promise<number | null> {
   const format = await input.getFormat()
@@ -125,13 +116,17 @@ async function isUnknown (seconds: number, tracks: InputTrack[]): Promise<boolea
   return resolutions.some((resolution) => Math.round(seconds * resolution) >= UNKNOWN_TICKS)
 }
 
+async function sizeOf (track: InputVideoTrack): Promise<Size> {
+  const [width, height] = [await track.getDisplayWidth(), await track.getDisplayHeight()]
+  return { width: Math.round(width) || null, height: Math.round(height) || null }
+}
+
 async function describeTrack (track: InputTrack): Promise<PacketDescription['tracks'][number]> {
   const codec = await track.getCodec()
   const codecId = String(await track.getInternalCodecId()).toLowerCase()
   const named = { codec: codec === null ? null : codecOf(codec), codecId }
-  if (!track.isVideoTrack()) return { kind: 'audio', ...named, width: null, height: null }
-  const [width, height] = [await track.getDisplayWidth(), await track.getDisplayHeight()]
-  return { kind: 'video', ...named, width: Math.round(width) || null, height: Math.round(height) || null }
+  if (track.isVideoTrack()) return { kind: 'video', ...named, ...(await sizeOf(track)) }
+  return { kind: 'audio', ...named, ...NO_SIZE }
 }
 
 /** ffmpeg's name of a codec: `pcm-s16` is little endian, and one byte has no order. */

@@ -1,7 +1,7 @@
 import mediaInfoFactory from 'mediainfo.js'
 import { MiB } from '../../bytes.js'
 import type { FileView } from '../file-view.js'
-import type { ContainerName, Description, Track } from '../media-formats.js'
+import { NO_SIZE, type ContainerName, type Description, type Track } from '../media-formats.js'
 import { isWave } from './picture-free-view.js'
 
 /**
@@ -63,7 +63,8 @@ function descriptionOf (found: Fields[]): Description | 'encrypted' | undefined 
   const tracks = found.flatMap((track) => trackOf(track) ?? [])
   if (container === 'mp3' && tracks[0]?.codec !== 'mp3') return undefined
   if (found.some((track) => track.Encryption !== undefined)) return 'encrypted'
-  return { container, tracks, durationMs: milliseconds(general.Duration) }
+  const { width, height } = tracks.find(({ kind }) => kind === 'video') ?? NO_SIZE
+  return { container, tracks, size: { width, height }, durationMs: milliseconds(general.Duration) }
 }
 
 function containerOf (general: Fields): ContainerName | undefined {

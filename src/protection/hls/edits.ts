@@ -1,5 +1,4 @@
-import { closeSync, openSync } from 'node:fs'
-import { bytesAt, viewOf, type FileView } from '../../media/file-view.js'
+import { bytesAt, type FileView } from '../../media/file-view.js'
 import { boxesIn, type Box } from '../../media/iso-boxes.js'
 
 /**
@@ -23,16 +22,7 @@ const EMPTY = -1n
 const NORMAL_RATE = 0x10000
 
 /** Reads the edit lists (ISO/IEC 14496-12, 8.6.6) of a file, none if it is no ISO media file. Holds a few bytes. */
-export function readEdits (path: string): Edits {
-  const file = openSync(path, 'r')
-  try {
-    return editsOf(viewOf(file))
-  } finally {
-    closeSync(file)
-  }
-}
-
-function editsOf (view: FileView): Edits {
+export function readEdits (view: FileView): Edits {
   const edits: Edits = new Map()
   for (const movie of boxesIn(view, 0, view.size)) {
     if (movie.type !== 'moov') continue

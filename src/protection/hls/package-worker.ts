@@ -1,12 +1,12 @@
-import { ALL_FORMATS, EncodedPacketSink, FilePathSource, Input, UnsupportedInputFormatError } from 'mediabunny'
+import { EncodedPacketSink, UnsupportedInputFormatError } from 'mediabunny'
 import type { InputAudioTrack, InputVideoTrack } from 'mediabunny'
 import { closeSync, openSync } from 'node:fs'
 import { parentPort, workerData } from 'node:worker_threads'
 import { MiB } from '../../bytes.js'
 import { withDecodeTimes } from './decode-times.js'
-import { readEdits } from './edits.js'
 import type { Framing } from './elementary-stream.js'
 import type { FileFaultKind } from './file-fault.js'
+import { openInput, type OpenInput } from './open-input.js'
 import type { PackageMessage, PackageOrder } from './packager.js'
 import { Inflated, SegmentWriter } from './segment-writer.js'
 import { NotCarried, playedTracks, type PlayedTrack } from './played-tracks.js'
@@ -22,8 +22,6 @@ const SEGMENT_SECONDS = 5.5
 const MAX_SEGMENT_SECONDS = 60
 /** Times in a stream start at 10 s, as is common, to leave room for early sound and decode times. */
 const FIRST_TIME = 900_000
-/** Half of mediabunny's default, because a file is read only once, from start to end. */
-const CACHE_BYTES = 4 * MiB
 /**
  * The minimum part of the declared duration. A shorter file is damaged or truncated. The header may be slightly wrong,
  * and may include tracks that are not packaged.
@@ -46,8 +44,16 @@ type TimedFrame = Frame & { at: number; endsAt: number }
 const say = (message: PackageMessage) => parentPort!.postMessage(message)
 
 async function main (): Promise<void> {
-  const input = new Input({ source: new FilePathSource(path, { maxCacheSize: CACHE_BYTES }), formats: ALL_FORMATS })
-  const { video, audio, plan } = await playedTracks(input, readEdits(path), order)
+  const source = openInput(path)
+  try {
+    await packageInput(source)
+  } finally {
+    source.close()
+  }
+}
+
+async function packageInput (source: OpenInput): Promise<void> {
+  const { video, audio, plan } = await playedTracks(source, order)
   if (durationMs !== null && plan.endsAt !== undefined) durationMs = Math.min(durationMs, plan.endsAt * 1000)
   const beginsAt = Math.min(0, ...(await Promise.all([video, audio].map(firstTime))))
   const pictures =

@@ -1,7 +1,9 @@
-import type { Input, InputAudioTrack, InputTrack, InputVideoTrack } from 'mediabunny'
+import type { InputAudioTrack, InputTrack, InputVideoTrack } from 'mediabunny'
+import { mediaTracks } from '../../media/played-tracks.js'
 import type { Edit, Edits } from './edits.js'
 import { asTheyAre, toAdts, toAnnexB, type Framing } from './elementary-stream.js'
 import type { FileFaultKind } from './file-fault.js'
+import type { OpenInput } from './open-input.js'
 import type { PackageOrder } from './packager.js'
 import { encodeAll, type TranscodePlan } from './transcode-plan.js'
 import { paddingOf } from './trim.js'
@@ -38,12 +40,12 @@ const EPSILON_SECONDS = 0.001
  * be packaged as it is.
  */
 export async function playedTracks (
-  input: Input,
-  edits: Edits,
+  { input, facts, edits }: OpenInput,
   { type, hasSound, size }: PackageOrder
 ): Promise<Played> {
-  const video = type === 'audio' ? undefined : await playedVideo(await input.getVideoTracks())
-  const audio = await playedAudio(await input.getAudioTracks())
+  const played = await mediaTracks(input, facts)
+  const video = type === 'audio' ? undefined : played.video
+  const { audio } = played
   const plan: TranscodePlan = { endsAt: endOf([video, audio], edits) }
   const faults: FileFaultKind[] = []
   // Tracks with an encoding of Matroska (zlib) are missing here.
@@ -89,28 +91,6 @@ function requireSize (made: TranscodePlan['size'], wanted: NonNullable<Transcode
     Math.abs(made.height - wanted.height) < SIZE_TOLERANCE
   if (isRight) return
   throw new Error(`transcoded to ${made?.width} × ${made?.height}, not to ${wanted.width} × ${wanted.height}`)
-}
-
-/** The default track, or else the first. A codec without a name is one of thumbnails and covers, or very old. */
-async function playedVideo (tracks: InputVideoTrack[]): Promise<InputVideoTrack | undefined> {
-  return await best(tracks, async (track) => [track.codec !== null, (await track.getDisposition()).default])
-}
-
-/** A sound that can be packaged goes before others: it plays everywhere. A commentary is the last choice. */
-async function playedAudio (tracks: InputAudioTrack[]): Promise<InputAudioTrack | undefined> {
-  return await best(tracks, async (track) => {
-    const { commentary, visuallyImpaired, hearingImpaired, default: isDefault } = await track.getDisposition()
-    const isCarried = track.codec === 'aac' || track.codec === 'mp3'
-    return [!(commentary || visuallyImpaired || hearingImpaired), isCarried, track.codec !== null, isDefault]
-  })
-}
-
-/** The track whose first merit that differs is true; of equals the first. */
-async function best<Track> (tracks: Track[], merits: (track: Track) => Promise<boolean[]>): Promise<Track | undefined> {
-  const ranked = await Promise.all(
-    tracks.map(async (track) => ({ track, rank: (await merits(track)).map(Number).join('') }))
-  )
-  return ranked.sort((one, other) => other.rank.localeCompare(one.rank))[0]?.track
 }
 
 async function videoFault (track: InputVideoTrack): Promise<FileFaultKind | undefined> {
