@@ -20,4 +20,4 @@ export PATH=$copy/package/bin:$PATH
 rm -rf node_modules/better-sqlite3/build
 npm rebuild --silent --nodedir="$copy/package" better-sqlite3
 echo "node     $(node --version)"
-node dist/test/run.js --sqlite ${@:-unit/ api/ system/clients system/demo system/service}
+node dist/test/run.js --sqlite ${@:-unit/ api/ each-engine/protection/protected system/clients system/demo system/service}

@@ -2,7 +2,7 @@ import { readFile, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { loadSecrets } from '../../../src/secrets/keyring.js'
+import { loadSecrets } from '../../../../src/secrets/keyring.js'
 import {
   buildTestApp,
   engine,
@@ -13,10 +13,10 @@ import {
   removalsDone,
   signUpEverybody,
   upload
-} from '../../support/test-app.js'
-import { eventually } from '../../support/server-process.js'
-import { ask } from '../../support/raw-http.js'
-import { decodingErrors, decrypt, looksLikeTs, make, noFfmpeg, picture, tone } from '../../support/ffmpeg.js'
+} from '../../../support/test-app.js'
+import { eventually } from '../../../support/server-process.js'
+import { ask } from '../../../support/raw-http.js'
+import { decodingErrors, decrypt, looksLikeTs, make, noFfmpeg, picture, tone } from '../../../support/ffmpeg.js'
 import {
   codeOf,
   courseWithLecture,
@@ -25,7 +25,7 @@ import {
   settled,
   shown,
   streamOf
-} from '../../support/protected-server.js'
+} from '../../../support/protected-server.js'
 
 t.test(
   'nothing plain is served until it is packaged, and then a playlist; the plain stream is for owner and admin',

@@ -1,8 +1,8 @@
 import t, { type Test } from 'tap'
-import { openDatabase } from '../../../src/database/open.js'
-import { pruneViews, recountViews } from '../../../src/views/view-maintenance.js'
-import { ViewerIds } from '../../../src/views/viewer-ids.js'
-import { playgate } from '../../support/playgate.js'
+import { openDatabase } from '../../../../src/database/open.js'
+import { pruneViews, recountViews } from '../../../../src/views/view-maintenance.js'
+import { ViewerIds } from '../../../../src/views/viewer-ids.js'
+import { playgate } from '../../../support/playgate.js'
 import {
   buildTestApp,
   engine,
@@ -13,8 +13,8 @@ import {
   upload,
   type Person,
   type TestApp
-} from '../../support/test-app.js'
-import { eventually } from '../../support/server-process.js'
+} from '../../../support/test-app.js'
+import { eventually } from '../../../support/server-process.js'
 
 const DAY = 86_400_000
 /** Four viewers: two of one /24, two of one /48, and one /64 that comes under two addresses. */

@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import t, { type Test } from 'tap'
-import { migrations } from '../../../migrations/index.js'
-import { loadConfig, type Config } from '../../../src/config/config.js'
-import { migrate } from '../../../src/database/migrate.js'
-import { openDatabase } from '../../../src/database/open.js'
-import type { SegmentFacts } from '../../../src/protection/hls/packager.js'
-import { createPackageIndexes } from '../../../src/protection/hls/package-indexes.js'
-import { loadSecrets } from '../../../src/secrets/keyring.js'
-import { openDiskStore } from '../../../src/storage/disk-store.js'
+import { migrations } from '../../../../migrations/index.js'
+import { loadConfig, type Config } from '../../../../src/config/config.js'
+import { migrate } from '../../../../src/database/migrate.js'
+import { openDatabase } from '../../../../src/database/open.js'
+import type { SegmentFacts } from '../../../../src/protection/hls/packager.js'
+import { createPackageIndexes } from '../../../../src/protection/hls/package-indexes.js'
+import { loadSecrets } from '../../../../src/secrets/keyring.js'
+import { openDiskStore } from '../../../../src/storage/disk-store.js'
 import {
   buildTestApp,
   engine,
@@ -17,9 +17,9 @@ import {
   queryDatabase,
   signUpEverybody,
   testEnvironment
-} from '../../support/test-app.js'
-import { call, eventually, newToken, startServer } from '../../support/server-process.js'
-import { codeOf, mintStream, protectedMedia } from '../../support/protected-server.js'
+} from '../../../support/test-app.js'
+import { call, eventually, newToken, startServer } from '../../../support/server-process.js'
+import { codeOf, mintStream, protectedMedia } from '../../../support/protected-server.js'
 
 type Parts = Parameters<typeof createPackageIndexes>[0] & { faults: unknown[] }
 type Query = <T>(sql: string) => Promise<T[]>

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
-import { pathOf } from '../../support/courses.js'
-import { protectedMedia, settled } from '../../support/protected-server.js'
+import { pathOf } from '../../../support/courses.js'
+import { protectedMedia, settled } from '../../../support/protected-server.js'
 import {
   buildTestApp,
   mintLink,
@@ -9,7 +9,7 @@ import {
   upload,
   type Person,
   type TestApp
-} from '../../support/test-app.js'
+} from '../../../support/test-app.js'
 
 /** A second server, whose cache holds what it has read once until a refusal makes it read again. */
 const openFrozen = (t: Test, { env, folder }: TestApp) =>

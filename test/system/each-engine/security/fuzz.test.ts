@@ -2,11 +2,11 @@ import fc from 'fast-check'
 import type { InjectOptions, Response } from 'light-my-request'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { lectureText, textParts } from '../../support/courses.js'
-import { buildTestApp, fixture, form, type FormPart, type TestApp } from '../../support/test-app.js'
-import { requestsFor, type HostileRequest } from '../../support/hostile-requests.js'
-import { describedOperations, newScene, newWorld, type Scene, type Who } from '../../support/operations.js'
-import { figure, seed, sized } from '../../support/measures.js'
+import { lectureText, textParts } from '../../../support/courses.js'
+import { buildTestApp, fixture, form, type FormPart, type TestApp } from '../../../support/test-app.js'
+import { requestsFor, type HostileRequest } from '../../../support/hostile-requests.js'
+import { describedOperations, newScene, newWorld, type Scene, type Who } from '../../../support/operations.js'
+import { figure, seed, sized } from '../../../support/measures.js'
 
 const HANGS_AFTER_MS = 30_000
 const internals =

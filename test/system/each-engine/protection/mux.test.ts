@@ -1,10 +1,10 @@
 import t from 'tap'
-import { openDatabase } from '../../../src/database/open.js'
-import { newLinkId, signToken } from '../../../src/playback/link.js'
-import { claimJob, deleteJob, insertJob } from '../../../src/jobs/job-store.js'
-import { loadSecrets } from '../../../src/secrets/keyring.js'
-import { readToken } from '../../support/mux-double.js'
-import { expectProblem, fixture, signUp, upload } from '../../support/test-app.js'
+import { openDatabase } from '../../../../src/database/open.js'
+import { newLinkId, signToken } from '../../../../src/playback/link.js'
+import { claimJob, deleteJob, insertJob } from '../../../../src/jobs/job-store.js'
+import { loadSecrets } from '../../../../src/secrets/keyring.js'
+import { readToken } from '../../../support/mux-double.js'
+import { expectProblem, fixture, signUp, upload } from '../../../support/test-app.js'
 import {
   addMuxLecture,
   buildMuxApp,
@@ -13,7 +13,7 @@ import {
   settledLecture,
   until,
   type MuxServer
-} from '../../support/mux-server.js'
+} from '../../../support/mux-server.js'
 
 const tokenOf = (url: string) => new URL(url).searchParams.get('token')!
 const shown = async ({ inject, instructor }: MuxServer, id: string) =>

@@ -11,8 +11,8 @@ import {
   upload,
   type Person,
   type TestApp
-} from '../../support/test-app.js'
-import { noiseWav } from '../../support/raw-http.js'
+} from '../../../support/test-app.js'
+import { noiseWav } from '../../../support/raw-http.js'
 
 const MiB = 1024 * 1024
 /** More than the buffers of both sockets take. */
