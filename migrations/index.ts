@@ -14,6 +14,7 @@ import * as packageIndexes from './012-package-indexes.js'
 import * as tokenViews from './013-token-views.js'
 import * as refreshFamilies from './014-refresh-families.js'
 import * as fairJobs from './016-fair-jobs.js'
+import * as tracks from './017-tracks.js'
 
 /** All migrations by name, in order. The code of a released migration never changes. Number 015 stays unused. */
 export const migrations: Record<string, Migration> = {
@@ -31,5 +32,6 @@ export const migrations: Record<string, Migration> = {
   '012-package-indexes': packageIndexes,
   '013-token-views': tokenViews,
   '014-refresh-families': refreshFamilies,
-  '016-fair-jobs': fairJobs
+  '016-fair-jobs': fairJobs,
+  '017-tracks': tracks
 }

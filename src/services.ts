@@ -17,12 +17,13 @@ import { Subscriptions } from './courses/subscriptions.js'
 import type { Kysely } from 'kysely'
 import type { DamageWatch } from './database/damage-watch.js'
 import type { Database } from './database/tables.js'
-import { describeJob } from './jobs/job.js'
+import { describeJob, type Job } from './jobs/job.js'
 import { insertJob } from './jobs/job-store.js'
 import { ConcurrencyLimiter } from './limits/concurrency-limiter.js'
 import { createLoginGuard } from './limits/login-guard.js'
 import { createViewLimit } from './limits/view-limit.js'
 import { openWindows, type Windows } from './limits/windows.js'
+import { createDescriptionRunner } from './media/description-runner.js'
 import { Library } from './media/library.js'
 import { createProber, type Prober } from './media/probe/probe.js'
 import { Quota } from './media/quota.js'
@@ -165,12 +166,9 @@ function createPeople (base: Foundation & { windows: Windows }) {
 async function createMedia (base: Foundation & People) {
   const { config, db, blobs, clock, log } = base
   const prober = base.overrides.prober ?? createProber()
-  const courseRunner = createCourseRunner({
-    db,
-    blobs,
-    clock,
-    onError: (err, job) => log.warn({ err, ...describeJob(job) }, 'a background job failed')
-  })
+  const onError = (err: unknown, job: Job | undefined) =>
+    log.warn({ err, ...describeJob(job) }, 'a background job failed')
+  const courseRunner = createCourseRunner({ db, blobs, clock, onError })
   const library = new Library({
     db,
     clock,
@@ -180,6 +178,9 @@ async function createMedia (base: Foundation & People) {
     },
     onReleased: () => courseRunner.wake()
   })
+  const lockSums = sumsLock(clock)
+  const onUnread = (files: number, err: unknown) => log.warn({ files, err }, 'failed to describe stored files')
+  const descriptionRunner = createDescriptionRunner({ ...base, prober, library, lockSums, onUnread, onError })
   const protections = createProtection({ db, blobs, library, provider: config.videoProvider, clock })
   const intake = new Intake({
     db,
@@ -198,11 +199,11 @@ async function createMedia (base: Foundation & People) {
     library,
     signer,
     keys: base.secrets.keyring('media'),
-    lockSums: sumsLock(clock),
+    lockSums,
     ffmpeg: ffmpeg === false ? undefined : ffmpeg,
     muxTimes
   })
-  return { prober, courseRunner, library, protections, intake, signer, providers }
+  return { prober, courseRunner, descriptionRunner, library, protections, intake, signer, providers }
 }
 
 /** Courses, lectures, subscriptions and progress. */

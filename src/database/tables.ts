@@ -72,6 +72,11 @@ export interface MediaTable {
   height: number | null
   /** A JSON array of codec names. */
   codecs: string
+  /**
+   * A JSON array of {@link Track} (src/media/media-formats.ts). Null for a media that was created by JSON, and in rows
+   * of an older version.
+   */
+  tracks: string | null
   /** Links contain it. An increase revokes all links created before. */
   generation: number
   created_at: number
@@ -126,7 +131,14 @@ export interface CountersTable {
 /** Pending jobs for media and courses, or for the remains of deleted media. */
 export interface JobsTable {
   id: string
-  kind: 'package' | 'mux-ingest' | 'mux-removal' | 'delete-media' | 'delete-course' | 'tally-course'
+  kind:
+    | 'package'
+    | 'mux-ingest'
+    | 'mux-removal'
+    | 'delete-media'
+    | 'delete-course'
+    | 'tally-course'
+    | 'describe-files'
   /** Null if the media may be deleted. */
   media_id: string | null
   /** The owner of the media. Jobs of different owners take turns. */

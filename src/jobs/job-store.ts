@@ -7,6 +7,8 @@ import type { CourseJobKind, Job, JobKind, MediaJobKind, MuxRemoval } from './jo
 
 /** Longer than each lease, retry delay and polling interval. The longest of them is 15 minutes. */
 const MAX_DELAY_MS = 60 * MINUTE
+/** The installation has one job of this kind, so it has always the same id. */
+const DESCRIPTION_JOB_ID = '00000000-0000-7000-8000-000000000017'
 
 /**
  * Queues work on a media, and replaces its existing job. The new job has another id, so that the worker of the old job
@@ -51,6 +53,15 @@ export async function insertCourseJob (
     .insertInto('jobs')
     .values({ ...job, media_id: null, course_id: courseId, removal: null })
     .onConflict((conflict) => conflict.column('course_id').doUpdateSet(job))
+    .execute()
+}
+
+/** Queues the description of all files that have none. Does nothing if that job exists. */
+export async function insertDescriptionJob (db: Kysely<Database>, now: number): Promise<void> {
+  await db
+    .insertInto('jobs')
+    .values({ ...newJob(now), id: DESCRIPTION_JOB_ID, kind: 'describe-files', media_id: null, removal: null })
+    .onConflict((conflict) => conflict.column('id').doNothing())
     .execute()
 }
 
@@ -161,6 +172,8 @@ function jobOf (row: Selectable<JobsTable>): Job {
     case 'delete-course':
     case 'tally-course':
       return { ...state, kind, courseId: subjectOf(row, row.course_id) }
+    case 'describe-files':
+      return { ...state, kind }
     case 'mux-removal':
       return { ...state, kind, removal: JSON.parse(subjectOf(row, row.removal)) as MuxRemoval }
   }

@@ -12,6 +12,7 @@ interface Subjects {
   'delete-media': { mediaId: string }
   'delete-course': { courseId: string }
   'tally-course': { courseId: string }
+  'describe-files': unknown
 }
 
 export type JobKind = keyof Subjects
@@ -42,5 +43,6 @@ export function describeJob (job: Job | undefined): object {
   const { kind, failures } = job
   const common = { job: kind, ...(failures > 0 && { failures }) }
   if ('removal' in job) return { ...common, asset_id: job.removal.assetId, upload_id: job.removal.uploadId }
-  return { ...common, ...('mediaId' in job ? { media_id: job.mediaId } : { course_id: job.courseId }) }
+  if ('mediaId' in job) return { ...common, media_id: job.mediaId }
+  return 'courseId' in job ? { ...common, course_id: job.courseId } : common
 }

@@ -6,6 +6,7 @@ import type { DamageWatch } from '../database/damage-watch.js'
 import type { Database } from '../database/tables.js'
 import { databaseDamaged } from '../errors.js'
 import type { Task } from '../jobs/scheduler.js'
+import { queueDescriptions } from '../media/description-runner.js'
 import { listOwnedBlobs } from '../media/media-store.js'
 import { bindingFault, lostRowsFault, recordLook } from '../media/store-pairing.js'
 import { resealContentKeys } from '../protection/content-keys.js'
@@ -56,10 +57,14 @@ export function createMaintenanceTasks (options: Options): { startup: Task[]; pe
   }
   const removeMuxEvents = byAge('failed to remove old events of Mux', (now) => providers.mux?.events.forgetOld(now))
   const protect = protectMissedLectures(options)
+  const describe = {
+    failureMessage: 'failed to queue the description of files',
+    run: () => queueDescriptions(db, options.clock)
+  }
   return {
     // The task for Mux events is first. It checks the clock before this process writes rows with the clock's time.
-    startup: [removeMuxEvents, sweep(options.isOnlyInstance), resealKeys(options), protect],
-    periodic: [removeMuxEvents, ...removals, sweep(false), protect]
+    startup: [removeMuxEvents, sweep(options.isOnlyInstance), resealKeys(options), protect, describe],
+    periodic: [removeMuxEvents, ...removals, sweep(false), protect, describe]
   }
 }
 

@@ -19,10 +19,18 @@ export interface Size {
 }
 export const NO_SIZE: Size = { width: null, height: null }
 
-/** A track of picture or sound. `codec` is ffmpeg's name of it, which is what people search for. */
+/**
+ * A track of picture or sound. `codec` is ffmpeg's name of it, which is what people search for. A track of sound has no
+ * size, and a track of picture has no channels.
+ */
 export interface Track extends Size {
   kind: 'video' | 'audio'
   codec: string
+  /** By ISO 639 or BCP 47, as the file says it; null if the file says none. */
+  language: string | null
+  channels: number | null
+  /** A player may choose it by itself. */
+  default: boolean
 }
 
 /** What is in a file: the tracks that play, without cover and chapter pictures. */
@@ -43,6 +51,7 @@ export interface MediaFormat {
 
 /** What a file is, by its content. */
 export interface Probed extends MediaFormat {
+  tracks: Track[]
   durationMs: number | null
   width: number | null
   height: number | null

@@ -1,6 +1,7 @@
 import type { Selectable } from 'kysely'
 import { fold } from '../database/fold.js'
 import type { MediaTable } from '../database/tables.js'
+import type { Track } from './media-formats.js'
 import type { Media } from './schema.js'
 
 /** Returns the row of a new media. */
@@ -22,6 +23,7 @@ export function rowOf (media: Media): MediaTable {
     width: media.width,
     height: media.height,
     codecs: JSON.stringify(media.codecs),
+    tracks: media.tracks === null ? null : JSON.stringify(media.tracks),
     generation: media.generation,
     protection: media.protection,
     progress: media.progress,
@@ -58,6 +60,7 @@ export function mediaOf (row: Selectable<MediaTable>): Media {
     width: row.width,
     height: row.height,
     codecs: JSON.parse(row.codecs) as string[],
+    tracks: row.tracks === null ? null : (JSON.parse(row.tracks) as Track[]),
     generation: row.generation,
     protection: row.protection,
     progress: row.progress,

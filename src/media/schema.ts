@@ -2,6 +2,7 @@ import { Type, type Static } from '@sinclair/typebox'
 import { DateTime, Nullable, SingleLine, StringEnum, Uuid, WebAddress } from '../schemas/fields.js'
 import { defineForm } from '../schemas/form.js'
 import { isoTime } from '../time.js'
+import type { Track } from './media-formats.js'
 
 const mediaTypes = ['video', 'audio'] as const
 export type MediaType = (typeof mediaTypes)[number]
@@ -49,6 +50,8 @@ export interface Media {
   width: number | null
   height: number | null
   codecs: string[]
+  /** Null until a file that an older version stored is described again. */
+  tracks: Track[] | null
   generation: number
   protection: Protection
   /** Completed part of the packaging, in percent. */
@@ -76,6 +79,18 @@ export const VisibilitySchema = StringEnum(visibilities, {
 export const ProtectionSchema = StringEnum(protections, {
   description:
     '`encrypted`: played as encrypted HLS; only the owner and administrators get the plain stream. Default: `none`.'
+})
+/** A track of picture or sound. */
+export const TrackReply = Type.Object({
+  kind: StringEnum(['video', 'audio']),
+  codec: Type.String({ description: "ffmpeg's name of the codec.", examples: ['h264'] }),
+  language: Nullable(
+    Type.String({ description: 'By ISO 639 or BCP 47, as the file says it; null if it says none.', examples: ['eng'] })
+  ),
+  channels: Nullable(Type.Integer({ description: 'Channels of sound; null for a track of picture.' })),
+  width: Nullable(Type.Integer({ description: 'In pixels, as a player shows it; null for a track of sound.' })),
+  height: Nullable(Type.Integer()),
+  default: Type.Boolean({ description: 'A player may choose this track by itself.' })
 })
 /** The error of a failed media. */
 export const FailureReply = Type.Object({ code: Type.String(), message: Type.String() })
@@ -135,6 +150,12 @@ export const MediaReply = Type.Object({
   width: Nullable(Type.Integer()),
   height: Nullable(Type.Integer()),
   codecs: Type.Array(Type.String()),
+  tracks: Type.Array(TrackReply, {
+    description:
+      'The tracks of picture and sound, in the order of the file. Cover pictures, chapter pictures, subtitles and ' +
+      'data are left out. Empty for a media that is hosted elsewhere, and until a file that an older version stored ' +
+      'is described again.'
+  }),
   status: MediaStatusSchema,
   protection: ProtectionSchema,
   progress: Type.Integer({ description: 'Percent of the processing.' }),
@@ -159,6 +180,7 @@ export function mediaReply (media: Media, forOwner: boolean): Static<typeof Medi
     width: media.width,
     height: media.height,
     codecs: media.codecs,
+    tracks: media.tracks ?? [],
     status: media.status,
     protection: media.protection,
     progress: media.progress,

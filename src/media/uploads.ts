@@ -144,7 +144,7 @@ export class Intake {
 
   #mediaOf (description: Description, { sizeBytes, sha256 }: Draft, probed: Probed, blobName: string): Media {
     const { clock, provider } = this.#options
-    const { type, contentType, codecs, durationMs, width, height } = probed
+    const { type, contentType, codecs, tracks, durationMs, width, height } = probed
     return {
       ...newMedia(description, type, clock.now()),
       blobName,
@@ -152,6 +152,7 @@ export class Intake {
       sha256,
       contentType,
       codecs,
+      tracks,
       durationMs,
       width,
       height,
@@ -217,6 +218,7 @@ function newMedia (description: Description, type: MediaType, createdAt: number)
     width: null,
     height: null,
     codecs: [],
+    tracks: null,
     generation: 1,
     protection: 'none',
     progress: 100,

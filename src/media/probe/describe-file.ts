@@ -34,7 +34,7 @@ async function describeView (file: FileView): Promise<Probed | ProbeRefusal | nu
   if (iso?.isTruncated) return 'media_truncated'
   const durationMs = durationOf(view, description)
   if (durationMs === null && isNoSound(description, found)) return null
-  return { ...format, durationMs, ...description.size }
+  return { ...format, tracks: description.tracks, durationMs, ...description.size }
 }
 
 /** Of no length is text that happens to start like an MP3 frame, and MPEG audio of another layer. */

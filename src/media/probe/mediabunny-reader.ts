@@ -18,6 +18,7 @@ import { MiB } from '../../bytes.js'
 import type { FileView } from '../file-view.js'
 import { NO_SIZE, type ContainerName, type Description, type Size, type Track } from '../media-formats.js'
 import { mediaTracks } from '../played-tracks.js'
+import { languageOf } from './language.js'
 import { flacSeconds } from './flac-end.js'
 import type { IsoFacts } from './iso-file.js'
 import { matroskaEnd } from './matroska-end.js'
@@ -118,15 +119,26 @@ async function isUnknown (seconds: number, tracks: InputTrack[]): Promise<boolea
 
 async function sizeOf (track: InputVideoTrack): Promise<Size> {
   const [width, height] = [await track.getDisplayWidth(), await track.getDisplayHeight()]
-  return { width: Math.round(width) || null, height: Math.round(height) || null }
+  return { width: wholeOf(width), height: wholeOf(height) }
 }
 
 async function describeTrack (track: InputTrack): Promise<PacketDescription['tracks'][number]> {
   const codec = await track.getCodec()
-  const codecId = String(await track.getInternalCodecId()).toLowerCase()
-  const named = { codec: codec === null ? null : codecOf(codec), codecId }
-  if (track.isVideoTrack()) return { kind: 'video', ...named, ...(await sizeOf(track)) }
-  return { kind: 'audio', ...named, ...NO_SIZE }
+  const common = {
+    codec: codec === null ? null : codecOf(codec),
+    codecId: String(await track.getInternalCodecId()).toLowerCase(),
+    language: languageOf(await track.getLanguageCode()),
+    default: (await track.getDisposition()).default
+  }
+  if (track.isVideoTrack()) return { kind: 'video', ...common, channels: null, ...(await sizeOf(track)) }
+  const channels = track.isAudioTrack() ? wholeOf(await track.getNumberOfChannels()) : null
+  return { kind: 'audio', ...common, channels, ...NO_SIZE }
+}
+
+/** Null for what is unknown. mediabunny has no number of channels for a codec that it does not know. */
+function wholeOf (value: number): number | null {
+  const whole = Math.round(value)
+  return whole > 0 && whole < 2 ** 31 ? whole : null
 }
 
 /** ffmpeg's name of a codec: `pcm-s16` is little endian, and one byte has no order. */

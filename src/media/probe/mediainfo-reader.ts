@@ -2,6 +2,7 @@ import mediaInfoFactory from 'mediainfo.js'
 import { MiB } from '../../bytes.js'
 import type { FileView } from '../file-view.js'
 import { NO_SIZE, type ContainerName, type Description, type Track } from '../media-formats.js'
+import { languageOf } from './language.js'
 import { isWave } from './picture-free-view.js'
 
 /**
@@ -60,7 +61,7 @@ function descriptionOf (found: Fields[]): Description | 'encrypted' | undefined 
   const general = found.find((track) => track['@type'] === 'General') ?? {}
   const container = containerOf(general)
   if (container === undefined) return undefined
-  const tracks = found.flatMap((track) => trackOf(track) ?? [])
+  const tracks = withDefaults(found.flatMap((track) => trackOf(track) ?? []))
   if (container === 'mp3' && tracks[0]?.codec !== 'mp3') return undefined
   if (found.some((track) => track.Encryption !== undefined)) return 'encrypted'
   const { width, height } = tracks.find(({ kind }) => kind === 'video') ?? NO_SIZE
@@ -74,11 +75,28 @@ function containerOf (general: Fields): ContainerName | undefined {
   return text(general.CodecID).startsWith('M4V') ? 'm4v' : 'mp4'
 }
 
-function trackOf (fields: Fields): Track | undefined {
+/** A track whose container says if it is a default track, or undefined if the container does not say it. */
+type FoundTrack = Omit<Track, 'default'> & { default: boolean | undefined }
+
+function trackOf (fields: Fields): FoundTrack | undefined {
   const kind = fields['@type'] === 'Video' ? 'video' : fields['@type'] === 'Audio' ? 'audio' : undefined
   if (kind === undefined || fields.Format === undefined) return undefined
-  const width = pixels(Number(fields.Width) * Number(fields.PixelAspectRatio ?? 1))
-  return { kind, codec: codecOf(fields), width, height: pixels(Number(fields.Height)) }
+  const common = {
+    codec: codecOf(fields),
+    language: languageOf(text(fields.Language)),
+    default: fields.Default === undefined ? undefined : fields.Default === 'Yes'
+  }
+  if (kind === 'audio') return { kind, ...common, channels: whole(Number(fields.Channels)), ...NO_SIZE }
+  const width = whole(Number(fields.Width) * Number(fields.PixelAspectRatio ?? 1))
+  return { kind, ...common, channels: null, width, height: whole(Number(fields.Height)) }
+}
+
+/** Where the container does not say it, as in AVI, players choose the first track of a kind. */
+function withDefaults (tracks: FoundTrack[]): Track[] {
+  return tracks.map((track) => {
+    const isFirst = tracks.find(({ kind }) => kind === track.kind) === track
+    return { ...track, default: track.default ?? isFirst }
+  })
 }
 
 function codecOf (fields: Fields): string {
@@ -109,7 +127,8 @@ function milliseconds (seconds: string | number | undefined): number | null {
   return Number.isSafeInteger(value) && value > 0 ? value : null
 }
 
-function pixels (value: number): number | null {
-  const whole = Math.round(value)
-  return whole > 0 && whole < 2 ** 31 ? whole : null
+/** Null for what is missing, or no sane number of pixels or channels. */
+function whole (value: number): number | null {
+  const rounded = Math.round(value)
+  return rounded > 0 && rounded < 2 ** 31 ? rounded : null
 }

@@ -3,16 +3,11 @@ import type { Database } from '../../database/tables.js'
 import { lockMedia } from '../../media/media-store.js'
 import { findMediaOfMuxUpload, updateMuxAsset, updateMuxOutcome } from '../../media/media-protection-store.js'
 import type { Library } from '../../media/library.js'
+import type { LockSums } from '../../media/lock-sums.js'
 import type { Media } from '../../media/schema.js'
 import { SECOND, type Clock } from '../../time.js'
 import type { MuxAsset, MuxUpload } from './mux-api.js'
 import { sentence } from './mux-fault.js'
-
-/**
- * Locks the sums that include the duration of a media, until the transaction ends. Returns a function that adds to
- * them.
- */
-export type LockSums = (trx: Transaction<Database>, mediaId: string) => Promise<(deltaMs: number) => Promise<void>>
 
 /** The state of an upload or an asset, from a webhook or a response. */
 export type MuxNews =
