@@ -78,6 +78,12 @@ export default [
     sql,
     features('access|courses|protection|media|playback|views|accounts')
   ),
+  forbid(
+    ['src/idempotency/**/*.ts'],
+    product,
+    http,
+    features('access|courses|protection|media|playback|views|accounts|limits')
+  ),
   forbid(['src/media/**/*.ts'], product, http, features('access|courses|protection|limits')),
   forbid(
     ['src/storage/**/*.ts', 'src/database/**/*.ts'],

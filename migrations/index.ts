@@ -15,6 +15,7 @@ import * as tokenViews from './013-token-views.js'
 import * as refreshFamilies from './014-refresh-families.js'
 import * as fairJobs from './016-fair-jobs.js'
 import * as tracks from './017-tracks.js'
+import * as idempotency from './019-idempotency.js'
 
 /** All migrations by name, in order. The code of a released migration never changes. Number 015 stays unused. */
 export const migrations: Record<string, Migration> = {
@@ -33,5 +34,6 @@ export const migrations: Record<string, Migration> = {
   '013-token-views': tokenViews,
   '014-refresh-families': refreshFamilies,
   '016-fair-jobs': fairJobs,
-  '017-tracks': tracks
+  '017-tracks': tracks,
+  '019-idempotency': idempotency
 }

@@ -107,10 +107,25 @@ function documentOf (publicUrl: string | undefined): Document {
   }
 }
 
-/** Adds the request body of a route that reads its body itself: a form or a file. */
+/** The header of an operation that creates something (plugins/idempotency.ts). */
+const IDEMPOTENCY_HEADERS = Type.Object({
+  'idempotency-key': Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: 257,
+      description:
+        'A unique value for this request, such as a UUID. For 24 hours, a repeated request of your account with this ' +
+        'key and the same content creates nothing. It gets the first response with `Idempotency-Replayed: true`.',
+      examples: ['"8e03978e-40d5-43e8-bc93-6894a57f9324"']
+    })
+  )
+})
+
+/** Adds the headers of a creation, and the request body of a route that reads its body itself: a form or a file. */
 function withBody (schema: FastifySchema, config: FastifyContextConfig | undefined): FastifySchema {
   return {
     ...schema,
+    ...(config?.idempotent && { headers: IDEMPOTENCY_HEADERS }),
     ...(config?.form && { body: withForm(schema.body, config.form) }),
     ...(config?.rawBody && {
       body: { content: { 'application/octet-stream': { schema: Type.String({ format: 'binary' }) } } }

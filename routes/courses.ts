@@ -55,7 +55,7 @@ const getCourse = {
 } as const
 
 const createCourse = {
-  config: forPublishers,
+  config: { ...forPublishers, idempotent: true },
   schema: {
     operationId: 'createCourse',
     summary: 'Create a course',
@@ -144,10 +144,13 @@ const courseRoutes: FastifyPluginAsyncTypebox<Options> = async (app, { courses, 
 
   app.get('/course/:id', getCourse, async ({ params }) => courseReply(await courses.find(params.id)))
 
-  app.post('/course', createCourse, async (request, reply) => {
-    const course = await courses.create(request.requireViewer().id, request.body)
-    return reply.code(201).header('location', `/course/${course.id}`).send(courseReply(course))
-  })
+  app.post('/course', createCourse, (request, reply) =>
+    reply.createOnce(async (creation) => {
+      await courses.create(request.requireViewer().id, request.body, (trx, course) =>
+        creation.created(trx, `/course/${course.id}`, courseReply(course))
+      )
+    })
+  )
 
   app.get('/course/mine', listMyCourses, async (request) => {
     const page = await courses.list({ ownerId: request.requireViewer().id }, request.query)

@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyRequest } from 'fastify'
+import type { Static } from '@sinclair/typebox'
 import type { LectureUrls } from '../src/access/lecture-reply.js'
 import { publisherRoles, type Viewer } from '../src/accounts/schema.js'
 import type { Courses } from '../src/courses/courses.js'
@@ -37,7 +37,7 @@ const tags = ['Lectures'] as const
 const forPublishers = { auth: { roles: publisherRoles }, limit: 'course' } as const
 
 const addLecture = {
-  config: { ...forPublishers, form: LectureForm },
+  config: { ...forPublishers, form: LectureForm, idempotent: true },
   schema: {
     operationId: 'addLecture',
     summary: 'Upload a lecture to the end of your course',
@@ -47,7 +47,7 @@ const addLecture = {
 } as const
 
 const addLectures = {
-  config: { ...forPublishers, form: BatchForm, checks: [LectureFields] },
+  config: { ...forPublishers, form: BatchForm, checks: [LectureFields], idempotent: true },
   schema: {
     operationId: 'addLectures',
     summary: 'Upload one or two lectures',
@@ -106,44 +106,71 @@ const uploadRoutes: FastifyPluginAsyncTypebox<Options> = async (
   app,
   { batch, courses, intake, lectures, lectureUrls }
 ) => {
-  app.post('/course/add-lecture', addLecture, async (request, reply) => {
-    const viewer = request.requireViewer()
-    const { fields, files } = await request.receiveForm(LectureForm, intake.sinkFor(likelyOwner(viewer)))
-    const { course_id: courseId, ...text } = fields
-    const added = await lectures.add(files[0].received, text, {
-      uploaderId: viewer.id,
-      courseFor: () => courses.changeable(viewer, courseId)
+  app.post('/course/add-lecture', addLecture, (request, reply) =>
+    reply.createOnce(async (creation) => {
+      const viewer = request.requireViewer()
+      const { fields, files } = await creation.receiveForm(LectureForm, intake.sinkFor(likelyOwner(viewer)))
+      const { course_id: courseId, ...text } = fields
+      await lectures.add(files[0].received, text, {
+        uploaderId: viewer.id,
+        courseFor: () => courses.changeable(viewer, courseId),
+        async attach (trx, added) {
+          const lecture = await lectureUrls.reply(added, viewer, request.origin)
+          await creation.created(trx, `/lecture/${lecture.id}`, lecture)
+        }
+      })
     })
-    const lecture = await lectureUrls.reply(added, viewer, request.origin)
-    return reply.code(201).header('location', `/lecture/${lecture.id}`).send(lecture)
-  })
+  )
 
-  app.post('/course/add-lectures-batch', addLectures, async (request, reply) => {
-    const viewer = request.requireViewer()
-    const { fields, files } = await request.receiveForm(BatchForm, batch.sinkFor(likelyOwner(viewer)))
-    const received = files.map((file) => file.received)
-    const outcomes = await batch.add(viewer, received, fields, (schema, entry) => request.checkInput(schema, entry))
-    const names = files.map(({ fileName }) => fileName)
-    const results = await Promise.all(outcomes.map((outcome, index) => resultOf(outcome, names[index]!, request)))
-    const successful = results.filter(({ success }) => success).length
-    const summary = {
-      total_videos: results.length,
-      successful_uploads: successful,
-      failed_uploads: results.length - successful,
-      results
-    }
-    if (successful === 0) throw new ApiError('batch_failed', { extra: summary })
-    const courseId = outcomes.find(({ added }) => added !== undefined)!.added!.lecture.courseId
-    return reply.code(201).header('location', `/course/${courseId}/lectures`).send(summary)
-  })
+  app.post('/course/add-lectures-batch', addLectures, (request, reply) =>
+    reply.createOnce(async (creation) => {
+      const viewer = request.requireViewer()
+      const { fields, files } = await creation.receiveForm(BatchForm, batch.sinkFor(likelyOwner(viewer)))
+      const added = new Map((creation.parts as AddedPart[]).map(({ index, lecture }) => [index, lecture]))
+      const outcomes = await batch.add(
+        { viewer, files: files.map(({ received }) => received), fields },
+        {
+          check: (schema, entry) => request.checkInput(schema, entry),
+          wasAdded: (index) => added.has(index),
+          attach: (index) => async (trx, one) => {
+            const lecture = await lectureUrls.reply(one, viewer, request.origin)
+            added.set(index, lecture)
+            await creation.addPart(trx, { index, lecture })
+          }
+        }
+      )
+      const names = files.map(({ fileName }) => fileName)
+      const summary = summaryOf(outcomes, names, added)
+      const courseId = summary.results.find(({ lecture }) => lecture !== null)?.lecture?.course_id
+      if (courseId === undefined) throw new ApiError('batch_failed', { extra: summary })
+      await creation.created(undefined, `/course/${courseId}/lectures`, summary)
+    })
+  )
+}
 
-  async function resultOf ({ added, error }: BatchOutcome, fileName: string, request: FastifyRequest) {
-    return {
-      success: added !== undefined,
-      lecture: added === undefined ? null : await lectureUrls.reply(added, request.requireViewer(), request.origin),
-      error: error === undefined ? null : { code: error.code, message: error.summary },
-      video_filename: fileName
-    }
+/** A lecture of a batch, as it is recorded for a repeated request. */
+interface AddedPart {
+  index: number
+  lecture: Static<typeof LectureReply>
+}
+
+function summaryOf (
+  outcomes: BatchOutcome[],
+  names: string[],
+  added: Map<number, AddedPart['lecture']>
+): Static<typeof BatchReply> {
+  const results = outcomes.map(({ error }, index) => ({
+    success: error === undefined,
+    lecture: error === undefined ? added.get(index)! : null,
+    error: error === undefined ? null : { code: error.code, message: error.summary },
+    video_filename: names[index]!
+  }))
+  const successful = results.filter(({ success }) => success).length
+  return {
+    total_videos: results.length,
+    successful_uploads: successful,
+    failed_uploads: results.length - successful,
+    results
   }
 }
 

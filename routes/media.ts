@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type, type Static } from '@sinclair/typebox'
-import type { FastifyRequest } from 'fastify'
+import type { Creation } from '../plugins/idempotency.js'
 import { mayChange, type Access } from '../src/access/permissions.js'
 import type { PlaybackLinks } from '../src/access/playback-links.js'
 import { publisherRoles } from '../src/accounts/schema.js'
@@ -12,8 +12,7 @@ import {
   MediaPatch,
   MediaReply,
   MediaTypeSchema,
-  mediaReply,
-  type Media
+  mediaReply
 } from '../src/media/schema.js'
 import type { Intake } from '../src/media/uploads.js'
 import { DrmReply, drmReply } from '../src/protection/schema.js'
@@ -108,7 +107,7 @@ const listMedia = {
 } as const
 
 const createMedia = {
-  config: { auth: { roles: publisherRoles }, form: MediaForm },
+  config: { auth: { roles: publisherRoles }, form: MediaForm, idempotent: true },
   schema: {
     operationId: 'createMedia',
     summary: 'Upload a file, or add a media that is hosted elsewhere',
@@ -194,19 +193,29 @@ const readingRoutes: FastifyPluginAsyncTypebox<Options> = async (app, { access, 
 }
 
 const changingRoutes: FastifyPluginAsyncTypebox<Options> = async (app, { access, intake, lectures, library }) => {
-  app.post('/media', createMedia, async (request, reply) => {
-    const { id: ownerId } = request.requireViewer()
-    const media = request.isMultipart() ? await upload(request, ownerId) : await link(request.body, ownerId)
-    return reply.code(201).header('location', `/media/${media.id}`).send(mediaReply(media, true))
-  })
+  app.post('/media', createMedia, (request, reply) =>
+    reply.createOnce(async (creation) => {
+      const { id: ownerId } = request.requireViewer()
+      await (request.isMultipart() ? upload(creation, ownerId) : link(creation, request.body, ownerId))
+    })
+  )
 
-  async function upload (request: FastifyRequest, ownerId: string): Promise<Media> {
-    const { fields, files } = await request.receiveForm(MediaForm, intake.sinkFor(ownerId))
-    return await intake.publish(files[0].received, { ...fields, ownerId, uploaderId: ownerId })
+  async function upload (creation: Creation, ownerId: string): Promise<void> {
+    const { fields, files } = await creation.receiveForm(MediaForm, intake.sinkFor(ownerId))
+    const description = { ...fields, ownerId, uploaderId: ownerId }
+    await intake.publish(files[0].received, description, (trx, media) =>
+      creation.created(trx, `/media/${media.id}`, mediaReply(media, true))
+    )
   }
 
-  async function link ({ file_url: fileUrl, ...description }: LinkedMedia, ownerId: string): Promise<Media> {
-    return await intake.link({ ...description, ownerId, uploaderId: ownerId }, fileUrl)
+  async function link (
+    creation: Creation,
+    { file_url: fileUrl, ...description }: LinkedMedia,
+    ownerId: string
+  ): Promise<void> {
+    await intake.link({ ...description, ownerId, uploaderId: ownerId }, fileUrl, (trx, media) =>
+      creation.created(trx, `/media/${media.id}`, mediaReply(media, true))
+    )
   }
 
   app.patch('/media/:id', updateMedia, async (request) => {

@@ -32,7 +32,7 @@ const config = { auth: { roles: ['student'] }, limit: 'course' } as const
 const Params = Type.Object({ course_id: Uuid() })
 
 const subscribe = {
-  config,
+  config: { ...config, idempotent: true },
   schema: {
     operationId: 'subscribe',
     summary: 'Subscribe to a course',
@@ -92,13 +92,17 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (
   app,
   { courses, lectures, lectureUrls, progress, subscriptions }
 ) => {
-  app.post('/subscribe', subscribe, async (request, reply) => {
-    const subscription = await subscriptions.subscribe(request.requireViewer().id, request.body.course_id)
-    return reply
-      .code(201)
-      .header('location', `/subscribe/my-courses/${subscription.courseId}/lectures`)
-      .send(subscriptionReply(subscription))
-  })
+  app.post('/subscribe', subscribe, (request, reply) =>
+    reply.createOnce(async (creation) => {
+      await subscriptions.subscribe(request.requireViewer().id, request.body.course_id, (trx, subscription) =>
+        creation.created(
+          trx,
+          `/subscribe/my-courses/${subscription.courseId}/lectures`,
+          subscriptionReply(subscription)
+        )
+      )
+    })
+  )
 
   app.delete('/subscribe/:course_id', unsubscribe, async (request, reply) => {
     await subscriptions.unsubscribe(request.requireViewer().id, request.params.course_id)

@@ -6,6 +6,7 @@ import blobReply from '../plugins/blob-reply.js'
 import corsPolicy from '../plugins/cors-policy.js'
 import database from '../plugins/database.js'
 import errors, { unroutedErrors } from '../plugins/errors.js'
+import idempotency from '../plugins/idempotency.js'
 import metrics, { type Gather } from '../plugins/metrics.js'
 import multipart from '../plugins/multipart.js'
 import openapi from '../plugins/openapi.js'
@@ -66,6 +67,7 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
     await app.register(auth, services)
     await app.register(uploads, services)
     await app.register(multipart, services)
+    await app.register(idempotency, services)
     await app.register(blobReply, services)
     await app.register(routes, { services })
 

@@ -17,6 +17,7 @@ import { Subscriptions } from './courses/subscriptions.js'
 import type { Kysely } from 'kysely'
 import type { DamageWatch } from './database/damage-watch.js'
 import type { Database } from './database/tables.js'
+import { Idempotency } from './idempotency/idempotency.js'
 import { describeJob, type Job } from './jobs/job.js'
 import { insertJob } from './jobs/job-store.js'
 import { ConcurrencyLimiter } from './limits/concurrency-limiter.js'
@@ -63,6 +64,8 @@ export interface ServiceOverrides {
   reviewEveryMs?: number
   /** How long a stream waits for its view to be committed, in milliseconds. */
   streamWaitMs?: number
+  /** How long a request waits for the first request with its Idempotency-Key, in milliseconds. */
+  idempotencyWaitMs?: number
   /** Timeouts and polling intervals of Mux, in milliseconds. */
   muxTimes?: MuxTimes
 }
@@ -120,6 +123,11 @@ export async function createServices (foundation: Foundation) {
     ...media,
     ...teaching,
     ...playback,
+    idempotency: new Idempotency({
+      ...foundation,
+      keys: foundation.secrets.keyring('idempotency'),
+      waitMs: overrides.idempotencyWaitMs
+    }),
     health: createHealth(foundation),
     gauges: createGauges({ ...foundation, ...limits, ...people, ...viewing, ...media }),
     warmUpTasks: {

@@ -2,6 +2,7 @@ import type { Kysely } from 'kysely'
 import { v7 as uuidv7 } from 'uuid'
 import type { Accounts } from '../accounts/accounts.js'
 import type { Role, Viewer } from '../accounts/schema.js'
+import type { Attach } from '../database/attach.js'
 import { addTo, addToCounters, courseCounters } from '../database/counters.js'
 import type { Database } from '../database/tables.js'
 import { ApiError } from '../errors.js'
@@ -50,8 +51,8 @@ export class Courses {
     })
   }
 
-  /** Creates a course without lectures. */
-  async create (ownerId: string, input: CourseInput): Promise<Course> {
+  /** Creates a course without lectures. `attach` adds rows in the same transaction. */
+  async create (ownerId: string, input: CourseInput, attach?: Attach<Course>): Promise<Course> {
     const { db, clock } = this.#options
     const createdAt = clock.now()
     const course = {
@@ -65,6 +66,7 @@ export class Courses {
     }
     await db.transaction().execute(async (trx) => {
       await insertCourse(trx, course)
+      await attach?.(trx, course)
       await addToCounters(trx, addTo(new Map(), courseCounters(ownerId), 1))
     })
     return course

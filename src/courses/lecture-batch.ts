@@ -1,6 +1,7 @@
 import type { Static, TSchema } from '@sinclair/typebox'
 import type { Readable } from 'node:stream'
 import type { Viewer } from '../accounts/schema.js'
+import type { Attach } from '../database/attach.js'
 import { ApiError, invalidField } from '../errors.js'
 import type { Intake } from '../media/uploads.js'
 import type { FileSink } from '../schemas/form.js'
@@ -16,10 +17,25 @@ export type BatchFile = { draft: Draft } | { refused: ApiError }
 export interface BatchOutcome {
   added?: LectureWithMedia
   error?: ApiError
+  /** An interrupted earlier request added the lecture. */
+  wasAdded?: true
 }
 
-/** Validates a value against a schema. **Throws** `validation_failed`, which names the invalid fields. */
-export type CheckInput = (schema: TSchema, value: unknown) => void
+/** A batch of a viewer, as it was received. */
+export interface ReceivedBatch {
+  viewer: Viewer
+  files: BatchFile[]
+  fields: Static<typeof BatchFields>
+}
+
+interface BatchOptions {
+  /** Validates a value against a schema. **Throws** `validation_failed`, which names the invalid fields. */
+  check(schema: TSchema, value: unknown): void
+  /** Returns whether an interrupted earlier request added the lecture of an entry. */
+  wasAdded(index: number): boolean
+  /** Adds rows in the transaction that adds the lecture of an entry. */
+  attach(index: number): Attach<LectureWithMedia>
+}
 
 interface LectureBatchOptions {
   courses: Courses
@@ -37,7 +53,11 @@ export class LectureBatch {
 
   /** Returns a sink for the files of a batch. */
   sinkFor (ownerId: string | undefined): FileSink<BatchFile> {
-    return { receive: (source) => this.#receive(source, ownerId), discard: discardBatchFile }
+    return {
+      receive: (source) => this.#receive(source, ownerId),
+      discard: discardBatchFile,
+      digestOf: (file) => ('draft' in file ? file.draft.sha256 : undefined)
+    }
   }
 
   /**
@@ -58,17 +78,14 @@ export class LectureBatch {
    * Adds one lecture for each file, in order, and discards the files of failed entries. **Throws** `validation_failed`
    * unless `lectures_data` is a JSON array with one entry for each file.
    */
-  async add (
-    viewer: Viewer,
-    files: BatchFile[],
-    fields: Static<typeof BatchFields>,
-    check: CheckInput
-  ): Promise<BatchOutcome[]> {
+  async add ({ viewer, files, fields }: ReceivedBatch, options: BatchOptions): Promise<BatchOutcome[]> {
     try {
       const entries = entriesOf(fields, files.length)
       const outcomes: BatchOutcome[] = []
       for (const [index, file] of files.entries()) {
-        outcomes.push(await this.#addOne(viewer, file, entries[index], check))
+        const { check, wasAdded, attach } = options
+        const add = () => this.#addOne(viewer, file, { entry: entries[index], check, attach: attach(index) })
+        outcomes.push(wasAdded(index) ? { wasAdded: true } : await add())
       }
       throwIfServerFailed(outcomes)
       return outcomes
@@ -77,17 +94,21 @@ export class LectureBatch {
     }
   }
 
-  async #addOne (viewer: Viewer, file: BatchFile, entry: unknown, check: CheckInput): Promise<BatchOutcome> {
+  async #addOne (
+    viewer: Viewer,
+    file: BatchFile,
+    { entry, check, attach }: Pick<BatchOptions, 'check'> & { entry: unknown; attach: Attach<LectureWithMedia> }
+  ): Promise<BatchOutcome> {
     const { courses, lectures } = this.#options
     try {
       if ('refused' in file) throw file.refused
       check(LectureFields, entry)
       const { course_id: courseId, ...text } = entry as Static<typeof LectureFields>
       const courseFor = () => courses.changeable(viewer, courseId)
-      return { added: await lectures.add(file.draft, text, { uploaderId: viewer.id, courseFor }) }
+      return { added: await lectures.add(file.draft, text, { uploaderId: viewer.id, courseFor, attach }) }
     } catch (error) {
-      // Other errors, such as a lost database connection, fail the whole request.
-      if (!(error instanceof ApiError)) throw error
+      // Other errors, such as a lost database connection, fail the whole request. So does a lost Idempotency-Key.
+      if (!(error instanceof ApiError) || error.code === 'idempotency_key_in_use') throw error
       return { error }
     }
   }

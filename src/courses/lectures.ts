@@ -1,5 +1,6 @@
 import type { Kysely, Transaction } from 'kysely'
 import { v7 as uuidv7 } from 'uuid'
+import type { Attach } from '../database/attach.js'
 import { addToCounters } from '../database/counters.js'
 import type { Database } from '../database/tables.js'
 import { ApiError, invalidField } from '../errors.js'
@@ -42,6 +43,8 @@ export interface LectureWithMedia {
 export interface LectureOrigin {
   uploaderId: string
   courseFor: () => Promise<Course>
+  /** Adds rows in the transaction that adds the lecture. */
+  attach?: Attach<LectureWithMedia>
 }
 
 /** This value sorts before every id. */
@@ -93,8 +96,9 @@ export class Lectures {
    * same transaction. **Throws** `not_found`, and the errors of `courseFor` and {@link Intake}. On an error, discards
    * the draft.
    */
-  async add (draft: Draft, text: LectureText, { uploaderId, courseFor }: LectureOrigin): Promise<LectureWithMedia> {
+  async add (draft: Draft, text: LectureText, origin: LectureOrigin): Promise<LectureWithMedia> {
     const { intake, clock } = this.#options
+    const { uploaderId, courseFor, attach } = origin
     const course = await courseFor().catch(async (error: unknown) => {
       await draft.discard()
       throw error
@@ -103,11 +107,13 @@ export class Lectures {
     const lecture = { id: uuidv7(), courseId: course.id, ...trimmed(text), createdAt: now, updatedAt: now }
     const protection = this.#protectionOf(course)
     const description = { title: lecture.title, ownerId: course.ownerId, uploaderId, protection }
-    let position = 0
-    const media = await intake.publish(draft, description, async (trx, media) => {
-      position = await this.#insert(trx, { ...lecture, mediaId: media.id }, media)
+    let added: LectureWithMedia | undefined
+    await intake.publish(draft, description, async (trx, media) => {
+      const position = await this.#insert(trx, { ...lecture, mediaId: media.id }, media)
+      added = { lecture: { ...lecture, mediaId: media.id, position }, media }
+      await attach?.(trx, added)
     })
-    return { lecture: { ...lecture, mediaId: media.id, position }, media }
+    return added!
   }
 
   /** Changes the title, the description and the categories of a lecture. **Throws** `not_found`. */

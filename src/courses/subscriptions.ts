@@ -1,5 +1,6 @@
 import type { Kysely } from 'kysely'
 import { v7 as uuidv7 } from 'uuid'
+import type { Attach } from '../database/attach.js'
 import type { Database } from '../database/tables.js'
 import { ApiError } from '../errors.js'
 import { RecordCache } from '../cache/record-cache.js'
@@ -35,14 +36,18 @@ export class Subscriptions {
     }, clock)
   }
 
-  /** Subscribes a student to a course. **Throws** `not_found`, `already_subscribed`. */
-  async subscribe (studentId: string, id: string): Promise<Subscription> {
+  /**
+   * Subscribes a student to a course. `attach` adds rows in the same transaction. **Throws** `not_found`,
+   * `already_subscribed`.
+   */
+  async subscribe (studentId: string, id: string, attach?: Attach<Subscription>): Promise<Subscription> {
     const { db, clock } = this.#options
     const course = await this.#findCourse(id)
     const subscription = { id: uuidv7(), studentId, courseId: course.id, createdAt: clock.now() }
     await db.transaction().execute(async (trx) => {
       if ((await shareCourse(trx, course.id)) === undefined) throw new ApiError('not_found')
       await insertSubscription(trx, subscription, course.createdAt)
+      await attach?.(trx, subscription)
       await settleTallies(trx, course.id, [studentId])
       await countSubscriptions(trx, course.id, [studentId], 1)
     })

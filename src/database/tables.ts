@@ -6,6 +6,7 @@ import type {
   LectureTalliesTable,
   SubscriptionsTable
 } from './course-tables.js'
+import type { IdempotencyKeysTable } from './idempotency-tables.js'
 import type { TokenViewsTable, ViewDaysTable, ViewsTable, ViewTotalsTable, ViewViewersTable } from './view-tables.js'
 
 // Times are epoch milliseconds, durations are milliseconds, days are whole days since the epoch, and flags are 0 or 1.
@@ -32,6 +33,7 @@ export interface Database {
   refresh_tokens: RefreshTokensTable
   mux_events: MuxEventsTable
   server_processes: ServerProcessesTable
+  idempotency_keys: IdempotencyKeysTable
 }
 
 export interface AccountsTable {

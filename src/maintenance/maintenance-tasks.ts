@@ -5,6 +5,7 @@ import type { Lectures } from '../courses/lectures.js'
 import type { DamageWatch } from '../database/damage-watch.js'
 import type { Database } from '../database/tables.js'
 import { databaseDamaged } from '../errors.js'
+import type { Idempotency } from '../idempotency/idempotency.js'
 import type { Task } from '../jobs/scheduler.js'
 import { queueDescriptions } from '../media/description-runner.js'
 import { listOwnedBlobs } from '../media/media-store.js'
@@ -27,6 +28,7 @@ interface Options {
   isOnlyInstance: boolean
   lectures: Lectures
   sessions: Sessions
+  idempotency: Idempotency
   providers: { mux: { events: { forgetOld(now: number): Promise<unknown> } } | undefined }
   clock: Clock
   log: Record<'info' | 'warn' | 'error', (about: object, text: string) => void>
@@ -34,7 +36,7 @@ interface Options {
 
 /** The maintenance of a server: tasks that run once it listens, and tasks that run periodically. */
 export function createMaintenanceTasks (options: Options): { startup: Task[]; periodic: Task[] } {
-  const { config, db, sessions, providers } = options
+  const { config, db, sessions, idempotency, providers } = options
   const sweep = createSweep(options)
   const clock = new ClockCheck(options)
   const byAge = (
@@ -49,7 +51,8 @@ export function createMaintenanceTasks (options: Options): { startup: Task[]; pe
   })
   const removals = [
     byAge('failed to remove ended views by tokens', (now, signal) => pruneTokenViews(db, now, signal)),
-    byAge('failed to remove ended sessions', (now) => sessions.sweep(now))
+    byAge('failed to remove ended sessions', (now) => sessions.sweep(now)),
+    byAge('failed to remove old idempotency keys', (now, signal) => idempotency.prune(now, signal))
   ]
   if (config.viewRetentionDays > 0) {
     const prune = (now: number, signal: AbortSignal) => pruneViews(db, config.viewRetentionDays, now, undefined, signal)

@@ -1,6 +1,7 @@
 import type { Kysely, Transaction } from 'kysely'
 import type { Readable } from 'node:stream'
 import { v7 as uuidv7 } from 'uuid'
+import type { Attach } from '../database/attach.js'
 import { addToCounters } from '../database/counters.js'
 import { findViewer } from '../accounts/account-store.js'
 import { checkPublisher } from '../accounts/publisher.js'
@@ -86,7 +87,11 @@ export class Intake {
 
   /** Returns a sink that passes each file of a form to {@link receive}. */
   sinkFor (ownerId: string | undefined): FileSink<Draft> {
-    return { receive: (source) => this.receive(source, ownerId), discard: (draft) => draft.discard() }
+    return {
+      receive: (source) => this.receive(source, ownerId),
+      discard: (draft) => draft.discard(),
+      digestOf: (draft) => draft.sha256
+    }
   }
 
   /**
@@ -95,11 +100,7 @@ export class Intake {
    * `shutting_down`. **Throws** `invalid_token` or `role_required` if the uploader may no longer publish. On an error,
    * deletes the draft and the file.
    */
-  async publish (
-    draft: Draft,
-    description: Description,
-    attach?: (trx: Transaction<Database>, media: Media) => Promise<void>
-  ): Promise<Media> {
+  async publish (draft: Draft, description: Description, attach?: Attach<Media>): Promise<Media> {
     const { blobs, quota } = this.#options
     let blobName: string | undefined
     try {
@@ -122,10 +123,17 @@ export class Intake {
     }
   }
 
-  /** Creates a media with an external URL, which is never fetched. **Throws** `invalid_token`, `role_required`. */
-  async link (description: Description & { type: MediaType }, fileUrl: string): Promise<Media> {
+  /**
+   * Creates a media with an external URL, which is never fetched. `attach` adds rows in the same transaction.
+   * **Throws** `invalid_token`, `role_required`.
+   */
+  async link (
+    description: Description & { type: MediaType },
+    fileUrl: string,
+    attach?: Attach<Media>
+  ): Promise<Media> {
     const media = { ...newMedia(description, description.type, this.#options.clock.now()), fileUrl }
-    await this.#insert(description.uploaderId, media)
+    await this.#insert(description.uploaderId, media, async (trx) => await attach?.(trx, media))
     return media
   }
 

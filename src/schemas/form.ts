@@ -7,6 +7,8 @@ export interface FileSink<F> {
   receive(source: Readable): Promise<F>
   /** Undoes {@link receive} if the form is refused. */
   discard(received: F): Promise<void>
+  /** Returns the SHA-256 of a received file in hex; undefined for a file that was not read whole. */
+  digestOf(received: F): string | undefined
 }
 
 /** The file field of a form. */

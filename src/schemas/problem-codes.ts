@@ -20,6 +20,11 @@ export const problems = {
     title: 'Digest malformed',
     detail: 'The Repr-Digest header is not in the form of RFC 9530, such as sha-256=:<base64>:.'
   },
+  idempotency_key_malformed: {
+    status: 400,
+    title: 'Idempotency key malformed',
+    detail: 'The Idempotency-Key header is not 1 to 255 visible ASCII characters without quotes, commas or backslashes.'
+  },
   not_authenticated: { status: 401, title: 'Not authenticated', detail: 'Not authenticated' },
   invalid_token: { status: 401, title: 'Invalid token', detail: 'Could not validate credentials' },
   invalid_credentials: { status: 401, title: 'Invalid credentials', detail: 'Invalid credentials' },
@@ -107,6 +112,11 @@ export const problems = {
     title: 'Already subscribed',
     detail: 'You are already subscribed to this course.'
   },
+  idempotency_key_in_use: {
+    status: 409,
+    title: 'Idempotency key in use',
+    detail: 'The first request with this Idempotency-Key is still in progress. Try again after the time in Retry-After.'
+  },
   length_required: { status: 411, title: 'Length required', detail: 'Send the size of the body as Content-Length.' },
   precondition_failed: {
     status: 412,
@@ -145,6 +155,11 @@ export const problems = {
     detail: 'The range starts past the end of the file.'
   },
   validation_failed: { status: 422, title: 'Validation failed', detail: 'Some fields are not valid.' },
+  idempotency_key_reused: {
+    status: 422,
+    title: 'Idempotency key reused',
+    detail: 'This Idempotency-Key was used for another request. Use a new key for a new request.'
+  },
   media_type_mismatch: { status: 422, title: 'Media type mismatch', detail: 'The file is not of the given type.' },
   digest_mismatch: { status: 422, title: 'Digest mismatch', detail: 'The received body does not match Repr-Digest.' },
   media_too_complex: {
