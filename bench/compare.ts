@@ -54,11 +54,11 @@ export async function measure (bench: Bench, length: Length, pass: number, befor
     unit: bench.unit,
     about: bench.about,
     samples,
-    outcomes: bench.rows.map((row) => judge(bench, row, samples))
+    outcomes: bench.rows.map((row) => outcomeOf(bench, row, samples))
   }
 }
 
-function judge ({ name, unit }: Bench, row: Row, samples: Record<string, Sample[]>): Outcome {
+function outcomeOf ({ name, unit }: Bench, row: Row, samples: Record<string, Sample[]>): Outcome {
   const figures = (side: string) => samples[side]!.map((sample) => figureOf(sample, row.figure, unit))
   const baseline = row.baseline === undefined ? undefined : figures(row.baseline)
   const held = (side: string) =>

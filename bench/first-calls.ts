@@ -6,7 +6,7 @@ import { form } from '../test/support/test-app.js'
 import type { Bench, CleanUp, Sample } from './bench.js'
 import { withCleanUp } from './environment.js'
 import { startPlaygate } from './processes.js'
-import { newLink, openStage } from './stage.js'
+import { newLink, startBenchServer } from './bench-server.js'
 
 const CALLS = 10
 /** For the rounds of the longest run. */
@@ -70,8 +70,8 @@ async function timesAfterStart (env: Record<string, string>, nextCall: () => Cal
 
 /** The calls that a client makes first, on an account and a file that are there. */
 async function prepare (t: CleanUp): Promise<{ env: Record<string, string>; calls: Record<string, () => Call> }> {
-  const stage = await openStage(t)
-  const token = { authorization: `Bearer ${stage.token}` }
+  const server = await startBenchServer(t)
+  const token = { authorization: `Bearer ${server.token}` }
   const parts = form([
     { name: 'title', value: 'Noise' },
     { name: 'type', value: 'audio' },
@@ -80,15 +80,15 @@ async function prepare (t: CleanUp): Promise<{ env: Record<string, string>; call
   ])
   const upload = { method: 'POST', path: '/media', headers: { ...parts.headers, ...token }, body: parts.payload }
   const agent = new Agent()
-  const { id } = JSON.parse((await send(stage.origin, agent, upload)).body) as { id: string }
+  const { id } = JSON.parse((await send(server.origin, agent, upload)).body) as { id: string }
   // The first stream of a link waits for its view, later ones do not.
   const links: string[] = []
-  while (links.length < LINKS) links.push(await newLink(stage, id))
-  const ended = new Promise((resolve) => stage.child.once('exit', resolve))
-  stage.child.kill('SIGTERM')
+  while (links.length < LINKS) links.push(await newLink(server, id))
+  const ended = new Promise((resolve) => server.child.once('exit', resolve))
+  server.child.kill('SIGTERM')
   await ended
   return {
-    env: stage.env,
+    env: server.env,
     calls: {
       view: () => ({ method: 'POST', path: `/media/${id}/view`, headers: { 'content-length': '0' } }),
       login: () => ({

@@ -8,7 +8,7 @@ import { openDatabase } from '../src/database/open.js'
 import { newToken } from '../test/support/server-process.js'
 import type { Bench, Length, Sample } from './bench.js'
 import { get, measureLoad, runLoad, type Job } from './load.js'
-import { linkedMedia, openStage, type Stage } from './stage.js'
+import { linkedMedia, startBenchServer, type BenchServer } from './bench-server.js'
 
 const LOGINS = 8
 /** At a hundredth of the price: six seconds. */
@@ -73,7 +73,7 @@ async function besideHashing (work: () => Promise<Sample>): Promise<Sample> {
 /**
  * Signs up an account whose logins go all the way, and cost a hundredth: a password's hash says itself how dear it is.
  */
-async function makeCheap ({ origin, env }: Stage, email: string): Promise<void> {
+async function makeCheap ({ origin, env }: BenchServer, email: string): Promise<void> {
   await newToken(origin, email)
   const db = openDatabase(loadConfig(env).database)
   try {
@@ -115,14 +115,14 @@ export const logins: Bench = {
     }
   ],
   async open (t, length) {
-    const stage = await openStage(t)
-    const id = await linkedMedia(stage)
-    const gets = () => measureLoad(stage, lightGets(stage.origin, id, secondsOf(length)))
+    const server = await startBenchServer(t)
+    const id = await linkedMedia(server)
+    const gets = () => measureLoad(server, lightGets(server.origin, id, secondsOf(length)))
     const loginsOf = (email: string, until: { count: number } | { seconds: number }): Job => {
       const body = JSON.stringify({ email, password: 'secure_password123' })
       return {
         kind: 'requests',
-        origin: stage.origin,
+        origin: server.origin,
         connections: LOGINS,
         ...until,
         requests: [
@@ -134,17 +134,17 @@ export const logins: Bench = {
     }
     // Before the first logins, V8 has seen only GETs. It then compiles most shared functions again: its threads take a
     // core for milliseconds at a time, until some hundred logins have come.
-    await makeCheap(stage, 'warm-up@example.org')
+    await makeCheap(server, 'warm-up@example.org')
     await during(
       {
         kind: 'requests',
-        origin: stage.origin,
+        origin: server.origin,
         connections: LIGHT_CONNECTIONS,
         seconds: 600,
         requests: [get(`/media/${id}`)],
         expect: 200
       },
-      () => measureLoad(stage, loginsOf('warm-up@example.org', { count: WARM_UP_LOGINS }))
+      () => measureLoad(server, loginsOf('warm-up@example.org', { count: WARM_UP_LOGINS }))
     )
     return {
       idle: gets,
@@ -169,7 +169,7 @@ export const slowSync: Bench = {
       what: 'Light GET while every fsync takes 20 ms more',
       figure: 'p99',
       subject: 'slow fsync',
-      baseline: 'traced alike',
+      baseline: 'traced without a delay',
       atMost: 2
     }
   ],
@@ -177,17 +177,17 @@ export const slowSync: Bench = {
     if (spawnSync('strace', ['-V']).status !== 0) throw new Error('needs the strace program: apt-get install strace')
     const trace = ['strace', '-f', '--seccomp-bpf', '-o', '/dev/null', '-e', 'trace=fsync,fdatasync']
     const side = async (...inject: string[]) => {
-      const traced = await openStage(t, {}, [...trace, ...inject])
+      const traced = await startBenchServer(t, {}, [...trace, ...inject])
       const pids = readFileSync(`/proc/${traced.pids[0]}/task/${traced.pids[0]}/children`, 'latin1')
         .trim()
         .split(' ')
         .map(Number)
-      const stage = { ...traced, pids }
-      const id = await linkedMedia(stage)
+      const server = { ...traced, pids }
+      const id = await linkedMedia(server)
       // What V8 should have compiled before the first round, which is quicker than a round of all sides.
       await runLoad({
         kind: 'requests',
-        origin: stage.origin,
+        origin: server.origin,
         connections: LIGHT_CONNECTIONS,
         count: 10_000,
         requests: [get(`/media/${id}`)],
@@ -195,19 +195,19 @@ export const slowSync: Bench = {
       })
       const views: Job = {
         kind: 'requests',
-        origin: stage.origin,
+        origin: server.origin,
         connections: 40,
         perSecond: VIEWS_A_SECOND,
         seconds: 600,
         requests: [get(`/media/${id}/view`, { 'content-length': '0' }, 'POST')],
         expect: 200
       }
-      return () => during(views, () => measureLoad(stage, lightGets(stage.origin, id, secondsOf(length))))
+      return () => during(views, () => measureLoad(server, lightGets(server.origin, id, secondsOf(length))))
     }
-    const [alike, slow] = await Promise.all([
+    const [undelayed, delayed] = await Promise.all([
       side(),
       side('-e', `inject=fsync,fdatasync:delay_exit=${SYNC_DELAY_MICROSECONDS}`)
     ])
-    return { 'traced alike': alike, 'slow fsync': slow }
+    return { 'traced without a delay': undelayed, 'slow fsync': delayed }
   }
 }

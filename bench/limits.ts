@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { findRedis } from '../test/support/services.js'
 import { requestsOf, type Bench } from './bench.js'
 import { get, measureLoad } from './load.js'
-import { linkedMedia, openStage } from './stage.js'
+import { linkedMedia, startBenchServer } from './bench-server.js'
 
 const CONNECTIONS = 64
 
@@ -14,7 +14,7 @@ export const redisLimit: Bench = {
   gated: true,
   rows: [
     {
-      what: 'Limit shared through Redis, added in Node',
+      what: 'CPU that a limit shared through Redis adds',
       figure: 'cpu',
       subject: 'with the limit',
       baseline: 'without',
@@ -27,15 +27,15 @@ export const redisLimit: Bench = {
     if (typeof redis === 'string') throw new Error(redis)
     t.teardown(() => redis.stop())
     // Other runs may have used the same addresses, so the limit is far above the requests of any run.
-    const limited = await openStage(t, { REDIS_URL: redis.url, RATE_LIMIT_API_PER_MINUTE: '1000000' })
-    const free = await openStage(t, { REDIS_URL: redis.url })
+    const limited = await startBenchServer(t, { REDIS_URL: redis.url, RATE_LIMIT_API_PER_MINUTE: '1000000' })
+    const free = await startBenchServer(t, { REDIS_URL: redis.url })
     const count = requestsOf(length)
-    const side = async (stage: typeof free) => {
-      const requests = [get(`/media/${await linkedMedia(stage)}`, { 'x-request-id': randomUUID() })]
+    const side = async (server: typeof free) => {
+      const requests = [get(`/media/${await linkedMedia(server)}`, { 'x-request-id': randomUUID() })]
       return () =>
-        measureLoad(stage, {
+        measureLoad(server, {
           kind: 'requests',
-          origin: stage.origin,
+          origin: server.origin,
           connections: CONNECTIONS,
           count,
           requests,

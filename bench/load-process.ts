@@ -109,7 +109,7 @@ const LOOK_EVERY_MS = 0.5
  * and on one machine the server pays for that as it sends: some 10 µs on a virtual one, and the more often the slower
  * the server is, since a generator with nothing to do sleeps. Over a network that is another machine's.
  */
-function lookNowAndThen (): () => void {
+function pollPeriodically (): () => void {
   const never = new Int32Array(new SharedArrayBuffer(4))
   let over = false
   const sleepOn = () => {
@@ -140,7 +140,7 @@ async function requests ({
   await Promise.all(lanes.map(({ opened }) => opened))
   const begin = performance.now()
   const end = begin + seconds * 1000
-  const wakeAgain = count < Infinity ? lookNowAndThen() : () => {}
+  const wakeAgain = count < Infinity ? pollPeriodically() : () => {}
   let turn = 0
   await Promise.all(
     lanes.map(async (connection, number) => {

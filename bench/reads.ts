@@ -4,7 +4,7 @@ import { call } from '../test/support/server-process.js'
 import { requestsOf, type Bench, type Row } from './bench.js'
 import { get, measureLoad } from './load.js'
 import { startProgram, type Program } from './processes.js'
-import { linkedMedia, openStage } from './stage.js'
+import { linkedMedia, startBenchServer } from './bench-server.js'
 
 const CONNECTIONS = 128
 const COURSES = 10
@@ -27,8 +27,8 @@ export const jsonReads: Bench = {
     atLeast: 0.3
   })),
   async open (t, length) {
-    const stage = await openStage(t)
-    const { origin, token } = stage
+    const server = await startBenchServer(t)
+    const { origin, token } = server
     for (let course = 0; course < COURSES; course++) {
       const { status } = await call(origin, '/course', {
         token,
@@ -36,7 +36,7 @@ export const jsonReads: Bench = {
       })
       if (status !== 201) throw new Error(`could not make a course: ${status}`)
     }
-    const id = await linkedMedia(stage)
+    const id = await linkedMedia(server)
     for (let view = 0; view < 20; view++) await call(origin, `/media/${id}/view`, { method: 'POST' })
     const paths = { 'course list': '/course/all', analytics: `/media/${id}/analytics`, media: `/media/${id}` }
     const headers = { authorization: `Bearer ${token}` }
@@ -46,7 +46,7 @@ export const jsonReads: Bench = {
       if (status !== 200) throw new Error(`${path}: ${status}`)
       documents[path] = body
     }
-    const replies = join(stage.env.DATA_DIR!, 'replies.json')
+    const replies = join(server.env.DATA_DIR!, 'replies.json')
     await writeFile(replies, JSON.stringify(documents))
     const bare = await startProgram(t, 'bench/baselines/handlers.js', { REPLIES: replies })
     const count = requestsOf(length)
@@ -61,7 +61,7 @@ export const jsonReads: Bench = {
       })
     return Object.fromEntries(
       kinds.flatMap((kind) => [
-        [`Playgate, ${kind}`, side(stage, paths[kind])],
+        [`Playgate, ${kind}`, side(server, paths[kind])],
         [`bare Fastify, ${kind}`, side(bare, paths[kind])]
       ])
     )

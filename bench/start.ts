@@ -3,7 +3,7 @@ import { call } from '../test/support/server-process.js'
 import type { Bench, Sample } from './bench.js'
 import { withCleanUp } from './environment.js'
 import { cpuSecondsOf, startProgram, type Program } from './processes.js'
-import { openStage } from './stage.js'
+import { startBenchServer } from './bench-server.js'
 
 /** From nothing to the first answer, on a database that is there. */
 export const start: Bench = {
@@ -22,9 +22,9 @@ export const start: Bench = {
     }
   ],
   async open (t) {
-    const stage = await openStage(t)
-    const ended = new Promise((resolve) => stage.child.once('exit', resolve))
-    stage.child.kill('SIGTERM')
+    const server = await startBenchServer(t)
+    const ended = new Promise((resolve) => server.child.once('exit', resolve))
+    server.child.kill('SIGTERM')
     await ended
     const side = (file: string, env: Record<string, string>) => () =>
       withCleanUp(async (t): Promise<Sample> => {
@@ -34,8 +34,8 @@ export const start: Bench = {
         return { units: 1, seconds: (performance.now() - begin) / 1000, cpuSeconds: cpuSecondsOf(program.pids) }
       })
     return {
-      Playgate: side('bundle/server.js', stage.env),
-      'Fastify with the same plugins': side('bench/baselines/plugins.js', { DATABASE: stage.database })
+      Playgate: side('bundle/server.js', server.env),
+      'Fastify with the same plugins': side('bench/baselines/plugins.js', { DATABASE: server.database })
     }
   }
 }

@@ -7,7 +7,7 @@ import { requestsOf, type Bench, type Length, type Sample } from './bench.js'
 import { get, gigabytes, measureLoad, runLoad } from './load.js'
 import { startBareNginx } from './nginx.js'
 import { familyOf, residentMbOf, startProgram } from './processes.js'
-import { MiB, newLink, openStage, uploadNoise } from './stage.js'
+import { MiB, newLink, startBenchServer, uploadNoise } from './bench-server.js'
 
 const FILE_BYTES = 512 * MiB
 const downloads = (length: Length) => ({ gate: 2, laptop: 2, full: 12 })[length]
@@ -56,10 +56,10 @@ export const bulkStream: Bench = {
   async open (t, length) {
     // A server each: one that has just pumped gigabytes still collects its garbage while nginx sends.
     const withFile = async (more: Record<string, string> = {}) => {
-      const stage = await openStage(t, more)
-      return { stage, target: await newLink(stage, await uploadNoise(stage, FILE_BYTES)) }
+      const server = await startBenchServer(t, more)
+      return { server, target: await newLink(server, await uploadNoise(server, FILE_BYTES)) }
     }
-    const [{ stage, target }, { stage: behind, target: targetBehind }] = await Promise.all([
+    const [{ server, target }, { server: behind, target: targetBehind }] = await Promise.all([
       withFile(),
       withFile({ TRUSTED_PROXIES: '127.0.0.1', STREAM_OFFLOAD: 'x-accel' })
     ])
@@ -87,7 +87,7 @@ export const bulkStream: Bench = {
     // The two that are to differ by less than a seventh: one right after the other, and twice as long, which is a third
     // of a second more.
     return {
-      Playgate: side(stage, target, times),
+      Playgate: side(server, target, times),
       'nginx, sendfile off': side(bareNginx, `/copied/${blob}`, times),
       'createReadStream 256 KiB': side(usual, '/', times),
       'nginx sendfile': side(bareNginx, `/${blob}`, 2 * times),
@@ -121,8 +121,8 @@ export const ranges: Bench = {
     }
   ],
   async open (t, length) {
-    const stage = await openStage(t)
-    const target = await newLink(stage, await uploadNoise(stage, RANGE_FILE_BYTES))
+    const server = await startBenchServer(t)
+    const target = await newLink(server, await uploadNoise(server, RANGE_FILE_BYTES))
     const empty = await startProgram(t, 'bench/baselines/handlers.js', {})
     const count = requestsOf(length)
     const requests = Array.from({ length: 500 }, () => randomInt(1, RANGE_FILE_BYTES - RANGE_BYTES)).map((start) =>
@@ -130,9 +130,9 @@ export const ranges: Bench = {
     )
     return {
       Playgate: () =>
-        measureLoad(stage, {
+        measureLoad(server, {
           kind: 'requests',
-          origin: stage.origin,
+          origin: server.origin,
           connections: CONNECTIONS,
           count,
           requests,
@@ -166,18 +166,18 @@ export const slowReaders: Bench = {
   async open (t, length) {
     return {
       async Playgate (): Promise<Sample> {
-        const stage = await openStage(t)
-        const target = await newLink(stage, await uploadNoise(stage, 64 * MiB))
+        const server = await startBenchServer(t)
+        const target = await newLink(server, await uploadNoise(server, 64 * MiB))
         // What an upload took is given back in time; streams are to be compared with a server that has streamed before.
-        await runLoad({ kind: 'download', origin: stage.origin, request: get(target), times: 1, expect: 200 })
-        const pid = stage.pids[0]!
+        await runLoad({ kind: 'download', origin: server.origin, request: get(target), times: 1, expect: 200 })
+        const pid = server.pids[0]!
         await sleep(1000)
         const before = residentMbOf(pid)
         const enough = new AbortController()
         const readers = runLoad(
           {
             kind: 'download',
-            origin: stage.origin,
+            origin: server.origin,
             request: get(target),
             times: 1,
             connections: READERS,
@@ -194,7 +194,7 @@ export const slowReaders: Bench = {
         }
         enough.abort()
         const { seconds, cpuSeconds } = await readers
-        stage.child.kill('SIGKILL')
+        server.child.kill('SIGKILL')
         return { units: READERS, seconds, cpuSeconds: 0, loadCpuSeconds: cpuSeconds, memoryMb: most - before }
       }
     }

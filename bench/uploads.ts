@@ -6,14 +6,14 @@ import type { Bench, Sample } from './bench.js'
 import { gigabytes, measureLoad, type Job } from './load.js'
 import { startBareNginx } from './nginx.js'
 import { startProgram, type Program } from './processes.js'
-import { MiB, formBody, openStage, rawBody, type Stage } from './stage.js'
+import { MiB, formBody, startBenchServer, rawBody, type BenchServer } from './bench-server.js'
 
 const FILE_BYTES = 512 * MiB
 /** What is sent once by each side beforehand: a first upload is dear, of whatever size. */
 const WARM_UP_BYTES = 64 * MiB
 
 /** What is not timed: the last upload is deleted again. */
-async function forget ({ origin, token }: Stage): Promise<void> {
+async function forget ({ origin, token }: BenchServer): Promise<void> {
   const { items } = (await call(origin, '/media', { token })).body as { items: Array<{ id: string }> }
   for (const { id } of items) await call(origin, `/media/${id}`, { token, method: 'DELETE' })
 }
@@ -62,8 +62,8 @@ export const uploads: Bench = {
     }
   ],
   async open (t) {
-    const stage = await openStage(t)
-    const folder = `${stage.env.DATA_DIR}-nginx`
+    const server = await startBenchServer(t)
+    const folder = `${server.env.DATA_DIR}-nginx`
     await mkdir(folder, { recursive: true })
     const nginx = await startBareNginx(t, folder)
     const recipe = await startProgram(t, 'bench/baselines/multipart-to-disk.js', { FOLDER: folder })
@@ -80,10 +80,10 @@ export const uploads: Bench = {
       return measured
     }
     const sides = (bytes: number) => ({
-      'Playgate, form': () => kept(send(stage, formBody(stage.token, bytes)), () => forget(stage)),
-      '@fastify/multipart to disk, hashed': () => send(recipe, formBody(stage.token, bytes)),
+      'Playgate, form': () => kept(send(server, formBody(server.token, bytes)), () => forget(server)),
+      '@fastify/multipart to disk, hashed': () => send(recipe, formBody(server.token, bytes)),
       'Playgate, PUT': () =>
-        kept(send(stage, rawBody('/media/uploads?title=Noise&type=audio', stage.token, bytes)), () => forget(stage)),
+        kept(send(server, rawBody('/media/uploads?title=Noise&type=audio', server.token, bytes)), () => forget(server)),
       'nginx PUT': () =>
         kept(send(nginx, rawBody('/put/noise.wav', undefined, bytes)), () =>
           call(nginx.origin, '/put/noise.wav', { method: 'DELETE' })

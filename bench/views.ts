@@ -1,7 +1,7 @@
 import { requestsOf, type Bench } from './bench.js'
 import { get, measureLoad } from './load.js'
 import { startProgram, type Program } from './processes.js'
-import { linkedMedia, openStage } from './stage.js'
+import { linkedMedia, startBenchServer } from './bench-server.js'
 
 /** Viewers that post at a time: what comes while a commit waits for its disk goes into the next one. */
 const CONNECTIONS = 256
@@ -24,9 +24,9 @@ export const viewPosts: Bench = {
     { what: 'Durable view POST', figure: 'rate', subject: 'Playgate', baseline: 'empty Fastify handler', atLeast: 0.25 }
   ],
   async open (t, length) {
-    const stage = await openStage(t)
-    const id = await linkedMedia(stage)
-    const other = await openStage(t)
+    const server = await startBenchServer(t)
+    const id = await linkedMedia(server)
+    const other = await startBenchServer(t)
     const otherId = await linkedMedia(other)
     const insert = await startProgram(t, 'bench/baselines/insert-view.js', { DATABASE: other.database })
     other.child.kill('SIGKILL')
@@ -43,7 +43,7 @@ export const viewPosts: Bench = {
             expect: 200
           })
     return {
-      Playgate: side(stage, `/media/${id}/view`),
+      Playgate: side(server, `/media/${id}/view`),
       // Each waits for an fsync of its own.
       'one Kysely insert a request': side(insert, `/media/${otherId}/view`, requestsOf(length) / 2),
       'empty Fastify handler': side(empty, '/')

@@ -1,25 +1,25 @@
 import { parseArgs } from 'node:util'
 import { DemoFailure } from './client.js'
-import { playCourse } from './course-story.js'
-import { createMuxTheatre } from './mux-theatre.js'
-import { fixtureFile, perform, type Stage } from './stage.js'
+import { runCourseScenario } from './course-scenario.js'
+import { startFakeMux } from './fake-mux.js'
+import { fixtureFile, runDemo, type DemoRun } from './demo-run.js'
 import { inBytes } from './terminal.js'
 
-// `npm run demo:course [-- --mux]` runs the story of an instructor and two students against a temporary server, which
-// it removes. With --mux, the fake Mux of the tests plays the lectures.
+// `npm run demo:course [-- --mux]` runs the scenario of an instructor and two students against a temporary server, and
+// removes the server. With --mux, the fake Mux of the tests plays the lectures.
 
-async function run ({ terminal, start, end }: Stage): Promise<void> {
+async function run ({ terminal, start, end }: DemoRun): Promise<void> {
   const files = await Promise.all(['tiny.mp4', 'tiny.webm', 'tiny.mp3'].map(fixtureFile))
   const totalBytes = files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
   const withMux = options().mux
   terminal.title(
     `Playgate demo: a course of ${files.length} lectures, ${inBytes(totalBytes)}${withMux ? ', by way of Mux' : ''}`
   )
-  const theatre = withMux ? await createMuxTheatre(terminal) : undefined
-  const instance = await start(totalBytes, theatre?.environment)
-  theatre?.sendWebhooksTo(instance.origin)
-  await playCourse(instance.origin, files, terminal, theatre)
-  await theatre?.close()
+  const fakeMux = withMux ? await startFakeMux(terminal) : undefined
+  const instance = await start(totalBytes, fakeMux?.environment)
+  fakeMux?.sendWebhooksTo(instance.origin)
+  await runCourseScenario(instance.origin, files, terminal, fakeMux)
+  await fakeMux?.close()
   await end()
 }
 
@@ -34,4 +34,4 @@ function options (): { mux: boolean } {
   }
 }
 
-await perform(run)
+await runDemo(run)

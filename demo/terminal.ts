@@ -15,7 +15,7 @@ export interface DemoFile {
 export type Terminal = ReturnType<typeof createTerminal>
 
 /**
- * Prints the story line by line. Colours and a moving bar appear only on a terminal. Other outputs get plain lines,
+ * Prints the scenario line by line. Colours and a moving bar appear only on a terminal. Other outputs get plain lines,
  * each written once.
  */
 export function createTerminal (out: NodeJS.WriteStream) {
@@ -86,7 +86,7 @@ export function inBytes (bytes: number): string {
   return bytes < MB ? `${(bytes / KB).toFixed(1)} kB` : `${(bytes / MB).toFixed(1)} MB`
 }
 
-/** Returns the name of a file in the story: its base name, without characters that break a line or a form field. */
+/** Returns the name of a file in the scenario: its base name, without characters that break a line or a form field. */
 export function shownName (path: string): string {
   return [...basename(path).replaceAll(/\p{Cc}/gu, ' ')].slice(0, 200).join('')
 }

@@ -13,11 +13,11 @@ import type { Config } from '../src/config/config.js'
 import { ApiError } from '../src/errors.js'
 import type { Gauges, Metrics } from '../src/monitoring/metrics.js'
 import { problemResponses } from '../src/schemas/problem.js'
-import type { Figures } from '../src/process/cluster-metrics.js'
+import type { ProcessMetrics } from '../src/process/cluster-metrics.js'
 import { whenOver } from './request-log.js'
 
 /** Wraps a function that collects the metrics of this process. The result collects the metrics of all processes. */
-export type Gather = (own: () => Promise<Figures>) => () => Promise<Figures[]>
+export type Gather = (own: () => Promise<ProcessMetrics>) => () => Promise<ProcessMetrics[]>
 
 interface Options {
   config: Pick<Config, 'metricsToken' | 'environment'>

@@ -1,6 +1,6 @@
 import fp from 'fastify-plugin'
 import type { Config } from '../src/config/config.js'
-import { bindStore, bindingFault } from '../src/media/store-pairing.js'
+import { checkStorePairing, pairingFault } from '../src/media/store-pairing.js'
 import type { BlobStore } from '../src/storage/blob-store.js'
 import { openDiskStore } from '../src/storage/disk-store.js'
 
@@ -19,8 +19,8 @@ export default fp<Options>(
       )
     )
     app.addHook('onClose', () => blobs.close())
-    const binding = await bindStore(app.db, blobs)
-    if (binding !== 'bound') app.log.error({ upload_dir: uploadDir }, bindingFault(binding))
+    const pairing = await checkStorePairing(app.db, blobs)
+    if (pairing !== 'paired') app.log.error({ upload_dir: uploadDir }, pairingFault(pairing))
     app.decorate('blobs', blobs)
   },
   { name: 'storage', dependencies: ['database'] }

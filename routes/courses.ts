@@ -5,7 +5,7 @@ import type { LectureUrls } from '../src/access/lecture-reply.js'
 import { publisherRoles } from '../src/accounts/schema.js'
 import type { Courses } from '../src/courses/courses.js'
 import type { Lectures } from '../src/courses/lectures.js'
-import type { CourseFigures, ProgressBook } from '../src/courses/progress.js'
+import type { CourseAnalytics, ProgressReports } from '../src/courses/progress.js'
 import {
   CourseAnalyticsReply,
   CourseBody,
@@ -24,7 +24,7 @@ interface Options {
   courses: Courses
   lectures: Lectures
   lectureUrls: LectureUrls
-  progress: ProgressBook
+  progress: ProgressReports
 }
 
 const tags = ['Courses'] as const
@@ -186,7 +186,7 @@ const contentRoutes: FastifyPluginAsyncTypebox<Options> = async (app, { courses,
 
   app.get('/course/:id/analytics', getCourseAnalytics, async (request) => {
     const course = await courses.changeable(request.requireViewer(), request.params.id)
-    return analyticsReply(course.id, await progress.figures(course.id))
+    return analyticsReply(course.id, await progress.analytics(course.id))
   })
 
   async function repliesFor (request: FastifyRequest, courseId: string) {
@@ -195,7 +195,7 @@ const contentRoutes: FastifyPluginAsyncTypebox<Options> = async (app, { courses,
   }
 }
 
-function analyticsReply (courseId: string, analytics: CourseFigures): Static<typeof CourseAnalyticsReply> {
+function analyticsReply (courseId: string, analytics: CourseAnalytics): Static<typeof CourseAnalyticsReply> {
   return {
     course_id: courseId,
     subscribers: analytics.subscribers,

@@ -5,7 +5,7 @@ import { publisherRoles, type Viewer } from '../src/accounts/schema.js'
 import type { Courses } from '../src/courses/courses.js'
 import type { BatchOutcome, LectureBatch } from '../src/courses/lecture-batch.js'
 import type { Lectures } from '../src/courses/lectures.js'
-import type { ProgressBook } from '../src/courses/progress.js'
+import type { ProgressReports } from '../src/courses/progress.js'
 import {
   BatchForm,
   BatchReply,
@@ -29,7 +29,7 @@ interface Options {
   intake: Intake
   lectures: Lectures
   lectureUrls: LectureUrls
-  progress: ProgressBook
+  progress: ProgressReports
   subscriptions: Subscriptions
 }
 

@@ -3,7 +3,7 @@ import { Type } from '@sinclair/typebox'
 import type { LectureUrls } from '../src/access/lecture-reply.js'
 import type { Courses } from '../src/courses/courses.js'
 import type { Lectures } from '../src/courses/lectures.js'
-import type { ProgressBook } from '../src/courses/progress.js'
+import type { ProgressReports } from '../src/courses/progress.js'
 import {
   CourseProgressReply,
   LectureReply,
@@ -23,7 +23,7 @@ interface Options {
   courses: Courses
   lectures: Lectures
   lectureUrls: LectureUrls
-  progress: ProgressBook
+  progress: ProgressReports
   subscriptions: Subscriptions
 }
 

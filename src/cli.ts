@@ -31,10 +31,10 @@ const commands: Record<string, Command> = {
   'create-admin': createAdmin,
   sweep
 }
-/** These commands do not migrate the database first. */
+/** Commands that do not migrate the database first. */
 const withoutMigration = new Set(['migrate', 'doctor'])
 /** Maximum time of a statement of a command. */
-const HOURS = 12
+const STATEMENT_TIMEOUT_HOURS = 12
 /** Exit codes: 1 for a failed command, 2 for wrong usage. */
 const EXIT_USAGE = 2
 
@@ -63,7 +63,7 @@ async function main (args: string[]): Promise<number> {
     options: Object.fromEntries(Object.entries(names).map(([name, type]) => [name, { type }]))
   })
   const config = loadConfig(readEnvironment(process.env))
-  const db = openDatabase(patient(config.database))
+  const db = openDatabase(withLongTimeout(config.database))
   try {
     if (!withoutMigration.has(args[0]!)) await migrateDatabase(db, migrations)
     const { ok, report, lines } = await command.run({
@@ -83,8 +83,9 @@ async function main (args: string[]): Promise<number> {
 }
 
 /** The server's statement timeout is some seconds. A command may read the whole view log. */
-function patient (database: DatabaseConfig): DatabaseConfig {
-  return database.engine === 'sqlite' ? database : { ...database, statementTimeoutSeconds: HOURS * 3600 }
+function withLongTimeout (database: DatabaseConfig): DatabaseConfig {
+  if (database.engine === 'sqlite') return database
+  return { ...database, statementTimeoutSeconds: STATEMENT_TIMEOUT_HOURS * 3600 }
 }
 
 function help (): string {
@@ -120,7 +121,7 @@ async function readSecret (question: string): Promise<string> {
 }
 
 /** Returns one sentence for an error that the caller can fix, and the whole stack for any other error. */
-function say (error: unknown): string {
+function messageOf (error: unknown): string {
   if (error instanceof ApiError) {
     return error.options.errors?.map(({ path, message }) => `${path} ${message}`).join('\n') ?? error.message
   }
@@ -137,7 +138,7 @@ main(process.argv.slice(2)).then(
     process.exitCode = code
   },
   (error: unknown) => {
-    process.stderr.write(`playgate: ${say(error)}\n`)
+    process.stderr.write(`playgate: ${messageOf(error)}\n`)
     process.exitCode = isUsageError(error) ? EXIT_USAGE : 1
   }
 )

@@ -7,8 +7,8 @@ import { ConfigError, loadConfig, type Config } from './config/config.js'
 import { VARIABLES } from './config/environment.js'
 import { drain, trackSockets } from './process/drain.js'
 import { readEnvironment } from './config/env-file.js'
-import { exchangeFigures } from './process/cluster-metrics.js'
-import { tellPrimary } from './process/messages.js'
+import { exchangeMetrics } from './process/cluster-metrics.js'
+import { sendToPrimary } from './process/messages.js'
 import { superviseProcesses } from './process/cluster.js'
 import { startFailure } from './process/startup-error.js'
 import { rehearse } from './process/rehearsal.js'
@@ -49,9 +49,9 @@ async function main (): Promise<void> {
     })
     process.once('disconnect', () => stop())
     // Messages that the primary sent earlier were lost, so the primary sends them again.
-    tellPrimary('listening for messages')
+    sendToPrimary('listening for messages')
   }
-  const app = await buildApp(config, { rehearse, ...(cluster.isWorker && { gatherMetrics: exchangeFigures }) })
+  const app = await buildApp(config, { rehearse, ...(cluster.isWorker && { gatherMetrics: exchangeMetrics }) })
   const sockets = trackSockets(app.server)
   const { close } = closeWithGrace(
     {

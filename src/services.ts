@@ -12,7 +12,7 @@ import { sumsLock } from './courses/course-sums.js'
 import { Courses } from './courses/courses.js'
 import { LectureBatch } from './courses/lecture-batch.js'
 import { Lectures } from './courses/lectures.js'
-import { ProgressBook } from './courses/progress.js'
+import { ProgressReports } from './courses/progress.js'
 import { Subscriptions } from './courses/subscriptions.js'
 import type { Kysely } from 'kysely'
 import type { DamageWatch } from './database/damage-watch.js'
@@ -229,7 +229,7 @@ function createTeaching (base: Foundation & People & ViewLog & MediaServices) {
     onReordered: () => courseRunner.wake()
   })
   const batch = new LectureBatch({ courses, intake, lectures })
-  const progress = new ProgressBook({ db, lectures, views, clock })
+  const progress = new ProgressReports({ db, lectures, views, clock })
   return { subscriptions, courses, lectures, batch, progress }
 }
 

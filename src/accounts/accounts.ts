@@ -1,6 +1,6 @@
 import type { Kysely, Transaction } from 'kysely'
 import { v7 as uuidv7, validate as isUuid } from 'uuid'
-import { lockName } from '../database/dialect.js'
+import { advisoryLock } from '../database/dialect.js'
 import type { Database } from '../database/tables.js'
 import { ApiError, invalidField } from '../errors.js'
 import { confirmRefusal, RecordCache } from '../cache/record-cache.js'
@@ -94,7 +94,7 @@ export class Accounts {
   async change (id: string, change: { role?: Role; disabled?: boolean }): Promise<Account> {
     const changed = await this.#options.db.transaction().execute(async (trx) => {
       // Two administrators who demote each other at the same time must not both succeed.
-      await lockName(trx, 'administrators')
+      await advisoryLock(trx, 'administrators')
       const before = (await lockCredentials(trx, id))?.account
       if (before === undefined) throw new ApiError('not_found')
       const after = { ...before, ...change }
@@ -104,7 +104,7 @@ export class Accounts {
       if (after.disabled) await deleteSessionsOf(trx, id)
       return after
     })
-    this.#viewers.forget(id)
+    this.#viewers.invalidate(id)
     return changed
   }
 
@@ -130,7 +130,7 @@ export class Accounts {
     const account = accountOf(newAccount, clock.now())
     await db.transaction().execute(async (trx) => {
       if (options.adminIfFirst === true && !(await findAnyAccount(trx))) {
-        await lockName(trx, 'first account')
+        await advisoryLock(trx, 'first account')
         if (!(await findAnyAccount(trx))) account.role = 'admin'
       }
       await insertAccount(trx, account, passwordHash)

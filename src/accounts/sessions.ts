@@ -1,6 +1,6 @@
 import type { Kysely, Transaction } from 'kysely'
 import { v7 as uuidv7 } from 'uuid'
-import { relaxedTransaction } from '../database/dialect.js'
+import { nonDurableTransaction } from '../database/dialect.js'
 import type { Database } from '../database/tables.js'
 import { ApiError } from '../errors.js'
 import { RecordCache } from '../cache/record-cache.js'
@@ -98,7 +98,7 @@ export class Sessions {
     const found = await this.#check({ email, password, address }, () => findCredentials(db, email), invalid)
     if (found.account.disabled) throw new ApiError('account_disabled')
     // If a power cut loses the session, the client only has to log in again.
-    const grant = await relaxedTransaction(db, (trx) => this.#begin(trx, found))
+    const grant = await nonDurableTransaction(db, (trx) => this.#begin(trx, found))
     if (grant === undefined) throw new ApiError('invalid_credentials')
     return { account: found.account, grant }
   }
@@ -115,7 +115,7 @@ export class Sessions {
       return { viewer: rotation.viewer, grant: { sessionId: rotation.sessionId, refreshToken } }
     }
     if (rotation.outcome === 'reused') {
-      this.#viewers.forget(rotation.sessionId)
+      this.#viewers.invalidate(rotation.sessionId)
       onReuse(rotation.sessionId)
     }
     throw new ApiError('invalid_refresh_token')
@@ -127,7 +127,7 @@ export class Sessions {
     const id = 'id' in session ? session.id : await findSessionOfToken(db, hashesOf(session.refreshToken))
     if (id === undefined) return
     await deleteSession(db, id)
-    this.#viewers.forget(id)
+    this.#viewers.invalidate(id)
   }
 
   /**
@@ -150,7 +150,7 @@ export class Sessions {
       await updatePassword(trx, viewer.id, after)
       await deleteSessionsOf(trx, viewer.id, sessionId)
     })
-    this.#viewers.forgetAll()
+    this.#viewers.invalidateAll()
   }
 
   /**
@@ -163,7 +163,7 @@ export class Sessions {
   /** Calls {@link Accounts.change}. The change applies at once to the sessions in this process. */
   async changeAccount (id: string, change: { role?: Role; disabled?: boolean }): Promise<Account> {
     const changed = await this.#options.accounts.change(id, change)
-    this.#viewers.forgetAll()
+    this.#viewers.invalidateAll()
     return changed
   }
 
@@ -201,7 +201,7 @@ export class Sessions {
     find: () => Promise<Credentials | undefined>,
     refusal: () => ApiError
   ): Promise<Credentials> {
-    const giveBack = await this.#options.failedLogins.reserve(email.toLowerCase())
+    const cancel = await this.#options.failedLogins.reserve(email.toLowerCase())
     let isWrong = false
     try {
       const found = await find()
@@ -210,7 +210,7 @@ export class Sessions {
       if (isWrong || found === undefined) throw refusal()
       return found
     } finally {
-      if (!isWrong) giveBack()
+      if (!isWrong) cancel()
     }
   }
 }

@@ -80,12 +80,12 @@ export class RecordCache<T> {
   }
 
   /** Removes a record that this process just changed. The next {@link get} reads it again. */
-  forget (key: string): void {
+  invalidate (key: string): void {
     this.#cache.delete(key)
   }
 
   /** Removes all records, after a change to an unknown number of them. */
-  forgetAll (): void {
+  invalidateAll (): void {
     this.#cache.clear()
   }
 

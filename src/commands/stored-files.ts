@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { migrations } from '../../migrations/index.js'
 import { pendingMigrations } from '../database/migrate.js'
 import { listOwnedBlobs } from '../media/media-store.js'
-import { bindStore, lostRowsFault } from '../media/store-pairing.js'
+import { checkStorePairing, lostRowsFault } from '../media/store-pairing.js'
 import { openDiskStore } from '../storage/disk-store.js'
 import { Sweeper } from '../storage/sweep.js'
 import { systemClock } from '../time.js'
@@ -14,9 +14,9 @@ import { fail, ok, type Finding } from './finding.js'
 export async function pairing ({ config, db }: CommandContext): Promise<Finding> {
   if ((await pendingMigrations(db, migrations)).length > 0) return ok('pairing', 'known once the schema is there')
   if (!existsSync(config.uploadDir)) return ok('pairing', 'known once both are there')
-  const binding = await bindStore(db, await openDiskStore(config.uploadDir))
-  if (binding === 'bound') return ok('pairing', 'database and uploads belong together')
-  return binding === 'unrelated'
+  const pairing = await checkStorePairing(db, await openDiskStore(config.uploadDir))
+  if (pairing === 'paired') return ok('pairing', 'database and uploads belong together')
+  return pairing === 'unrelated'
     ? fail(
       'pairing',
       'this database and this UPLOAD_DIR do not belong together, so nothing is swept',
@@ -38,7 +38,7 @@ export async function files ({ config, db }: CommandContext): Promise<Finding> {
   if ((await pendingMigrations(db, migrations)).length > 0) return ok('files', 'known once the schema is there')
   if (!existsSync(config.uploadDir)) return ok('files', 'none yet')
   const store = await openDiskStore(config.uploadDir)
-  if ((await bindStore(db, store)) === 'unrelated') return ok('files', 'known once they belong to the database')
+  if ((await checkStorePairing(db, store)) === 'unrelated') return ok('files', 'known once they belong to the database')
   const owned = (names: string[]) => listOwnedBlobs(db, names)
   const { kept } = await new Sweeper({ store, owned, clock: systemClock }).sweep({ dryRun: true })
   return kept.length === 0

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { acquireInstanceLock } from '../database/instance-lock.js'
 import { listOwnedBlobs } from '../media/media-store.js'
-import { bindingFault, bindStore, lostRowsFault, recordLook } from '../media/store-pairing.js'
+import { checkStorePairing, lostRowsFault, pairingFault, recordSweep } from '../media/store-pairing.js'
 import type { StoredItem } from '../storage/blob-store.js'
 import { openDiskStore } from '../storage/disk-store.js'
 import { CONFIRM_AFTER_MS, Sweeper } from '../storage/sweep.js'
@@ -28,8 +28,8 @@ export const sweep: Command = {
       throw new UsageError('a server runs on this database: without --no-server-runs it may go on running')
     }
     const requireBound = async () => {
-      const binding = dryRun ? await bindStore(db, store) : await recordLook(db, store)
-      if (binding !== 'bound') throw new UsageError(bindingFault(binding))
+      const pairing = dryRun ? await checkStorePairing(db, store) : await recordSweep(db, store)
+      if (pairing !== 'paired') throw new UsageError(pairingFault(pairing))
     }
     await requireBound()
     let outcome = await sweeper.sweep({ dryRun, isOnlyInstance, removeCommitted })

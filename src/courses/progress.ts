@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely'
 import { findCounter, subscribersCounter } from '../database/counters.js'
-import { relaxedTransaction } from '../database/dialect.js'
+import { nonDurableTransaction } from '../database/dialect.js'
 import type { Database } from '../database/tables.js'
 import { ApiError } from '../errors.js'
 import { SECOND, type Clock } from '../time.js'
@@ -22,15 +22,15 @@ export interface CourseProgress {
   percent: number
   lectures: LectureProgress[]
 }
-export interface LectureFigures extends ViewCounts {
+export interface LectureAnalytics extends ViewCounts {
   lectureId: string
   title: string
   started: number
   completed: number
 }
-export interface CourseFigures {
+export interface CourseAnalytics {
   subscribers: number
-  lectures: LectureFigures[]
+  lectures: LectureAnalytics[]
   dropOffLectureId: string | null
 }
 
@@ -48,7 +48,7 @@ export interface ProgressReport {
 }
 
 /** The progress of students in lectures and courses, and the figures of a course. */
-export class ProgressBook {
+export class ProgressReports {
   readonly #options: ProgressOptions
 
   constructor (options: ProgressOptions) {
@@ -71,7 +71,7 @@ export class ProgressBook {
       watchedMs: within(report.watchedSeconds)
     }
     // A power cut may lose this report, but the player sends another within seconds.
-    const recorded = await relaxedTransaction(this.#options.db, async (trx) => {
+    const recorded = await nonDurableTransaction(this.#options.db, async (trx) => {
       // The lock serializes the reports of a student in a course, so that each report reads the latest tallies.
       await lockSubscription(trx, studentId, lecture.courseId)
       const isCounted = await findCountedProgress(trx, lecture.id, studentId)
@@ -108,7 +108,7 @@ export class ProgressBook {
    * students stopped (see {@link LectureTally}). On a tie, it is the earliest lecture. It is null if no student
    * stopped.
    */
-  async figures (courseId: string): Promise<CourseFigures> {
+  async analytics (courseId: string): Promise<CourseAnalytics> {
     const { db, views } = this.#options
     const all = await listLectures(db, courseId)
     const counts = await views.counts(all.map(({ mediaId }) => mediaId))

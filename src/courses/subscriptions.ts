@@ -51,7 +51,7 @@ export class Subscriptions {
       await settleTallies(trx, course.id, [studentId])
       await countSubscriptions(trx, course.id, [studentId], 1)
     })
-    this.#coverage.forgetAll()
+    this.#coverage.invalidateAll()
     return subscription
   }
 
@@ -64,7 +64,7 @@ export class Subscriptions {
       await countSubscriptions(trx, course.id, [studentId], -1)
       return true
     })
-    this.#coverage.forgetAll()
+    this.#coverage.invalidateAll()
     if (!isDeleted) throw new ApiError('not_found')
   }
 

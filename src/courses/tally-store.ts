@@ -15,7 +15,7 @@ export interface LectureTally {
 }
 
 type Flags = Omit<LectureTally, 'lectureId'>
-const FIGURES = ['started', 'completed', 'stopped'] as const
+const COUNTS = ['started', 'completed', 'stopped'] as const
 
 export async function listTallies (db: Kysely<Database>, lectureIds: string[]): Promise<LectureTally[]> {
   if (lectureIds.length === 0) return []
@@ -57,7 +57,7 @@ export async function settleTallies (
       row.subscription === null
         ? { started: 0, completed: 0, stopped: 0 }
         : { started: 1, completed, stopped: Number(row.position === furthest.get(row.student_id) && completed === 0) }
-    if (FIGURES.every((figure) => row[figure] === due[figure])) continue
+    if (COUNTS.every((count) => row[count] === due[count])) continue
     await trx
       .updateTable('lecture_progress')
       .set(due)
@@ -122,7 +122,7 @@ function progressOf (trx: Transaction<Database>, courseId: string, studentIds: s
 
 function addFlags (changes: Map<string, Flags>, lectureId: string, due: Flags, counted: Flags): void {
   const change = changes.get(lectureId) ?? { started: 0, completed: 0, stopped: 0 }
-  for (const figure of FIGURES) change[figure] += due[figure] - counted[figure]
+  for (const count of COUNTS) change[count] += due[count] - counted[count]
   changes.set(lectureId, change)
 }
 

@@ -10,7 +10,7 @@ export function engineOf (db: Kysely<Database>): 'sqlite' | 'postgres' {
  * Takes a named lock until the transaction ends, so that only one transaction at a time reads and then writes. On
  * SQLite, BEGIN IMMEDIATE already ensures this.
  */
-export async function lockName (trx: Transaction<Database>, name: string): Promise<void> {
+export async function advisoryLock (trx: Transaction<Database>, name: string): Promise<void> {
   if (engineOf(trx) === 'sqlite') return
   await sql`select pg_advisory_xact_lock(hashtextextended(${name}, 0))`.execute(trx)
 }
@@ -20,7 +20,7 @@ export async function lockName (trx: Transaction<Database>, name: string): Promi
  * the transaction in the next second, but never a part of it. Use it only for data that may be lost, never for data
  * that a 201 confirms. (SQLite: synchronous=NORMAL in WAL mode; Postgres: synchronous_commit=off.)
  */
-export async function relaxedTransaction<T> (
+export async function nonDurableTransaction<T> (
   db: Kysely<Database>,
   work: (trx: Transaction<Database>) => Promise<T>
 ): Promise<T> {

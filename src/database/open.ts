@@ -54,7 +54,7 @@ export function openDatabase (config: DatabaseConfig, listeners: Listeners = {})
 }
 
 /** Returns the numbers of open connections and of requests that wait for a connection. Both are 0 on SQLite. */
-export function poolFigures (db: Kysely<Database>): { connections: number; waiting: number } {
+export function poolStats (db: Kysely<Database>): { connections: number; waiting: number } {
   const pool = pools.get(db)
   return { connections: pool?.totalCount ?? 0, waiting: pool?.waitingCount ?? 0 }
 }

@@ -145,7 +145,7 @@ export class JobRunner<Kind extends JobKind> {
       await this.#finish(job, result)
     } catch (error) {
       await lease.end()
-      if (stop.aborted) await this.#giveBack(job, 0)
+      if (stop.aborted) await this.#requeue(job, 0)
       else if (!lease.lost.aborted) await this.#fail(job, error)
     }
   }
@@ -177,7 +177,7 @@ export class JobRunner<Kind extends JobKind> {
   async #finish (job: Job<Kind>, result: JobResult): Promise<void> {
     if (result === 'done') return await deleteJob(this.#options.db, job.id)
     job.failures = 0
-    await this.#giveBack(job, result.postponeMs)
+    await this.#requeue(job, result.postponeMs)
   }
 
   async #fail (job: Job<Kind>, error: unknown): Promise<void> {
@@ -185,13 +185,13 @@ export class JobRunner<Kind extends JobKind> {
     job.failures++
     onError(error, job)
     const delayMs = job.attempts > maxAttempts ? undefined : retryDelayMs(job, error)
-    if (delayMs !== undefined) return await this.#giveBack(job, delayMs)
+    if (delayMs !== undefined) return await this.#requeue(job, delayMs)
     await giveUp?.(job, error)
     await deleteJob(db, job.id)
   }
 
   /** Returns a job to the queue. The attempt is not counted, because the job did not crash its process. */
-  async #giveBack ({ id, failures, attempts }: Job<Kind>, delayMs: number): Promise<void> {
+  async #requeue ({ id, failures, attempts }: Job<Kind>, delayMs: number): Promise<void> {
     const { db, clock } = this.#options
     await updateJob(db, id, { runAfter: clock.now() + delayMs, failures, attempts: attempts - 1 })
   }

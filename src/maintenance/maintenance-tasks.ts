@@ -9,7 +9,7 @@ import type { Idempotency } from '../idempotency/idempotency.js'
 import type { Task } from '../jobs/scheduler.js'
 import { queueDescriptions } from '../media/description-runner.js'
 import { listOwnedBlobs } from '../media/media-store.js'
-import { bindingFault, lostRowsFault, recordLook } from '../media/store-pairing.js'
+import { lostRowsFault, pairingFault, recordSweep } from '../media/store-pairing.js'
 import { resealContentKeys } from '../protection/content-keys.js'
 import type { Secrets } from '../secrets/keyring.js'
 import type { BlobStore } from '../storage/blob-store.js'
@@ -85,8 +85,8 @@ function createSweep ({ db, damage, blobs, clock, log }: Options): (isOnlyInstan
   return (isOnlyInstance) => ({
     failureMessage: 'failed to sweep orphaned files',
     async run () {
-      const binding = await recordLook(db, blobs)
-      if (binding !== 'bound') return log.error({}, bindingFault(binding))
+      const pairing = await recordSweep(db, blobs)
+      if (pairing !== 'paired') return log.error({}, pairingFault(pairing))
       const { removed, kept } = await sweeper.sweep({ isOnlyInstance })
       if (removed.length > 0) log.info({ removed: removed.length }, 'removed orphaned files')
       if (kept.length > 0 && kept.length !== lastKept) {

@@ -96,5 +96,5 @@ async function record (
     if (found.durationMs !== null) await addToSums(found.durationMs - (media.durationMs ?? 0))
     await updateDescription(trx, mediaId, found)
   })
-  library.forget(mediaId)
+  library.invalidate(mediaId)
 }

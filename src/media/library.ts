@@ -60,8 +60,8 @@ export class Library {
    * Must be called after any other change to a media, so that the next {@link find} of this process reads the media
    * again.
    */
-  forget (id: string): void {
-    this.#records.forget(id)
+  invalidate (id: string): void {
+    this.#records.invalidate(id)
   }
 
   async list (filter: MediaFilter, page: PageQuery): Promise<Page<Media>> {
@@ -77,7 +77,7 @@ export class Library {
       ...(visibility !== undefined && { visibility })
     }
     const changed = await updateMedia(db, id, change, clock.now())
-    this.forget(id)
+    this.invalidate(id)
     if (changed === undefined) throw mediaNotFound()
     return changed
   }
@@ -85,7 +85,7 @@ export class Library {
   /** Revokes every link issued so far. **Throws** `not_found`. */
   async revokeLinks (id: string): Promise<void> {
     const isFound = await updateGeneration(this.#options.db, id)
-    this.forget(id)
+    this.invalidate(id)
     if (!isFound) throw mediaNotFound()
   }
 
@@ -121,7 +121,7 @@ export class Library {
 
   /** Must be called after the transaction of {@link markDeleted} is committed. */
   released (marked: Media[]): void {
-    for (const { id } of marked) this.forget(id)
+    for (const { id } of marked) this.invalidate(id)
     this.#options.onReleased()
   }
 }

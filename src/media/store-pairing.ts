@@ -1,40 +1,40 @@
 import type { Kysely } from 'kysely'
 import { randomUUID } from 'node:crypto'
-import { lockName } from '../database/dialect.js'
+import { advisoryLock } from '../database/dialect.js'
 import { findFact, upsertFact } from '../database/fact-store.js'
 import type { Database } from '../database/tables.js'
 import type { BlobStore } from '../storage/blob-store.js'
 
 const STORE_ID = 'storage.id'
-const AGE = 'storage.age'
+const SWEEP_COUNT = 'storage.age'
 
 /**
  * The relation of a database and a store.
  *
- * - `bound`: they belong together.
+ * - `paired`: they belong together.
  * - `unrelated`: they never belonged together (a wrong DATABASE_URL, or a folder that is not mounted).
  * - `behind`: the database is older than the store's last scan (a restored backup, or a replica that lost seconds).
  */
-export type Binding = 'bound' | 'unrelated' | 'behind'
+export type StorePairing = 'paired' | 'unrelated' | 'behind'
 
 /**
  * Checks whether this database and this store belong together. Both contain an id that was created when both were new.
  * The database must also have recorded all scans that the store has recorded. Otherwise no file may be swept, because
  * files with an owner may look orphaned.
  */
-export async function bindStore (db: Kysely<Database>, blobs: BlobStore): Promise<Binding> {
+export async function checkStorePairing (db: Kysely<Database>, blobs: BlobStore): Promise<StorePairing> {
   // The transaction includes the access to files. Another process that starts now must not read between the writes of
   // the two ids.
   return await db.transaction().execute(async (trx) => {
-    await lockName(trx, STORE_ID)
+    await advisoryLock(trx, STORE_ID)
     const [stored, carried] = [await findFact(trx, STORE_ID), await blobs.identity(undefined)]
     if (stored !== undefined || carried !== undefined) {
       if (stored !== carried) return 'unrelated'
-      return Number((await findFact(trx, AGE)) ?? 0) < (await blobs.age()) ? 'behind' : 'bound'
+      return Number((await findFact(trx, SWEEP_COUNT)) ?? 0) < (await blobs.sweepCount()) ? 'behind' : 'paired'
     }
     const fresh = randomUUID()
     await trx.insertInto('server_facts').values({ name: STORE_ID, value: fresh }).execute()
-    return (await blobs.identity(fresh)) === fresh ? 'bound' : 'unrelated'
+    return (await blobs.identity(fresh)) === fresh ? 'paired' : 'unrelated'
   })
 }
 
@@ -44,32 +44,32 @@ export async function bindStore (db: Kysely<Database>, blobs: BlobStore): Promis
  * same is true of a second installation on the same folder. A database that is behind raises the store's count, so that
  * the other installation does not sweep the folder either.
  */
-export async function recordLook (db: Kysely<Database>, blobs: BlobStore): Promise<Binding> {
-  const looks = await db.transaction().execute(async (trx) => {
-    await lockName(trx, AGE)
+export async function recordSweep (db: Kysely<Database>, blobs: BlobStore): Promise<StorePairing> {
+  const sweeps = await db.transaction().execute(async (trx) => {
+    await advisoryLock(trx, SWEEP_COUNT)
     if ((await findFact(trx, STORE_ID)) !== (await blobs.identity(undefined))) return 'unrelated' as const
-    const [recorded, seen] = [Number((await findFact(trx, AGE)) ?? 0), await blobs.age()]
-    if (recorded < seen) {
-      await blobs.grow(seen + 1)
+    const [storedCount, carriedCount] = [Number((await findFact(trx, SWEEP_COUNT)) ?? 0), await blobs.sweepCount()]
+    if (storedCount < carriedCount) {
+      await blobs.setSweepCount(carriedCount + 1)
       return 'behind' as const
     }
-    await upsertFact(trx, AGE, String(recorded + 1))
-    return recorded + 1
+    await upsertFact(trx, SWEEP_COUNT, String(storedCount + 1))
+    return storedCount + 1
   })
-  if (typeof looks === 'string') return looks
+  if (typeof sweeps === 'string') return sweeps
   // The count is compared under the lock, because another process may have recorded more scans meanwhile.
   await db.transaction().execute(async (trx) => {
-    await lockName(trx, AGE)
-    if ((await blobs.age()) < looks) await blobs.grow(looks)
+    await advisoryLock(trx, SWEEP_COUNT)
+    if ((await blobs.sweepCount()) < sweeps) await blobs.setSweepCount(sweeps)
   })
-  return 'bound'
+  return 'paired'
 }
 
 /**
  * Returns the message for operators about a database and a store that do not belong together. Nothing is swept then.
  */
-export function bindingFault (binding: Exclude<Binding, 'bound'>): string {
-  return binding === 'unrelated'
+export function pairingFault (pairing: Exclude<StorePairing, 'paired'>): string {
+  return pairing === 'unrelated'
     ? 'this database and this UPLOAD_DIR do not belong together: nothing is swept. Check DATABASE_URL and ' +
         'UPLOAD_DIR, or see `playgate doctor`'
     : 'this database is older than UPLOAD_DIR, as after a restored backup: files that came since have no row, and ' +

@@ -5,7 +5,7 @@ import type { Attach } from '../database/attach.js'
 import { addToCounters } from '../database/counters.js'
 import { findViewer } from '../accounts/account-store.js'
 import { checkPublisher } from '../accounts/publisher.js'
-import { isInDoubt, lockName } from '../database/dialect.js'
+import { advisoryLock, isInDoubt } from '../database/dialect.js'
 import type { Database } from '../database/tables.js'
 import { ApiError } from '../errors.js'
 import type { FileSink } from '../schemas/form.js'
@@ -181,7 +181,7 @@ export class Intake {
   ): Promise<void> {
     const { db, quota } = this.#options
     await db.transaction().execute(async (trx) => {
-      if (media.sizeBytes !== null) await lockName(trx, `quota of ${media.ownerId}`)
+      if (media.sizeBytes !== null) await advisoryLock(trx, `quota of ${media.ownerId}`)
       checkPublisher(await findViewer(trx, uploaderId))
       if (media.sizeBytes !== null) await quota.require(trx, media.ownerId, media.sizeBytes)
       await insertMedia(trx, media)

@@ -1,5 +1,5 @@
 import type { Kysely } from 'kysely'
-import { poolFigures } from '../database/open.js'
+import { poolStats } from '../database/open.js'
 import type { Database } from '../database/tables.js'
 import type { ConcurrencyLimiter } from '../limits/concurrency-limiter.js'
 import type { Windows } from '../limits/windows.js'
@@ -31,9 +31,9 @@ export function createGauges ({
   return {
     playgate_database_connections: {
       help: 'Postgres connections of this process',
-      read: () => poolFigures(db).connections
+      read: () => poolStats(db).connections
     },
-    playgate_database_waiting: { help: 'Queries that wait for a connection', read: () => poolFigures(db).waiting },
+    playgate_database_waiting: { help: 'Queries that wait for a connection', read: () => poolStats(db).waiting },
     playgate_views_waiting: { help: 'Views not yet committed', read: () => writer.waiting },
     playgate_passwords_pending: { help: 'Password hashes waiting or running', read: () => passwords.pending() },
     playgate_probes_pending: { help: 'File probes waiting or running', read: () => prober.pending() },

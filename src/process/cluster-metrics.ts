@@ -1,18 +1,18 @@
 import cluster, { type Worker } from 'node:cluster'
 import { randomUUID } from 'node:crypto'
-import { tell, tellPrimary } from './messages.js'
+import { sendToPrimary, sendToWorker } from './messages.js'
 
 /** The metrics of one process, in the JSON of prom-client. */
-export type Figures = object[]
+export type ProcessMetrics = object[]
 
 /**
  * A worker sends `wanted` to the primary. The primary sends `ask` to all workers, and each worker sends `given`. The
  * primary then sends `all` to the first worker.
  */
 type Message =
-  | { figures: 'wanted' | 'ask'; id: string }
-  | { figures: 'given'; id: string; own: Figures }
-  | { figures: 'all'; id: string; all: Figures[] }
+  | { metrics: 'wanted' | 'ask'; id: string }
+  | { metrics: 'given'; id: string; own: ProcessMetrics }
+  | { metrics: 'all'; id: string; all: ProcessMetrics[] }
 
 /**
  * Maximum wait for the metrics of all workers. A worker that is busy, starting or stopping must not delay the others.
@@ -20,21 +20,21 @@ type Message =
 const WAIT_MS = 1000
 
 /** Collects the metrics of all workers for each worker that requests them. Called in the primary. */
-export function relayFigures (): void {
-  const asked = new Map<string, { left: number; all: Figures[]; answer: () => void }>()
+export function relayMetrics (): void {
+  const asked = new Map<string, { left: number; all: ProcessMetrics[]; answer: () => void }>()
   cluster.on('message', (asker: Worker, message: Message) => {
-    if (message.figures === 'wanted') {
+    if (message.metrics === 'wanted') {
       const workers = Object.values(cluster.workers ?? {}).filter((worker) => worker?.isConnected())
       const { id } = message
-      const all: Figures[] = []
+      const all: ProcessMetrics[] = []
       const answer = () => {
         clearTimeout(late)
-        if (asked.delete(id) && asker.isConnected()) tell(asker, { figures: 'all', id, all } satisfies Message)
+        if (asked.delete(id) && asker.isConnected()) sendToWorker(asker, { metrics: 'all', id, all } satisfies Message)
       }
       const late = setTimeout(answer, WAIT_MS)
       asked.set(id, { left: workers.length, all, answer })
-      for (const worker of workers) tell(worker!, { figures: 'ask', id } satisfies Message)
-    } else if (message.figures === 'given') {
+      for (const worker of workers) sendToWorker(worker!, { metrics: 'ask', id } satisfies Message)
+    } else if (message.metrics === 'given') {
       const request = asked.get(message.id)
       request?.all.push(message.own)
       if (request !== undefined && --request.left === 0) request.answer()
@@ -46,12 +46,12 @@ export function relayFigures (): void {
  * Sends the metrics of this worker on request. Returns a function that resolves with the metrics of all workers. Called
  * in a worker.
  */
-export function exchangeFigures (own: () => Promise<Figures>): () => Promise<Figures[]> {
-  const waiting = new Map<string, (all: Figures[]) => void>()
+export function exchangeMetrics (own: () => Promise<ProcessMetrics>): () => Promise<ProcessMetrics[]> {
+  const waiting = new Map<string, (all: ProcessMetrics[]) => void>()
   process.on('message', (message: Message) => {
-    if (message.figures === 'ask') {
-      void own().then((own) => tellPrimary({ figures: 'given', id: message.id, own } satisfies Message))
-    } else if (message.figures === 'all') {
+    if (message.metrics === 'ask') {
+      void own().then((own) => sendToPrimary({ metrics: 'given', id: message.id, own } satisfies Message))
+    } else if (message.metrics === 'all') {
       waiting.get(message.id)?.(message.all)
       waiting.delete(message.id)
     }
@@ -60,7 +60,7 @@ export function exchangeFigures (own: () => Promise<Figures>): () => Promise<Fig
     const id = randomUUID()
     return await new Promise((resolve) => {
       waiting.set(id, resolve)
-      tellPrimary({ figures: 'wanted', id } satisfies Message)
+      sendToPrimary({ metrics: 'wanted', id } satisfies Message)
     })
   }
 }

@@ -1,6 +1,6 @@
 import cluster, { type Worker } from 'node:cluster'
-import { relayFigures } from './cluster-metrics.js'
-import { tell } from './messages.js'
+import { relayMetrics } from './cluster-metrics.js'
+import { sendToWorker } from './messages.js'
 import { onStopSignals } from './signals.js'
 
 /** Delay before a restart. Without a delay, the next process would probably fail for the same reason. */
@@ -22,10 +22,10 @@ export function superviseProcesses (count: number, graceSeconds: number, say: (l
   const listening = new Set<number>()
   for (let i = 0; i < count; i++) startProcess(say, onRefused)
 
-  relayFigures()
+  relayMetrics()
   // A starting process misses `stop`. After its first message, it can receive `stop`.
   cluster.on('message', (worker) => {
-    if (stopping) tell(worker, 'stop')
+    if (stopping) sendToWorker(worker, 'stop')
   })
   cluster.on('listening', (worker) => {
     everListened = true
@@ -67,7 +67,7 @@ export function superviseProcesses (count: number, graceSeconds: number, say: (l
       process.exit(1)
     }
     stopping = true
-    for (const worker of running()) tell(worker, 'stop')
+    for (const worker of running()) sendToWorker(worker, 'stop')
     if (running().length === 0) process.exit()
     setTimeout(killAll, graceSeconds * 1000 + GRACE_BEYOND_MS).unref()
   }

@@ -5,7 +5,7 @@ import type { Worker } from 'node:cluster'
  * Sends a message to a worker, and ignores an error. A worker that was just killed emits `exit`. Without a callback,
  * Node emits an `error` event, which ends the sender.
  */
-export function tell (worker: Worker, message: Serializable): void {
+export function sendToWorker (worker: Worker, message: Serializable): void {
   worker.send(message, undefined, () => {})
 }
 
@@ -13,6 +13,6 @@ export function tell (worker: Worker, message: Serializable): void {
  * Sends a message to the primary, and ignores an error. If the primary has ended, the `disconnect` event stops this
  * worker.
  */
-export function tellPrimary (message: Serializable): void {
+export function sendToPrimary (message: Serializable): void {
   process.send?.(message, undefined, undefined, () => {})
 }

@@ -72,7 +72,7 @@ export function createProtection ({ db, blobs, library, provider, clock }: Prote
           errors: [{ path: 'protection', message: 'a media that lives elsewhere cannot be protected' }]
         })
       })
-      library.forget(media.id)
+      library.invalidate(media.id)
       if (droppedBlob !== null) await blobs.remove(droppedBlob).catch(() => {})
     }
   }

@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely'
 import { randomUUID } from 'node:crypto'
-import { lockName } from '../database/dialect.js'
+import { advisoryLock } from '../database/dialect.js'
 import type { Database } from '../database/tables.js'
 import { StartupError } from '../errors.js'
 import { MINUTE, SECOND } from '../time.js'
@@ -100,7 +100,7 @@ export class KeyAgreement {
     const own = this.#own
     return await this.#options.db.transaction().execute(async (trx) => {
       // If two processes start together, the second one reads the announcement of the first.
-      await lockName(trx, 'server_processes')
+      await advisoryLock(trx, 'server_processes')
       await deleteStaleProcessKeys(trx, LIVE_MS)
       const others = await listOtherProcessKeys(trx, own.id)
       const isValid = others.every(

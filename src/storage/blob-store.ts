@@ -62,9 +62,9 @@ export interface BlobStore {
   list(): AsyncIterable<StoredItem>
   /** Returns the id of this store. A store without an id gets `fresh`, if that is defined. */
   identity(fresh: string | undefined): Promise<string | undefined>
-  /** Returns the number of scans for orphaned files, as last set by {@link BlobStore.grow}. It is 0 for a new store. */
-  age(): Promise<number>
-  grow(age: number): Promise<void>
+  /** Returns the number of scans for orphaned files that {@link BlobStore.setSweepCount} set last, or 0 if none. */
+  sweepCount(): Promise<number>
+  setSweepCount(count: number): Promise<void>
   /** **Throws** if files cannot be created in this store. */
   check(): Promise<void>
   /** Closes the open files. The store must not be read after that. */

@@ -131,13 +131,13 @@ class DiskStore implements BlobStore {
     return (await readFile(path, 'utf8').catch(undefinedIfMissing))?.trim()
   }
 
-  async age (): Promise<number> {
+  async sweepCount (): Promise<number> {
     return Number((await readFile(join(this.#folder, '.store-age'), 'utf8').catch(undefinedIfMissing)) ?? 0)
   }
 
-  async grow (age: number): Promise<void> {
+  async setSweepCount (count: number): Promise<void> {
     const fresh = join(this.#folder, `.store-age.${randomUUID()}`)
-    await writeFile(fresh, `${age}\n`)
+    await writeFile(fresh, `${count}\n`)
     await rename(fresh, join(this.#folder, '.store-age'))
   }
 

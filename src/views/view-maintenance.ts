@@ -1,6 +1,6 @@
 import { sql, type Kysely, type Transaction } from 'kysely'
 import { findClock } from '../database/clock-store.js'
-import { engineOf, lockName } from '../database/dialect.js'
+import { advisoryLock, engineOf } from '../database/dialect.js'
 import { upsertFact } from '../database/fact-store.js'
 import type { Database } from '../database/tables.js'
 import { DAY, isoDay, utcDay } from '../time.js'
@@ -78,7 +78,7 @@ export async function recountViews (
       differences = await db.transaction().execute(async (trx) => {
         // A prune that starts now waits for this lock. Otherwise its deleted rows would look like views that were never
         // logged.
-        await lockName(trx, LOG_STARTS)
+        await advisoryLock(trx, LOG_STARTS)
         const firstDay = await findLogStart(trx)
         await trx
           .selectFrom('view_totals')
@@ -163,7 +163,7 @@ async function inBatches (signal: AbortSignal, deleteSome: () => Promise<{ numDe
  */
 async function raiseLogStart (db: Kysely<Database>, day: number, today: number): Promise<void> {
   await db.transaction().execute(async (trx) => {
-    await lockName(trx, LOG_STARTS)
+    await advisoryLock(trx, LOG_STARTS)
     const stored = await findLogStart(trx)
     await upsertFact(trx, LOG_STARTS, String(stored > today ? day : Math.max(day, stored)))
   })
@@ -183,7 +183,7 @@ async function compare (db: Kysely<Database>, mediaId: string, firstDay: number)
           select 1 from view_viewers
           where view_viewers.media_id = ${mediaId} and view_viewers.address_key = views.address_key
         )
-    ), figures as (
+    ), totals as (
       select (select count(*) from view_viewers where media_id = ${mediaId}) as known,
         (select count(*) from strangers) as unknown,
         (select coalesce(sum(views), 0) from rolled) as sum_of_days,
@@ -194,10 +194,10 @@ async function compare (db: Kysely<Database>, mediaId: string, firstDay: number)
       from (select * from rolled where day >= ${sql.lit(firstDay)}) as rolled
       full outer join logged on logged.day = rolled.day
       where coalesce(rolled.views, 0) <> coalesce(logged.views, 0)
-    union all select 'total', null, total_views, sum_of_days from figures where total_views <> sum_of_days
-    union all select 'unique viewers', null, unique_viewers, known + unknown from figures
+    union all select 'total', null, total_views, sum_of_days from totals where total_views <> sum_of_days
+    union all select 'unique viewers', null, unique_viewers, known + unknown from totals
       where unique_viewers <> known + unknown
-    union all select 'known viewers', null, known, known + unknown from figures where unknown > 0`.execute(db)
+    union all select 'known viewers', null, known, known + unknown from totals where unknown > 0`.execute(db)
   return rows.map(({ kind, day, rolled_up: rolledUp, logged }) => ({
     media_id: mediaId,
     what: day === null ? kind : isoDay(Number(day)),

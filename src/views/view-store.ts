@@ -18,14 +18,14 @@ export const LOG_STARTS = 'views.log_starts_on_day'
 export type ViewOutcome = 'counted' | 'repeated' | 'gone'
 
 /** The counts of a media, from one snapshot. `days` has only days with views, oldest first. */
-export interface ViewFigures {
+export interface ViewTotals {
   totalViews: number
   uniqueViewers: number
   revision: number
   days: Array<{ day: number; views: number }>
 }
 
-export type ViewCounts = Pick<ViewFigures, 'totalViews' | 'uniqueViewers'>
+export type ViewCounts = Pick<ViewTotals, 'totalViews' | 'uniqueViewers'>
 
 /**
  * Inserts a batch into the log and adds it to the roll-ups, in one transaction. Returns the outcomes in the order of
@@ -52,11 +52,11 @@ export async function insertViewsIn (trx: Transaction<Database>, batch: View[]):
  * Returns the totals of a media, and its daily counts since `fromDay`. One statement reads both from one snapshot.
  * Undefined if the media does not exist.
  */
-export async function findViewFigures (
+export async function findViewTotals (
   db: Kysely<Database>,
   mediaId: string,
   fromDay: number
-): Promise<ViewFigures | undefined> {
+): Promise<ViewTotals | undefined> {
   const rows = await db
     .selectFrom('view_totals')
     .leftJoin('view_days', (join) =>

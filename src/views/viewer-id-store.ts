@@ -1,5 +1,5 @@
 import { sql, type Kysely, type Transaction } from 'kysely'
-import { lockName } from '../database/dialect.js'
+import { advisoryLock } from '../database/dialect.js'
 import { findFact, upsertFact } from '../database/fact-store.js'
 import type { Database } from '../database/tables.js'
 import type { Keyring } from '../secrets/keyring.js'
@@ -53,7 +53,7 @@ async function convertViewers (db: Kysely<Database>, viewerIds: ViewerIds): Prom
   while (last !== undefined) {
     const { media_id: mediaId, address_key: key }: { media_id: string; address_key: string } = last
     last = await db.transaction().execute(async (trx): Promise<typeof last> => {
-      await lockName(trx, MODE)
+      await advisoryLock(trx, MODE)
       const some = await trx
         .selectFrom('view_viewers')
         .selectAll()
@@ -108,7 +108,7 @@ async function convertLog (db: Kysely<Database>, viewerIds: ViewerIds, onProgres
     .executeTakeFirstOrThrow()
   for (let last: number | undefined = 0; last !== undefined;) {
     last = await db.transaction().execute(async (trx) => {
-      await lockName(trx, MODE)
+      await advisoryLock(trx, MODE)
       const some = await trx
         .selectFrom('views')
         .select(['id', 'address', 'address_key'])

@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely'
 import { randomBytes } from 'node:crypto'
-import { lockName } from '../database/dialect.js'
+import { advisoryLock } from '../database/dialect.js'
 import { findFact, upsertFact } from '../database/fact-store.js'
 import type { Database } from '../database/tables.js'
 import { StartupError } from '../errors.js'
@@ -24,7 +24,7 @@ export async function openViewerSecret (
   if (found === undefined && !create) return undefined
   const ring = keys()
   return await db.transaction().execute(async (trx) => {
-    await lockName(trx, SECRET)
+    await advisoryLock(trx, SECRET)
     const stored = await findFact(trx, SECRET)
     const secret = stored === undefined ? randomBytes(SECRET_BYTES) : unsealed(stored, ring)
     if (secret === undefined) throw new StartupError(lostSecret(keyIdOf(stored!)))
@@ -48,7 +48,7 @@ export async function canOpenViewerSecret (db: Kysely<Database>, keys: Keyring):
  */
 export async function giveUpViewerSecret (db: Kysely<Database>, keys: Keyring): Promise<boolean> {
   return await db.transaction().execute(async (trx) => {
-    await lockName(trx, SECRET)
+    await advisoryLock(trx, SECRET)
     const stored = await findFact(trx, SECRET)
     if (stored === undefined || unsealed(stored, keys) !== undefined) return false
     await upsertFact(trx, `${SECRET}.${keyIdOf(stored)}`, stored)

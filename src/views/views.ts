@@ -11,11 +11,11 @@ import { TOKEN_VIEW_MS } from './token-view-store.js'
 import type { View } from './schema.js'
 import {
   findViewCounts,
-  findViewFigures,
+  findViewTotals,
   findViewStamp,
   listViews,
   type ViewCounts,
-  type ViewFigures,
+  type ViewTotals,
   type ViewOutcome
 } from './view-store.js'
 import type { ViewWriter } from './view-writer.js'
@@ -134,11 +134,11 @@ export class Views {
     if (stamp === undefined) throw mediaNotFound()
     const cached = cacheSeconds > 0 ? await cache.get(key(stamp.totalViews, stamp.revision)) : undefined
     if (cached !== undefined) return Object.assign(JSON.parse(cached) as Analytics, { cached: true })
-    const figures = await findViewFigures(db, mediaId, Math.min(today - days + 1, today - RECENT_DAYS + 1))
-    if (figures === undefined) throw mediaNotFound()
-    const analytics = analyticsOf(figures, days, today)
+    const totals = await findViewTotals(db, mediaId, Math.min(today - days + 1, today - RECENT_DAYS + 1))
+    if (totals === undefined) throw mediaNotFound()
+    const analytics = analyticsOf(totals, days, today)
     if (cacheSeconds > 0) {
-      await cache.set(key(figures.totalViews, figures.revision), JSON.stringify(analytics), cacheSeconds)
+      await cache.set(key(totals.totalViews, totals.revision), JSON.stringify(analytics), cacheSeconds)
     }
     return analytics
   }
@@ -179,11 +179,11 @@ export class Views {
   }
 }
 
-function analyticsOf (figures: ViewFigures, days: number, today: number): Analytics {
-  const last = (count: number) => figures.days.filter(({ day }) => day > today - count && day <= today)
+function analyticsOf (totals: ViewTotals, days: number, today: number): Analytics {
+  const last = (count: number) => totals.days.filter(({ day }) => day > today - count && day <= today)
   return {
-    totalViews: figures.totalViews,
-    uniqueViewers: figures.uniqueViewers,
+    totalViews: totals.totalViews,
+    uniqueViewers: totals.uniqueViewers,
     recentViews: last(RECENT_DAYS).reduce((total, { views }) => total + views, 0),
     viewsPerDay: Object.fromEntries(last(days).map(({ day, views }) => [isoDay(day), views])),
     cached: false

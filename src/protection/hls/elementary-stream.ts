@@ -18,7 +18,7 @@ const MAX_ADTS_BYTES = 0x1fff
 export type Framing = (data: Buffer, key: boolean) => Buffer[]
 
 /** Returns frames unchanged. */
-export const asTheyAre: Framing = (data) => [data]
+export const passThrough: Framing = (data) => [data]
 
 /**
  * Converts H.264 units with length prefixes to a byte stream (ISO/IEC 14496-10, annex B). It inserts the parameter sets

@@ -40,13 +40,13 @@ export function createPackageRunner ({ db, clock, onError, library, ...options }
       if (media.status === 'processing' && media.provider === 'local') {
         await packaging.package(media, signal)
         // Viewers need not wait for the poster.
-        library.forget(mediaId)
+        library.invalidate(mediaId)
       }
       if (media.type === 'video' && media.posterBlob === null) await posters.take(media, signal)
       // The error of an interrupted ffmpeg looks like a fault of the file.
       signal.throwIfAborted()
     } finally {
-      library.forget(mediaId)
+      library.invalidate(mediaId)
     }
     return 'done'
   }
@@ -62,7 +62,7 @@ export function createPackageRunner ({ db, clock, onError, library, ...options }
     async giveUp ({ mediaId }, error) {
       const { code, message } = error instanceof Unpackageable ? error : new Unpackageable('packaging_failed')
       await updatePackaging(db, mediaId, { error: { code, message } })
-      library.forget(mediaId)
+      library.invalidate(mediaId)
     },
     onError
   })

@@ -1,7 +1,7 @@
 import type { InputAudioTrack, InputTrack, InputVideoTrack } from 'mediabunny'
 import { mediaTracks } from '../../media/played-tracks.js'
 import type { Edit, Edits } from './edits.js'
-import { asTheyAre, toAdts, toAnnexB, type Framing } from './elementary-stream.js'
+import { passThrough, toAdts, toAnnexB, type Framing } from './elementary-stream.js'
 import type { FileFaultKind } from './file-fault.js'
 import type { OpenInput } from './open-input.js'
 import type { PackageOrder } from './packager.js'
@@ -51,7 +51,7 @@ export async function playedTracks (
   // Tracks with an encoding of Matroska (zlib) are missing here.
   const isMissing = (type === 'video' && video === undefined) || (hasSound === true && audio === undefined)
   if (isMissing) throw new NotCarried('unsupported', encodeAll(type ?? 'video'))
-  const framings = { video: asTheyAre as Framing | undefined, audio: asTheyAre as Framing | undefined }
+  const framings = { video: passThrough as Framing | undefined, audio: passThrough as Framing | undefined }
   if (video !== undefined) {
     plan.size = { width: await video.getDisplayWidth(), height: await video.getDisplayHeight() }
     const fault = (await videoFault(video)) ?? editFault(video, edits)
@@ -128,15 +128,15 @@ async function isPadded (track: InputAudioTrack, edits: Edits): Promise<boolean>
 
 async function videoFraming (track: InputVideoTrack): Promise<Framing> {
   const description = bytesOf((await track.getDecoderConfig())?.description)
-  return description === undefined ? asTheyAre : toAnnexB(description)
+  return description === undefined ? passThrough : toAnnexB(description)
 }
 
 /** Undefined for a sound that MPEG-TS can't carry. */
 async function audioFraming (track: InputAudioTrack): Promise<Framing | undefined> {
-  if (track.codec === 'mp3') return asTheyAre
+  if (track.codec === 'mp3') return passThrough
   if (track.codec !== 'aac') return undefined
   const description = bytesOf((await track.getDecoderConfig())?.description)
-  return description === undefined ? asTheyAre : toAdts(description)
+  return description === undefined ? passThrough : toAdts(description)
 }
 
 function bytesOf (source: ArrayBufferView | ArrayBufferLike | undefined): Uint8Array | undefined {

@@ -5,7 +5,7 @@ import { ApiError } from '../../errors.js'
 import type { Library } from '../../media/library.js'
 import { DAY, type Clock } from '../../time.js'
 import { deleteMuxEvents, insertMuxEvent } from './mux-event-store.js'
-import type { MuxLedger, MuxNews } from './mux-ledger.js'
+import type { MuxAssetState, MuxUpdate } from './mux-asset-state.js'
 import { isSignedByMux } from './webhook-signature.js'
 
 /** Mux repeats an event for at most a day. */
@@ -16,7 +16,7 @@ export type EventOutcome = 'accepted' | 'duplicate' | 'ignored'
 
 interface Options {
   db: Kysely<Database>
-  ledger: MuxLedger
+  assetState: MuxAssetState
   library: Library
   secret: string
   clock: Clock
@@ -36,18 +36,18 @@ export class MuxEvents {
    * `malformed_json` or `bad_request` for a signed body that is not an event.
    */
   async receive (body: Buffer, signature: string | undefined): Promise<EventOutcome> {
-    const { db, ledger, library, secret, clock } = this.#options
+    const { db, assetState, library, secret, clock } = this.#options
     if (!isSignedByMux(body, signature, secret, clock.now())) throw new ApiError('webhook_signature_invalid')
     const event = parseEvent(body)
-    const news = newsOf(event)
-    if (news === undefined) return 'ignored'
+    const update = updateOf(event)
+    if (update === undefined) return 'ignored'
     let mediaId: string | undefined
     const isFirst = await db.transaction().execute(async (trx) => {
       if (!(await insertMuxEvent(trx, event.id, clock.now()))) return false
-      mediaId = await ledger.recordWithin(trx, news)
+      mediaId = await assetState.applyWithin(trx, update)
       return true
     })
-    if (mediaId !== undefined) library.forget(mediaId)
+    if (mediaId !== undefined) library.invalidate(mediaId)
     if (!isFirst) return 'duplicate'
     return mediaId === undefined ? 'ignored' : 'accepted'
   }
@@ -82,8 +82,8 @@ function parseEvent (body: Buffer): SomeEvent {
   return event as SomeEvent
 }
 
-/** Returns the news in an event. Undefined for other types of events. */
-function newsOf (some: SomeEvent): MuxNews | undefined {
+/** Returns the update in an event, or undefined for other types of events. */
+function updateOf (some: SomeEvent): MuxUpdate | undefined {
   const event = some as unknown as Mux.Webhooks.UnwrapWebhookEvent
   switch (event.type) {
     case 'video.upload.asset_created':

@@ -7,14 +7,14 @@ import type { JobRun } from '../../jobs/job-runner.js'
 import type { MuxRemoval } from '../../jobs/job.js'
 import type { MuxApi, MuxUpload } from './mux-api.js'
 import { MuxFault } from './mux-fault.js'
-import { ASSET_DELETED, type MuxLedger } from './mux-ledger.js'
+import { ASSET_DELETED, type MuxAssetState } from './mux-asset-state.js'
 import { UploadGone, sendFile } from './send-file.js'
 
 interface Options {
   db: Kysely<Database>
   blobs: BlobStore
   api: MuxApi
-  ledger: MuxLedger
+  assetState: MuxAssetState
   /** The origin from which browsers may use an upload. This server sends no Origin header. */
   corsOrigin: string
   idleMs: number
@@ -39,7 +39,7 @@ export class MuxIngest {
    * error of the SDK or the connection.
    */
   async advance (media: Media, run: JobRun): Promise<void> {
-    const { api, db, ledger } = this.#options
+    const { api, db, assetState } = this.#options
     const { signal } = run
     const known = media.mux?.uploadId ?? null
     if (known !== null && media.mux!.assetId !== null) {
@@ -48,7 +48,7 @@ export class MuxIngest {
     const upload = known === null ? await this.#begin(media, signal) : await api.findUpload(known, signal)
     if (upload?.status === 'waiting') return await this.#send(media, upload, known === null, run)
     if (upload?.status === 'asset_created') return await this.#follow(media, upload.id, upload.asset_id!, signal)
-    if (upload?.status === 'errored') return await ledger.record({ upload })
+    if (upload?.status === 'errored') return await assetState.apply({ upload })
     if (known === null) return
     // The upload was cancelled, timed out, or belongs to another account. It never becomes an asset.
     await updateMuxUpload(db, media.id, known, null)
@@ -110,10 +110,10 @@ export class MuxIngest {
 
   /** Reads the state of an asset, and records it. */
   async #follow (media: Media, uploadId: string, assetId: string, signal: AbortSignal): Promise<void> {
-    const { api, db, ledger } = this.#options
+    const { api, db, assetState } = this.#options
     const asset = await api.findAsset(assetId, signal)
-    if (asset === undefined) return await ledger.record({ failure: ASSET_DELETED, uploadId, mediaId: media.id })
-    await ledger.record({ asset: { ...asset, upload_id: uploadId } })
+    if (asset === undefined) return await assetState.apply({ failure: ASSET_DELETED, uploadId, mediaId: media.id })
+    await assetState.apply({ asset: { ...asset, upload_id: uploadId } })
     const percent = asset.progress?.progress ?? 0
     if (asset.status === 'preparing' && percent > 0) {
       const progress = SENT_PERCENT + Math.floor((percent * (100 - SENT_PERCENT)) / 100)

@@ -13,10 +13,10 @@ import { MINUTE, SECOND, type Clock } from '../../time.js'
 import { ownPlayback } from '../hls/local-provider.js'
 import type { DrmLicences, HostedVideoProvider, Playback } from '../provider.js'
 import { MuxApi } from './mux-api.js'
+import { MuxAssetState } from './mux-asset-state.js'
 import { MuxEvents } from './mux-events.js'
 import type { MuxFault } from './mux-fault.js'
 import { MuxIngest } from './mux-ingest.js'
-import { MuxLedger } from './mux-ledger.js'
 import { createMuxRunner } from './mux-runner.js'
 import { signPlaybackToken, verifyPlaybackToken, type SigningKey } from './playback-token.js'
 
@@ -59,10 +59,10 @@ export class MuxProvider implements HostedVideoProvider {
   constructor (options: MuxProviderOptions) {
     const { config, db, blobs, library, signer, lockSums, publicUrl, clock, times = TIMES, onFault } = options
     const api = new MuxApi(config, times.answerMs)
-    const ledger = new MuxLedger({ db, library, lockSums, clock })
-    const ingest = new MuxIngest({ db, blobs, api, ledger, corsOrigin: publicUrl ?? '*', idleMs: times.idleMs })
-    this.#runner = createMuxRunner({ db, library, ingest, ledger, clock, pollEveryMs: times.lookEveryMs, onFault })
-    this.events = new MuxEvents({ db, ledger, library, secret: config.webhookSecret, clock })
+    const assetState = new MuxAssetState({ db, library, lockSums, clock })
+    const ingest = new MuxIngest({ db, blobs, api, assetState, corsOrigin: publicUrl ?? '*', idleMs: times.idleMs })
+    this.#runner = createMuxRunner({ db, library, ingest, assetState, clock, pollEveryMs: times.lookEveryMs, onFault })
+    this.events = new MuxEvents({ db, assetState, library, secret: config.webhookSecret, clock })
     this.#signer = signer
     this.#clock = clock
     const { signingKeyId: id, privateKey } = config

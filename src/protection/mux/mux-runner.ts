@@ -4,7 +4,7 @@ import type { Library } from '../../media/library.js'
 import { DAY, MINUTE, SECOND } from '../../time.js'
 import { faultOf, MuxFault } from './mux-fault.js'
 import type { MuxIngest } from './mux-ingest.js'
-import type { MuxLedger } from './mux-ledger.js'
+import type { MuxAssetState } from './mux-asset-state.js'
 
 type Kind = 'mux-ingest' | 'mux-removal'
 
@@ -22,12 +22,12 @@ const GIVE_UP_AFTER_MS = { 'mux-ingest': DAY, 'mux-removal': 30 * DAY }
 interface Options extends Pick<JobRunnerOptions<Kind>, 'db' | 'clock' | 'pollEveryMs'> {
   library: Library
   ingest: MuxIngest
-  ledger: MuxLedger
+  assetState: MuxAssetState
   onFault: (fault: MuxFault, about: object) => void
 }
 
 /** Creates the runner that uploads media to Mux, follows their state, and deletes assets that are no longer needed. */
-export function createMuxRunner ({ library, ingest, ledger, onFault, ...options }: Options): JobRunner<Kind> {
+export function createMuxRunner ({ library, ingest, assetState, onFault, ...options }: Options): JobRunner<Kind> {
   const { clock } = options
   const isExpired = ({ kind, createdAt }: Job<Kind>) => clock.now() - createdAt >= GIVE_UP_AFTER_MS[kind]
 
@@ -54,7 +54,7 @@ export function createMuxRunner ({ library, ingest, ledger, onFault, ...options 
   async function giveUp (job: Job<Kind>, error: unknown): Promise<void> {
     const media = job.kind === 'mux-removal' ? undefined : await library.findNow(job.mediaId)
     if (media === undefined) return
-    await ledger.record({ failure: failureOf(error), uploadId: media.mux?.uploadId ?? null, mediaId: media.id })
+    await assetState.apply({ failure: failureOf(error), uploadId: media.mux?.uploadId ?? null, mediaId: media.id })
   }
 
   return new JobRunner({

@@ -2,7 +2,7 @@ import { sql, type Kysely } from 'kysely'
 import t from 'tap'
 import { migrations } from '../../../migrations/index.js'
 import { loadConfig } from '../../../src/config/config.js'
-import { relaxedTransaction } from '../../../src/database/dialect.js'
+import { nonDurableTransaction } from '../../../src/database/dialect.js'
 import { migrate } from '../../../src/database/migrate.js'
 import { openDatabase } from '../../../src/database/open.js'
 import type { Database } from '../../../src/database/tables.js'
@@ -22,7 +22,7 @@ t.test('a relaxed transaction waits for no fsync, and all others do', async (t) 
     on.insertInto('server_facts').values({ name, value: 'x' }).execute()
   for (let round = 0; round < 3; round++) {
     await Promise.all([
-      relaxedTransaction(db, async (trx) => {
+      nonDurableTransaction(db, async (trx) => {
         t.equal(await durability(trx), relaxed, 'within')
         await write(trx, `relaxed ${round}`)
       }),
@@ -32,7 +32,7 @@ t.test('a relaxed transaction waits for no fsync, and all others do', async (t) 
       })
     ])
     await t.rejects(
-      relaxedTransaction(db, async (trx) => {
+      nonDurableTransaction(db, async (trx) => {
         await write(trx, `broken off ${round}`)
         throw new Error('broken off')
       }),

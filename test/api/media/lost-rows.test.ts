@@ -58,7 +58,7 @@ t.test(
     const { folder } = server
     const ageOf = async () => await server.query("select value from server_facts where name = 'storage.age'")
     await server.listen()
-    await eventually('the first look is done', async () => (await server.app.blobs.age()) === 1)
+    await eventually('the first look is done', async () => (await server.app.blobs.sweepCount()) === 1)
     t.match(await ageOf(), [{ value: '1' }])
 
     const person = await signUp(server)

@@ -5,7 +5,7 @@ import { migrations } from '../../../migrations/index.js'
 import { loadConfig } from '../../../src/config/config.js'
 import { migrate } from '../../../src/database/migrate.js'
 import { openDatabase } from '../../../src/database/open.js'
-import { bindStore, recordLook } from '../../../src/media/store-pairing.js'
+import { checkStorePairing, recordSweep } from '../../../src/media/store-pairing.js'
 import { openDiskStore } from '../../../src/storage/disk-store.js'
 import { testEnvironment } from '../../support/test-app.js'
 
@@ -23,37 +23,37 @@ t.test(
     )
     const [first, second] = databases as [(typeof databases)[0], (typeof databases)[0]]
     t.same(
-      await Promise.all(Array.from({ length: 5 }, () => bindStore(first.db, first.store))),
-      Array(5).fill('bound'),
+      await Promise.all(Array.from({ length: 5 }, () => checkStorePairing(first.db, first.store))),
+      Array(5).fill('paired'),
       'new ones, by five processes at once'
     )
-    t.equal(await bindStore(second.db, second.store), 'bound')
-    t.equal(await bindStore(first.db, first.store), 'bound', 'and again')
-    t.equal(await bindStore(first.db, second.store), 'unrelated', 'a wrong folder')
+    t.equal(await checkStorePairing(second.db, second.store), 'paired')
+    t.equal(await checkStorePairing(first.db, first.store), 'paired', 'and again')
+    t.equal(await checkStorePairing(first.db, second.store), 'unrelated', 'a wrong folder')
     t.equal(
-      await bindStore(first.db, await openDiskStore(join(first.folder, 'not-mounted'))),
+      await checkStorePairing(first.db, await openDiskStore(join(first.folder, 'not-mounted'))),
       'unrelated',
       'an empty folder'
     )
-    await recordLook(first.db, first.store)
-    await recordLook(first.db, first.store)
-    t.equal(await bindStore(first.db, first.store), 'bound', 'after looks')
+    await recordSweep(first.db, first.store)
+    await recordSweep(first.db, first.store)
+    t.equal(await checkStorePairing(first.db, first.store), 'paired', 'after sweeps')
     await first.db.updateTable('server_facts').set({ value: '1' }).where('name', '=', 'storage.age').execute()
     t.equal(
-      await bindStore(first.db, first.store),
+      await checkStorePairing(first.db, first.store),
       'behind',
       'bug: a database restored from before the last look had every newer file swept'
     )
-    await first.store.grow(0)
+    await first.store.setSweepCount(0)
     t.equal(
-      await bindStore(first.db, first.store),
-      'bound',
+      await checkStorePairing(first.db, first.store),
+      'paired',
       'a folder restored from before it: what it has more has no row for good'
     )
     await second.db.deleteFrom('server_facts').execute()
-    t.equal(await bindStore(second.db, second.store), 'unrelated', 'an empty database on a folder in use')
+    t.equal(await checkStorePairing(second.db, second.store), 'unrelated', 'an empty database on a folder in use')
     await rm(join(first.folder, 'uploads', '.store-id'))
-    t.equal(await bindStore(first.db, first.store), 'unrelated', 'a folder that lost its id')
+    t.equal(await checkStorePairing(first.db, first.store), 'unrelated', 'a folder that lost its id')
   }
 )
 
@@ -65,30 +65,30 @@ t.test(
     t.teardown(() => db.destroy())
     await migrate(db, migrations)
     const store = await openDiskStore(join(folder, 'uploads'))
-    t.equal(await bindStore(db, store), 'bound')
+    t.equal(await checkStorePairing(db, store), 'paired')
     const looks = (value: string) =>
       db.updateTable('server_facts').set({ value }).where('name', '=', 'storage.age').execute()
-    for (let look = 1; look <= 5; look++) t.equal(await recordLook(db, store), 'bound', `look ${look}`)
-    t.equal(await store.age(), 5)
+    for (let sweep = 1; sweep <= 5; sweep++) t.equal(await recordSweep(db, store), 'paired', `sweep ${sweep}`)
+    t.equal(await store.sweepCount(), 5)
 
     await looks('3')
     for (let look = 1; look <= 4; look++) {
       t.equal(
-        await recordLook(db, store),
+        await recordSweep(db, store),
         'behind',
         'bug: a look overwrote the higher count of the folder, and files were deleted'
       )
     }
     await looks('5')
-    t.equal(await recordLook(db, store), 'behind', 'the database of another installation on this folder stops too')
+    t.equal(await recordSweep(db, store), 'behind', 'the database of another installation on this folder stops too')
 
-    await store.grow(0)
-    t.equal(await recordLook(db, store), 'bound', 'until somebody decides')
+    await store.setSweepCount(0)
+    t.equal(await recordSweep(db, store), 'paired', 'until somebody decides')
     t.same(
-      await Promise.all(Array.from({ length: 10 }, () => recordLook(db, store))),
-      Array(10).fill('bound'),
+      await Promise.all(Array.from({ length: 10 }, () => recordSweep(db, store))),
+      Array(10).fill('paired'),
       'ten processes at once'
     )
-    t.equal(await recordLook(db, store), 'bound')
+    t.equal(await recordSweep(db, store), 'paired')
   }
 )

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { problems } from '../../../src/schemas/problem-codes.js'
-import { wavHead } from '../../../bench/stage.js'
+import { wavHead } from '../../../bench/bench-server.js'
 import { buildTestApp, expectProblem, mintLink, signUpEverybody, upload } from '../../support/test-app.js'
 import { eventually } from '../../support/server-process.js'
 

@@ -59,7 +59,7 @@ t.test(
     t.equal(reads, 3, 'what is allowed is not read again')
 
     value = 0
-    cache.forgetAll()
+    cache.invalidateAll()
     reads = most = 0
     const outcomes = await Promise.allSettled(Array.from({ length: 1000 }, check))
     t.ok(outcomes.every(({ status }) => status === 'rejected'))

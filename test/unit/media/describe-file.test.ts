@@ -2,7 +2,7 @@ import fs from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
 import t from 'tap'
-import { wavHead } from '../../../bench/stage.js'
+import { wavHead } from '../../../bench/bench-server.js'
 import { fixtures } from '../../support/test-app.js'
 import * as hostile from '../../support/hostile-files.js'
 

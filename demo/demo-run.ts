@@ -6,11 +6,11 @@ import { startInstance, type Instance } from './instance.js'
 import { createTerminal, shownName, type DemoFile, type Terminal } from './terminal.js'
 
 /** The environment of a demo: the terminal, and a server that the demo starts and ends. */
-export interface Stage {
+export interface DemoRun {
   terminal: Terminal
   /**
-   * Starts the server as a step of the story. `maxUploadBytes` limits one upload and all uploads together. `extra` are
-   * additional environment variables.
+   * Starts the server as a step of the scenario. `maxUploadBytes` limits one upload and all uploads together. `extra`
+   * has additional environment variables.
    */
   start(maxUploadBytes: number, extra?: Record<string, string>): Promise<Instance>
   /** Removes the server and its folder, as the last step. */
@@ -21,10 +21,10 @@ export interface Stage {
  * Runs a demo and ends the process: with exit code 0 if all checks passed, else 1. The server and its folder are always
  * removed.
  */
-export async function perform (run: (stage: Stage) => Promise<void>): Promise<void> {
+export async function runDemo (run: (demo: DemoRun) => Promise<void>): Promise<void> {
   const terminal = createTerminal(process.stdout)
   let remove: Instance['remove'] = async () => {}
-  const stage: Stage = {
+  const demo: DemoRun = {
     terminal,
     async start (maxUploadBytes, extra = {}) {
       terminal.step('Start a throw-away server')
@@ -41,7 +41,7 @@ export async function perform (run: (stage: Stage) => Promise<void>): Promise<vo
     }
   }
   try {
-    await Promise.race([run(stage), interruption()])
+    await Promise.race([run(demo), interruption()])
     process.exitCode = 0
   } catch (error) {
     const { message, stack } = error as Error

@@ -6,7 +6,7 @@ import type { Instance } from './instance.js'
 import { inBytes, type DemoFile, type Terminal } from './terminal.js'
 
 /** The state that the steps share. */
-interface Scene {
+interface DemoContext {
   origin: string
   terminal: Terminal
   file: DemoFile
@@ -35,21 +35,25 @@ const VIEWS: Array<[address: string, times: number]> = [
 ]
 
 /**
- * Runs the story from signup to the analytics, and checks each step. **Throws** {@link DemoFailure} at the first failed
- * check.
+ * Runs the scenario from signup to the analytics, and checks each step. **Throws** {@link DemoFailure} at the first
+ * failed check.
  */
-export async function play ({ origin, peakMemory }: Instance, file: DemoFile, terminal: Terminal): Promise<void> {
+export async function runScenario (
+  { origin, peakMemory }: Instance,
+  file: DemoFile,
+  terminal: Terminal
+): Promise<void> {
   const headers = { authorization: `Bearer ${await signUp(origin, terminal)}` }
   const media = await sendFile(origin, headers, file, terminal)
   await peakMemory()
-  const scene = { origin, terminal, file, headers, media }
-  const url = await mintLink(scene)
-  await tryRanges(scene, url)
-  await streamWhole(scene, url)
+  const context = { origin, terminal, file, headers, media }
+  const url = await mintLink(context)
+  await tryRanges(context, url)
+  await streamWhole(context, url)
   await peakMemory()
-  await watchFromSeveral(scene)
-  await showFigures(scene)
-  await tryBadLinks(scene, url)
+  await watchFromSeveral(context)
+  await showAnalytics(context)
+  await tryBadLinks(context, url)
 }
 
 async function signUp (origin: string, terminal: Terminal): Promise<string> {
@@ -65,7 +69,7 @@ async function signUp (origin: string, terminal: Terminal): Promise<string> {
 
 async function sendFile (
   origin: string,
-  headers: Scene['headers'],
+  headers: DemoContext['headers'],
   file: DemoFile,
   terminal: Terminal
 ): Promise<Media> {
@@ -92,7 +96,7 @@ async function sendFile (
   return media
 }
 
-async function mintLink ({ origin, headers, media, terminal }: Scene): Promise<string> {
+async function mintLink ({ origin, headers, media, terminal }: DemoContext): Promise<string> {
   terminal.step('A link that expires')
   const link = await linkFor(origin, headers, media, 'auto')
   terminal.good(`200  good for ${link.expires_in} s, until ${link.expires_at}`)
@@ -100,14 +104,14 @@ async function mintLink ({ origin, headers, media, terminal }: Scene): Promise<s
   return link.stream_url
 }
 
-async function linkFor (origin: string, headers: Scene['headers'], { id }: Media, expiresIn: string) {
+async function linkFor (origin: string, headers: DemoContext['headers'], { id }: Media, expiresIn: string) {
   return jsonOf<{ stream_url: string; expires_in: number; expires_at: string }>(
     await call(`${origin}/media/${id}/stream-url?expires_in=${expiresIn}`, { headers }),
     200
   )
 }
 
-async function tryRanges ({ file, terminal }: Scene, url: string): Promise<void> {
+async function tryRanges ({ file, terminal }: DemoContext, url: string): Promise<void> {
   terminal.step('Range requests, as a player seeks')
   const middle = Math.floor(file.sizeBytes / 2)
   for (const range of ['bytes=0-1', `bytes=${middle}-${Math.min(middle + 999, file.sizeBytes - 1)}`, 'bytes=-500']) {
@@ -132,7 +136,7 @@ async function slice (path: string, start: number, end: number): Promise<Buffer>
   }
 }
 
-async function streamWhole ({ file, media, terminal }: Scene, url: string): Promise<void> {
+async function streamWhole ({ file, media, terminal }: DemoContext, url: string): Promise<void> {
   terminal.step('Stream the whole file')
   const progress = terminal.progress(file.sizeBytes)
   const streamed = await download(url, progress.update)
@@ -147,7 +151,7 @@ async function streamWhole ({ file, media, terminal }: Scene, url: string): Prom
   terminal.say(own.sha256)
 }
 
-async function watchFromSeveral ({ origin, headers, media, terminal }: Scene): Promise<void> {
+async function watchFromSeveral ({ origin, headers, media, terminal }: DemoContext): Promise<void> {
   terminal.step('Views from several addresses')
   const several = await call(`${origin}/livez`, { from: VIEWS[0]![0] }).then(
     () => true,
@@ -175,9 +179,9 @@ async function watchFromSeveral ({ origin, headers, media, terminal }: Scene): P
   )
 }
 
-async function showFigures ({ origin, headers, media, terminal }: Scene): Promise<void> {
+async function showAnalytics ({ origin, headers, media, terminal }: DemoContext): Promise<void> {
   terminal.step('Analytics')
-  const figures = jsonOf<{ total_views: number; unique_viewers: number; views_per_day: Record<string, number> }>(
+  const analytics = jsonOf<{ total_views: number; unique_viewers: number; views_per_day: Record<string, number> }>(
     await call(`${origin}/media/${media.id}/analytics`, { headers }),
     200
   )
@@ -188,20 +192,21 @@ async function showFigures ({ origin, headers, media, terminal }: Scene): Promis
   const perAddress = new Map<string, number>()
   for (const { viewed_by_ip: address } of log.items) perAddress.set(address, (perAddress.get(address) ?? 0) + 1)
   const expected = VIEWS.reduce((total, [, times]) => total + times, 1)
-  if (figures.total_views !== expected || figures.unique_viewers !== perAddress.size) {
+  if (analytics.total_views !== expected || analytics.unique_viewers !== perAddress.size) {
     throw new DemoFailure(
-      `the figures say ${figures.total_views} views by ${figures.unique_viewers} viewers, not ${expected} by ` +
+      `the analytics say ${analytics.total_views} views by ${analytics.unique_viewers} viewers, not ${expected} by ` +
         `${perAddress.size}`
     )
   }
-  terminal.good(`200  ${figures.total_views} views by ${figures.unique_viewers} viewers, as a recount of the log says`)
+  const counted = `${analytics.total_views} views by ${analytics.unique_viewers} viewers`
+  terminal.good(`200  ${counted}, as a recount of the log says`)
   terminal.say('Views per address')
   terminal.chart([...perAddress].sort(([a], [b]) => a.localeCompare(b)))
   terminal.say('Views per day')
-  terminal.chart(Object.entries(figures.views_per_day))
+  terminal.chart(Object.entries(analytics.views_per_day))
 }
 
-async function tryBadLinks ({ origin, headers, media, terminal }: Scene, url: string): Promise<void> {
+async function tryBadLinks ({ origin, headers, media, terminal }: DemoContext, url: string): Promise<void> {
   terminal.step('Links that open nothing')
   const altered = url.replace(/exp=(\d+)/, (_, exp: string) => `exp=${Number(exp) + 3600}`)
   expectRefusal(await call(altered), 'stream_link_invalid', 'altered to last an hour longer', terminal)

@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { call, DemoFailure, digest, download, jsonOf, upload, type Answer, type FormFile } from './client.js'
-import type { MuxTheatre } from './mux-theatre.js'
+import type { FakeMux } from './fake-mux.js'
 import type { DemoFile, Terminal } from './terminal.js'
 
 interface Person {
@@ -9,14 +9,14 @@ interface Person {
   headers: { authorization: string }
 }
 /** The state that the steps share. */
-interface Scene {
+interface DemoContext {
   origin: string
   terminal: Terminal
   files: DemoFile[]
   instructor: Person
   subscriber: Person
   outsider: Person
-  theatre: MuxTheatre | undefined
+  fakeMux: FakeMux | undefined
 }
 interface Course {
   id: string
@@ -41,7 +41,7 @@ interface Batch {
   successful_uploads: number
   results: Array<{ lecture: Lecture | null; error: { message: string } | null; video_filename: string }>
 }
-interface Figures {
+interface Analytics {
   subscribers: number
   lectures: Array<{ lecture_id: string; title: string; views: number; started: number; completed: number }>
   drop_off_lecture_id: string | null
@@ -56,14 +56,14 @@ const LOOK_MS = 700
 const TITLES = ['Sorting', 'Searching', 'Graphs']
 
 /**
- * Runs the story of an instructor and two students, from signup to the end, and checks each step. `files` are the
- * lectures of the course. With a `theatre`, Mux plays them. **Throws** {@link DemoFailure} if a check fails.
+ * Runs the scenario of an instructor and two students, from signup to the end, and checks each step. `files` are the
+ * lectures of the course. With a `fakeMux`, Mux plays them. **Throws** {@link DemoFailure} if a check fails.
  */
-export async function playCourse (
+export async function runCourseScenario (
   origin: string,
   files: DemoFile[],
   terminal: Terminal,
-  theatre?: MuxTheatre
+  fakeMux?: FakeMux
 ): Promise<void> {
   terminal.step('Register an instructor and two students')
   jsonOf(
@@ -76,28 +76,28 @@ export async function playCourse (
   terminal.say('The first account of a fresh server is its administrator; these come after it.')
   const register = async (name: string, role: string, index: number) =>
     await registerPerson(origin, terminal, name, role, index)
-  const scene = {
+  const context = {
     origin,
     terminal,
     files,
-    theatre,
+    fakeMux,
     instructor: await register('Ada Teacher', 'instructor', 1),
     subscriber: await register('Sam Student', 'student', 2),
     outsider: await register('Olga Outsider', 'student', 3)
   }
-  const courseId = await makeCourse(scene)
-  await addBatch(scene, courseId)
-  if (theatre !== undefined) await awaitMux(scene, courseId, theatre, 'webhook')
-  theatre?.loseWebhooks()
-  await addOne(scene, courseId)
-  if (theatre !== undefined) await awaitMux(scene, courseId, theatre, 'asking: the webhooks were lost')
-  await showList(scene, courseId)
-  const lectures = await subscribe(scene, courseId)
-  await (theatre === undefined ? watch(scene, lectures) : watchByMux(scene, theatre, lectures))
-  await refuseOutsider(scene, courseId, lectures)
-  await reportProgress(scene, courseId, lectures)
-  await showFigures(scene, courseId)
-  await leave(scene, courseId, lectures[0]!)
+  const courseId = await makeCourse(context)
+  await addBatch(context, courseId)
+  if (fakeMux !== undefined) await awaitMux(context, courseId, fakeMux, 'webhook')
+  fakeMux?.dropWebhooks()
+  await addOne(context, courseId)
+  if (fakeMux !== undefined) await awaitMux(context, courseId, fakeMux, 'asking: the webhooks were lost')
+  await showList(context, courseId)
+  const lectures = await subscribe(context, courseId)
+  await (fakeMux === undefined ? watch(context, lectures) : watchByMux(context, fakeMux, lectures))
+  await refuseOutsider(context, courseId, lectures)
+  await reportProgress(context, courseId, lectures)
+  await showAnalytics(context, courseId)
+  await leave(context, courseId, lectures[0]!)
 }
 
 async function registerPerson (
@@ -125,7 +125,7 @@ async function registerPerson (
   return { name, headers: { authorization: `Bearer ${account.access_token}` } }
 }
 
-async function makeCourse ({ origin, terminal, instructor }: Scene): Promise<string> {
+async function makeCourse ({ origin, terminal, instructor }: DemoContext): Promise<string> {
   terminal.step('A course')
   const json = { title: 'Introduction to Algorithms', description: 'Sorting, searching, and why it matters.' }
   const course = jsonOf<Course>(
@@ -143,7 +143,7 @@ const textOf = (index: number) => ({
   subcategory: 'Algorithms'
 })
 
-async function addBatch ({ origin, terminal, files, instructor }: Scene, courseId: string): Promise<void> {
+async function addBatch ({ origin, terminal, files, instructor }: DemoContext, courseId: string): Promise<void> {
   terminal.step('Two lectures in one batch')
   const sent = files.slice(0, 2).map((file): FormFile => ({ field: 'lectures_files', file }))
   const data = JSON.stringify(sent.map((_, index) => ({ ...textOf(index), course_id: courseId })))
@@ -166,7 +166,7 @@ async function addBatch ({ origin, terminal, files, instructor }: Scene, courseI
   terminal.say(`${batch.successful_uploads} of ${batch.total_videos} uploaded`)
 }
 
-async function addOne ({ origin, terminal, files, instructor }: Scene, courseId: string): Promise<void> {
+async function addOne ({ origin, terminal, files, instructor }: DemoContext, courseId: string): Promise<void> {
   terminal.step('One more lecture by itself')
   const file = files[2]!
   const progress = terminal.progress(file.sizeBytes)
@@ -184,7 +184,7 @@ async function addOne ({ origin, terminal, files, instructor }: Scene, courseId:
   terminal.good(`201  ${file.name}: lecture ${lecture.position}, "${lecture.title}", ${lecture.duration} s`)
 }
 
-async function showList ({ origin, terminal, files }: Scene, courseId: string): Promise<void> {
+async function showList ({ origin, terminal, files }: DemoContext, courseId: string): Promise<void> {
   terminal.step('The public list of courses')
   const { items, total } = jsonOf<{ items: Course[]; total: number }>(await call(`${origin}/course/all`), 200)
   const course = items.find(({ id }) => id === courseId)
@@ -198,7 +198,7 @@ async function showList ({ origin, terminal, files }: Scene, courseId: string): 
 }
 
 async function subscribe (
-  { origin, terminal, subscriber: { name, headers } }: Scene,
+  { origin, terminal, subscriber: { name, headers } }: DemoContext,
   courseId: string
 ): Promise<Lecture[]> {
   terminal.step('A student subscribes')
@@ -212,7 +212,7 @@ async function subscribe (
   return lectures
 }
 
-async function watch ({ terminal, files }: Scene, lectures: Lecture[]): Promise<void> {
+async function watch ({ terminal, files }: DemoContext, lectures: Lecture[]): Promise<void> {
   terminal.step('Watch by those links')
   for (const [index, { url, title }] of lectures.entries()) {
     const own = await digest(createReadStream(files[index]!.path))
@@ -229,9 +229,9 @@ async function watch ({ terminal, files }: Scene, lectures: Lecture[]): Promise<
 
 /** Waits until all lectures are ready at Mux. */
 async function awaitMux (
-  { origin, terminal, instructor: { headers } }: Scene,
+  { origin, terminal, instructor: { headers } }: DemoContext,
   courseId: string,
-  theatre: MuxTheatre,
+  fakeMux: FakeMux,
   how: string
 ): Promise<void> {
   const deadline = performance.now() + MUX_MS
@@ -243,21 +243,21 @@ async function awaitMux (
     if (failed !== undefined) throw new DemoFailure(`"${failed.title}" failed: ${failed.error?.message}`)
   } while (lectures.some(({ status }) => status === 'processing') && performance.now() < deadline)
   if (lectures.some(({ status }) => status !== 'ready')) throw new DemoFailure('the lectures did not become ready')
-  if (theatre.assets() !== lectures.length) {
-    throw new DemoFailure(`there are ${theatre.assets()} assets for ${lectures.length} lectures`)
+  if (fakeMux.assets() !== lectures.length) {
+    throw new DemoFailure(`there are ${fakeMux.assets()} assets for ${lectures.length} lectures`)
   }
   terminal.good(`ready, by ${how}: ${lectures.length} lectures, as many assets at Mux`)
 }
 
 /** Opens the links at Mux, and reports each view to this server. */
 async function watchByMux (
-  { origin, terminal, subscriber: { headers } }: Scene,
-  theatre: MuxTheatre,
+  { origin, terminal, subscriber: { headers } }: DemoContext,
+  fakeMux: FakeMux,
   lectures: Lecture[]
 ): Promise<void> {
   terminal.step('Watch by those links, at Mux')
   for (const { url, title, media_id: mediaId } of lectures) {
-    const { sub, aud, kid, exp } = await theatre.open(url)
+    const { sub, aud, kid, exp } = await fakeMux.open(url)
     expectStatus(await call(`${origin}/media/${mediaId}/view`, { method: 'POST', headers }), 200, 'the view')
     terminal.good(
       `200  "${title}": the token verifies, sub ${String(sub).slice(0, 8)}…, aud ${String(aud)}, kid ` +
@@ -267,7 +267,7 @@ async function watchByMux (
 }
 
 async function refuseOutsider (
-  { origin, terminal, theatre, outsider: { name, headers } }: Scene,
+  { origin, terminal, fakeMux, outsider: { name, headers } }: DemoContext,
   courseId: string,
   lectures: Lecture[]
 ): Promise<void> {
@@ -276,13 +276,13 @@ async function refuseOutsider (
   expectStatus(refused, 403, `${name}'s request for the lectures`)
   terminal.good(`403  ${name}: ${jsonOf<{ detail: string }>(refused, 403).detail}`)
   if (/mux\.com|token=/.test(refused.bytes.toString())) throw new DemoFailure('the refusal shows an address')
-  const path = theatre === undefined ? new URL(lectures[0]!.url).pathname : `/media/${lectures[0]!.media_id}/stream-url`
+  const path = fakeMux === undefined ? new URL(lectures[0]!.url).pathname : `/media/${lectures[0]!.media_id}/stream-url`
   expectStatus(await call(origin + path, { headers }), 404, `${name}'s request for the stream`)
   terminal.good('404  the stream itself: there is no such thing for them')
 }
 
 async function reportProgress (
-  { origin, terminal, subscriber: { headers } }: Scene,
+  { origin, terminal, subscriber: { headers } }: DemoContext,
   courseId: string,
   lectures: Lecture[]
 ): Promise<void> {
@@ -313,31 +313,34 @@ async function reportProgress (
   }
 }
 
-async function showFigures ({ origin, terminal, instructor: { headers } }: Scene, courseId: string): Promise<void> {
+async function showAnalytics (
+  { origin, terminal, instructor: { headers } }: DemoContext,
+  courseId: string
+): Promise<void> {
   terminal.step('Analytics of the course, for its owner')
-  const figures = jsonOf<Figures>(await call(`${origin}/course/${courseId}/analytics`, { headers }), 200)
-  const dropOff = figures.lectures.find(({ lecture_id: id }) => id === figures.drop_off_lecture_id)?.title
-  if (figures.subscribers !== 1 || figures.lectures.some(({ views }) => views !== 1) || dropOff !== TITLES[1]) {
-    throw new DemoFailure(`the figures are not what was done: ${JSON.stringify(figures)}`)
+  const analytics = jsonOf<Analytics>(await call(`${origin}/course/${courseId}/analytics`, { headers }), 200)
+  const dropOff = analytics.lectures.find(({ lecture_id: id }) => id === analytics.drop_off_lecture_id)?.title
+  if (analytics.subscribers !== 1 || analytics.lectures.some(({ views }) => views !== 1) || dropOff !== TITLES[1]) {
+    throw new DemoFailure(`the analytics differ from the views and reports: ${JSON.stringify(analytics)}`)
   }
-  terminal.good(`200  ${figures.subscribers} subscriber; most stop at "${dropOff}"`)
-  for (const { title, views, started, completed } of figures.lectures) {
+  terminal.good(`200  ${analytics.subscribers} subscriber; most stop at "${dropOff}"`)
+  for (const { title, views, started, completed } of analytics.lectures) {
     terminal.say(`${title.padEnd(12)} ${views} view, ${started} started, ${completed} completed`)
   }
 }
 
 async function leave (
-  { origin, terminal, theatre, subscriber: { name, headers } }: Scene,
+  { origin, terminal, fakeMux, subscriber: { name, headers } }: DemoContext,
   courseId: string,
   { url }: Lecture
 ): Promise<void> {
   terminal.step('The student leaves the course')
-  if (theatre === undefined) {
+  if (fakeMux === undefined) {
     expectStatus(await call(url, { headers: { range: 'bytes=0-1' } }), 206, 'the link before leaving')
   }
   expectStatus(await call(`${origin}/subscribe/${courseId}`, { method: 'DELETE', headers }), 204, `${name}'s leaving`)
   terminal.good(`204  ${name} has left`)
-  if (theatre !== undefined) {
+  if (fakeMux !== undefined) {
     const lectures = await call(`${origin}/subscribe/my-courses/${courseId}/lectures`, { headers })
     expectStatus(lectures, 403, 'the list after leaving')
     terminal.good('403  no new URL; an issued one works until it expires, because Mux checks only its token')

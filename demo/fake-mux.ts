@@ -2,12 +2,12 @@ import { call, DemoFailure } from './client.js'
 import type { Terminal } from './terminal.js'
 
 /** The fake Mux of the tests, for a demo. The tests are part of the source. */
-export interface MuxTheatre {
+export interface FakeMux {
   /** The environment variables of a server that uses this fake Mux. */
   environment: Record<string, string>
   sendWebhooksTo(origin: string): void
   /** Drops all webhooks from now on, so that the server must poll. */
-  loseWebhooks(): void
+  dropWebhooks(): void
   /**
    * Opens a URL like a player, and returns the claims of its token. **Throws** {@link DemoFailure} if the URL does not
    * open.
@@ -18,10 +18,10 @@ export interface MuxTheatre {
   close(): Promise<void>
 }
 
-/** Starts the fake Mux as a step of the story. Only this function imports it, because an installation has no tests. */
-export async function createMuxTheatre (terminal: Terminal): Promise<MuxTheatre> {
+/** Starts the fake Mux as a step of the demo. Only this function imports it, because an installation has no tests. */
+export async function startFakeMux (terminal: Terminal): Promise<FakeMux> {
   const { MuxDouble, readToken } = await import('../test/support/mux-double.js')
-  terminal.step('Start a double of Mux')
+  terminal.step('Start a fake Mux')
   const mux = await new MuxDouble().start()
   terminal.good(`${mux.origin} takes uploads, makes assets and sends signed webhooks`)
   return {
@@ -29,7 +29,7 @@ export async function createMuxTheatre (terminal: Terminal): Promise<MuxTheatre>
     sendWebhooksTo (origin) {
       mux.webhookUrl = `${origin}/webhooks/mux`
     },
-    loseWebhooks () {
+    dropWebhooks () {
       mux.webhookUrl = undefined
     },
     async open (url) {

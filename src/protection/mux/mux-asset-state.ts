@@ -10,7 +10,7 @@ import type { MuxAsset, MuxUpload } from './mux-api.js'
 import { sentence } from './mux-fault.js'
 
 /** The state of an upload or an asset, from a webhook or a response. */
-export type MuxNews =
+export type MuxUpdate =
   | { upload: Pick<MuxUpload, 'id' | 'status' | 'asset_id' | 'error'> }
   | { asset: Pick<MuxAsset, 'id' | 'status' | 'duration' | 'playback_ids' | 'errors' | 'upload_id'> }
   | { deletedAsset: Pick<MuxAsset, 'id' | 'upload_id'> }
@@ -26,66 +26,66 @@ interface Options {
 }
 
 /**
- * Records news of Mux. News may arrive twice and in any order, by webhook and by polling. A processing media becomes
- * ready or fails only once. After that, only the deletion of its asset changes it.
+ * Applies updates of Mux. An update may arrive twice and in any order, by webhook and by polling. A processing media
+ * becomes ready or fails only once. After that, only the deletion of its asset changes it.
  */
-export class MuxLedger {
+export class MuxAssetState {
   readonly #options: Options
 
   constructor (options: Options) {
     this.#options = options
   }
 
-  /** Records news durably. This process sees the change at once. */
-  async record (news: MuxNews): Promise<void> {
+  /** Applies an update durably. This process sees the change at once. */
+  async apply (update: MuxUpdate): Promise<void> {
     const { db, library } = this.#options
-    const mediaId = await db.transaction().execute((trx) => this.recordWithin(trx, news))
-    if (mediaId !== undefined) library.forget(mediaId)
+    const mediaId = await db.transaction().execute((trx) => this.applyWithin(trx, update))
+    if (mediaId !== undefined) library.invalidate(mediaId)
   }
 
   /**
-   * Records news in a transaction of the caller. Returns the id of the media: call `library.forget` with it after the
-   * commit. Returns undefined if the news concern no media.
+   * Applies an update in a transaction of the caller. Returns the id of the media: call `library.invalidate` with it
+   * after the commit. Returns undefined if the update concerns no media.
    */
-  async recordWithin (trx: Transaction<Database>, news: MuxNews): Promise<string | undefined> {
+  async applyWithin (trx: Transaction<Database>, update: MuxUpdate): Promise<string | undefined> {
     const { lockSums, clock } = this.#options
-    const mediaId = 'mediaId' in news ? news.mediaId : await mediaOf(trx, news)
+    const mediaId = 'mediaId' in update ? update.mediaId : await mediaOf(trx, update)
     if (mediaId === undefined) return undefined
     // The deletion of a lecture takes these locks in the same order, which prevents a deadlock.
     const addToSums = await lockSums(trx, mediaId)
     const media = await lockMedia(trx, mediaId)
-    if (media === undefined || !concerns(media, news)) return undefined
-    if ('deletedAsset' in news) await updateMuxOutcome(trx, media.id, { error: ASSET_DELETED }, clock.now())
-    else if (media.status === 'processing') await this.#apply(trx, media, news, addToSums)
+    if (media === undefined || !concerns(media, update)) return undefined
+    if ('deletedAsset' in update) await updateMuxOutcome(trx, media.id, { error: ASSET_DELETED }, clock.now())
+    else if (media.status === 'processing') await this.#applyToProcessing(trx, media, update, addToSums)
     return media.id
   }
 
-  async #apply (
+  async #applyToProcessing (
     trx: Transaction<Database>,
     media: Media,
-    news: Exclude<MuxNews, { deletedAsset: unknown }>,
+    update: Exclude<MuxUpdate, { deletedAsset: unknown }>,
     addToSums: (deltaMs: number) => Promise<void>
   ): Promise<void> {
-    if ('failure' in news) return await this.#fail(trx, media, news.failure)
-    if ('asset' in news) return await this.#applyAsset(trx, media, news.asset, addToSums)
-    const { status, asset_id: assetId, error } = news.upload
+    if ('failure' in update) return await this.#fail(trx, media, update.failure)
+    if ('asset' in update) return await this.#applyAsset(trx, media, update.asset, addToSums)
+    const { status, asset_id: assetId, error } = update.upload
     if (assetId !== undefined) await updateMuxAsset(trx, media.id, { assetId })
     if (status !== 'errored') return
     const messages = error?.message === undefined ? [] : [error.message]
-    await this.#fail(trx, media, providerFailed(said('Mux could not take the file', messages)))
+    await this.#fail(trx, media, providerFailed(messageOf('Mux could not take the file', messages)))
   }
 
   async #applyAsset (
     trx: Transaction<Database>,
     media: Media,
-    asset: Extract<MuxNews, { asset: unknown }>['asset'],
+    asset: Extract<MuxUpdate, { asset: unknown }>['asset'],
     addToSums: (deltaMs: number) => Promise<void>
   ): Promise<void> {
     const { id: assetId, status, duration, errors, playback_ids: playbackIds } = asset
     const playbackId = playbackIds?.find(({ policy }) => policy === media.mux?.policy)?.id
     await updateMuxAsset(trx, media.id, { assetId, playbackId })
     if (status === 'errored') {
-      const message = said('Mux could not process the file', errors?.messages ?? [])
+      const message = messageOf('Mux could not process the file', errors?.messages ?? [])
       return await this.#fail(trx, media, providerFailed(message))
     }
     if (status !== 'ready') return
@@ -108,26 +108,26 @@ function providerFailed (message: string): { code: string; message: string } {
 
 async function mediaOf (
   trx: Transaction<Database>,
-  news: Exclude<MuxNews, { mediaId: string }>
+  update: Exclude<MuxUpdate, { mediaId: string }>
 ): Promise<string | undefined> {
-  const uploadId = uploadOf(news)
+  const uploadId = uploadOf(update)
   return uploadId === undefined ? undefined : await findMediaOfMuxUpload(trx, uploadId)
 }
 
-function uploadOf (news: Exclude<MuxNews, { mediaId: string }>): string | undefined {
-  if ('upload' in news) return news.upload.id
-  return 'asset' in news ? news.asset.upload_id : news.deletedAsset.upload_id
+function uploadOf (update: Exclude<MuxUpdate, { mediaId: string }>): string | undefined {
+  if ('upload' in update) return update.upload.id
+  return 'asset' in update ? update.asset.upload_id : update.deletedAsset.upload_id
 }
 
-/** Returns whether news concern the current upload of a media. The media may have a newer upload. */
-function concerns ({ provider, mux }: Media, news: MuxNews): boolean {
+/** Returns whether an update concerns the current upload of a media. The media may have a newer upload. */
+function concerns ({ provider, mux }: Media, update: MuxUpdate): boolean {
   if (provider !== 'mux') return false
-  if ('failure' in news) return (mux?.uploadId ?? null) === news.uploadId
-  return mux?.uploadId === uploadOf(news)
+  if ('failure' in update) return (mux?.uploadId ?? null) === update.uploadId
+  return mux?.uploadId === uploadOf(update)
 }
 
 /** Joins a sentence with the messages of Mux. */
-function said (what: string, messages: string[]): string {
+function messageOf (what: string, messages: string[]): string {
   const words = sentence(messages)
   return words === '' ? `${what}.` : `${what}: ${words}.`
 }

@@ -8,16 +8,20 @@ import { wavHeader } from '../src/process/wav-header.js'
 
 export const MiB = 1024 * 1024
 
-/** A server on SQLite with one account, and where its files are. */
-export interface Stage extends Program {
+/** A server on SQLite with one account, and the paths of its files. */
+export interface BenchServer extends Program {
   token: string
   uploads: string
   database: string
   env: Record<string, string>
 }
 
-/** Starts a server of its own, limits off. */
-export async function openStage (t: CleanUp, more: Record<string, string> = {}, wrap: string[] = []): Promise<Stage> {
+/** Starts a server without rate limits. `wrap` is a command that starts the server, such as strace. */
+export async function startBenchServer (
+  t: CleanUp,
+  more: Record<string, string> = {},
+  wrap: string[] = []
+): Promise<BenchServer> {
   const env = await benchEnvironment(t, undefined, more)
   const program = await startPlaygate(t, env, wrap)
   return {
@@ -29,8 +33,8 @@ export async function openStage (t: CleanUp, more: Record<string, string> = {}, 
   }
 }
 
-/** A public media that needs no file; answers its id. */
-export const linkedMedia = ({ origin, token }: Stage): Promise<string> => newLinkedMedia(origin, token)
+/** Creates a public media with an external URL. Returns its id. */
+export const linkedMedia = ({ origin, token }: BenchServer): Promise<string> => newLinkedMedia(origin, token)
 
 /** The header of a WAV file of 16-bit stereo with `bytes` of samples: an upload must begin with it. */
 export function wavHead (bytes: number): Buffer {
@@ -79,7 +83,7 @@ export function formBody (
 }
 
 /** Uploads this many bytes of noise; returns the id of the media. */
-export async function uploadNoise ({ origin, token }: Stage, bytes: number): Promise<string> {
+export async function uploadNoise ({ origin, token }: BenchServer, bytes: number): Promise<string> {
   const { last } = await runLoad({
     kind: 'upload',
     origin,
@@ -90,7 +94,7 @@ export async function uploadNoise ({ origin, token }: Stage, bytes: number): Pro
 }
 
 /** Path and query of a fresh link. */
-export async function newLink ({ origin, token }: Stage, id: string): Promise<string> {
+export async function newLink ({ origin, token }: BenchServer, id: string): Promise<string> {
   const { pathname, search } = new URL(
     (await call(origin, `/media/${id}/stream-url?expires_in=86400`, { token })).body.stream_url as string
   )
