@@ -14,6 +14,7 @@ import { ApiError } from '../src/errors.js'
 import type { Gauges, Metrics } from '../src/monitoring/metrics.js'
 import { problemResponses } from '../src/schemas/problem.js'
 import type { ProcessMetrics } from '../src/process/cluster-metrics.js'
+import { SECOND } from '../src/time.js'
 import { whenOver } from './request-log.js'
 
 /** Wraps a function that collects the metrics of this process. The result collects the metrics of all processes. */
@@ -36,7 +37,7 @@ export default fp<Options>(
   async (app, { config: { metricsToken: token, environment }, gauges, metrics, gather, isRehearsal }) => {
     // Not in production: a proxy on this machine may forward requests without a header that shows it.
     const loopbackAllowed = environment !== 'production'
-    const { registry, requests, seconds } = metrics
+    const { registry, requests, requestSeconds, seconds } = metrics
     // By default the event loop delay is sampled 100 times a second, which wakes an idle machine.
     if (isRehearsal !== true) collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 100 })
     for (const [name, { help, read, aggregator = 'sum' }] of Object.entries(gauges)) {
@@ -46,8 +47,8 @@ export default fp<Options>(
           help,
           aggregator,
           registers: [],
-          collect () {
-            this.set(read())
+          async collect () {
+            this.set(await read())
           }
         })
       )
@@ -57,8 +58,11 @@ export default fp<Options>(
     app.addHook('onRequest', (request, reply, done) => {
       whenOver(reply, (status) => {
         const route = request.routeOptions.url ?? 'unknown'
-        requests.inc({ method: request.method, route, status })
-        if (route !== '/media/stream/:id') seconds.observe({ route }, reply.elapsedTime / 1000)
+        const labels = { method: request.method, route, status }
+        const elapsed = reply.elapsedTime / SECOND
+        requestSeconds.observe(labels, elapsed)
+        requests.inc(labels)
+        if (route !== '/media/stream/:id') seconds.observe({ route }, elapsed)
       })
       done()
     })

@@ -31,7 +31,7 @@ import { Quota } from './media/quota.js'
 import { Intake } from './media/uploads.js'
 import { createGauges } from './monitoring/gauges.js'
 import { createHealth } from './monitoring/health.js'
-import { createMetrics } from './monitoring/metrics.js'
+import { createMetrics, type Metrics } from './monitoring/metrics.js'
 import { LinkSigner } from './playback/link-signer.js'
 import { Ffmpeg } from './protection/hls/ffmpeg.js'
 import { createPackageIndexes } from './protection/hls/package-indexes.js'
@@ -111,9 +111,10 @@ export async function createServices (foundation: Foundation) {
     streamWaitMs: overrides.streamWaitMs,
     inThread: overrides.isRehearsal !== true
   })
-  const media = await createMedia({ ...foundation, ...people })
+  const media = await createMedia({ ...foundation, ...people, metrics })
   const teaching = createTeaching({ ...foundation, ...people, ...viewing, ...media })
   const playback = createPlayback({ ...foundation, ...people, ...media, ...teaching })
+  const health = createHealth(foundation)
   return {
     ...foundation,
     metrics,
@@ -128,8 +129,8 @@ export async function createServices (foundation: Foundation) {
       keys: foundation.secrets.keyring('idempotency'),
       waitMs: overrides.idempotencyWaitMs
     }),
-    health: createHealth(foundation),
-    gauges: createGauges({ ...foundation, ...limits, ...people, ...viewing, ...media }),
+    health,
+    gauges: createGauges({ ...foundation, health, ...limits, ...people, ...viewing, ...media }),
     warmUpTasks: {
       passwords: () => people.passwords.warmUp(),
       probe: () => media.prober.warmUp(),
@@ -171,11 +172,13 @@ function createPeople (base: Foundation & { windows: Windows }) {
 }
 
 /** Media from the upload to the package. */
-async function createMedia (base: Foundation & People) {
-  const { config, db, blobs, clock, log } = base
+async function createMedia (base: Foundation & People & { metrics: Metrics }) {
+  const { config, db, blobs, clock, log, metrics } = base
   const prober = base.overrides.prober ?? createProber()
-  const onError = (err: unknown, job: Job | undefined) =>
+  const onError = (err: unknown, job: Job | undefined) => {
+    if (job !== undefined) metrics.jobFailures.inc({ kind: job.kind })
     log.warn({ err, ...describeJob(job) }, 'a background job failed')
+  }
   const courseRunner = createCourseRunner({ db, blobs, clock, onError })
   const library = new Library({
     db,

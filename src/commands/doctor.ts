@@ -1,5 +1,4 @@
 import { existsSync, statSync } from 'node:fs'
-import { statfs } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { sql } from 'kysely'
 import { GiB } from '../bytes.js'
@@ -10,6 +9,7 @@ import { resealContentKeys } from '../protection/content-keys.js'
 import { Ffmpeg } from '../protection/hls/ffmpeg.js'
 import { openRedis } from '../redis/redis.js'
 import { canOpenViewerSecret } from '../views/viewer-secret-store.js'
+import { diskSpace } from '../storage/disk-space.js'
 import { openDiskStore } from '../storage/disk-store.js'
 import { loadSecrets } from '../secrets/keyring.js'
 import type { Command, CommandContext } from './command.js'
@@ -135,8 +135,7 @@ async function uploads ({ config, db }: CommandContext): Promise<Finding> {
 async function disk ({ config }: CommandContext): Promise<Finding> {
   let folder = resolve(config.uploadDir)
   while (!existsSync(folder)) folder = dirname(folder)
-  const { bavail, bsize } = await statfs(folder)
-  const free = bavail * bsize
+  const { freeBytes: free } = await diskSpace(folder)
   const message = `${(free / GiB).toFixed(1)} GiB free for uploads`
   return free > config.maxUploadBytes
     ? ok('disk', message)

@@ -151,6 +151,11 @@ export async function updateAllJobs (
     .execute()
 }
 
+/** Returns when the oldest job was queued. Ids are UUIDs of version 7, so that their order is the order of time. */
+export async function oldestJobCreatedAt (db: Kysely<Database>): Promise<number | undefined> {
+  return (await db.selectFrom('jobs').select('created_at').orderBy('id').limit(1).executeTakeFirst())?.created_at
+}
+
 /** Deletes the job of a media, of any kind. */
 export async function deleteJobOfMedia (trx: Transaction<Database>, mediaId: string): Promise<void> {
   await trx.deleteFrom('jobs').where('media_id', '=', mediaId).execute()

@@ -1,13 +1,21 @@
 import type { Kysely } from 'kysely'
+import type { Config } from '../config/config.js'
 import { poolStats } from '../database/open.js'
 import type { Database } from '../database/tables.js'
+import { oldestJobCreatedAt } from '../jobs/job-store.js'
 import type { ConcurrencyLimiter } from '../limits/concurrency-limiter.js'
 import type { Windows } from '../limits/windows.js'
 import type { RedisLink } from '../redis/redis.js'
+import { diskSpace } from '../storage/disk-space.js'
+import { SECOND, type Clock } from '../time.js'
+import type { Health } from './health.js'
 import type { Gauges } from './metrics.js'
 
 interface Options {
   db: Kysely<Database>
+  config: Pick<Config, 'uploadDir'>
+  clock: Clock
+  health: Health
   writer: { readonly waiting: number }
   passwords: { pending(): number }
   prober: { pending(): number }
@@ -20,6 +28,9 @@ interface Options {
 /** The gauges of one server. */
 export function createGauges ({
   db,
+  config,
+  clock,
+  health,
   writer,
   passwords,
   prober,
@@ -28,7 +39,33 @@ export function createGauges ({
   windows,
   redis
 }: Options): Gauges {
+  const space = () => diskSpace(config.uploadDir).catch(() => ({ sizeBytes: NaN, freeBytes: NaN }))
   return {
+    playgate_database_up: {
+      help: '1 while the database responds and is not damaged',
+      read: async () => Number((await health.check()).database === 'up'),
+      aggregator: 'min'
+    },
+    playgate_storage_up: {
+      help: '1 while files can be created',
+      read: async () => Number((await health.check()).storage === 'up'),
+      aggregator: 'min'
+    },
+    playgate_storage_free_bytes: {
+      help: 'Free space of the file system of UPLOAD_DIR; NaN if it cannot be read',
+      read: async () => (await space()).freeBytes,
+      aggregator: 'min'
+    },
+    playgate_storage_size_bytes: {
+      help: 'Size of the file system of UPLOAD_DIR; NaN if it cannot be read',
+      read: async () => (await space()).sizeBytes,
+      aggregator: 'min'
+    },
+    playgate_oldest_job_seconds: {
+      help: 'Age of the oldest background job; 0 without a job, NaN if the database does not respond',
+      read: () => oldestJobAge(db, clock).catch(() => NaN),
+      aggregator: 'max'
+    },
     playgate_database_connections: {
       help: 'Postgres connections of this process',
       read: () => poolStats(db).connections
@@ -49,4 +86,9 @@ export function createGauges ({
       aggregator: 'min'
     }
   }
+}
+
+async function oldestJobAge (db: Kysely<Database>, clock: Clock): Promise<number> {
+  const createdAt = await oldestJobCreatedAt(db)
+  return createdAt === undefined ? 0 : Math.max(0, clock.now() - createdAt) / SECOND
 }

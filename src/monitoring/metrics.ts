@@ -1,7 +1,10 @@
 import { Counter, Histogram, Registry } from 'prom-client'
 
 /** Gauges by name. Each scrape calls `read`. */
-export type Gauges = Record<string, { help: string; read: () => number; aggregator?: 'sum' | 'min' | 'max' }>
+export type Gauges = Record<
+  string,
+  { help: string; read: () => number | Promise<number>; aggregator?: 'sum' | 'min' | 'max' }
+>
 
 export type Metrics = ReturnType<typeof createMetrics>
 
@@ -11,17 +14,33 @@ export type Metrics = ReturnType<typeof createMetrics>
  */
 export function createMetrics () {
   const registers = [new Registry()]
+  const jobFailures = new Counter({
+    name: 'playgate_job_failures_total',
+    help: 'Failed attempts of background jobs; most are retried',
+    labelNames: ['kind'],
+    registers
+  })
+  // Prometheus does not see the first increase of a series that did not exist before.
+  jobFailures.inc({ kind: 'package' }, 0)
   return {
     registry: registers[0]!,
+    requestSeconds: new Histogram({
+      name: 'playgate_http_request_duration_seconds',
+      help: 'Time until the last byte of a response, or until the client left',
+      labelNames: ['method', 'route', 'status'],
+      buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+      registers
+    }),
+    jobFailures,
     requests: new Counter({
       name: 'playgate_requests_total',
-      help: 'Requests answered, or left by their clients',
+      help: 'Deprecated: use the count of playgate_http_request_duration_seconds',
       labelNames: ['method', 'route', 'status'],
       registers
     }),
     seconds: new Histogram({
       name: 'playgate_request_seconds',
-      help: 'Time to answer, streams left out',
+      help: 'Deprecated: use playgate_http_request_duration_seconds',
       labelNames: ['route'],
       buckets: [0.002, 0.01, 0.05, 0.2, 1, 5],
       registers

@@ -5,6 +5,7 @@ import { describeJob } from '../jobs/job.js'
 import type { Library } from '../media/library.js'
 import type { LockSums } from '../media/lock-sums.js'
 import { countMuxMedia } from '../media/media-protection-store.js'
+import type { Metrics } from '../monitoring/metrics.js'
 import type { LinkSigner } from '../playback/link-signer.js'
 import type { Keyring } from '../secrets/keyring.js'
 import type { BlobStore } from '../storage/blob-store.js'
@@ -27,6 +28,7 @@ interface Options {
   clock: Clock
   ffmpeg: Ffmpeg | undefined
   muxTimes: MuxTimes | undefined
+  metrics: Pick<Metrics, 'jobFailures'>
   log: Record<'info' | 'warn', (about: object, text: string) => void>
 }
 
@@ -34,10 +36,13 @@ interface Options {
 export async function openVideoProviders (
   options: Options
 ): Promise<{ local: VideoProvider; mux: MuxProvider | undefined }> {
-  const { signer, log } = options
+  const { signer, log, metrics } = options
   const runner = createPackageRunner({
     ...options,
-    onError: (err, job) => log.warn({ err, ...describeJob(job) }, 'packaging failed'),
+    onError (err, job) {
+      metrics.jobFailures.inc({ kind: 'package' })
+      log.warn({ err, ...describeJob(job) }, 'packaging failed')
+    },
     onNoPicture: (reason, mediaId) => log.info({ media_id: mediaId, reason }, 'no picture could be taken of a video')
   })
   const mux = options.config.mux && (await openMux(options, options.config.mux))
@@ -55,6 +60,9 @@ async function openMux (options: Options, config: NonNullable<Config['mux']>): P
     config,
     publicUrl: options.config.publicUrl,
     times: options.muxTimes,
-    onFault: (fault, about) => options.log.warn({ ...about, reason: fault.message }, 'a request to Mux failed')
+    onFault (fault, about) {
+      options.metrics.jobFailures.inc({ kind: 'mux' })
+      options.log.warn({ ...about, reason: fault.message }, 'a request to Mux failed')
+    }
   })
 }

@@ -60,7 +60,11 @@ t.test('service', async (t) => {
     const metrics = await get('/metrics')
     t.match(metrics, { statusCode: 200, headers: { 'content-type': /^text\/plain/ } })
     for (const name of [
+      'playgate_http_request_duration_seconds_bucket',
       'playgate_requests_total',
+      'playgate_storage_free_bytes',
+      'playgate_oldest_job_seconds 0',
+      'playgate_database_up 1',
       'playgate_streamed_bytes_total',
       'playgate_view_batch_views',
       'playgate_views_waiting',
