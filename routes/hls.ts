@@ -128,7 +128,7 @@ function packageFiles ({ indexes, secrets, clock }: Options): PackageFile[] {
       schema: getMasterPlaylist,
       hostedUrl: ({ url }) => url,
       send: async (_request, reply, { media }) =>
-        reply.type(PLAYLIST).send(masterPlaylist(await indexes.of(media.id, media.packaged), media))
+        reply.type(PLAYLIST).send(masterPlaylist(await indexes.of(media.id, media.packaged)))
     },
     {
       path: 'media.m3u8',

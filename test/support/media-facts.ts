@@ -10,6 +10,7 @@ export interface ProbedStream {
   sample_aspect_ratio?: string
   profile?: string
   level?: number
+  avg_frame_rate?: string
 }
 
 export async function probeStreams (path: string): Promise<ProbedStream[]> {

@@ -13,8 +13,26 @@ const FIRST_IV = Buffer.alloc(16)
  */
 export async function describeSegment (path: string, bytes: number, contentKey: Buffer): Promise<StreamDescription> {
   const describer = new StreamDescriber()
+  for await (const part of decrypted(path, bytes, contentKey)) describer.write(part)
+  return describer.describe()
+}
+
+/** Returns the size of the pictures by the first of them in a segment. It reads no further. */
+export async function pictureSizeOf (
+  path: string,
+  bytes: number,
+  contentKey: Buffer
+): Promise<StreamDescription['size']> {
+  const describer = new StreamDescriber()
+  for await (const part of decrypted(path, bytes, contentKey)) {
+    describer.write(part)
+    if (describer.size !== null) break
+  }
+  return describer.size
+}
+
+async function * decrypted (path: string, bytes: number, contentKey: Buffer): AsyncGenerator<Buffer> {
   const decipher = createDecipheriv('aes-128-cbc', contentKey, FIRST_IV).setAutoPadding(false)
   const source = createReadStream(path, { end: Math.min(bytes, MAX_BYTES) - 1, highWaterMark: CHUNK_BYTES })
-  for await (const chunk of source) describer.write(decipher.update(chunk as Buffer))
-  return describer.describe()
+  for await (const chunk of source) yield decipher.update(chunk as Buffer)
 }

@@ -3,10 +3,13 @@ import type { Database, PackageIndexesTable } from '../../database/tables.js'
 import type { PackageFacts, SegmentFacts } from './packager.js'
 import type { StreamDescription } from './stream-description.js'
 
+/** What is stored of a description. The size of the pictures is in the package. */
+type StoredDescription = Omit<StreamDescription, 'size'>
+
 /** For a package of an earlier version, `description` is undefined until the package is described. */
 export interface StoredIndex {
   segments: SegmentFacts[]
-  description: StreamDescription | undefined
+  description: StoredDescription | undefined
 }
 
 /** Inserts the index of a media's package, or replaces the index of an earlier package. */
@@ -49,7 +52,7 @@ export async function updateDescription (
   db: Kysely<Database>,
   mediaId: string,
   blobName: string,
-  description: StreamDescription
+  description: StoredDescription
 ): Promise<void> {
   await db
     .updateTable('package_indexes')
@@ -65,6 +68,6 @@ export async function deletePackageIndex (trx: Transaction<Database>, mediaId: s
 
 type DescriptionColumns = Pick<PackageIndexesTable, 'codecs' | 'frame_rate_thousandths'>
 
-function columnsOf ({ codecs, frameRate }: StreamDescription): DescriptionColumns {
+function columnsOf ({ codecs, frameRate }: StoredDescription): DescriptionColumns {
   return { codecs, frame_rate_thousandths: frameRate === null ? null : Math.round(frameRate * 1000) }
 }

@@ -7,16 +7,22 @@ import type { Package } from '../../media/schema.js'
 import type { Keyring } from '../../secrets/keyring.js'
 import type { BlobStore } from '../../storage/blob-store.js'
 import { openContentKey } from '../content-keys.js'
-import { describeSegment } from './describe-segment.js'
+import { describeSegment, pictureSizeOf } from './describe-segment.js'
 import { PackageIndex } from './package-index.js'
 import { findPackageIndex, updateDescription } from './package-index-store.js'
 import type { StreamDescription } from './stream-description.js'
 
 /** Enough for the indexes of about 2,000 hours of media. */
 const MAX_CACHED_BYTES = 16 * MiB
-const NOT_DESCRIBED: StreamDescription = { codecs: '', frameRate: null }
+const NOT_DESCRIBED: StreamDescription = { codecs: '', frameRate: null, size: null }
 
 export type PackageIndexes = ReturnType<typeof createPackageIndexes>
+
+interface FirstSegment {
+  mediaId: string
+  packaged: Package
+  bytes: number
+}
 
 interface PackageIndexesOptions {
   db: Kysely<Database>
@@ -28,8 +34,9 @@ interface PackageIndexesOptions {
 }
 
 /**
- * Reads the indexes of packages. A package never changes, so its index is cached by the name of its blob. If an older
- * version stored no description, the package is described when it is first played.
+ * Reads the indexes of packages. A package never changes, so its index is cached by the name of its blob. The size of
+ * the pictures is read from the first segment. If an older version stored no description, the package is described when
+ * it is first played.
  */
 export function createPackageIndexes (options: PackageIndexesOptions) {
   const { db, blobs, keys, onFault, maxBytes = MAX_CACHED_BYTES } = options
@@ -42,24 +49,39 @@ export function createPackageIndexes (options: PackageIndexesOptions) {
       const stored = await findPackageIndex(db, mediaId, blobName)
       if (stored === undefined) return undefined
       const { segments } = stored
+      const first = { mediaId, packaged: { blobName, contentKey }, bytes: segments[0]?.[0] ?? 0 }
       const description =
-        stored.description ?? (await describe(mediaId, { blobName, contentKey }, segments[0]?.[0] ?? 0))
+        stored.description === undefined
+          ? await describe(first)
+          : { ...stored.description, size: await sizeOf(first, stored.description.codecs) }
       return new PackageIndex({ segments, description })
     }
   })
 
-  /** Describes a package by its first segment, of `firstBytes` bytes. */
-  async function describe (mediaId: string, packaged: Package, firstBytes: number): Promise<StreamDescription> {
-    const { blobName, contentKey } = packaged
+  async function describe (first: FirstSegment): Promise<StreamDescription> {
     try {
-      const key = openContentKey(contentKey, mediaId, keys)
-      const description = await describeSegment(blobs.pathOf(blobName), firstBytes, key)
-      await updateDescription(db, mediaId, blobName, description)
+      const description = await describeSegment(...placeOf(first))
+      await updateDescription(db, first.mediaId, first.packaged.blobName, description)
       return description
     } catch (error) {
-      onFault(error, mediaId)
+      onFault(error, first.mediaId)
       return NOT_DESCRIBED
     }
+  }
+
+  /** Null for a stream without pictures, and for one that cannot be read. */
+  async function sizeOf (first: FirstSegment, codecs: string): Promise<StreamDescription['size']> {
+    if (codecs !== '' && !codecs.startsWith('avc1')) return null
+    try {
+      return await pictureSizeOf(...placeOf(first))
+    } catch (error) {
+      onFault(error, first.mediaId)
+      return null
+    }
+  }
+
+  function placeOf ({ mediaId, packaged, bytes }: FirstSegment): [path: string, bytes: number, contentKey: Buffer] {
+    return [blobs.pathOf(packaged.blobName), bytes, openContentKey(packaged.contentKey, mediaId, keys)]
   }
 
   return {

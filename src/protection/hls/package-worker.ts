@@ -8,8 +8,10 @@ import type { Framing } from './elementary-stream.js'
 import type { FileFaultKind } from './file-fault.js'
 import { openInput, type OpenInput } from './open-input.js'
 import type { PackageMessage, PackageOrder } from './packager.js'
-import { Inflated, SegmentWriter } from './segment-writer.js'
 import { NotCarried, playedTracks, type PlayedTrack } from './played-tracks.js'
+import { programOf, UnknownFrames } from './program.js'
+import { Inflated, SegmentWriter } from './segment-writer.js'
+import { encodeBoth, type TranscodePlan } from './transcode-plan.js'
 import { TICKS_PER_SECOND, type Frame } from './transport-stream.js'
 import { trimPictures, trimSounds, Uncuttable } from './trim.js'
 
@@ -41,6 +43,17 @@ const MAX_PRIMING_SECONDS = 1
 /** A frame with its start (`at`) and end, in seconds from the start of the file. */
 type TimedFrame = Frame & { at: number; endsAt: number }
 
+/** The frames of both tracks, of which the first are already read. */
+interface Tracks {
+  pictures: AsyncGenerator<TimedFrame>
+  sounds: AsyncGenerator<TimedFrame>
+  picture: TimedFrame | undefined
+  sound: TimedFrame | undefined
+}
+
+/** The sequence parameters stretch the pictures, but the container does not. */
+class Stretched extends Error {}
+
 const say = (message: PackageMessage) => parentPort!.postMessage(message)
 
 async function main (): Promise<void> {
@@ -66,15 +79,23 @@ async function packageInput (source: OpenInput): Promise<void> {
       : trimSounds(framesOf(audio.track, 'audio', audio.framing, beginsAt), audio.edit, audio.sampleRate)
   const file = openSync(target, 'wx', 0o640)
   try {
-    const program = { video: video === undefined ? undefined : ('h264' as const), audio: audio?.codec }
-    const segments = new SegmentWriter(program, file, order)
-    await cut(pictures, sounds, segments)
+    const [picture, sound] = [await nextOf(pictures), await nextOf(sounds)]
+    const segments = new SegmentWriter(programOf(picture, sound), file, order)
+    await cut({ pictures, sounds, picture, sound }, segments)
     say({ made: { segments: segments.facts, description: segments.description } })
   } catch (error) {
-    throw error instanceof Uncuttable ? new NotCarried('edited', plan, error.message) : error
+    throw notCarried(error, plan)
   } finally {
     closeSync(file)
   }
+}
+
+/** Returns the error with a plan for ffmpeg, if it is of frames that are not carried. */
+function notCarried (error: unknown, plan: TranscodePlan): unknown {
+  if (error instanceof Uncuttable) return new NotCarried('edited', plan, error.message)
+  // By the container, its pixels are square, so the displayed size is unknown.
+  if (error instanceof Stretched) return new NotCarried('stretched', { ...encodeBoth(plan), size: undefined })
+  return error instanceof UnknownFrames ? new NotCarried('unsupported', encodeBoth(plan), error.message) : error
 }
 
 /** Where the times of a stream begin for a track. What lies further before its edit is left out. */
@@ -89,12 +110,8 @@ async function firstTime (
 /**
  * Writes pictures and sounds in the order of their times. A segment has about six seconds and starts with a key frame.
  */
-async function cut (
-  pictures: AsyncGenerator<TimedFrame>,
-  sounds: AsyncGenerator<TimedFrame>,
-  segments: SegmentWriter
-): Promise<void> {
-  let [picture, sound] = [await nextOf(pictures), await nextOf(sounds)]
+async function cut ({ pictures, sounds, ...first }: Tracks, segments: SegmentWriter): Promise<void> {
+  let { picture, sound } = first
   const firstAt = Math.min(picture?.at ?? Infinity, sound?.at ?? Infinity)
   let picturesEndAt = -Infinity
   let endsAt = 0
@@ -113,6 +130,7 @@ async function cut (
         : picture
     if (frame === picture ? dueAtPicture : isDueAtSound(frame.at)) {
       report(frame.at)
+      requireSquare(segments)
       segments.begin(segments.startedAt === undefined ? firstAt : frame.at, picture?.key ?? true)
     }
     segments.write(frame)
@@ -123,9 +141,15 @@ async function cut (
     } else sound = await nextOf(sounds)
   }
   segments.end(endsAt)
+  requireSquare(segments)
   if (durationMs !== null && endsAt * 1000 < MIN_PART * durationMs - 1000) {
     throw new Error(`it ends after ${endsAt} s of ${durationMs / 1000} s`)
   }
+}
+
+/** Of the pictures that were written so far. */
+function requireSquare ({ pixelAspect }: SegmentWriter): void {
+  if (pixelAspect !== 1) throw new Stretched()
 }
 
 /**

@@ -15,7 +15,7 @@ export interface PlayedTrack<Track> {
 }
 interface Played {
   video: PlayedTrack<InputVideoTrack> | undefined
-  audio: (PlayedTrack<InputAudioTrack> & { codec: 'aac' | 'mp3'; sampleRate: number }) | undefined
+  audio: (PlayedTrack<InputAudioTrack> & { sampleRate: number }) | undefined
   plan: TranscodePlan
 }
 
@@ -73,7 +73,6 @@ export async function playedTracks (
       track: audio,
       framing: framings.audio!,
       edit: edits.get(audio.id),
-      codec: audio.codec === 'mp3' ? 'mp3' : 'aac',
       sampleRate: await audio.getSampleRate()
     },
     plan

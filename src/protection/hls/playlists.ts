@@ -1,17 +1,12 @@
 import type { PackageIndex } from './package-index.js'
 
-interface Size {
-  width: number | null
-  height: number | null
-}
-
 /** Returns the multivariant playlist (RFC 8216, 4.3.4) with one rendition. */
-export function masterPlaylist (index: PackageIndex, { width, height }: Size): string {
+export function masterPlaylist (index: PackageIndex): string {
   const { peak, average } = index.bandwidth()
-  const { codecs, frameRate } = index.description
+  const { codecs, frameRate, size } = index.description
   const attributes = [`BANDWIDTH=${peak}`, `AVERAGE-BANDWIDTH=${average}`]
   if (codecs !== '') attributes.push(`CODECS="${codecs}"`)
-  if (width !== null && height !== null) attributes.push(`RESOLUTION=${width}x${height}`)
+  if (size !== null) attributes.push(`RESOLUTION=${size.width}x${size.height}`)
   if (frameRate !== null) attributes.push(`FRAME-RATE=${frameRate.toFixed(3)}`)
   return ['#EXTM3U', '#EXT-X-VERSION:3', `#EXT-X-STREAM-INF:${attributes.join(',')}`, 'media.m3u8', ''].join('\n')
 }

@@ -41,6 +41,11 @@ export class SegmentWriter {
     return this.#describer.describe()
   }
 
+  /** The width of a sample of the pictures divided by its height. */
+  get pixelAspect (): number {
+    return this.#describer.pixelAspect
+  }
+
   /** The start of the current segment, in seconds. Undefined if no segment is open. */
   get startedAt (): number | undefined {
     return this.#cipher === undefined ? undefined : this.#startedAt

@@ -1,13 +1,15 @@
+import { readPictureSize, type PictureSize } from './sequence-parameters.js'
 import { PACKET_BYTES, PIDS, PMT_PID, TICKS_PER_SECOND, type TrackKind } from './transport-stream.js'
 
 /**
  * The description of a stream for a player, which gets it before the stream. `codecs` follow RFC 6381, joined by
  * commas; empty if a codec has no name. `frameRate` is in pictures per second, with three decimals; null without
- * pictures.
+ * pictures. `size` is as a player shows the pictures; null without pictures or if it cannot be read.
  */
 export interface StreamDescription {
   codecs: string
   frameRate: number | null
+  size: { width: number; height: number } | null
 }
 
 /** The delimiter and the sequence parameters are in the first bytes of a key picture. */
@@ -29,6 +31,7 @@ export class StreamDescriber {
   readonly #codecs = new Map<TrackKind, string | undefined>()
   readonly #heads = new Map<TrackKind, Buffer>()
   readonly #rate = new FrameRate()
+  #picture: PictureSize | undefined
   #rest = Buffer.alloc(0)
 
   /** Reads a part of the stream; a packet may be split between two parts. */
@@ -43,7 +46,24 @@ export class StreamDescriber {
 
   describe (): StreamDescription {
     const codecs = [this.#codecs.get('video'), this.#codecs.get('audio')].filter((codec) => codec !== undefined)
-    return { codecs: codecs.length === this.#codecs.size ? codecs.join(',') : '', frameRate: this.#rate.perSecond() }
+    return {
+      codecs: codecs.length === this.#codecs.size ? codecs.join(',') : '',
+      frameRate: this.#rate.perSecond(),
+      size: this.size
+    }
+  }
+
+  /** The size of the pictures, from the first sequence parameters. A player stretches samples that are not square. */
+  get size (): StreamDescription['size'] {
+    if (this.#picture === undefined) return null
+    const { width, height, pixelAspect } = this.#picture
+    const [stretchX, stretchY] = [Math.max(1, pixelAspect), Math.max(1, 1 / pixelAspect)]
+    return { width: Math.round(width * stretchX), height: Math.round(height * stretchY) }
+  }
+
+  /** The width of a sample divided by its height. */
+  get pixelAspect (): number {
+    return this.#picture?.pixelAspect ?? 1
   }
 
   #readPacket (packet: Buffer): void {
@@ -54,7 +74,8 @@ export class StreamDescriber {
     const kind = pid === PIDS.video ? 'video' : 'audio'
     if (pid !== PIDS[kind]) return
     if (isFirst && kind === 'video') this.#rate.add(presentationTime(payload()))
-    if (this.#codecs.get(kind) === undefined) this.#readHead(kind, isFirst, payload())
+    const isKnown = this.#codecs.get(kind) !== undefined && (kind === 'audio' || this.#picture !== undefined)
+    if (!isKnown) this.#readHead(kind, isFirst, payload())
   }
 
   /**
@@ -74,17 +95,27 @@ export class StreamDescriber {
     if (before === undefined || before.length > MAX_HEAD_BYTES) return
     const head = Buffer.concat([before, isFirst ? payload.subarray(9 + payload[8]!) : payload])
     this.#heads.set(kind, head)
-    this.#codecs.set(kind, kind === 'video' ? avcCodec(head) : soundCodec(head))
+    if (kind === 'audio') return void this.#codecs.set(kind, soundCodec(head))
+    const parameters = sequenceParameters(head)
+    if (parameters === undefined) return
+    this.#codecs.set(kind, avcCodec(parameters))
+    this.#picture = readPictureSize(parameters)
   }
 }
 
-/** Returns the codec string (RFC 6381, 3.3): profile, constraints and level of the sequence parameters. */
-function avcCodec (head: Buffer): string | undefined {
+/** Returns the first sequence parameters of a picture, at least up to their level. They may be incomplete. */
+export function sequenceParameters (head: Buffer): Buffer | undefined {
   for (let at = head.indexOf('000001', 0, 'hex'); at >= 0; at = head.indexOf('000001', at + 3, 'hex')) {
     if ((head[at + 3] ?? 0) % 32 !== SEQUENCE_PARAMETERS || head.length < at + 7) continue
-    return LEVELS.has(head[at + 6]!) ? `avc1.${head.toString('hex', at + 4, at + 7)}` : undefined
+    const end = head.indexOf('000001', at + 3, 'hex')
+    return head.subarray(at + 3, end < 0 ? undefined : end)
   }
   return undefined
+}
+
+/** Returns the codec string (RFC 6381, 3.3): profile, constraints and level of the sequence parameters. */
+function avcCodec (parameters: Buffer): string | undefined {
+  return LEVELS.has(parameters[3]!) ? `avc1.${parameters.toString('hex', 1, 4)}` : undefined
 }
 
 /** Returns the codec string by the header of ADTS (ISO/IEC 14496-3, 1.A.2.2), whose layer is 0, or of MPEG audio. */

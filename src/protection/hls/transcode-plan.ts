@@ -9,14 +9,20 @@ export interface TrackPlan {
  * seconds at which its edits end, if known.
  */
 export interface TranscodePlan {
-  video?: TrackPlan
-  audio?: TrackPlan
-  size?: { width: number; height: number }
-  endsAt?: number
+  video?: TrackPlan | undefined
+  audio?: TrackPlan | undefined
+  size?: { width: number; height: number } | undefined
+  endsAt?: number | undefined
 }
 
 /** The plan for a file whose tracks could not be read. */
 export function encodeAll (type: 'video' | 'audio'): TranscodePlan {
   const track = { index: undefined, copy: false }
   return type === 'video' ? { video: track, audio: track } : { audio: track }
+}
+
+/** The same plan without a copied track. */
+export function encodeBoth (plan: TranscodePlan): TranscodePlan {
+  const { video, audio } = plan
+  return { ...plan, video: video && { ...video, copy: false }, audio: audio && { ...audio, copy: false } }
 }

@@ -9,7 +9,7 @@ export const PIDS = { video: 0x100, audio: 0x101 }
 /** ISO/IEC 13818-1, table 2-22. */
 const STREAM_IDS = { video: 0xe0, audio: 0xc0 }
 /** ISO/IEC 13818-1, table 2-34. */
-const STREAM_TYPES = { h264: 0x1b, aac: 0x0f, mp3: 0x03 }
+const STREAM_TYPES = { h264: 0x1b, aac: 0x0f, 'mpeg1-audio': 0x03, 'mpeg2-audio': 0x04 }
 /**
  * The program clock is half a second behind the decode times, in 1/90,000 s. Data must arrive before its decode time
  * (2.7.2), and decoders need a reserve.
@@ -24,7 +24,8 @@ export type TrackKind = keyof typeof PIDS
  */
 export interface Program {
   video: 'h264' | undefined
-  audio: 'aac' | 'mp3' | undefined
+  /** MP3 below 32 kHz is of MPEG-2. */
+  audio: 'aac' | 'mpeg1-audio' | 'mpeg2-audio' | undefined
 }
 
 /**

@@ -9,7 +9,8 @@ const index = fc.array(fc.tuple(fc.integer({ min: 16, max: 1e8 }), fc.integer({ 
   minLength: 1,
   maxLength: 50
 }) as fc.Arbitrary<SegmentFacts[]>
-const indexOf = (segments: SegmentFacts[], description: StreamDescription = { codecs: '', frameRate: null }) =>
+const NOT_DESCRIBED: StreamDescription = { codecs: '', frameRate: null, size: null }
+const indexOf = (segments: SegmentFacts[], description: StreamDescription = NOT_DESCRIBED) =>
   new PackageIndex({ segments, description })
 const sample: SegmentFacts[] = [
   [1600, 6000],
@@ -92,18 +93,18 @@ t.test('no length, rounded, is above the target duration; each has its address; 
 })
 
 t.test('the multivariant playlist names one stream, its peak and its size', async (t) => {
-  const lines = checkForm(t, masterPlaylist(indexOf(sample), { width: 1280, height: 720 }))
+  const lines = checkForm(t, masterPlaylist(indexOf(sample, { ...NOT_DESCRIBED, size: { width: 1280, height: 720 } })))
   t.same(lines.slice(1), [
     '#EXT-X-VERSION:3',
     '#EXT-X-STREAM-INF:BANDWIDTH=3940,AVERAGE-BANDWIDTH=2360,RESOLUTION=1280x720',
     'media.m3u8'
   ])
-  t.notMatch(masterPlaylist(indexOf(sample), { width: null, height: null }), /RESOLUTION/, 'sound has no size')
+  t.notMatch(masterPlaylist(indexOf(sample)), /RESOLUTION/, 'sound has no size')
   fc.assert(
     fc.property(index, (segments) => {
       const [, peak, average] =
         /BANDWIDTH=(\d+),AVERAGE-BANDWIDTH=(\d+)/.exec(
-          masterPlaylist(indexOf(segments), { width: null, height: null })
+          masterPlaylist(indexOf(segments))
         ) ?? []
       return (
         Number(peak) >= Number(average) &&
@@ -115,14 +116,14 @@ t.test('the multivariant playlist names one stream, its peak and its size', asyn
 
 t.test('the multivariant playlist has CODECS and FRAME-RATE where they are known', async (t) => {
   const size = { width: 1280, height: 720 }
-  const film = indexOf(sample, { codecs: 'avc1.64001f,mp4a.40.2', frameRate: 29.97 })
-  t.match(masterPlaylist(film, size), ',CODECS="avc1.64001f,mp4a.40.2",RESOLUTION=1280x720,FRAME-RATE=29.970\n')
-  t.notMatch(masterPlaylist(indexOf(sample), size), /CODECS|FRAME-RATE/)
+  const film = indexOf(sample, { codecs: 'avc1.64001f,mp4a.40.2', frameRate: 29.97, size })
+  t.match(masterPlaylist(film), ',CODECS="avc1.64001f,mp4a.40.2",RESOLUTION=1280x720,FRAME-RATE=29.970\n')
+  t.notMatch(masterPlaylist(indexOf(sample)), /CODECS|FRAME-RATE/)
 })
 
 t.test('a day of segments makes playlists', async (t) => {
   const long = indexOf(Array.from({ length: 14_400 }, (): SegmentFacts => [1600, 6000]))
-  t.match(masterPlaylist(long, { width: null, height: null }), /BANDWIDTH=2134/)
+  t.match(masterPlaylist(long), /BANDWIDTH=2134/)
   t.equal(mediaPlaylist(long).match(/segment-/g)!.length, 14_400)
 })
 

@@ -112,7 +112,7 @@ t.test(
 )
 
 t.test('a stream with only sound carries the clock itself; both tables have the check sum of annex A', async (t) => {
-  const packets = written({ video: undefined, audio: 'mp3' }, [
+  const packets = written({ video: undefined, audio: 'mpeg1-audio' }, [
     { kind: 'audio', pieces: [Buffer.alloc(400)], pts: 900_000, dts: undefined, key: false }
   ])
   t.equal(packets[2]!.clock, 855_000)
