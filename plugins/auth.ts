@@ -1,68 +1,53 @@
-import jwt, { type JWT } from '@fastify/jwt'
+import jwt from '@fastify/jwt'
 import type { FastifyReply, FastifyRequest, RouteOptions, preParsingAsyncHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
-import { LRUCache } from 'lru-cache'
-import { hash, randomUUID } from 'node:crypto'
-import { validate as isUuid } from 'uuid'
+import { randomUUID } from 'node:crypto'
 import type { Accounts } from '../src/accounts/accounts.js'
+import { hashOfApiKey, isApiKey } from '../src/accounts/api-key-text.js'
+import type { ApiKeys } from '../src/accounts/api-keys.js'
 import type { Role, Viewer } from '../src/accounts/schema.js'
+import type { Scope } from '../src/accounts/scopes.js'
 import type { Grant, Sessions } from '../src/accounts/sessions.js'
 import { ApiError } from '../src/errors.js'
 import { confirmRefusal } from '../src/cache/record-cache.js'
+import { bearerOf } from '../src/http/bearer.js'
 import { addProblems } from '../src/schemas/problem.js'
-import type { Keyring, Secrets } from '../src/secrets/keyring.js'
-import { MINUTE, SECOND } from '../src/time.js'
+import type { Secrets } from '../src/secrets/keyring.js'
 import type { Config } from '../src/config/config.js'
+import { createTokenVerifier, type Bearer } from './access-tokens.js'
 
 interface Options {
   accounts: Accounts
   sessions: Sessions
+  apiKeys: ApiKeys
   secrets: Secrets
   config: Pick<Config, 'accessTokenSeconds'>
-}
-/** The account and the session of a token. Tokens of older versions contain no session id. */
-interface Bearer {
-  sub: string
-  sid: string | undefined
-  expiresAt: number
-}
-interface Claims {
-  sub: unknown
-  sid: unknown
-  iat: unknown
-  exp: number
-  jti: unknown
 }
 
 /**
  * The callers that a route accepts. `account`: callers with a valid token. `{ roles }`: callers with a valid token of
  * one of these roles. `optional`: callers with or without a token; an invalid token is refused. `handler`: the route
- * identifies the caller itself, because a link or a refresh token may replace the access token.
+ * identifies the caller itself, because a link or a refresh token may replace the access token. An API key counts as a
+ * token on the routes that name a `scope`.
  */
 export type AuthRule = 'account' | 'optional' | 'handler' | { readonly roles: readonly Role[] }
 
 const ISSUER = 'playgate'
 const AUDIENCE = 'playgate-api'
-const CACHED_TOKENS = 10_000
-/**
- * A token has three parts. The last part encodes 32 bytes, so its last character has two unused bits. Decoders ignore
- * these bits; this pattern requires them to be zero.
- */
-const TOKEN = /^[\w-]+\.[\w-]+\.[\w-]{42}[AEIMQUYcgkosw048]$/
-/** RFC 6750, section 2.1. The scheme is case-insensitive (RFC 9110, section 11.1). */
-const BEARER = /^bearer(?: +(.*))?$/i
-/** The largest accepted difference between the clocks of two servers. */
-const MAX_SKEW_MS = MINUTE
 
 const WITH_TOKEN: ReadonlyArray<Record<string, string[]>> = [{ bearer: [] }, { login: [] }]
 
+/** Reads the caller of a credential; `since` is the argument of the check in `confirmRefusal`. */
+type ReadCaller = (since: number) => Promise<Viewer | undefined>
+
 /**
  * Identifies the caller of each route by its {@link AuthRule}, after the rate limits and before the body is read. Adds
- * the rule to the API description. The role in a token is not trusted: one query reads the role and the state of the
- * account and the session. Its result is at most one second old.
+ * the rule and the scope to the API description. The role in a token is not trusted: one query reads the role and the
+ * state of the account and the session. Its result is at most one second old.
  */
 export default fp<Options>(
-  async (app, { accounts, sessions, secrets, config }) => {
+  async (app, options) => {
+    const { secrets, config } = options
     const keys = secrets.keyring('jwt')
     await app.register(jwt, {
       secret: keys.current.key,
@@ -81,16 +66,18 @@ export default fp<Options>(
         requiredClaims: ['sub', 'iat', 'exp', 'jti', 'iss', 'aud']
       }
     })
-    const { identify, viewerOf } = createIdentifier(createTokenVerifier(app.jwt, keys), accounts, sessions)
+    const { identify, identifyAgain } = createIdentifier(createTokenVerifier(app.jwt, keys), options)
 
     app.decorateRequest('viewer', undefined)
     app.decorateRequest('sessionId', undefined)
+    app.decorateRequest('usesApiKey', false)
+    app.decorateRequest('readCaller', undefined)
     app.decorateRequest('requireViewer', function (this: FastifyRequest): Viewer {
       if (this.viewer === undefined) throw new ApiError('not_authenticated')
       return this.viewer
     })
     app.decorate('identify', (request: FastifyRequest) => identify(request))
-    app.decorate('identifyAgain', (request: FastifyRequest) => viewerOf(request.requireViewer().id, request.sessionId))
+    app.decorate('identifyAgain', identifyAgain)
     app.decorateReply('grant', function (this: FastifyReply, { id, role }: Viewer, { sessionId, refreshToken }: Grant) {
       // RFC 6749, 5.1.
       this.header('cache-control', 'no-store')
@@ -104,8 +91,9 @@ export default fp<Options>(
       }
     })
     app.addHook('onRoute', (route) => {
-      const rule = route.config?.auth
-      route.schema = describeRule(route.schema, rule)
+      const { auth: rule, scope } = route.config ?? {}
+      if (rule === undefined && scope !== undefined) throw new Error(`${route.url} has a scope, but no auth rule`)
+      route.schema = describeRule(route.schema, rule, scope)
       if (rule === undefined || rule === 'handler') return
       route.preParsing = [ruleHook(rule, identify), ...[route.preParsing ?? []].flat()]
     })
@@ -113,50 +101,38 @@ export default fp<Options>(
   { name: 'auth', dependencies: ['errors'] }
 )
 
-/**
- * Returns a function that verifies a token and returns its claims. The function throws if this server did not issue the
- * token, or if the token has expired.
- */
-function createTokenVerifier (jwt: JWT, keys: Keyring): (token: string) => Bearer {
-  /** Keys are the SHA-256 hashes of tokens. */
-  const verifiedTokens = new LRUCache<string, Bearer>({ max: CACHED_TOKENS })
-
-  /** Also accepts tokens that were signed with a previous secret. */
-  function verify (token: string): Bearer {
-    if (!TOKEN.test(token)) throw new Error('the token is malformed')
-    const { header } = jwt.decode<{ header: { kid?: unknown } }>(token)!
-    const ring = keys.find(String(header.kid))
-    if (ring === undefined) throw new Error('the token names an unknown key')
-    const { sub, sid, iat, exp, jti } =
-      ring.id === keys.current.id ? jwt.verify<Claims>(token) : jwt.verify<Claims>(token, { key: ring.key })
-    if (typeof jti !== 'string' || typeof iat !== 'number' || iat * SECOND > Date.now() + MAX_SKEW_MS) {
-      throw new Error('the token has no id, or was issued in the future')
-    }
-    if (!isUuid(sub)) throw new Error('the token names no account')
-    if (sid !== undefined && !isUuid(sid)) throw new Error('the token names no session')
-    return { sub: sub as string, sid: sid as string | undefined, expiresAt: exp * SECOND }
-  }
-
-  return (token) => {
-    const name = hash('sha256', token, 'base64')
-    let bearer = verifiedTokens.get(name)
-    if (bearer === undefined) {
-      bearer = verify(token)
-      verifiedTokens.set(name, bearer)
-    }
-    // RFC 7519, 4.1.4: a token is expired in the second of its `exp`.
-    if (bearer.expiresAt <= Date.now()) throw new Error('the token has expired')
-    return bearer
-  }
-}
-
 type Identify = (request: FastifyRequest, roles?: readonly Role[]) => Promise<Viewer | undefined>
 
-function createIdentifier (verify: (token: string) => Bearer, accounts: Accounts, sessions: Sessions) {
-  async function viewerOf (sub: string, sid: string | undefined, roles?: readonly Role[]): Promise<Viewer> {
-    return await confirmRefusal(async (since) => {
+function createIdentifier (verify: (token: string) => Bearer, { accounts, sessions, apiKeys }: Options) {
+  /** Returns the reader of the caller of an access token or an API key. **Throws** `invalid_token`. */
+  function readerOf (request: FastifyRequest, credential: string): ReadCaller {
+    if (isApiKey(credential)) {
+      request.usesApiKey = true
+      const keyHash = hashOfApiKey(credential)
+      if (keyHash === undefined) throw new ApiError('invalid_token')
+      const use = { address: request.ip, scope: request.routeOptions.config.scope }
+      return (since) => apiKeys.viewer(keyHash, use, since)
+    }
+    const { sub, sid } = verifyToken(credential)
+    request.sessionId = sid
+    return async (since) => {
       const viewer = await (sid === undefined ? accounts.viewer(sub, since) : sessions.viewer(sid, since))
-      if (viewer?.id !== sub) throw new ApiError('invalid_token')
+      return viewer?.id === sub ? viewer : undefined
+    }
+  }
+
+  function verifyToken (token: string): Bearer {
+    try {
+      return verify(token)
+    } catch (error) {
+      throw new ApiError('invalid_token', { cause: error })
+    }
+  }
+
+  async function callerOf (read: ReadCaller, roles?: readonly Role[]): Promise<Viewer> {
+    return await confirmRefusal(async (since) => {
+      const viewer = await read(since)
+      if (viewer === undefined) throw new ApiError('invalid_token')
       if (roles !== undefined && !roles.includes(viewer.role)) {
         throw new ApiError('role_required', { detail: `This is for ${roles.join(' and ')} accounts.` })
       }
@@ -165,19 +141,18 @@ function createIdentifier (verify: (token: string) => Bearer, accounts: Accounts
   }
 
   const identify: Identify = async (request, roles) => {
-    const credentials = BEARER.exec(request.headers.authorization ?? '')
-    if (credentials === null) return undefined
-    let bearer
-    try {
-      bearer = verify(credentials[1] ?? '')
-    } catch (error) {
-      throw new ApiError('invalid_token', { cause: error })
-    }
-    request.sessionId = bearer.sid
-    return await viewerOf(bearer.sub, bearer.sid, roles)
+    const credential = bearerOf(request.headers.authorization)
+    if (credential === undefined) return undefined
+    request.readCaller = readerOf(request, credential)
+    return await callerOf(request.readCaller, roles)
   }
 
-  return { identify, viewerOf }
+  async function identifyAgain ({ readCaller }: FastifyRequest): Promise<Viewer> {
+    if (readCaller === undefined) throw new ApiError('not_authenticated')
+    return await callerOf(readCaller)
+  }
+
+  return { identify, identifyAgain }
 }
 
 /** Returns a hook that identifies the caller, and refuses callers that the rule excludes. */
@@ -191,29 +166,42 @@ function ruleHook (rule: Exclude<AuthRule, 'handler'>, identify: Identify): preP
   }
 }
 
-/** Adds to the description of an operation whether it needs a token, and the errors of a refused token. */
-function describeRule (schema: RouteOptions['schema'], rule: AuthRule | undefined): RouteOptions['schema'] {
+/** Adds to the description of an operation the credentials that it accepts, and the errors of a refused credential. */
+function describeRule (
+  schema: RouteOptions['schema'],
+  rule: AuthRule | undefined,
+  scope: Scope | undefined
+): RouteOptions['schema'] {
   if (rule === undefined) return schema && { security: [], ...schema }
   const described = addProblems(
     schema,
     'not_authenticated',
     'invalid_token',
+    'scope_required',
+    'key_address_refused',
     ...(typeof rule === 'object' ? (['role_required'] as const) : [])
   )
-  const isOptional = rule === 'optional' || rule === 'handler'
-  return described && { security: isOptional ? [...WITH_TOKEN, {}] : WITH_TOKEN, ...described }
+  const security = scope === undefined ? [...WITH_TOKEN] : [...WITH_TOKEN, { apiKey: [scope] }]
+  if (rule === 'optional' || rule === 'handler') security.push({})
+  return described && { security, ...described }
 }
 
 declare module 'fastify' {
   interface FastifyContextConfig {
     /** Without a rule, everyone may call the route, and the token is not read. */
     auth?: AuthRule
+    /** The scope that an API key needs. Without a scope, the route is closed to API keys. */
+    scope?: Scope
   }
   interface FastifyRequest {
     /** The account of the token; undefined without a token. */
     viewer: Viewer | undefined
     /** The session of the token. */
     sessionId: string | undefined
+    /** True if the request presented an API key instead of an access token. */
+    usesApiKey: boolean
+    /** Reads the caller again; undefined before the caller is identified, and without a credential. */
+    readCaller: ReadCaller | undefined
     /** Returns the account of the token. **Throws** `not_authenticated` without a token. */
     requireViewer(): Viewer
   }
@@ -221,8 +209,8 @@ declare module 'fastify' {
     /** Resolves to the account of a request's token; undefined without a token. **Throws** `invalid_token`. */
     identify(request: FastifyRequest): Promise<Viewer | undefined>
     /**
-     * Resolves to the account of a request that was identified before. The account and the session must still be valid;
-     * the token may have expired. **Throws** `invalid_token`.
+     * Resolves to the account of a request that was identified before. The account, and the session or the API key,
+     * must still be valid; an access token may have expired. **Throws** `invalid_token`.
      */
     identifyAgain(request: FastifyRequest): Promise<Viewer>
   }

@@ -34,6 +34,7 @@ const TAGS = [
     name: 'Accounts',
     description: 'Sign up, log in, and manage accounts. A refresh token gets the next access token.'
   },
+  { name: 'API keys', description: 'Credentials of programs, each limited to scopes.' },
   { name: 'Media', description: 'Upload media, and issue links to them.' },
   { name: 'Streaming', description: 'Stream media by byte range.' },
   { name: 'Views and analytics', description: 'Count views, and see who watched.' },
@@ -50,6 +51,12 @@ const SECURITY_SCHEMES = {
     type: 'oauth2',
     description: 'Log in with your email and password.',
     flows: { password: { tokenUrl: '/auth/login', scopes: {} } }
+  },
+  apiKey: {
+    type: 'http',
+    scheme: 'bearer',
+    bearerFormat: 'pgk_<id>_<secret>',
+    description: 'An API key. Each operation names the scope that the key needs.'
   }
 } as const
 

@@ -1,6 +1,9 @@
 import rateLimit, { type FastifyRateLimitOptions } from '@fastify/rate-limit'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { hashOfApiKey } from '../src/accounts/api-key-text.js'
+import type { ApiKeys } from '../src/accounts/api-keys.js'
+import { bearerOf } from '../src/http/bearer.js'
 import { addressKey } from '../src/http/client-address.js'
 import type { Config, LimitGroup } from '../src/config/config.js'
 import { limitExceeded } from '../src/limits/limit-exceeded.js'
@@ -11,6 +14,7 @@ import { addProblems } from '../src/schemas/problem.js'
 import { MINUTE, type Clock } from '../src/time.js'
 
 interface Options {
+  apiKeys: Pick<ApiKeys, 'limitName'>
   windows: Pick<Windows, 'clients'>
   config: Pick<Config, 'limitsPerMinute'>
   clock: Clock
@@ -26,11 +30,13 @@ const BLOCK_FACTOR = 5
 const NETWORK_LIMITED = new Set(['login', 'signup'])
 
 /**
- * Limits requests by client address, in groups. A route sets its group by `config: { limit }`; the default is `api`.
- * `none` is for media bytes and for probes of the service. A limit of 0 is off.
+ * Limits requests by client address, in groups. An accepted API key has windows of its own. A route sets its group by
+ * `config: { limit }`; the default is `api`. `none` is for media bytes and for probes of the service. A limit of 0 is
+ * off.
  */
 export default fp<Options>(
-  async (app, { windows: { clients: windows }, config: { limitsPerMinute: perMinute }, clock }) => {
+  async (app, { windows: { clients: windows }, config, clock, apiKeys }) => {
+    const { limitsPerMinute: perMinute } = config
     /** The store of one group, as @fastify/rate-limit requires it. */
     class Store {
       readonly #group: string
@@ -79,7 +85,7 @@ export default fp<Options>(
       // errorResponseBuilder.
       ban: 1,
       store: Store,
-      keyGenerator: (request: FastifyRequest) => addressKey(request.ip),
+      keyGenerator: (request: FastifyRequest) => limitNameOfKey(request, apiKeys) ?? addressKey(request.ip),
       errorResponseBuilder: (_request, { ban, ttl, max }) =>
         limitExceeded({ blocked: ban, retryAfterMs: ttl }, { limit: max, windowMs: MINUTE }, clock.now())
     })
@@ -87,6 +93,17 @@ export default fp<Options>(
   },
   { name: 'rate-limit', dependencies: ['errors'] }
 )
+
+/**
+ * Returns the name under which a request with an API key is counted; undefined if it counts for its address. Views
+ * count for their address, because their limit protects the figures.
+ */
+function limitNameOfKey (request: FastifyRequest, apiKeys: Options['apiKeys']): string | undefined {
+  const { scope, limit } = request.routeOptions.config
+  if (scope === undefined || limit === 'view') return undefined
+  const keyHash = hashOfApiKey(bearerOf(request.headers.authorization) ?? '')
+  return keyHash === undefined ? undefined : apiKeys.limitName(keyHash, request.ip)
+}
 
 declare module '@fastify/rate-limit' {
   interface FastifyRateLimitOptions {

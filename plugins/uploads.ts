@@ -23,7 +23,10 @@ export default fp<Options>(
       const { id: accountId } = this.requireViewer()
       const slot = uploadLimiter.acquire({ accountId, address: ip })
       const endReview = review.add(
-        () => accounts.requirePublisher(accountId),
+        async () => {
+          await accounts.requirePublisher(accountId)
+          if (this.usesApiKey) await app.identifyAgain(this)
+        },
         (refusal) => raw.destroy(refusal)
       )
       try {
@@ -49,8 +52,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /**
      * Runs `receive` with the body of this request, in a slot for uploads. Closes the connection when the account may
-     * no longer publish. **Throws** `too_many_uploads` or `overloaded` without a slot, `upload_incomplete` if the body
-     * ends early, or the error of `receive`.
+     * no longer publish, or the API key is revoked. **Throws** `too_many_uploads` or `overloaded` without a slot,
+     * `upload_incomplete` if the body ends early, or the error of `receive`.
      */
     receiveUpload<T>(receive: (body: IncomingMessage) => Promise<T>): Promise<T>
   }

@@ -11,6 +11,7 @@ import type {
 } from 'fastify'
 import fp from 'fastify-plugin'
 import { setImmediate } from 'node:timers/promises'
+import { isAddressOrCidr } from '../src/config/formats.js'
 import { ApiError, invalidField } from '../src/errors.js'
 import { isLinkQuery } from '../src/playback/link.js'
 import { TIDIED } from '../src/schemas/fields.js'
@@ -34,7 +35,10 @@ export default fp(
   async (app) => {
     const ajv = new Ajv({ useDefaults: true, removeAdditional: false, allErrors: true, verbose: true, strict: false })
     addFormats.default(ajv, ['email', 'date', 'date-time', 'uuid', 'uri', 'uri-reference'])
-    ajv.addFormat('web-address', isWebAddress).addFormat('uuid', UUID)
+    ajv
+      .addFormat('web-address', isWebAddress)
+      .addFormat('uuid', UUID)
+      .addFormat('address-or-cidr', (text: string) => isAddressOrCidr(text) && !text.includes('%'))
     const parseJson = app.getDefaultJsonParser('error', 'error')
     app.removeContentTypeParser(['application/json', 'text/plain'])
     app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, text, done) => {

@@ -55,7 +55,7 @@ const getCourse = {
 } as const
 
 const createCourse = {
-  config: { ...forPublishers, idempotent: true },
+  config: { ...forPublishers, idempotent: true, scope: 'courses:write' },
   schema: {
     operationId: 'createCourse',
     summary: 'Create a course',
@@ -66,7 +66,7 @@ const createCourse = {
 } as const
 
 const listMyCourses = {
-  config: forPublishers,
+  config: { ...forPublishers, scope: 'courses:read' },
   schema: {
     operationId: 'listMyCourses',
     summary: 'List your own courses, newest first',
@@ -77,7 +77,7 @@ const listMyCourses = {
 } as const
 
 const updateCourse = {
-  config: forPublishers,
+  config: { ...forPublishers, scope: 'courses:write' },
   schema: {
     operationId: 'updateCourse',
     summary: 'Change a course',
@@ -89,7 +89,7 @@ const updateCourse = {
 } as const
 
 const deleteCourse = {
-  config: forPublishers,
+  config: { ...forPublishers, scope: 'courses:write' },
   schema: {
     operationId: 'deleteCourse',
     summary: 'Delete a course with its lectures, their media and its subscriptions',
@@ -100,7 +100,7 @@ const deleteCourse = {
 } as const
 
 const listLectures = {
-  config: forPublishers,
+  config: { ...forPublishers, scope: 'courses:read' },
   schema: {
     operationId: 'listLectures',
     summary: 'List the lectures of your course, in order',
@@ -111,7 +111,7 @@ const listLectures = {
 } as const
 
 const orderLectures = {
-  config: forPublishers,
+  config: { ...forPublishers, scope: 'courses:write' },
   schema: {
     operationId: 'orderLectures',
     summary: 'Change the order of the lectures',
@@ -124,7 +124,7 @@ const orderLectures = {
 } as const
 
 const getCourseAnalytics = {
-  config: forPublishers,
+  config: { ...forPublishers, scope: 'analytics:read' },
   schema: {
     operationId: 'getCourseAnalytics',
     summary: 'Get the subscribers, views and completion of a course, by lecture',

@@ -2,6 +2,7 @@ import type { FastifyPluginAsync } from 'fastify'
 import viewCount from '../plugins/view-count.js'
 import type { Services } from '../src/services.js'
 import accounts from './accounts.js'
+import apiKeys from './api-keys.js'
 import courses from './courses.js'
 import embed from './embed.js'
 import hls from './hls.js'
@@ -21,6 +22,7 @@ const routes: FastifyPluginAsync<{ services: Services }> = async (app, { service
   await app.register(service, services)
   await app.register(accounts, services)
   await app.register(users, services)
+  await app.register(apiKeys, services)
   await app.register(media, services)
   await app.register(uploads, services)
   await app.register(stream, services)

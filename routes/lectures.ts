@@ -37,7 +37,7 @@ const tags = ['Lectures'] as const
 const forPublishers = { auth: { roles: publisherRoles }, limit: 'course' } as const
 
 const addLecture = {
-  config: { ...forPublishers, form: LectureForm, idempotent: true },
+  config: { ...forPublishers, form: LectureForm, idempotent: true, scope: 'courses:write' },
   schema: {
     operationId: 'addLecture',
     summary: 'Upload a lecture to the end of your course',
@@ -47,7 +47,7 @@ const addLecture = {
 } as const
 
 const addLectures = {
-  config: { ...forPublishers, form: BatchForm, checks: [LectureFields], idempotent: true },
+  config: { ...forPublishers, form: BatchForm, checks: [LectureFields], idempotent: true, scope: 'courses:write' },
   schema: {
     operationId: 'addLectures',
     summary: 'Upload one or two lectures',
@@ -60,7 +60,7 @@ const addLectures = {
 } as const
 
 const updateLecture = {
-  config: forPublishers,
+  config: { ...forPublishers, scope: 'courses:write' },
   schema: {
     operationId: 'updateLecture',
     summary: 'Change the texts of a lecture',
@@ -72,7 +72,7 @@ const updateLecture = {
 } as const
 
 const deleteLecture = {
-  config: forPublishers,
+  config: { ...forPublishers, scope: 'courses:write' },
   schema: {
     operationId: 'deleteLecture',
     summary: 'Delete a lecture with its media',
@@ -83,7 +83,7 @@ const deleteLecture = {
 } as const
 
 const reportProgress = {
-  config: { auth: { roles: ['student'] }, limit: 'course' },
+  config: { auth: { roles: ['student'] }, limit: 'course', scope: 'progress' },
   schema: {
     operationId: 'reportProgress',
     summary: 'Report how far you have watched a lecture',

@@ -71,7 +71,7 @@ const linkQuery = (maxSeconds: number) =>
   })
 
 const getMedia = {
-  config: { auth: 'optional' },
+  config: { auth: 'optional', scope: 'media:read' },
   schema: {
     operationId: 'getMedia',
     summary: 'Get a media',
@@ -83,7 +83,7 @@ const getMedia = {
 
 const getStreamUrl = (maxSeconds: number) =>
   ({
-    config: { auth: 'optional' },
+    config: { auth: 'optional', scope: 'links' },
     schema: {
       operationId: 'getStreamUrl',
       summary: 'Issue a link to the stream that expires',
@@ -95,7 +95,7 @@ const getStreamUrl = (maxSeconds: number) =>
   }) as const
 
 const listMedia = {
-  config: { auth: 'account' },
+  config: { auth: 'account', scope: 'media:read' },
   schema: {
     operationId: 'listMedia',
     summary: 'List your media, newest first',
@@ -107,7 +107,7 @@ const listMedia = {
 } as const
 
 const createMedia = {
-  config: { auth: { roles: publisherRoles }, form: MediaForm, idempotent: true },
+  config: { auth: { roles: publisherRoles }, form: MediaForm, idempotent: true, scope: 'uploads' },
   schema: {
     operationId: 'createMedia',
     summary: 'Upload a file, or add a media that is hosted elsewhere',
@@ -122,7 +122,7 @@ const createMedia = {
 } as const
 
 const updateMedia = {
-  config: { auth: 'account' },
+  config: { auth: 'account', scope: 'media:write' },
   schema: {
     operationId: 'updateMedia',
     summary: 'Change the title, visibility or protection of a media',
@@ -134,7 +134,7 @@ const updateMedia = {
 } as const
 
 const deleteMedia = {
-  config: { auth: 'account' },
+  config: { auth: 'account', scope: 'media:write' },
   schema: {
     operationId: 'deleteMedia',
     summary: 'Delete a media with its file, views and analytics',
@@ -145,7 +145,7 @@ const deleteMedia = {
 } as const
 
 const revokeStreamUrls = {
-  config: { auth: 'account' },
+  config: { auth: 'account', scope: 'links' },
   schema: {
     operationId: 'revokeStreamUrls',
     summary: 'Revoke every link issued so far',

@@ -18,7 +18,7 @@ interface Options {
 }
 
 const tags = ['Streaming'] as const
-const config = { auth: 'handler', byLink: true, limit: 'none' } as const
+const config = { auth: 'handler', scope: 'media:read', byLink: true, limit: 'none' } as const
 const binary = { schema: Type.String({ format: 'binary' }) }
 const bytes = { 'video/*': binary, 'audio/*': binary }
 

@@ -32,7 +32,7 @@ const config = { auth: { roles: ['student'] }, limit: 'course' } as const
 const Params = Type.Object({ course_id: Uuid() })
 
 const subscribe = {
-  config: { ...config, idempotent: true },
+  config: { ...config, idempotent: true, scope: 'courses:write' },
   schema: {
     operationId: 'subscribe',
     summary: 'Subscribe to a course',
@@ -43,7 +43,7 @@ const subscribe = {
 } as const
 
 const unsubscribe = {
-  config,
+  config: { ...config, scope: 'courses:write' },
   schema: {
     operationId: 'unsubscribe',
     summary: 'Unsubscribe from a course',
@@ -55,7 +55,7 @@ const unsubscribe = {
 } as const
 
 const listSubscribedCourses = {
-  config,
+  config: { ...config, scope: 'courses:read' },
   schema: {
     operationId: 'listSubscribedCourses',
     summary: 'List the courses you are subscribed to',
@@ -66,7 +66,7 @@ const listSubscribedCourses = {
 } as const
 
 const listSubscribedLectures = {
-  config,
+  config: { ...config, scope: 'courses:read' },
   schema: {
     operationId: 'listSubscribedLectures',
     summary: 'List the lectures of a course you are subscribed to',
@@ -78,7 +78,7 @@ const listSubscribedLectures = {
 } as const
 
 const getMyProgress = {
-  config,
+  config: { ...config, scope: 'progress' },
   schema: {
     operationId: 'getMyProgress',
     summary: 'Get your progress in a course',

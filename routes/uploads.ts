@@ -13,7 +13,7 @@ interface Options {
 }
 
 const putMedia = {
-  config: { auth: { roles: publisherRoles }, rawBody: true },
+  config: { auth: { roles: publisherRoles }, rawBody: true, scope: 'uploads' },
   schema: {
     operationId: 'putMedia',
     summary: 'Upload a file as the request body',

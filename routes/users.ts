@@ -16,7 +16,7 @@ const tags = ['Accounts'] as const
 const config = { auth: { roles: ['admin'] } } as const
 
 const listUsers = {
-  config,
+  config: { ...config, scope: 'users:admin' },
   schema: {
     operationId: 'listUsers',
     summary: 'List all accounts, newest first',
@@ -27,7 +27,7 @@ const listUsers = {
 } as const
 
 const createUser = {
-  config,
+  config: { ...config, scope: 'users:admin' },
   schema: {
     operationId: 'createUser',
     summary: 'Create an account with any role',
@@ -38,7 +38,7 @@ const createUser = {
 } as const
 
 const getUser = {
-  config,
+  config: { ...config, scope: 'users:admin' },
   schema: {
     operationId: 'getUser',
     summary: 'Get an account',
@@ -49,7 +49,7 @@ const getUser = {
 } as const
 
 const updateUser = {
-  config,
+  config: { ...config, scope: 'users:admin' },
   schema: {
     operationId: 'updateUser',
     summary: 'Change the role of an account, disable it or enable it',

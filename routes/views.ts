@@ -55,7 +55,7 @@ const AnalyticsReply = Type.Object({
 })
 
 const logView = {
-  config: { auth: 'handler', limit: 'view', byLink: true },
+  config: { auth: 'handler', limit: 'view', byLink: true, scope: 'progress' },
   schema: {
     operationId: 'logView',
     summary: 'Count a view',
@@ -71,7 +71,7 @@ const logView = {
 } as const
 
 const listViews = {
-  config: { auth: 'account' },
+  config: { auth: 'account', scope: 'analytics:read' },
   schema: {
     operationId: 'listViews',
     summary: 'List the views of a media, newest first',
@@ -83,7 +83,7 @@ const listViews = {
 } as const
 
 const getAnalytics = {
-  config: { auth: 'account' },
+  config: { auth: 'account', scope: 'analytics:read' },
   schema: {
     operationId: 'getAnalytics',
     summary: 'Get the total, unique and daily views of a media',

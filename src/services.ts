@@ -4,6 +4,7 @@ import { Access } from './access/permissions.js'
 import { Admissions } from './access/admissions.js'
 import { PlaybackLinks } from './access/playback-links.js'
 import { Accounts } from './accounts/accounts.js'
+import { ApiKeys } from './accounts/api-keys.js'
 import { createPasswordHasher, type HashWorkers } from './accounts/passwords.js'
 import { Sessions } from './accounts/sessions.js'
 import type { Config } from './config/config.js'
@@ -140,13 +141,13 @@ export async function createServices (foundation: Foundation) {
     async close () {
       people.review.stop()
       await viewing.writer.flush()
-      await Promise.all([viewing.sqliteCommit?.close(), people.passwords.close()])
+      await Promise.all([viewing.sqliteCommit?.close(), people.passwords.close(), people.apiKeys.close()])
       media.prober.close()
     }
   }
 }
 
-/** Accounts and their sessions. */
+/** Accounts, their sessions and their API keys. */
 function createPeople (base: Foundation & { windows: Windows }) {
   const { config, db, clock, log, overrides } = base
   const passwords = createPasswordHasher(overrides.bcryptCost, { workers: overrides.hashWorkers })
@@ -167,8 +168,14 @@ function createPeople (base: Foundation & { windows: Windows }) {
     refreshSeconds: config.refreshTokenSeconds,
     onReuse: (id) => log.warn({ session_id: id }, 'a refresh token was used twice: its session is ended')
   })
+  const apiKeys = new ApiKeys({
+    db,
+    accounts,
+    clock,
+    onNoteFailed: (err) => log.warn({ err }, 'failed to store the time at which an API key was used')
+  })
   const review = new AccessReview(overrides.reviewEveryMs ?? REVIEW_EVERY_MS)
-  return { passwords, accounts, sessions, review }
+  return { passwords, accounts, sessions, apiKeys, review }
 }
 
 /** Media from the upload to the package. */

@@ -19,14 +19,14 @@ export function createLectureUrls (links: PlaybackLinks) {
   return {
     /**
      * Converts a lecture for a viewer who may watch it. The media must have been read immediately before. `origin` is
-     * the URL of this server.
+     * the URL of this server. An API key without the scope `links` gets no URL.
      */
     async reply (
       { lecture, media }: LectureWithMedia,
       viewer: Viewer,
       origin: string
     ): Promise<Static<typeof LectureReply>> {
-      const { url, posterUrl, drm } = isPlayable(media)
+      const { url, posterUrl, drm } = isPlayable(media) && mayMint(viewer)
         ? await links.sign(viewer, media, { expiresInSeconds: links.lifetime('auto', media), origin })
         : UNPLAYABLE
       const atMux = media.provider === 'mux'
@@ -52,4 +52,8 @@ export function createLectureUrls (links: PlaybackLinks) {
       }
     }
   }
+}
+
+function mayMint ({ scopes }: Viewer): boolean {
+  return scopes === undefined || scopes.includes('links')
 }

@@ -1,6 +1,7 @@
 import { Type, type Static } from '@sinclair/typebox'
 import { DateTime, Nullable, SecretText, SingleLine, StringEnum, TIDIED, Uuid } from '../schemas/fields.js'
 import { isoTime } from '../time.js'
+import type { Scope } from './scopes.js'
 
 export const roles = ['admin', 'instructor', 'student'] as const
 export type Role = (typeof roles)[number]
@@ -20,8 +21,8 @@ export interface Account {
   createdAt: number
 }
 
-/** The fields of an account that every request needs. */
-export type Viewer = Pick<Account, 'id' | 'role'>
+/** The fields of an account that every request needs. `scopes` limits a caller with an API key. */
+export type Viewer = Pick<Account, 'id' | 'role'> & { scopes?: readonly Scope[] }
 
 export const Email = Type.String({
   [TIDIED]: true,

@@ -31,6 +31,7 @@ export interface Database {
   jobs: JobsTable
   sessions: SessionsTable
   refresh_tokens: RefreshTokensTable
+  api_keys: ApiKeysTable
   mux_events: MuxEventsTable
   server_processes: ServerProcessesTable
   idempotency_keys: IdempotencyKeysTable
@@ -176,6 +177,23 @@ export interface RefreshTokensTable {
   /** 1 after the exchange of a token without a family. Presenting such a token again ends the session. */
   rotated: number
   expires_at: number
+}
+
+export interface ApiKeysTable {
+  id: string
+  account_id: string
+  name: string
+  /** SHA-256 of the whole key in base64url. A key has 256 random bits, so it needs no slow hash. */
+  key_hash: string
+  /** Scopes, separated by spaces. */
+  scopes: string
+  /** Addresses and CIDRs from which the key is accepted, separated by spaces. Empty: from everywhere. */
+  addresses: string
+  created_at: number
+  /** Null: never. */
+  expires_at: number | null
+  /** At most a minute older than the last use. */
+  last_used_at: number | null
 }
 
 /** Webhook events that were handled. Mux sends each event at least once. */

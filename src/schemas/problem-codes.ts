@@ -45,6 +45,16 @@ export const problems = {
     detail: 'This server does not accept new accounts. Ask an administrator for one.'
   },
   role_required: { status: 403, title: 'Role required', detail: 'Your role does not allow this.' },
+  scope_required: {
+    status: 403,
+    title: 'Scope required',
+    detail: 'This API key lacks the scope that this needs, or no API key may do this.'
+  },
+  key_address_refused: {
+    status: 403,
+    title: 'Key address refused',
+    detail: 'This API key is not accepted from your address.'
+  },
   not_owner: { status: 403, title: 'Not the owner', detail: 'Only the owner or an administrator may do this.' },
   stream_link_invalid: {
     status: 403,
@@ -91,6 +101,11 @@ export const problems = {
     status: 409,
     title: 'Last administrator',
     detail: 'This is the last administrator who can log in. Create another one first.'
+  },
+  too_many_keys: {
+    status: 409,
+    title: 'Too many keys',
+    detail: 'An account has at most 50 API keys. Revoke one first.'
   },
   media_not_ready: {
     status: 409,

@@ -1,4 +1,5 @@
 import type { InjectOptions, Response } from 'light-my-request'
+import { keyOf } from './api-keys.js'
 import { courseText, lectureText, newCourse, newLecture, part, subscribe, succeeded, textParts } from './courses.js'
 import { fixture, form, mintLink, signUp, upload, type FormPart, type Person, type TestApp } from './test-app.js'
 import { protectedMedia } from './protected-server.js'
@@ -70,6 +71,7 @@ const forTeachers = (status: number) => cells(401, 403, 403, status, status, sta
 const forAdmins = (status: number) => cells(401, 403, 403, 403, 403, 403, status, 401)
 const forStudents = (status: number, subscribed: number) => cells(401, status, subscribed, 403, 403, 403, 403, 401)
 const forTheCourse = (status: number) => cells(401, 403, 403, 403, status, 403, status, 401)
+const forTheKey = (status: number) => cells(401, 404, 404, 404, status, 404, status, 401)
 
 /** The three kinds of media: who may watch, by whether a token is needed for a public one. */
 const watching = (
@@ -203,6 +205,29 @@ export const operations: Record<string, Case[]> = {
     }
   ],
   'POST /users': [{ send: () => ({ payload: { email: email(), password, role: 'admin' } }), cells: forAdmins(201) }],
+
+  'POST /api-keys': [
+    { send: () => ({ payload: { name: 'A program', scopes: ['uploads'] } }), cells: forAccounts(201) }
+  ],
+  'GET /api-keys': [{ cells: forAccounts(200) }],
+  'GET /users/{id}/api-keys': [
+    { send: ({ people }) => ({ url: `/users/${people.owner!.id}/api-keys` }), cells: forAdmins(200) }
+  ],
+  'PATCH /api-keys/{id}': [
+    {
+      send: async ({ server, people }) => ({
+        url: `/api-keys/${await keyOf(server, people.owner!)}`,
+        payload: { name: 'New' }
+      }),
+      cells: forTheKey(200)
+    }
+  ],
+  'DELETE /api-keys/{id}': [
+    {
+      send: async ({ server, people }) => ({ url: `/api-keys/${await keyOf(server, people.owner!)}` }),
+      cells: forTheKey(204)
+    }
+  ],
 
   'GET /media': [
     { cells: forAccounts(200), shows: { text: ({ privateMediaId }) => privateMediaId, to: ['owner', 'admin'] } }
@@ -413,6 +438,11 @@ export async function callAs (
     ...more,
     headers: { ...scene.people[who]?.headers, ...headers, ...more.headers }
   })
+}
+
+/** False for a call that leaves the scene as it was, or adds to it. */
+export function changesScene (name: string): boolean {
+  return !/^(GET |POST \/(auth|users|media$|course|api-keys))/.test(name) && !name.endsWith('/view')
 }
 
 /** What openapi.json says of each operation. */

@@ -49,7 +49,9 @@ const routes = {
   'GET /media/{id}/views': [`/media/${mediaId}/views`, owner],
   'GET /media/{id}/analytics': [`/media/${mediaId}/analytics`, owner],
   'GET /users': ['/users', owner],
-  'GET /users?q=': ['/users?q=nobody-has-this', owner]
+  'GET /users?q=': ['/users?q=nobody-has-this', owner],
+  'GET /api-keys': ['/api-keys', owner],
+  'GET /users/{id}/api-keys': [`/users/${teacher.id}/api-keys`, owner]
 } as const
 
 const returnsList = ({ type, properties = {} }: Schema): boolean =>

@@ -11,7 +11,7 @@ t.test("the README's requests run as written, against a fresh server", async (t)
   await copyFile(join(fixtures, 'tiny.mp4'), join(folder, 'movie.mp4'))
   const readme = await readFile('README.md', 'utf8')
   const blocks = [...readme.matchAll(/```bash\n([^]*?)```/g)].map(([, block]) => block!)
-  t.equal(blocks.length, 4, 'a film, a login, a revocation, and a course')
+  t.equal(blocks.length, 5, 'a film, a login, a revocation, an API key, and a course')
   const expanded = /![\w-]/
   t.notMatch(blocks.join('\n'), expanded, 'an interactive shell expands no history (bug: !text: event not found)')
   const script = blocks.join('\n').replaceAll('http://127.0.0.1:8000', server.origin)
