@@ -2,6 +2,7 @@
 import { createInterface } from 'node:readline/promises'
 import { Writable } from 'node:stream'
 import { parseArgs } from 'node:util'
+import { backup } from './commands/backup.js'
 import { UsageError, type Command } from './commands/command.js'
 import { createAdmin } from './commands/create-admin.js'
 import { doctor } from './commands/doctor.js'
@@ -10,7 +11,9 @@ import { giveUpViewers } from './commands/give-up-viewers.js'
 import { migrate } from './commands/migrate.js'
 import { prune } from './commands/prune-views.js'
 import { recount } from './commands/recount.js'
+import { restore } from './commands/restore.js'
 import { sweep } from './commands/sweep.js'
+import { verify } from './commands/verify-backup.js'
 import { ConfigError, loadConfig } from './config/config.js'
 import type { DatabaseConfig } from './config/database.js'
 import { migrations } from '../migrations/index.js'
@@ -29,10 +32,13 @@ const commands: Record<string, Command> = {
   'erase-viewer': erase,
   'give-up-viewers': giveUpViewers,
   'create-admin': createAdmin,
-  sweep
+  sweep,
+  backup,
+  'verify-backup': verify,
+  restore
 }
 /** Commands that do not migrate the database first. */
-const withoutMigration = new Set(['migrate', 'doctor'])
+const withoutMigration = new Set(['migrate', 'doctor', 'backup', 'verify-backup', 'restore'])
 /** Maximum time of a statement of a command. */
 const STATEMENT_TIMEOUT_HOURS = 12
 /** Exit codes: 1 for a failed command, 2 for wrong usage. */

@@ -1,4 +1,5 @@
 import type { Kysely } from 'kysely'
+import { BackupError } from '../backup/manifest.js'
 import type { Config } from '../config/config.js'
 import type { Database } from '../database/tables.js'
 import type { OnProgress } from '../views/view-maintenance.js'
@@ -28,6 +29,15 @@ export interface CommandResult {
 
 /** An invalid command line. Only its message is printed. */
 export class UsageError extends Error {}
+
+/** Resolves as `work` does. A BackupError becomes a UsageError, so that only its message is printed. */
+export async function backupWork<T> (work: Promise<T>): Promise<T> {
+  try {
+    return await work
+  } catch (error) {
+    throw error instanceof BackupError ? new UsageError(error.message) : error
+  }
+}
 
 export interface Command {
   summary: string

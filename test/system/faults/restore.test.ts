@@ -1,43 +1,28 @@
-import { execFile } from 'node:child_process'
-import { copyFile, mkdir, open, readFile, rm, stat, utimes } from 'node:fs/promises'
+import { copyFile, open, rename, rm, stat, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import t from 'tap'
 import { SECOND } from '../../../src/time.js'
+import { playgate } from '../../support/playgate.js'
 import { testEnvironment } from '../../support/test-app.js'
 import { call, eventually, newLinkedMedia, newToken, startServer } from '../../support/server-process.js'
 
-// The commands of docs/backup.md, as they stand there, with a real server that is killed.
+// The commands of docs/backup.md, with a real server that is killed.
 
-const run = promisify(execFile)
 const titles = async (origin: string, token: string) =>
   (await call(origin, '/media?size=100', { token })).body.items!.length
-
-/** A command line of the SQLite section of docs/backup.md, by a word in it. */
-async function documented (word: string): Promise<string> {
-  const page = await readFile('docs/backup.md', 'utf8')
-  const line = page.split('\n').find((text) => text.includes(word) && !text.startsWith('#'))
-  if (line === undefined) throw new Error(`docs/backup.md has no command with ${word}`)
-  return line
-}
 
 t.test('a backup beside writes, restored after SIGKILL, is the state of the backup', async (t) => {
   const { env, folder } = await testEnvironment(t)
   const server = await startServer(t, env)
   const token = await newToken(server.origin, 'ada@example.org')
   for (let media = 0; media < 5; media++) await newLinkedMedia(server.origin, token)
-  await mkdir(join(folder, 'backup'))
 
   let writing = true
   const writes = (async () => {
     while (writing) await newLinkedMedia(server.origin, token)
   })()
   const started = await titles(server.origin, token)
-  const nodePath = join(process.cwd(), 'node_modules')
-  await run('sh', ['-c', await documented('vacuum into')], {
-    cwd: folder,
-    env: { PATH: process.env.PATH, NODE_PATH: nodePath }
-  })
+  t.match(await playgate(env, ['backup', join(folder, 'backup')]), { code: 0 })
   writing = false
   await writes
   const after = await titles(server.origin, token)
@@ -45,14 +30,15 @@ t.test('a backup beside writes, restored after SIGKILL, is the state of the back
   await server.end('SIGKILL')
 
   const database = join(folder, 'data', 'playgate.db')
-  await copyFile(join(folder, 'backup', 'playgate.db'), database)
+  await copyFile(join(folder, 'backup', 'database.sqlite'), database)
   await t.rejects(
     startServer(t, env),
     /was restored, but the log of the database before it is still there/,
     'bug: SQLite played the old log into the restored file, and a mixture was served'
   )
 
-  await run('sh', ['-c', await documented('playgate.db-wal')], { cwd: folder, env: { PATH: process.env.PATH } })
+  for (const name of ['data', 'uploads']) await rename(join(folder, name), join(folder, `${name}.old`))
+  t.match(await playgate(env, ['restore', join(folder, 'backup')]), { code: 0 })
   const restored = await startServer(t, env)
   const found = await titles(restored.origin, token)
   t.ok(
