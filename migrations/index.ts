@@ -16,6 +16,7 @@ import * as refreshFamilies from './014-refresh-families.js'
 import * as fairJobs from './016-fair-jobs.js'
 import * as tracks from './017-tracks.js'
 import * as idempotency from './019-idempotency.js'
+import * as sharedFiles from './020-shared-files.js'
 import * as apiKeys from './025-api-keys.js'
 
 /** All migrations by name, in order. The code of a released migration never changes. Number 015 stays unused. */
@@ -37,5 +38,6 @@ export const migrations: Record<string, Migration> = {
   '016-fair-jobs': fairJobs,
   '017-tracks': tracks,
   '019-idempotency': idempotency,
+  '020-shared-files': sharedFiles,
   '025-api-keys': apiKeys
 }

@@ -18,8 +18,11 @@ interface Options {
   idempotency: Idempotency
 }
 
-/** Creates a resource, and records its response by {@link Creation.created}. */
-type Work = (creation: Creation) => Promise<void>
+/** Creates a resource, and records its response by {@link Creation.created}; or returns the reason why it did not. */
+type Work = (creation: Creation) => Promise<object | void>
+type Outcome = Answer | { unchanged: object }
+
+const JSON_TYPE = 'application/json; charset=utf-8'
 
 /** Hashes the files of a repeated request, and stores nothing. */
 const hashSink: FileSink<string> = { receive: hashOf, discard: async () => {}, digestOf: (digest) => digest }
@@ -32,13 +35,13 @@ export default fp<Options>(
   async (app, { idempotency }) => {
     app.decorateReply('createOnce', async function (this: FastifyReply, work: Work) {
       const key = keyOf(this.request)
-      const answer =
+      const outcome =
         key === undefined
           ? await create(this, undefined, work)
-          : await answerTo(this, await idempotency.begin({ accountId: this.request.requireViewer().id, key }), work)
-      const { location, body } = answer
+          : await outcomeOf(this, await idempotency.begin({ accountId: this.request.requireViewer().id, key }), work)
       // A handler of a promise must wait until its response is sent.
-      await this.code(201).header('location', location).type('application/json; charset=utf-8').send(body)
+      if ('unchanged' in outcome) await this.code(200).send(outcome.unchanged)
+      else await this.code(201).header('location', outcome.location).type(JSON_TYPE).send(outcome.body)
     })
     app.addHook('onRoute', (route) => {
       if (route.config?.idempotent !== true) return
@@ -111,24 +114,29 @@ export class Creation {
 }
 
 /** Runs the first request of a key, or returns the response of the finished request. */
-async function answerTo (reply: FastifyReply, begun: Attempt | Finished, work: Work): Promise<Answer> {
+async function outcomeOf (reply: FastifyReply, begun: Attempt | Finished, work: Work): Promise<Outcome> {
   if (!(begun instanceof Attempt)) return await repeat(reply, begun)
+  // If the database fails here, the lease ends by itself.
+  const release = () =>
+    begun.release().catch((err: unknown) => reply.log.warn({ err }, 'failed to release an idempotency key'))
   try {
-    return await create(reply, begun, work)
+    const outcome = await create(reply, begun, work)
+    if ('unchanged' in outcome) await release()
+    return outcome
   } catch (error) {
-    // If the database fails here too, the lease ends by itself.
-    await begun.release().catch((err: unknown) => reply.log.warn({ err }, 'failed to release an idempotency key'))
+    await release()
     throw error
   } finally {
     begun.close()
   }
 }
 
-async function create (reply: FastifyReply, attempt: Attempt | undefined, work: Work): Promise<Answer> {
+async function create (reply: FastifyReply, attempt: Attempt | undefined, work: Work): Promise<Outcome> {
   const creation = new Creation(reply, attempt)
-  await work(creation)
-  if (creation.answer === undefined) throw new Error('the work of a creation recorded no response')
-  return creation.answer
+  const unchanged = await work(creation)
+  if (creation.answer !== undefined) return creation.answer
+  if (unchanged === undefined) throw new Error('the work of a creation recorded no response')
+  return { unchanged }
 }
 
 /** Returns the response of a finished request. **Throws** `idempotency_key_reused` if this request is another. */
@@ -180,10 +188,11 @@ declare module 'fastify' {
   }
   interface FastifyReply {
     /**
-     * Runs `work`, which creates a resource, and sends its response with status 201. With an `Idempotency-Key`, `work`
-     * runs once for each account and key. **Throws** `idempotency_key_malformed`, `idempotency_key_in_use`,
+     * Runs `work`, which creates a resource, and sends its response with status 201. If `work` created nothing, sends
+     * what it returns with status 200. With an `Idempotency-Key`, a resource is created once for each account and key.
+     * **Throws** `idempotency_key_malformed`, `idempotency_key_in_use`,
      * `idempotency_key_reused`, or the error of `work`, which leaves the key unused.
      */
-    createOnce(work: (creation: Creation) => Promise<void>): Promise<void>
+    createOnce(work: (creation: Creation) => Promise<object | void>): Promise<void>
   }
 }

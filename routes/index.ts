@@ -8,6 +8,7 @@ import embed from './embed.js'
 import hls from './hls.js'
 import lectures from './lectures.js'
 import media from './media.js'
+import preflight from './preflight.js'
 import service from './service.js'
 import stream from './stream.js'
 import subscriptions from './subscriptions.js'
@@ -24,6 +25,7 @@ const routes: FastifyPluginAsync<{ services: Services }> = async (app, { service
   await app.register(users, services)
   await app.register(apiKeys, services)
   await app.register(media, services)
+  await app.register(preflight, services)
   await app.register(uploads, services)
   await app.register(stream, services)
   await app.register(hls, services)

@@ -3,6 +3,7 @@ import type { Database } from '../database/tables.js'
 import { JobRunner, type JobResult, type JobRun, type JobRunnerOptions } from '../jobs/job-runner.js'
 import type { CourseJobKind, Job } from '../jobs/job.js'
 import { deleteMedia, findDeletedMedia } from '../media/media-store.js'
+import { lockSharedFile } from '../media/shared-file-store.js'
 import type { BlobStore } from '../storage/blob-store.js'
 import { MINUTE, SECOND } from '../time.js'
 import { deleteViewsOf } from '../views/view-maintenance.js'
@@ -64,15 +65,22 @@ async function removeMedia (db: Kysely<Database>, blobs: BlobStore, id: string, 
       return students.length
     })
   }
-  // The row is deleted after its files, so that a retry still finds their names. The sweep does not remove committed
-  // files.
-  for (const name of [media.blobName, media.packaged?.blobName, media.posterBlob]) {
-    if (name != null) await blobs.remove(name)
-  }
-  await db.transaction().execute(async (trx) => {
+  const deleteRows = async (trx: Transaction<Database>) => {
     if (lecture !== undefined) await deleteLecture(trx, lecture.id)
     await deleteMedia(trx, id)
+  }
+  // The row is deleted after its files, so that a retry still finds their names. The sweep does not remove committed
+  // files.
+  for (const name of [media.packaged?.blobName, media.posterBlob]) if (name != null) await blobs.remove(name)
+  const isShared = await db.transaction().execute(async (trx) => {
+    const isShared = await lockSharedFile(trx, media)
+    // The last media of a file must not see this row, so it is deleted under the same lock.
+    if (isShared) await deleteRows(trx)
+    return isShared
   })
+  if (isShared) return
+  if (media.blobName !== null) await blobs.remove(media.blobName)
+  await db.transaction().execute(deleteRows)
 }
 
 /** Removes a course and its subscriptions. Returns false while the course still has lectures. */

@@ -65,8 +65,13 @@ export interface MediaTable {
   status: 'ready' | 'processing' | 'failed'
   /** The URL of a media that was created by JSON. Null for an uploaded file. */
   file_url: string | null
-  /** The random name of the file in the blob store. Null for a media that was created by JSON. */
+  /**
+   * The random name of the file in the blob store. Null for a media that was created by JSON. With `shared_blob`, it is
+   * only a unique value.
+   */
   blob_name: string | null
+  /** The name of the file, if it was uploaded for another media. */
+  shared_blob: Generated<string | null>
   content_type: string | null
   size_bytes: number | null
   sha256: string | null

@@ -15,14 +15,14 @@ export async function listUndescribed (
   limit: number
 ): Promise<UndescribedFile[]> {
   const rows = await undescribed(db, afterId, limit).execute()
-  return rows.map((row) => ({ mediaId: row.id, blobName: row.blob_name! }))
+  return rows.map((row) => ({ mediaId: row.id, blobName: (row.shared_blob ?? row.blob_name)! }))
 }
 
 /** Follows the index of files without a description, which is empty on most days. */
 export function undescribed (db: Kysely<Database>, afterId: string, limit: number) {
   return db
     .selectFrom('media')
-    .select(['id', 'blob_name'])
+    .select(['id', 'blob_name', 'shared_blob'])
     .where('tracks', 'is', null)
     .where('blob_name', 'is not', null)
     .where('deleted_at', 'is', null)

@@ -1,11 +1,11 @@
-import type { Selectable } from 'kysely'
+import type { Insertable, Selectable } from 'kysely'
 import { fold } from '../database/fold.js'
 import type { MediaTable } from '../database/tables.js'
 import type { Track } from './media-formats.js'
 import type { Media } from './schema.js'
 
 /** Returns the row of a new media. */
-export function rowOf (media: Media): MediaTable {
+export function rowOf (media: Media): Insertable<MediaTable> {
   return {
     id: media.id,
     owner_id: media.ownerId,
@@ -52,7 +52,7 @@ export function mediaOf (row: Selectable<MediaTable>): Media {
     visibility: row.visibility,
     status: row.status,
     fileUrl: row.file_url,
-    blobName: row.blob_name,
+    blobName: row.shared_blob ?? row.blob_name,
     contentType: row.content_type,
     sizeBytes: row.size_bytes,
     sha256: row.sha256,

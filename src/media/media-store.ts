@@ -8,8 +8,17 @@ import type { Database } from '../database/tables.js'
 import { mediaOf, rowOf } from './media-row.js'
 import type { Media, Visibility } from './schema.js'
 
-export async function insertMedia (trx: Transaction<Database>, media: Media): Promise<void> {
-  await trx.insertInto('media').values(rowOf(media)).execute()
+/** Inserts a media. With `sharesFile`, its file was uploaded for another media. */
+export async function insertMedia (
+  trx: Transaction<Database>,
+  media: Media,
+  { sharesFile = false } = {}
+): Promise<void> {
+  const shared = sharesFile ? { blob_name: media.id, shared_blob: media.blobName } : {}
+  await trx
+    .insertInto('media')
+    .values({ ...rowOf(media), ...shared })
+    .execute()
   await trx
     .insertInto('view_totals')
     .values({ media_id: media.id, total_views: 0, unique_viewers: 0, revision: 0 })
@@ -157,8 +166,9 @@ export async function findLectureOf (db: Kysely<Database>, id: string): Promise<
 export async function listOwnedBlobs (db: Kysely<Database>, names: string[]): Promise<Set<string>> {
   if (engineOf(db) === 'sqlite') await upsertFact(db, 'storage.last_look', randomUUID())
   const files = db.selectFrom('media').select('blob_name as name').where('blob_name', 'in', names)
+  const shared = db.selectFrom('media').select('shared_blob as name').where('shared_blob', 'in', names)
   const packages = db.selectFrom('media').select('package_blob as name').where('package_blob', 'in', names)
   const posters = db.selectFrom('media').select('poster_blob as name').where('poster_blob', 'in', names)
-  const rows = await files.union(packages).union(posters).execute()
+  const rows = await files.union(shared).union(packages).union(posters).execute()
   return new Set(rows.map((row) => row.name!))
 }

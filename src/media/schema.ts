@@ -121,6 +121,37 @@ export const LinkedMediaBody = Type.Object(
   { additionalProperties: false }
 )
 
+export const Sha256 = Type.String({
+  pattern: '^[0-9a-f]{64}$',
+  'x-message': 'must be a SHA-256 in lower-case hex',
+  examples: ['9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08']
+})
+
+export const PreflightBody = Type.Object(
+  {
+    sha256: Sha256,
+    size_bytes: Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER, examples: [1048576] }),
+    create: Type.Optional(
+      Type.Boolean({ description: 'Create a media if you have the file. The fields below describe the new media.' })
+    ),
+    title: Type.Optional(Title),
+    type: Type.Optional(MediaTypeSchema),
+    visibility: Type.Optional(VisibilitySchema),
+    protection: Type.Optional(ProtectionSchema)
+  },
+  { additionalProperties: false }
+)
+
+export const PreflightReply = Type.Object({
+  exists: Type.Boolean(),
+  media_id: Nullable(Uuid({ description: 'Your newest media with this file.' }))
+})
+
+/** Returns the reply for a media that has the wanted file, or for none. */
+export function preflightReply (media: Media | undefined): Static<typeof PreflightReply> {
+  return { exists: media !== undefined, media_id: media?.id ?? null }
+}
+
 export const MediaPatch = Type.Object(
   {
     title: Type.Optional(Title),

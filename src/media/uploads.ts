@@ -1,6 +1,5 @@
 import type { Kysely, Transaction } from 'kysely'
 import type { Readable } from 'node:stream'
-import { v7 as uuidv7 } from 'uuid'
 import type { Attach } from '../database/attach.js'
 import { addToCounters } from '../database/counters.js'
 import { findViewer } from '../accounts/account-store.js'
@@ -13,20 +12,11 @@ import type { BlobStore, Draft } from '../storage/blob-store.js'
 import type { Clock } from '../time.js'
 import { countMedia, insertMedia } from './media-store.js'
 import type { Probed } from './media-formats.js'
+import { newFileMedia, newMedia, requireType, type Description } from './new-media.js'
 import type { Prober } from './probe/probe.js'
 import type { Quota } from './quota.js'
-import type { Media, MediaType, Protection, ProviderName, Visibility } from './schema.js'
-
-/** The title, owner and settings of a new media. Without `type`, the content of the file decides the type. */
-export interface Description {
-  title: string
-  type?: MediaType
-  visibility?: Visibility
-  protection?: Protection
-  ownerId: string
-  /** The account that uploads: the owner, or an administrator. */
-  uploaderId: string
-}
+import type { Media, MediaType, ProviderName } from './schema.js'
+import { findMediaByContent, insertSharingMedia, type FileContent } from './shared-file-store.js'
 
 /** The size and digest that a client declared before it sent a file. `sha256` is in hex. */
 export interface Expected {
@@ -101,14 +91,17 @@ export class Intake {
    * deletes the draft and the file.
    */
   async publish (draft: Draft, description: Description, attach?: Attach<Media>): Promise<Media> {
-    const { blobs, quota } = this.#options
+    const { blobs, quota, clock, provider, queue } = this.#options
     let blobName: string | undefined
     try {
       const probed = await this.#probe(draft, description)
       blobName = await draft.publish()
-      const media = this.#mediaOf(description, draft, probed, blobName)
+      const { sizeBytes, sha256 } = draft
+      const file = { ...probed, blobName, sizeBytes, sha256 }
+      const media = newFileMedia(description, file, { provider, createdAt: clock.now() })
       await this.#insert(description.uploaderId, media, async (trx) => {
-        await this.#options.queue(trx, media)
+        await insertMedia(trx, media)
+        await queue(trx, media)
         await attach?.(trx, media)
       })
       quota.stored(media.ownerId, draft.sizeBytes)
@@ -133,7 +126,35 @@ export class Intake {
     attach?: Attach<Media>
   ): Promise<Media> {
     const media = { ...newMedia(description, description.type, this.#options.clock.now()), fileUrl }
-    await this.#insert(description.uploaderId, media, async (trx) => await attach?.(trx, media))
+    await this.#insert(description.uploaderId, media, async (trx) => {
+      await insertMedia(trx, media)
+      await attach?.(trx, media)
+    })
+    return media
+  }
+
+  /** Returns the newest media of an owner that has a file with this content. */
+  find (ownerId: string, content: FileContent): Promise<Media | undefined> {
+    return findMediaByContent(this.#options.db, ownerId, content)
+  }
+
+  /**
+   * Creates a media from a file of its owner, which both media share. Returns undefined if the owner has no such file.
+   * `attach` adds rows in the same transaction. **Throws** `media_type_mismatch`, `quota_exceeded`, `invalid_token`,
+   * `role_required`.
+   */
+  async reuse (description: Description, content: FileContent, attach?: Attach<Media>): Promise<Media | undefined> {
+    const { quota, clock, provider, queue } = this.#options
+    const known = await this.find(description.ownerId, content)
+    if (known === undefined) return undefined
+    requireType(description.type, known.type)
+    const media = newFileMedia(description, known, { provider, createdAt: clock.now() })
+    await this.#insert(description.uploaderId, media, async (trx) => {
+      if (!(await insertSharingMedia(trx, media))) throw new ApiError('not_found', { detail: 'The file was deleted.' })
+      await queue(trx, media)
+      await attach?.(trx, media)
+    })
+    quota.stored(media.ownerId, content.sizeBytes)
     return media
   }
 
@@ -141,51 +162,22 @@ export class Intake {
     if (draft.sizeBytes === 0) throw new ApiError('unsupported_media_format', { detail: 'The file is empty.' })
     const probed = await this.#options.prober.probe(draft.path, ownerId)
     if (probed === null) throw new ApiError('unsupported_media_format')
-    if (type !== undefined && probed.type !== type) {
-      throw new ApiError('media_type_mismatch', {
-        detail: `The file is ${probed.type}, but was sent as ${type}.`,
-        errors: [{ path: 'type', message: `the file is ${probed.type}` }]
-      })
-    }
+    requireType(type, probed.type)
     return probed
   }
 
-  #mediaOf (description: Description, { sizeBytes, sha256 }: Draft, probed: Probed, blobName: string): Media {
-    const { clock, provider } = this.#options
-    const { type, contentType, codecs, tracks, durationMs, width, height } = probed
-    return {
-      ...newMedia(description, type, clock.now()),
-      blobName,
-      sizeBytes,
-      sha256,
-      contentType,
-      codecs,
-      tracks,
-      durationMs,
-      width,
-      height,
-      ...(description.protection === 'encrypted' && {
-        protection: 'encrypted',
-        provider,
-        status: 'processing',
-        progress: 0
-      })
-    }
-  }
-
-  /** Inserts a media, if its uploader may publish and its file fits the quota. */
+  /** Inserts a media by `insert`, if its uploader may publish and its file fits the quota. */
   async #insert (
     uploaderId: string,
     media: Media,
-    attach?: (trx: Transaction<Database>) => Promise<void>
+    insert: (trx: Transaction<Database>) => Promise<void>
   ): Promise<void> {
     const { db, quota } = this.#options
     await db.transaction().execute(async (trx) => {
       if (media.sizeBytes !== null) await advisoryLock(trx, `quota of ${media.ownerId}`)
       checkPublisher(await findViewer(trx, uploaderId))
       if (media.sizeBytes !== null) await quota.require(trx, media.ownerId, media.sizeBytes)
-      await insertMedia(trx, media)
-      await attach?.(trx)
+      await insert(trx)
       await addToCounters(trx, countMedia(new Map(), [media], 1))
     })
   }
@@ -207,35 +199,4 @@ function mismatchOf ({ sizeBytes, sha256 }: Draft, expected: Expected): ApiError
   }
   if (expected.sha256 !== undefined && sha256 !== expected.sha256) return new ApiError('digest_mismatch', options)
   return undefined
-}
-
-function newMedia (description: Description, type: MediaType, createdAt: number): Media {
-  return {
-    id: uuidv7(),
-    ownerId: description.ownerId,
-    title: description.title.trim(),
-    type,
-    visibility: description.visibility ?? 'private',
-    status: 'ready',
-    fileUrl: null,
-    blobName: null,
-    contentType: null,
-    sizeBytes: null,
-    sha256: null,
-    durationMs: null,
-    width: null,
-    height: null,
-    codecs: [],
-    tracks: null,
-    generation: 1,
-    protection: 'none',
-    progress: 100,
-    error: null,
-    packaged: null,
-    posterBlob: null,
-    provider: 'local',
-    mux: null,
-    createdAt,
-    updatedAt: createdAt
-  }
 }

@@ -240,6 +240,14 @@ export const operations: Record<string, Case[]> = {
       cells: forTeachers(201)
     }
   ],
+  'POST /media/preflight': [
+    { send: () => ({ payload: { sha256: 'a'.repeat(64), size_bytes: 1000 } }), cells: forTeachers(200) },
+    {
+      on: 'a file that nobody has, to create a media',
+      send: () => ({ payload: { sha256: 'a'.repeat(64), size_bytes: 1000, create: true, title: 'A' } }),
+      cells: forTeachers(200)
+    }
+  ],
   'PUT /media/uploads': [
     {
       send: async () => ({ url: '/media/uploads?title=A&type=audio', payload: await fixture('tiny.ogg') }),
