@@ -17,7 +17,12 @@ const FIRST_ID = '00000000-0000-0000-0000-000000000000'
 const BATCH = 100
 const MAX_RETRY_MS = 5 * MINUTE
 /** The file itself is the reason: another attempt finds the same. */
-const FILE_FAULTS: ProblemCode[] = ['media_encrypted', 'media_truncated', 'media_too_complex']
+const FILE_FAULTS: ProblemCode[] = [
+  'media_encrypted',
+  'media_truncated',
+  'media_too_complex',
+  'unsupported_media_format'
+]
 
 type Kind = 'describe-files'
 

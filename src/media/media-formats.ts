@@ -57,8 +57,10 @@ export interface Probed extends MediaFormat {
   height: number | null
 }
 
-/** Why a file in an accepted container is refused: codes of problems. */
-export type ProbeRefusal = 'media_encrypted' | 'media_truncated'
+/** Why a file is refused: the code of a problem, and the format if it is known and not accepted. */
+export type Refusal =
+  | { code: 'media_encrypted' | 'media_truncated' }
+  | { code: 'unsupported_media_format'; format: string }
 
 const videoContainers: Partial<Record<ContainerName, string>> = {
   mp4: 'video/mp4',

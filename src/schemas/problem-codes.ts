@@ -1,3 +1,6 @@
+/** What an upload may be, for error texts. */
+export const ACCEPTED_FORMATS = 'MP4, AVI, MOV, MKV, WebM, M4V, MP3, WAV, M4A, AAC, OGG, Opus or FLAC'
+
 /**
  * Every error that the API can return, by its stable code. The pages under `/problems/<code>`, the OpenAPI examples and
  * the problem documents use this table.
@@ -155,14 +158,12 @@ export const problems = {
   media_truncated: {
     status: 415,
     title: 'Media truncated',
-    detail: 'The end of the file is missing: its index names pictures or sound beyond it. Upload the whole file.'
+    detail: 'The end of the file is missing, with pictures, sound or their index. Upload the whole file.'
   },
   unsupported_media_format: {
     status: 415,
     title: 'Unsupported media format',
-    detail:
-      'The file is damaged, or not in an accepted format: ' +
-      'MP4, AVI, MOV, MKV, WebM, M4V, MP3, WAV, M4A, AAC, OGG, Opus or FLAC.'
+    detail: `The file is damaged, or not in an accepted format: ${ACCEPTED_FORMATS}.`
   },
   range_not_satisfiable: {
     status: 416,

@@ -29,11 +29,13 @@ export function compressedHeader (bytes = 1024 * MiB): Buffer {
   return Buffer.concat([QUICKTIME, box('moov', compressed)])
 }
 
-/** As many tracks as fit; each is the smallest that the parser makes a stream of. */
+/** As many tracks as fit; each is the smallest that the parser makes a stream of. The first has a sample. */
 export function manyTracks (bytes: number): Buffer {
   const handler = box('hdlr', u32(0), Buffer.from('mhlrsoun'), Buffer.alloc(12))
   const track = box('trak', box('mdia', handler))
-  return Buffer.concat([QUICKTIME, box('moov', repeat(track, bytes / track.length))])
+  const sample = box('minf', box('stbl', box('stsz', u32(0), u32(4), u32(1))))
+  const first = box('trak', box('mdia', handler, sample))
+  return Buffer.concat([QUICKTIME, box('moov', first, repeat(track, bytes / track.length))])
 }
 
 /** Boxes in boxes, 100,000 deep. */

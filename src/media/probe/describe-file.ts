@@ -1,18 +1,16 @@
 import { closeSync, openSync } from 'node:fs'
 import { viewOf, type FileView } from '../file-view.js'
-import { formatOf, type ContainerName, type Description, type Probed, type ProbeRefusal } from '../media-formats.js'
+import { formatOf, type Description, type Probed, type Refusal } from '../media-formats.js'
 import { withType } from '../typed-view.js'
+import { readFacts, refusalOf, type FileFacts } from './file-facts.js'
 import { adtsHeader, framesDurationMs, mp3Header } from './frame-duration.js'
-import { readIsoFacts } from './iso-file.js'
 import { readByMediabunny, type PacketDescription } from './mediabunny-reader.js'
 import { readByMediaInfo } from './mediainfo-reader.js'
 import { withoutPictures } from './picture-free-view.js'
-
-/** mediabunny leaves out tracks of these that it cannot read: without a picture, MediaInfo is asked for one. */
-const MAY_HOLD_PICTURES: ContainerName[] = ['mp4', 'm4v', 'mov', 'matroska', 'webm', 'ogg']
+import { waveFactSeconds } from './wave-fact.js'
 
 /** Describes a file by its content. Returns null for a format that is not accepted. */
-export async function describe (path: string): Promise<Probed | ProbeRefusal | null> {
+export async function describe (path: string): Promise<Probed | { refused: Refusal } | null> {
   const file = openSync(path, 'r')
   try {
     return await describeView(viewOf(file))
@@ -21,18 +19,17 @@ export async function describe (path: string): Promise<Probed | ProbeRefusal | n
   }
 }
 
-async function describeView (file: FileView): Promise<Probed | ProbeRefusal | null> {
+async function describeView (file: FileView): Promise<Probed | { refused: Refusal } | null> {
   const view = withoutPictures(file)
-  const iso = readIsoFacts(view)
-  if (iso?.isPicture) return null
-  if (iso?.isEncrypted) return 'media_encrypted'
-  const found = await readByMediabunny(iso?.hasType === false ? withType(view) : view, iso)
-  const description = found !== undefined && isWhole(found) ? found : await askMediaInfo(view, found)
-  if (description === undefined || description === 'encrypted') return description ? 'media_encrypted' : null
-  const format = formatOf(description)
-  if (format === undefined) return null
-  if (iso?.isTruncated) return 'media_truncated'
-  const durationMs = durationOf(view, description)
+  const facts = readFacts(view)
+  const refused = refusalOf(view, facts)
+  if (refused !== undefined) return { refused }
+  const found = await readByMediabunny(facts.iso?.hasType === false ? withType(view) : view, facts)
+  const description = isWhole(found) ? named(found, []) : await askMediaInfo(view, found)
+  if (description === 'encrypted') return { refused: { code: 'media_encrypted' } }
+  const format = description && formatOf(description)
+  if (description === undefined || format === undefined) return null
+  const durationMs = durationOf(view, description, facts)
   if (durationMs === null && isNoSound(description, found)) return null
   return { ...format, tracks: description.tracks, durationMs, ...description.size }
 }
@@ -43,10 +40,8 @@ function isNoSound ({ container, tracks }: Description, found: PacketDescription
   return found === undefined && tracks.every(({ kind }) => kind === 'audio')
 }
 
-function isWhole (found: PacketDescription): found is PacketDescription & Description {
-  const hasVideo = found.tracks.some((track) => track.kind === 'video')
-  if (!hasVideo && MAY_HOLD_PICTURES.includes(found.container)) return false
-  return found.tracks.every((track) => track.codec !== null)
+function isWhole (found: PacketDescription | undefined): found is PacketDescription {
+  return found !== undefined && !found.hidesPictures && found.tracks.every((track) => track.codec !== null)
 }
 
 /** MediaInfo names the codecs that mediabunny does not know, and describes what mediabunny cannot read. */
@@ -57,13 +52,9 @@ async function askMediaInfo (
   const told = await readByMediaInfo(view)
   if (told === 'encrypted' || found === undefined) return told
   if (told === undefined) return named(found, [])
-  return hasHiddenVideo(found, told) ? told : named(found, told.tracks)
-}
-
-/** mediabunny leaves out compressed tracks of Matroska, and pictures in Ogg. */
-function hasHiddenVideo (found: PacketDescription, told: Description): boolean {
-  if (!['matroska', 'webm', 'ogg'].includes(found.container)) return false
-  return [found, told].map(({ tracks }) => tracks.some(({ kind }) => kind === 'video')).join() === 'false,true'
+  const isPicture = ({ kind }: { kind: string }): boolean => kind === 'video'
+  const isHidden = found.hidesPictures && !found.tracks.some(isPicture) && told.tracks.some(isPicture)
+  return isHidden ? told : named(found, told.tracks)
 }
 
 /** The nth track of a kind has the nth name of that kind, if there are as many. */
@@ -79,8 +70,14 @@ function named (found: PacketDescription, told: Array<{ kind: string; codec: str
   return { ...found, tracks }
 }
 
-function durationOf (view: FileView, { container, durationMs }: Description): number | null {
+function durationOf (view: FileView, { container, durationMs }: Description, { ogg }: FileFacts): number | null {
+  if (container === 'ogg') return milliseconds(ogg?.seconds) ?? durationMs
+  if (container === 'wav') return milliseconds(waveFactSeconds(view)) ?? durationMs
   if (container === 'adts') return framesDurationMs(view, adtsHeader) ?? durationMs
   if (container === 'mp3') return framesDurationMs(view, mp3Header) ?? durationMs
   return durationMs
+}
+
+function milliseconds (seconds: number | null | undefined): number | null {
+  return seconds == null ? null : Math.round(seconds * 1000) || null
 }

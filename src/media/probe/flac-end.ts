@@ -9,28 +9,56 @@ interface Frame {
 
 /** Several of the largest frames that encoders make. */
 const TAIL_BYTES = 512 * KiB
+/** The header of a frame has at most 16 bytes. A last frame of silence may be shorter. */
+const PADDING = Buffer.alloc(16)
+
+/** What the end of a FLAC file says. */
+export interface FlacFacts {
+  /** Where its last frame ends. Undefined if no frame is found. */
+  seconds: number | undefined
+  /** Samples that the header counts are missing, or the last frame is not whole. */
+  isTruncated: boolean
+}
 
 /**
- * The length of a FLAC file in seconds, by its last frame (RFC 9639, 9.1): a recorder that streams does not know the
- * number of samples in the header. Undefined if no frame is found.
+ * Reads the last frame of a FLAC file (RFC 9639, 9.1): a recorder that streams does not know the number of samples in
+ * the header. Returns undefined for a file that is no FLAC.
  */
-export function flacSeconds (view: FileView): number | undefined {
+export function readFlacFacts (view: FileView): FlacFacts | undefined {
   const head = bytesAt(view, 0, 42)
   if (head.length < 42 || head.toString('latin1', 0, 4) !== 'fLaC') return undefined
-  const blockSamples = head.readUInt16BE(10)
   const rate = head.readUIntBE(18, 3) >> 4
+  const counted = (head[21]! & 0x0f) * 2 ** 32 + head.readUInt32BE(22)
   const tail = bytesAt(view, Math.max(0, view.size - TAIL_BYTES), Math.min(TAIL_BYTES, view.size))
-  let last: Frame | undefined
+  const last = lastFrame(Buffer.concat([tail, PADDING]), head.readUInt16BE(10))
+  if (last === undefined || rate === 0) return { seconds: undefined, isTruncated: false }
+  const end = last.first + last.samples
+  return { seconds: end / rate, isTruncated: counted > 0 && (end < counted || !isWholeFrame(tail.subarray(last.at))) }
+}
+
+/** `blockSamples` is the size of the blocks in the header. */
+function lastFrame (tail: Buffer, blockSamples: number): (Frame & { at: number }) | undefined {
+  let last: (Frame & { at: number }) | undefined
   for (let at = tail.lastIndexOf(0xff); at >= 0; at = at === 0 ? -1 : tail.lastIndexOf(0xff, at - 1)) {
     const frame = frameAt(tail, at, blockSamples)
     if (frame === undefined) continue
     // A checksum of 8 bits is no proof: the frame before it must end where it begins.
-    const isLast = last !== undefined && frame.first + frame.samples === last.first
-    if (rate > 0 && isLast) return (last!.first + last!.samples) / rate
-    if (rate > 0 && frame.first === 0) return frame.samples / rate
-    last = frame
+    if (last !== undefined && frame.first + frame.samples === last.first) return last
+    last = { ...frame, at }
+    if (frame.first === 0) return last
   }
   return undefined
+}
+
+/** A frame ends in a checksum of 16 bits (polynomial x^16 + x^15 + x^2 + 1), and tags may follow. */
+function isWholeFrame (bytes: Buffer): boolean {
+  let crc = 0
+  for (const byte of bytes) {
+    crc ^= byte << 8
+    for (let bit = 0; bit < 8; bit++) crc = (crc << 1) ^ (crc & 0x8000 ? 0x18005 : 0)
+    if (crc === 0) return true
+  }
+  return false
 }
 
 function frameAt (bytes: Buffer, at: number, blockSamples: number): Frame | undefined {

@@ -10,9 +10,11 @@ export interface IsoFacts extends TrackFacts {
   isPicture: boolean
   /** CENC or FairPlay. */
   isEncrypted: boolean
-  /** Samples of picture or sound lie beyond the end of the file. */
+  /** Samples of picture or sound, their index or their fragments lie beyond the end of the file. */
   isTruncated: boolean
-  /** By the headers of the tracks, with their edits; null if one has none, and for fragmented files. */
+  /** Tracks without samples, as in the first part of a fragmented file. */
+  isEmpty: boolean
+  /** By the edits of the tracks, or else by their samples; null if a track has none, and for fragmented files. */
   seconds: number | null
 }
 
@@ -20,7 +22,7 @@ const PICTURE_BRANDS = ['heic', 'heix', 'heim', 'heis', 'mif1', 'msf1', 'avif', 
 const SOUND_BRANDS = ['M4A ', 'M4B ', 'M4P ']
 const FIRST_BOXES = ['ftyp', 'styp', 'moov', 'mdat', 'free', 'skip', 'wide', 'pnot', 'uuid']
 const ENCRYPTED_ENTRIES = ['encv', 'enca', 'drmi', 'drms']
-const TRACK_PARENTS = ['mdia', 'minf', 'stbl', 'tref']
+const TRACK_PARENTS = ['mdia', 'minf', 'stbl', 'tref', 'edts']
 /** A sane file has a few dozen; the parsers have their own limits. */
 const MAX_BOXES = 2000
 const BLOCK_BYTES = 64 * 1024
@@ -33,30 +35,35 @@ export function readIsoFacts (view: FileView): IsoFacts | undefined {
   const head = bytesAt(view, 0, 12).toString('latin1')
   if (!FIRST_BOXES.includes(head.slice(4, 8))) return undefined
   const brand = head.startsWith('ftyp', 4) ? head.slice(8) : ''
-  const { tracks, movie } = listTracks(view)
+  const { tracks, movie, cutBox } = listTracks(view)
+  const media = tracks.filter((track) => isMedia(view, track))
   return {
     hasType: movie.has('ftyp'),
     isPicture: PICTURE_BRANDS.includes(brand),
     isSound: SOUND_BRANDS.includes(brand),
-    seconds: secondsOf(view, tracks, movie),
+    seconds: secondsOf(view, media, movie),
     isEncrypted: tracks.some((track) => ENCRYPTED_ENTRIES.includes(textAt(view, track.get('stsd'), 12))),
-    isTruncated: tracks.some((track) => isMedia(view, track) && samplesEnd(view, track) > view.size),
+    isTruncated: isCut(cutBox, movie) || media.some((track) => samplesEnd(view, track) > view.size),
+    isEmpty: media.length > 0 && !movie.has('moof') && media.every((track) => sampleCount(view, track) === 0),
     chapterTracks: new Set(tracks.flatMap((track) => chapterIds(view, track.get('chap')))),
     disabledTracks: new Set(tracks.filter((track) => !isEnabled(view, track)).map((track) => idOf(view, track)))
   }
 }
 
-function listTracks (view: FileView): { tracks: TrackBoxes[]; movie: TrackBoxes } {
+/** The tracks, the boxes of the file and of `moov`, and the box of the file that reaches beyond its end. */
+function listTracks (view: FileView): { tracks: TrackBoxes[]; movie: TrackBoxes; cutBox: Box | undefined } {
   const tracks: TrackBoxes[] = []
   const movie: TrackBoxes = new Map()
   let boxes = 0
-  walk(0, view.size, undefined)
-  return { tracks, movie }
+  const walked = walk(0, view.size, undefined)
+  return { tracks, movie, cutBox: walked < view.size ? boxAt(view, walked, Infinity) : undefined }
 
-  function walk (start: number, end: number, track: TrackBoxes | undefined): void {
-    for (let position = start; position < end && boxes++ < MAX_BOXES;) {
+  /** Returns the end of the last box that was read. */
+  function walk (start: number, end: number, track: TrackBoxes | undefined): number {
+    let position = start
+    while (position < end && boxes++ < MAX_BOXES) {
       const box = boxAt(view, position, end)
-      if (box === undefined) return
+      if (box === undefined) break
       position = box.end
       if (track === undefined) {
         movie.set(box.type, box)
@@ -66,11 +73,22 @@ function listTracks (view: FileView): { tracks: TrackBoxes[]; movie: TrackBoxes 
         tracks.push(found)
         walk(box.start, box.end, found)
       } else {
-        track.set(box.type, box)
+        // QuickTime repeats `hdlr` in `minf`, for the kind of storage; the first is the kind of track.
+        if (!track.has(box.type)) track.set(box.type, box)
         if (TRACK_PARENTS.includes(box.type)) walk(box.start, box.end, track)
       }
     }
+    return position
   }
+}
+
+/** Material without an index is the start of a file; a cut index is none; and a cut fragment lacks its end. */
+function isCut (cutBox: Box | undefined, movie: TrackBoxes): boolean {
+  const hasMaterial = movie.has('mdat') || cutBox?.type === 'mdat'
+  if (hasMaterial && !movie.has('moov') && !movie.has('moof')) return true
+  if (cutBox === undefined) return false
+  if (cutBox.type === 'moov') return true
+  return ['mdat', 'moof'].includes(cutBox.type) && movie.has('mvex')
 }
 
 function numberAt (view: FileView, box: Box | undefined, offset: number): number {
@@ -87,6 +105,10 @@ function isMedia (view: FileView, track: TrackBoxes): boolean {
   return ['vide', 'soun'].includes(textAt(view, track.get('hdlr'), 8))
 }
 
+function sampleCount (view: FileView, track: TrackBoxes): number {
+  return numberAt(view, track.get('stsz') ?? track.get('stz2'), 8)
+}
+
 function isEnabled (view: FileView, track: TrackBoxes): boolean {
   return (numberAt(view, track.get('tkhd'), 0) & 1) === 1
 }
@@ -98,13 +120,31 @@ function idOf (view: FileView, track: TrackBoxes): number {
   return numberAt(view, header, version === 1 ? 20 : 12)
 }
 
-/** The longest track of picture or sound. Version 1 has times of 64 bits, and the same fields behind them. */
-function secondsOf (view: FileView, tracks: TrackBoxes[], movie: TrackBoxes): number | null {
-  const header = movie.get('mvhd')
-  const timescale = numberAt(view, header, numberAt(view, header, 0) >>> 24 === 1 ? 20 : 12)
-  const durations = tracks.filter((track) => isMedia(view, track)).map((track) => durationOf(view, track.get('tkhd')))
-  if (movie.has('mvex') || timescale === 0 || durations.some((duration) => duration === null)) return null
-  return Math.max(0, ...durations.map((duration) => duration! / timescale)) || null
+/** The longest track. */
+function secondsOf (view: FileView, media: TrackBoxes[], movie: TrackBoxes): number | null {
+  if (movie.has('mvex')) return null
+  const timescale = timescaleOf(view, movie.get('mvhd'))
+  const durations = media.map((track) => {
+    if (!track.has('elst')) return samplesSeconds(view, track)
+    const duration = durationOf(view, track.get('tkhd'))
+    return duration === null || timescale === 0 ? null : duration / timescale
+  })
+  if (durations.some((duration) => duration === null)) return null
+  return Math.max(0, ...durations.map((duration) => duration!)) || null
+}
+
+/** Of `mvhd` and `mdhd`. Version 1 has times of 64 bits, and the same fields behind them. */
+function timescaleOf (view: FileView, header: Box | undefined): number {
+  return numberAt(view, header, numberAt(view, header, 0) >>> 24 === 1 ? 20 : 12)
+}
+
+/** By the durations of the samples (ISO/IEC 14496-12, 8.6.1.2); a header is not always right. */
+function samplesSeconds (view: FileView, track: TrackBoxes): number | null {
+  const [times, timescale] = [track.get('stts'), timescaleOf(view, track.get('mdhd'))]
+  if (times === undefined || timescale === 0) return null
+  let ticks = 0
+  for (const entry of entriesOf(view, times, 8, 8)) ticks += entry.readUInt32BE(0) * entry.readUInt32BE(4)
+  return ticks === 0 ? null : ticks / timescale
 }
 
 /** In ticks of the movie; null if it is zero or unknown (all bits set). */

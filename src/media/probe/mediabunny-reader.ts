@@ -19,8 +19,7 @@ import type { FileView } from '../file-view.js'
 import { NO_SIZE, type ContainerName, type Description, type Size, type Track } from '../media-formats.js'
 import { mediaTracks } from '../played-tracks.js'
 import { languageOf } from './language.js'
-import { flacSeconds } from './flac-end.js'
-import type { IsoFacts } from './iso-file.js'
+import type { FileFacts } from './file-facts.js'
 import { matroskaEnd } from './matroska-end.js'
 
 const containers = new Map<InputFormat, ContainerName>([
@@ -45,24 +44,28 @@ const codecNames: Record<string, string> = { avc: 'h264', ulaw: 'pcm_mulaw', ala
 /** As a description, with tracks whose codec mediabunny does not know. */
 export interface PacketDescription extends Omit<Description, 'tracks'> {
   tracks: Array<Omit<Track, 'codec'> & { codec: string | null; codecId: string }>
+  /** mediabunny leaves out compressed tracks of Matroska. */
+  hidesPictures: boolean
 }
 
 /** Describes a file by mediabunny, which is what packages it. Returns undefined for a file that it cannot read. */
 export async function readByMediabunny (
   view: FileView,
-  iso: IsoFacts | undefined
+  facts: FileFacts
 ): Promise<PacketDescription | undefined> {
   const input = new Input({ source: boundedSource(view), formats: [...containers.keys()] })
   try {
     const container = containers.get(await input.getFormat())
-    const { all: tracks, video } = await mediaTracks(input, iso)
+    const { iso, matroska } = facts
+    const { all: tracks, video } = await mediaTracks(input, iso ?? matroska)
     if (container === undefined || tracks.length === 0) return undefined
-    const seconds = iso?.seconds ?? (await secondsOf(input, tracks, view))
+    const seconds = iso?.seconds ?? (await secondsOf(input, tracks, view, facts))
     const durationMs = seconds === null ? null : Math.round(seconds * 1000)
     return {
       container: container === 'mp4' && isM4v(view) ? 'm4v' : container,
       tracks: await Promise.all(tracks.map(describeTrack)),
       size: video === undefined ? NO_SIZE : await sizeOf(video),
+      hidesPictures: matroska !== undefined && matroska.pictureTracks > (await input.getVideoTracks()).length,
       durationMs: Number.isSafeInteger(durationMs) && durationMs! > 0 ? durationMs : null
     }
   } catch (error) {
@@ -96,19 +99,25 @@ function isM4v (view: FileView): boolean {
 }
 
 /** Undefined lengths are measured; a Matroska file is measured in any case, and its times may begin anywhere. */
-async function secondsOf (input: Input, tracks: InputTrack[], view: FileView): Promise<number | null> {
+async function secondsOf (
+  input: Input,
+  tracks: InputTrack[],
+  view: FileView,
+  { matroska, ogg, flac }: FileFacts
+): Promise<number | null> {
   const format = await input.getFormat()
-  if (format === MATROSKA || format === WEBM) {
-    const end = matroskaEnd(view)
+  if (matroska !== undefined) {
+    const end = matroskaEnd(view, matroska.frameTicks)
     if (end !== undefined) {
       return end / (await tracks[0]!.getTimeResolution()) - Math.max(0, await input.getFirstTimestamp(tracks))
     }
   }
   // A walk over the frames of these finds it, in a tenth of the time.
   if (format === MP3 || format === ADTS) return null
+  if (ogg !== undefined && ogg.seconds !== null) return ogg.seconds
   const claimed = await input.getDurationFromMetadata(tracks)
   if (claimed !== null && claimed > 0 && !(await isUnknown(claimed, tracks))) return claimed
-  if (format === FLAC) return flacSeconds(view) ?? null
+  if (format === FLAC) return flac?.seconds ?? null
   return await input.computeDuration(tracks).catch(() => null)
 }
 

@@ -33,6 +33,7 @@ const codecNames: Record<string, string> = {
   'MPEG-4 Visual': 'mpeg4',
   'AC-3': 'ac3',
   'E-AC-3': 'eac3',
+  'H.263': 'h263',
   JPEG: 'mjpeg'
 }
 

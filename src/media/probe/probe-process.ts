@@ -2,7 +2,8 @@ import { fork, type ChildProcess } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { MiB } from '../../bytes.js'
 import { ApiError } from '../../errors.js'
-import type { Probed, ProbeRefusal } from '../media-formats.js'
+import { ACCEPTED_FORMATS } from '../../schemas/problem-codes.js'
+import type { Probed, Refusal } from '../media-formats.js'
 
 export interface ProbeTask {
   path: string
@@ -12,7 +13,7 @@ export interface ProbeTask {
 
 export type ProbeOutcome =
   | { probed: Probed | null }
-  | { refused: ProbeRefusal }
+  | { refused: Refusal }
   /** A system call failed. */
   | { failed: { code: string; message: string } }
   | { tooComplex: 'cpu' | 'memory' }
@@ -56,13 +57,13 @@ export class ProbeProcess {
   }
 
   /**
-   * Describes a file. **Throws** `media_too_complex`, `overloaded`, the reason of {@link close}, or the error of a
-   * system call.
+   * Describes a file. **Throws** `media_encrypted`, `media_truncated`, `unsupported_media_format` for a known format,
+   * `media_too_complex`, `overloaded`, the reason of {@link close}, or the error of a system call.
    */
   async describe (path: string): Promise<Probed | null> {
     const outcome = await this.#run(path)
     if ('probed' in outcome) return outcome.probed
-    if ('refused' in outcome) throw new ApiError(outcome.refused)
+    if ('refused' in outcome) throw refusalError(outcome.refused)
     if ('failed' in outcome) throw Object.assign(new Error(outcome.failed.message), { code: outcome.failed.code })
     throw new ApiError('media_too_complex', { extra: { exceeded: outcome.tooComplex } })
   }
@@ -151,4 +152,11 @@ export class ProbeProcess {
     this.#child?.kill('SIGKILL')
     this.#child = undefined
   }
+}
+
+function refusalError (refusal: Refusal): ApiError {
+  if (!('format' in refusal)) return new ApiError(refusal.code)
+  return new ApiError(refusal.code, {
+    detail: `The file is ${refusal.format}, which is not accepted. Convert it to ${ACCEPTED_FORMATS} first.`
+  })
 }

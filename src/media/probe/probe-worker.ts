@@ -6,7 +6,7 @@ import type { ProbeOutcome } from './probe-process.js'
 async function outcomeOf (path: string): Promise<ProbeOutcome> {
   try {
     const probed = await describe(path)
-    return typeof probed === 'string' ? { refused: probed } : { probed }
+    return probed !== null && 'refused' in probed ? probed : { probed }
   } catch (error) {
     const { code, message, name } = error as NodeJS.ErrnoException
     // The file did not cause the failed system call.

@@ -45,20 +45,52 @@ t.test('files that other media systems described wrongly are described rightly',
   }
 })
 
-t.test('a file whose index names samples beyond its end is refused (bug: half a film was ready)', async (t) => {
+t.test('a file without its end is refused as truncated (bug: half a film was ready)', async (t) => {
   const server = await buildTestApp(t)
   const { instructor } = await signUpEverybody(server)
-  // The index of these stands in front of their samples.
-  for (const [name, type] of [
-    ['tiny.mp4', 'video'],
-    ['tiny.m4v', 'video'],
-    ['tiny.m4a', 'audio']
-  ] as const) {
+  const names = ['mp4', 'm4v', 'm4a', 'mov', 'avi', 'mkv', 'webm', 'flac', 'ogg', 'opus'].map((end) => `tiny.${end}`)
+  for (const name of names) {
     const content = await fixture(name)
-    for (const length of [content.length / 2, content.length - 1]) {
-      const reply = await upload(server, instructor, content.subarray(0, length), { type })
-      expectProblem(t, reply, 415, 'media_truncated')
+    for (const length of [Math.ceil(content.length / 2), content.length - 1]) {
+      const reply = await upload(server, instructor, content.subarray(0, length))
+      t.match(reply.json(), { status: 415, code: 'media_truncated' }, `${length} of ${content.length} bytes of ${name}`)
     }
   }
   t.same(await server.storedFiles(), [], 'nothing is left of them')
+})
+
+t.test('joined Ogg files have their whole length (bug: that of the first)', async (t) => {
+  const server = await buildTestApp(t)
+  const { instructor } = await signUpEverybody(server)
+  const [vorbis, opus] = [await fixture('tiny.ogg'), await fixture('tiny.opus')]
+  for (const [parts, seconds] of [
+    [[vorbis, opus], 4],
+    // The same number of the stream, twice.
+    [[vorbis, vorbis], 4],
+    [[opus, opus, vorbis, opus], 8],
+    [[vorbis, Buffer.alloc(3000, 'junk'), opus], 4]
+  ] as const) {
+    const reply = await upload(server, instructor, Buffer.concat(parts), { type: 'audio' })
+    t.equal(reply.statusCode, 201, reply.body)
+    const found = reply.json<MediaReply>().duration_seconds
+    t.ok(Math.abs(found - seconds) < 0.05, `${found} s is ${seconds} s`)
+  }
+})
+
+t.test('the refusal of a known format names it', async (t) => {
+  const server = await buildTestApp(t)
+  const { instructor } = await signUpEverybody(server)
+  const packet = Buffer.concat([Buffer.from('G'), Buffer.alloc(187)])
+  const ogg = await fixture('tiny.ogg')
+  const cases: Array<[content: Buffer, detail: RegExp]> = [
+    [Buffer.concat([packet, packet, packet]), /MPEG transport stream/],
+    [Buffer.from('FORM\0\0\0\0AIFF'), /AIFF/],
+    [await fixture('bad.png'), /a picture/],
+    [Buffer.from(ogg.toString('latin1').replace('\x01vorbis', '\x80theora'), 'latin1'), /Theora/]
+  ]
+  for (const [content, detail] of cases) {
+    const reply = await upload(server, instructor, content)
+    expectProblem(t, reply, 415, 'unsupported_media_format')
+    t.match(reply.json<{ detail: string }>().detail, detail)
+  }
 })
