@@ -17,6 +17,7 @@ import * as fairJobs from './016-fair-jobs.js'
 import * as tracks from './017-tracks.js'
 import * as idempotency from './019-idempotency.js'
 import * as sharedFiles from './020-shared-files.js'
+import * as captions from './023-captions.js'
 import * as apiKeys from './025-api-keys.js'
 
 /** All migrations by name, in order. The code of a released migration never changes. Number 015 stays unused. */
@@ -39,5 +40,6 @@ export const migrations: Record<string, Migration> = {
   '017-tracks': tracks,
   '019-idempotency': idempotency,
   '020-shared-files': sharedFiles,
+  '023-captions': captions,
   '025-api-keys': apiKeys
 }

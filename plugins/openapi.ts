@@ -37,6 +37,7 @@ const TAGS = [
   { name: 'API keys', description: 'Credentials of programs, each limited to scopes.' },
   { name: 'Media', description: 'Upload media, and issue links to them.' },
   { name: 'Streaming', description: 'Stream media by byte range.' },
+  { name: 'Captions', description: 'Captions, subtitles and chapters of media.' },
   { name: 'Views and analytics', description: 'Count views, and see who watched.' },
   { name: 'Courses', description: 'Courses of lectures, created by instructors.' },
   { name: 'Lectures', description: "Lectures of a course. Each one is a media of the course's owner." },
@@ -135,9 +136,14 @@ function withBody (schema: FastifySchema, config: FastifyContextConfig | undefin
     ...(config?.idempotent && { headers: IDEMPOTENCY_HEADERS }),
     ...(config?.form && { body: withForm(schema.body, config.form) }),
     ...(config?.rawBody && {
-      body: { content: { 'application/octet-stream': { schema: Type.String({ format: 'binary' }) } } }
+      body: { content: withRawTypes(config.rawBody) }
     })
   }
+}
+
+function withRawTypes (rawBody: true | readonly string[]): object {
+  const types = rawBody === true ? ['application/octet-stream'] : rawBody
+  return Object.fromEntries(types.map((type) => [type, { schema: Type.String({ format: 'binary' }) }]))
 }
 
 /**
@@ -151,7 +157,7 @@ function withForm (body: unknown, { schema }: FormSchemas): unknown {
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** True if the body is a file of any type that the route reads itself. */
-    rawBody?: boolean
+    /** The types of a body that the route reads itself, or true for a file of any type. */
+    rawBody?: true | readonly string[]
   }
 }

@@ -63,7 +63,7 @@ export default fp(
       if (route.schema?.body !== undefined) {
         route.preValidation = [requireContentType(route), ...[route.preValidation ?? []].flat()]
       }
-      const hasBody = route.schema?.body !== undefined || form !== undefined || rawBody === true
+      const hasBody = route.schema?.body !== undefined || form !== undefined || rawBody !== undefined
       // On a route without a body, Fastify parses a body too, and may refuse it; not for GET and HEAD.
       if (hasBody) route.schema = addProblems(route.schema, ...BODY_PROBLEMS)
       else if (['POST', 'DELETE'].includes(String(route.method))) {

@@ -2,6 +2,8 @@ import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
 import type { Admissions, LinkAdmission } from '../src/access/admissions.js'
 import type { PlaybackLinks } from '../src/access/playback-links.js'
+import type { Captions } from '../src/captions/captions.js'
+import { withSubtitles } from '../src/captions/hls-captions.js'
 import { ApiError } from '../src/errors.js'
 import { openContentKey } from '../src/protection/content-keys.js'
 import { isPackaged, type PackagedMedia } from '../src/protection/protection.js'
@@ -14,6 +16,7 @@ import { SECOND, type Clock } from '../src/time.js'
 
 interface Options {
   admissions: Admissions
+  captions: Captions
   links: PlaybackLinks
   indexes: PackageIndexes
   secrets: Secrets
@@ -120,15 +123,17 @@ const routes: FastifyPluginAsync<Options> = async (app, options) => {
   for (const file of packageFiles(options)) addFile(app, file, options)
 }
 
-function packageFiles ({ indexes, secrets, clock }: Options): PackageFile[] {
+function packageFiles ({ captions, indexes, secrets, clock }: Options): PackageFile[] {
   const keys = secrets.keyring('media')
   return [
     {
       path: 'master.m3u8',
       schema: getMasterPlaylist,
       hostedUrl: ({ url }) => url,
-      send: async (_request, reply, { media }) =>
-        reply.type(PLAYLIST).send(masterPlaylist(await indexes.of(media.id, media.packaged)))
+      async send (_request, reply, { media }) {
+        const playlist = masterPlaylist(await indexes.of(media.id, media.packaged))
+        return reply.type(PLAYLIST).send(withSubtitles(playlist, await captions.list(media.id)))
+      }
     },
     {
       path: 'media.m3u8',

@@ -1,13 +1,18 @@
 import type { FastifyPluginAsync } from 'fastify'
+import admission from '../plugins/admission.js'
+import textReply from '../plugins/text-reply.js'
 import viewCount from '../plugins/view-count.js'
 import type { Services } from '../src/services.js'
 import accounts from './accounts.js'
 import apiKeys from './api-keys.js'
+import captions from './captions.js'
+import chapters from './chapters.js'
 import courses from './courses.js'
 import embed from './embed.js'
 import hls from './hls.js'
 import lectures from './lectures.js'
 import media from './media.js'
+import playerFiles from './player-files.js'
 import preflight from './preflight.js'
 import service from './service.js'
 import stream from './stream.js'
@@ -19,6 +24,8 @@ import webhooks from './webhooks.js'
 
 /** Every route of the API. The `Options` of each file name the services that it needs. */
 const routes: FastifyPluginAsync<{ services: Services }> = async (app, { services }) => {
+  await app.register(admission, services)
+  await app.register(textReply)
   await app.register(viewCount, services)
   await app.register(service, services)
   await app.register(accounts, services)
@@ -29,6 +36,9 @@ const routes: FastifyPluginAsync<{ services: Services }> = async (app, { service
   await app.register(uploads, services)
   await app.register(stream, services)
   await app.register(hls, services)
+  await app.register(captions, services)
+  await app.register(chapters, services)
+  await app.register(playerFiles, services)
   await app.register(embed, services)
   await app.register(views, services)
   await app.register(courses, services)

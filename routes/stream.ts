@@ -1,13 +1,12 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { requirePoster, type Admission, type Admissions, type Demand } from '../src/access/admissions.js'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { requirePoster, type Admission, type Admissions } from '../src/access/admissions.js'
 import { ApiError } from '../src/errors.js'
 import type { Media } from '../src/media/schema.js'
 import { answerFor, type StreamRequest } from '../src/playback/answer.js'
 import { entityTag, type Validators } from '../src/playback/conditional.js'
 import { inlineDisposition } from '../src/playback/content-disposition.js'
-import { isLinkQuery } from '../src/playback/link.js'
 import { AnyIdParams } from '../src/schemas/fields.js'
 import { LINK_PROBLEMS, problemResponses } from '../src/schemas/problem.js'
 import { SECOND, type Clock } from '../src/time.js'
@@ -76,7 +75,6 @@ const getPoster = {
 } as const
 
 const routes: FastifyPluginAsyncTypebox<Options> = async (app, { admissions, clock }) => {
-  const { admit, admitAgain } = createAdmission(app, admissions)
   const { sendFile, sendElsewhere } = createSender(clock)
 
   app.get('/media/stream/:id', stream, async (request, reply) => {
@@ -90,15 +88,15 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { admissions, clo
 
   app.get('/media/:id/poster.jpg', getPoster, async (request, reply) => {
     const { id } = request.params
-    const admission = await admit(request, id, requirePoster)
-    reply.stillAllowed = () => admitAgain(request, id, requirePoster)
+    const admission = await request.admit(id, requirePoster)
+    reply.stillAllowed = () => request.admitAgain(id, requirePoster)
     setMediaHeaders(reply, admission)
     return await reply.type('image/jpeg').sendBlob(admission.media.posterBlob!, admission)
   })
 
   async function send (request: FastifyRequest, id: string, reply: FastifyReply): Promise<FastifyReply> {
-    const admission = await admit(request, id, admissions.requirePlain)
-    reply.stillAllowed = () => admitAgain(request, id, admissions.requirePlain)
+    const admission = await request.admit(id, admissions.requirePlain)
+    reply.stillAllowed = () => request.admitAgain(id, admissions.requirePlain)
     setMediaHeaders(reply, admission)
     return admission.media.blobName === null
       ? await sendElsewhere(request, reply, admission)
@@ -111,25 +109,8 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { admissions, clo
       'content-security-policy': "default-src 'none'; media-src 'self'",
       'cache-control': `private, max-age=${secondsLeft}`
     })
-  }
-}
-
-/** Admits a request by its link, or without a link by its token. */
-function createAdmission (app: Pick<FastifyInstance, 'identify' | 'identifyAgain'>, admissions: Admissions) {
-  return {
-    async admit (request: FastifyRequest, id: string, demand: Demand): Promise<Admission> {
-      if (isLinkQuery(request.rawQuery)) return await admissions.admitLink(id, request.rawQuery, demand)
-      request.viewer = await app.identify(request)
-      return await admissions.admitViewer(request.requireViewer(), id, demand)
-    },
-
-    /**
-     * Repeats the check during a transfer. The token may have expired by then; the expiry of a link ends the stream.
-     */
-    async admitAgain (request: FastifyRequest, id: string, demand: Demand): Promise<Admission> {
-      if (isLinkQuery(request.rawQuery)) return await admissions.admitLink(id, request.rawQuery, demand)
-      return await admissions.admitViewer(await app.identifyAgain(request), id, demand)
-    }
+    // A video with captions of another site needs it. A valid link opens the stream on every site anyway.
+    if (link !== undefined) reply.header('access-control-allow-origin', '*')
   }
 }
 

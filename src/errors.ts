@@ -4,6 +4,9 @@ import { problems, type ProblemCode } from './schemas/problem-codes.js'
 export interface FieldError {
   path: string
   message: string
+  /** The place in a text file, from 1. */
+  line?: number
+  column?: number
 }
 
 export interface ApiErrorOptions {

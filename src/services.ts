@@ -3,11 +3,13 @@ import { createLectureUrls } from './access/lecture-reply.js'
 import { Access } from './access/permissions.js'
 import { Admissions } from './access/admissions.js'
 import { PlaybackLinks } from './access/playback-links.js'
+import { PlayerDetailsReader } from './access/player-details.js'
 import { Accounts } from './accounts/accounts.js'
 import { ApiKeys } from './accounts/api-keys.js'
 import { createPasswordHasher, type HashWorkers } from './accounts/passwords.js'
 import { Sessions } from './accounts/sessions.js'
 import type { Config } from './config/config.js'
+import { openCaptions } from './captions/open-captions.js'
 import { createCourseRunner } from './courses/course-runner.js'
 import { sumsLock } from './courses/course-sums.js'
 import { Courses } from './courses/courses.js'
@@ -141,7 +143,12 @@ export async function createServices (foundation: Foundation) {
     async close () {
       people.review.stop()
       await viewing.writer.flush()
-      await Promise.all([viewing.sqliteCommit?.close(), people.passwords.close(), people.apiKeys.close()])
+      await Promise.all([
+        viewing.sqliteCommit?.close(),
+        people.passwords.close(),
+        people.apiKeys.close(),
+        media.captionReader.close()
+      ])
       media.prober.close()
     }
   }
@@ -221,7 +228,8 @@ async function createMedia (base: Foundation & People & { metrics: Metrics }) {
     ffmpeg: ffmpeg === false ? undefined : ffmpeg,
     muxTimes
   })
-  return { prober, courseRunner, descriptionRunner, library, protections, intake, signer, providers }
+  const texts = openCaptions(base)
+  return { prober, courseRunner, descriptionRunner, library, protections, intake, signer, providers, ...texts }
 }
 
 /** Courses, lectures, subscriptions and progress. */
@@ -262,5 +270,6 @@ function createPlayback (base: Foundation & People & MediaServices & Teaching) {
     maxSeconds: config.streamTokenMaxSeconds
   })
   const admissions = new Admissions({ access, library, signer })
-  return { access, indexes, admissions, links, lectureUrls: createLectureUrls(links) }
+  const details = new PlayerDetailsReader(base)
+  return { access, indexes, admissions, links, details, lectureUrls: createLectureUrls(links) }
 }

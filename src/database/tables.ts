@@ -1,4 +1,5 @@
 import type { Generated } from 'kysely'
+import type { CaptionsTable, ChaptersTable } from './caption-tables.js'
 import type {
   CoursesTable,
   LectureProgressTable,
@@ -16,6 +17,8 @@ export interface Database {
   accounts: AccountsTable
   media: MediaTable
   package_indexes: PackageIndexesTable
+  captions: CaptionsTable
+  chapters: ChaptersTable
   views: ViewsTable
   view_totals: ViewTotalsTable
   view_days: ViewDaysTable
@@ -122,6 +125,8 @@ export interface PackageIndexesTable {
   codecs: string | null
   /** Thousandths of a picture per second; null without pictures. */
   frame_rate_thousandths: number | null
+  /** The time in the stream at which the media is at 0, in 1/90,000 s. Null in packages of an older version. */
+  zero_ticks: Generated<number | null>
 }
 
 /** Facts about the whole installation, by name. */

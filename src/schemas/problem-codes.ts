@@ -120,6 +120,11 @@ export const problems = {
     title: 'Media in use',
     detail: 'A lecture uses this media. Delete the lecture instead.'
   },
+  too_many_captions: {
+    status: 409,
+    title: 'Too many captions',
+    detail: 'A media has at most 50 tracks of captions. Delete one first.'
+  },
   protection_required: {
     status: 409,
     title: 'Protection required',

@@ -11,7 +11,16 @@ export const ProblemSchema = Type.Object(
     instance: Type.String(),
     code: Type.String(),
     request_id: Type.String(),
-    errors: Type.Optional(Type.Array(Type.Object({ path: Type.String(), message: Type.String() })))
+    errors: Type.Optional(
+      Type.Array(
+        Type.Object({
+          path: Type.String(),
+          message: Type.String(),
+          line: Type.Optional(Type.Integer({ description: 'The line in a text file, from 1.' })),
+          column: Type.Optional(Type.Integer({ description: 'The column in a text file, from 1.' }))
+        })
+      )
+    )
   },
   { $id: 'Problem', title: 'Problem', description: 'RFC 9457', additionalProperties: true }
 )

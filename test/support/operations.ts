@@ -2,6 +2,7 @@ import type { InjectOptions, Response } from 'light-my-request'
 import { keyOf } from './api-keys.js'
 import { courseText, lectureText, newCourse, newLecture, part, subscribe, succeeded, textParts } from './courses.js'
 import { fixture, form, mintLink, signUp, upload, type FormPart, type Person, type TestApp } from './test-app.js'
+import { addTexts, captionBody, chapterList } from './captions.js'
 import { protectedMedia } from './protected-server.js'
 
 // Every operation of the API: how it is called, and what each kind of caller gets. A route that openapi.json names and
@@ -101,6 +102,20 @@ const multipart = async (url: string, parts: Array<FormPart | Promise<FormPart>>
 })
 const query = (link: string) => link.slice(link.indexOf('?'))
 const forged = (link: string) => `${link.slice(0, -1)}${link.endsWith('A') ? 'E' : 'A'}`
+/** A file beside the stream, which opens by the same link or by a token. */
+const byLink = (file: string): Case[] => [
+  ...onMedia(watching(200, 401), (id) => `/media/${id}/${file}`),
+  {
+    on: 'a link',
+    send: ({ privateMediaId, link }) => ({ url: `/media/${privateMediaId}/${file}${query(link)}` }),
+    cells: forAll(200)
+  },
+  {
+    on: 'a forged link',
+    send: ({ privateMediaId, link }) => ({ url: `/media/${privateMediaId}/${file}${query(forged(link))}` }),
+    cells: forAll(403)
+  }
+]
 let people = 0
 const email = () => `new-${++people}@example.org`
 const password = 'secure_password123'
@@ -287,23 +302,34 @@ export const operations: Record<string, Case[]> = {
       cells: forAll(403)
     }
   ],
-  'GET /media/{id}/poster.jpg': [
-    ...onMedia(watching(200, 401), (id) => `/media/${id}/poster.jpg`),
-    {
-      on: 'a link',
-      send: ({ privateMediaId, link }) => ({ url: `/media/${privateMediaId}/poster.jpg${query(link)}` }),
-      cells: forAll(200)
-    },
-    {
-      on: 'a forged link',
-      send: ({ privateMediaId, link }) => ({ url: `/media/${privateMediaId}/poster.jpg${query(forged(link))}` }),
-      cells: forAll(403)
-    }
-  ],
+  'GET /media/{id}/poster.jpg': byLink('poster.jpg'),
+  'GET /media/{id}/captions': onMedia(watching(200, 200), (id) => `/media/${id}/captions`),
+  'GET /media/{id}/captions/{lang}': onMedia(watching(200, 200), (id) => `/media/${id}/captions/en`),
+  'PUT /media/{id}/captions/{lang}': onMedia(changing(201), (id) => `/media/${id}/captions/de`).map((one) => ({
+    ...one,
+    send: async (scene) => ({ ...(await one.send!(scene, 'owner')), ...captionBody })
+  })),
+  'DELETE /media/{id}/captions/{lang}': onMedia(changing(204), (id) => `/media/${id}/captions/en`),
+  'GET /media/{id}/captions/{lang}.vtt': byLink('captions/en.vtt'),
+  'GET /media/{id}/chapters': onMedia(watching(200, 200), (id) => `/media/${id}/chapters`),
+  'PUT /media/{id}/chapters': onMedia(changing(200), (id) => `/media/${id}/chapters`, chapterList),
+  'DELETE /media/{id}/chapters': onMedia(changing(204), (id) => `/media/${id}/chapters`),
+  'GET /media/{id}/chapters.vtt': byLink('chapters.vtt'),
+  'GET /media/{id}/player.json': byLink('player.json'),
   ...Object.fromEntries(
-    ['master.m3u8', 'media.m3u8', 'content.key', 'segment-{number}.ts', 'poster.jpg'].map((file) => [
+    [
+      'master.m3u8',
+      'media.m3u8',
+      'content.key',
+      'segment-{number}.ts',
+      'poster.jpg',
+      'player.json',
+      'captions-{lang}.m3u8',
+      'captions-{lang}.vtt',
+      'chapters.vtt'
+    ].map((file) => [
       `GET /hls/{token}/{id}/${file}`,
-      casesOfPackage(file.replace('{number}', '0'))
+      casesOfPackage(file.replace('{number}', '0').replace('{lang}', 'en'))
     ])
   ),
   // What a signature opens, a made-up one does not; what genuine ones open is in test/api/protection/mux.test.ts and
@@ -395,7 +421,9 @@ export async function newWorld (server: TestApp): Promise<World> {
   const [instructor, owner, other] = [await signUp(server), await signUp(server), await signUp(server)]
   await newCourse(server, other)
   await server.query(`update accounts set disabled = 1 where id = '${disabled.id}'`)
-  const hlsPath = await mintLink(server, await protectedMedia(server, owner), owner)
+  const protectedId = await protectedMedia(server, owner)
+  await addTexts(server, protectedId, owner)
+  const hlsPath = await mintLink(server, protectedId, owner)
   return {
     server,
     people: { nobody: undefined, student, subscribed, instructor, owner, other, admin, disabled },
@@ -411,6 +439,7 @@ export async function newScene (server: TestApp, world: World): Promise<Scene> {
   const lecture = await newLecture(server, owner, course.id, { file: 'tiny.ogg' })
   succeeded(await subscribe(server, subscribed, course.id))
   const [privateMediaId, publicMediaId] = [await media('private'), await media('public')]
+  for (const id of [privateMediaId, publicMediaId, lecture.asset_id]) await addTexts(server, id, owner)
   // Only ffmpeg makes posters, and any file will do to test who may have one.
   await server.query('update media set poster_blob = blob_name where poster_blob is null and package_blob is null')
   return {

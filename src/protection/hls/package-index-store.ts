@@ -10,6 +10,8 @@ type StoredDescription = Omit<StreamDescription, 'size'>
 export interface StoredIndex {
   segments: SegmentFacts[]
   description: StoredDescription | undefined
+  /** Null for a package of an earlier version. */
+  zeroTicks: number | null
 }
 
 /** Inserts the index of a media's package, or replaces the index of an earlier package. */
@@ -17,9 +19,14 @@ export async function insertPackageIndex (
   trx: Transaction<Database>,
   mediaId: string,
   blobName: string,
-  { segments, description }: PackageFacts
+  { segments, description, zeroTicks }: PackageFacts
 ): Promise<void> {
-  const row = { blob_name: blobName, segments: JSON.stringify(segments), ...columnsOf(description) }
+  const row = {
+    blob_name: blobName,
+    segments: JSON.stringify(segments),
+    zero_ticks: zeroTicks,
+    ...columnsOf(description)
+  }
   await trx
     .insertInto('package_indexes')
     .values({ media_id: mediaId, ...row })
@@ -35,7 +42,7 @@ export async function findPackageIndex (
 ): Promise<StoredIndex | undefined> {
   const row = await db
     .selectFrom('package_indexes')
-    .select(['segments', 'codecs', 'frame_rate_thousandths'])
+    .select(['segments', 'codecs', 'frame_rate_thousandths', 'zero_ticks'])
     .where('media_id', '=', mediaId)
     .where('blob_name', '=', blobName)
     .executeTakeFirst()
@@ -44,7 +51,8 @@ export async function findPackageIndex (
   const frameRate = thousandths === null ? null : thousandths / 1000
   return {
     segments: JSON.parse(row.segments) as SegmentFacts[],
-    description: codecs === null ? undefined : { codecs, frameRate }
+    description: codecs === null ? undefined : { codecs, frameRate },
+    zeroTicks: row.zero_ticks
   }
 }
 

@@ -19,9 +19,12 @@ export class PackageIndex {
   /** Whether each segment can be decoded without the segment before it. */
   readonly independent: boolean
   readonly description: StreamDescription
+  /** The time in the stream at which the media is at 0, in 1/90,000 s. */
+  readonly zeroTicks: number
 
-  constructor ({ segments, description }: PackageFacts) {
+  constructor ({ segments, description, zeroTicks }: PackageFacts) {
     this.description = description
+    this.zeroTicks = zeroTicks
     this.#offsets = new Float64Array(segments.length + 1)
     this.#milliseconds = new Uint32Array(segments.length)
     for (const [number, [bytes, milliseconds]] of segments.entries()) {

@@ -11,6 +11,7 @@ import { describeSegment, pictureSizeOf } from './describe-segment.js'
 import { PackageIndex } from './package-index.js'
 import { findPackageIndex, updateDescription } from './package-index-store.js'
 import type { StreamDescription } from './stream-description.js'
+import { FIRST_TIME } from './transport-stream.js'
 
 /** Enough for the indexes of about 2,000 hours of media. */
 const MAX_CACHED_BYTES = 16 * MiB
@@ -48,13 +49,13 @@ export function createPackageIndexes (options: PackageIndexesOptions) {
     fetchMethod: async (blobName, _, { context: { mediaId, contentKey } }) => {
       const stored = await findPackageIndex(db, mediaId, blobName)
       if (stored === undefined) return undefined
-      const { segments } = stored
+      const { segments, zeroTicks } = stored
       const first = { mediaId, packaged: { blobName, contentKey }, bytes: segments[0]?.[0] ?? 0 }
       const description =
         stored.description === undefined
           ? await describe(first)
           : { ...stored.description, size: await sizeOf(first, stored.description.codecs) }
-      return new PackageIndex({ segments, description })
+      return new PackageIndex({ segments, description, zeroTicks: zeroTicks ?? FIRST_TIME })
     }
   })
 

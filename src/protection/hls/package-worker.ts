@@ -12,7 +12,7 @@ import { NotCarried, playedTracks, type PlayedTrack } from './played-tracks.js'
 import { programOf, UnknownFrames } from './program.js'
 import { Inflated, SegmentWriter } from './segment-writer.js'
 import { encodeBoth, type TranscodePlan } from './transcode-plan.js'
-import { TICKS_PER_SECOND, type Frame } from './transport-stream.js'
+import { FIRST_TIME, TICKS_PER_SECOND, type Frame } from './transport-stream.js'
 import { trimPictures, trimSounds, Uncuttable } from './trim.js'
 
 /**
@@ -22,8 +22,6 @@ import { trimPictures, trimSounds, Uncuttable } from './trim.js'
 const SEGMENT_SECONDS = 5.5
 /** Without a key frame, a segment ends after this time, because a player loads whole segments. */
 const MAX_SEGMENT_SECONDS = 60
-/** Times in a stream start at 10 s, as is common, to leave room for early sound and decode times. */
-const FIRST_TIME = 900_000
 /**
  * The minimum part of the declared duration. A shorter file is damaged or truncated. The header may be slightly wrong,
  * and may include tracks that are not packaged.
@@ -82,7 +80,8 @@ async function packageInput (source: OpenInput): Promise<void> {
     const [picture, sound] = [await nextOf(pictures), await nextOf(sounds)]
     const segments = new SegmentWriter(programOf(picture, sound), file, order)
     await cut({ pictures, sounds, picture, sound }, segments)
-    say({ made: { segments: segments.facts, description: segments.description } })
+    const zeroTicks = FIRST_TIME - Math.round(beginsAt * TICKS_PER_SECOND)
+    say({ made: { segments: segments.facts, description: segments.description, zeroTicks } })
   } catch (error) {
     throw notCarried(error, plan)
   } finally {

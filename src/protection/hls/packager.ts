@@ -35,6 +35,8 @@ export type SegmentFacts = [bytes: number, milliseconds: number, dependent?: 'de
 export interface PackageFacts {
   segments: SegmentFacts[]
   description: StreamDescription
+  /** The time in the stream at which the media is at 0, in 1/90,000 s. */
+  zeroTicks: number
 }
 
 /** A thread without progress for this time is stuck, on a hostile file or on a disk that does not respond. */

@@ -4,6 +4,8 @@ const PAYLOAD_BYTES = PACKET_BYTES - 4
 const PAT_PID = 0
 /** The clock rate of PTS and DTS. */
 export const TICKS_PER_SECOND = 90_000
+/** Times in a stream start at 10 s, as is common, to leave room for early sound and decode times. */
+export const FIRST_TIME = 900_000
 export const PMT_PID = 0x1000
 export const PIDS = { video: 0x100, audio: 0x101 }
 /** ISO/IEC 13818-1, table 2-22. */

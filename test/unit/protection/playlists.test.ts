@@ -11,7 +11,7 @@ const index = fc.array(fc.tuple(fc.integer({ min: 16, max: 1e8 }), fc.integer({ 
 }) as fc.Arbitrary<SegmentFacts[]>
 const NOT_DESCRIBED: StreamDescription = { codecs: '', frameRate: null, size: null }
 const indexOf = (segments: SegmentFacts[], description: StreamDescription = NOT_DESCRIBED) =>
-  new PackageIndex({ segments, description })
+  new PackageIndex({ segments, description, zeroTicks: 900_000 })
 const sample: SegmentFacts[] = [
   [1600, 6000],
   [3200, 6499],
