@@ -16,7 +16,8 @@ const stores = ['-store\\.js$', "a store is its own feature's"]
 const files = ['^(node:)?fs', 'files belong to src/storage/']
 const features = (names) => [
   `/(${names})/`,
-  'features depend in one direction: access → courses → {captions, protection, media} → {playback, views}'
+  'features depend in one direction: ' +
+    '{access, uploads} → courses → {captions, protection, media} → {playback, views}'
 ]
 
 export default [
@@ -66,36 +67,41 @@ export default [
     ['src/accounts/**/*.ts'],
     product,
     http,
-    features('access|courses|captions|protection|media|playback|views|limits')
+    features('access|uploads|courses|captions|protection|media|playback|views|limits')
   ),
   forbid(
     ['src/playback/**/*.ts'],
     product,
     http,
     sql,
-    features('access|courses|captions|protection|media|views|accounts|limits')
+    features('access|uploads|courses|captions|protection|media|views|accounts|limits')
   ),
-  forbid(['src/views/**/*.ts'], product, http, features('access|courses|captions|protection|media|playback|limits')),
+  forbid(
+    ['src/views/**/*.ts'],
+    product,
+    http,
+    features('access|uploads|courses|captions|protection|media|playback|limits')
+  ),
   forbid(
     ['src/limits/**/*.ts'],
     product,
     http,
     sql,
-    features('access|courses|captions|protection|media|playback|views|accounts')
+    features('access|uploads|courses|captions|protection|media|playback|views|accounts')
   ),
   forbid(
     ['src/idempotency/**/*.ts'],
     product,
     http,
-    features('access|courses|captions|protection|media|playback|views|accounts|limits')
+    features('access|uploads|courses|captions|protection|media|playback|views|accounts|limits')
   ),
-  forbid(['src/media/**/*.ts'], product, http, features('access|courses|captions|protection|limits')),
-  forbid(['src/captions/**/*.ts'], product, http, features('access|courses|limits|views')),
+  forbid(['src/media/**/*.ts'], product, http, features('access|uploads|courses|captions|protection|limits')),
+  forbid(['src/captions/**/*.ts'], product, http, features('access|uploads|courses|limits|views')),
   forbid(
     ['src/storage/**/*.ts', 'src/database/**/*.ts'],
     product,
     http,
-    features('access|courses|captions|protection|media|playback|views|accounts|limits')
+    features('access|uploads|courses|captions|protection|media|playback|views|accounts|limits')
   ),
   forbid(['src/app.ts', 'src/server.ts', 'src/cli.ts'], product)
 ]

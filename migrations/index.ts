@@ -15,6 +15,7 @@ import * as tokenViews from './013-token-views.js'
 import * as refreshFamilies from './014-refresh-families.js'
 import * as fairJobs from './016-fair-jobs.js'
 import * as tracks from './017-tracks.js'
+import * as uploads from './018-uploads.js'
 import * as idempotency from './019-idempotency.js'
 import * as sharedFiles from './020-shared-files.js'
 import * as captions from './023-captions.js'
@@ -38,6 +39,7 @@ export const migrations: Record<string, Migration> = {
   '014-refresh-families': refreshFamilies,
   '016-fair-jobs': fairJobs,
   '017-tracks': tracks,
+  '018-uploads': uploads,
   '019-idempotency': idempotency,
   '020-shared-files': sharedFiles,
   '023-captions': captions,

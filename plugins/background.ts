@@ -19,7 +19,7 @@ const MAINTENANCE_INTERVAL_MS = 10 * MINUTE
  */
 export default fp<Options>(
   async (app, { services, maintenanceIntervalMs = MAINTENANCE_INTERVAL_MS }) => {
-    const { config, courseRunner, descriptionRunner, health, prober, providers } = services
+    const { config, courseRunner, descriptionRunner, health, holds, prober, providers } = services
     const { isOnlyInstance } = app
     const { startup, periodic } = createMaintenanceTasks({ ...services, isOnlyInstance })
     const scheduler = new TaskScheduler(periodic, maintenanceIntervalMs, (error, failureMessage) =>
@@ -36,6 +36,8 @@ export default fp<Options>(
       // The prober gets half of the grace period. The other half is for the responses.
       prober.endWithin((config.shutdownGraceSeconds * SECOND) / 2)
       await sleep(config.shutdownDelaySeconds * SECOND)
+      // Their clients continue at another server.
+      holds.stop()
     })
     app.addHook('onClose', async () => {
       await Promise.all([scheduler.stop(), ...runners.map((runner) => runner.stop())])

@@ -1,7 +1,8 @@
 import cors from '@fastify/cors'
-import type { FastifyReply } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from '../src/config/config.js'
+import { TUS_HEADERS } from '../src/uploads/tus.js'
 
 interface Options {
   config: Pick<Config, 'corsOrigins' | 'environment'>
@@ -9,33 +10,42 @@ interface Options {
 
 const LOCALHOST = /^https?:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']
-const EXPOSED_HEADERS = ['location', 'retry-after', 'x-request-id', 'content-range', 'etag']
+const EXPOSED_HEADERS = ['location', 'retry-after', 'x-request-id', 'content-range', 'etag', ...TUS_HEADERS]
 /** Players on any site may load these paths, because the token in the path authorizes the request. */
 const OPEN_PATH = /^\/hls\//
 const PREFLIGHT_SECONDS = 600
 
 /**
  * Handles cross-origin requests (Fetch standard, section 3.3). A preflight accepts the same origins as the request that
- * follows it. An OPTIONS request that is not a preflight gets 405 with `Allow`.
+ * follows it. An OPTIONS request that is not a preflight gets 405 with `Allow`, unless its path has such a route.
  */
 export default fp<Options>(
   async (app, { config: { corsOrigins: origins, environment } }) => {
     app.addHook('onRequest', async (request, reply) => {
       if (request.method !== 'OPTIONS') return
-      const { origin, 'access-control-request-method': method } = request.headers
-      if (origin === undefined || method === undefined) return app.answerUnknownRoute(request, reply)
+      if (!isPreflight(request)) {
+        return request.routeOptions.config.options === true ? undefined : app.answerUnknownRoute(request, reply)
+      }
       if (OPEN_PATH.test(request.url)) return openPreflight(reply)
     })
     // Without CORS_ORIGINS, the pages of every localhost origin may call the API. In production, no other origin may.
     if (origins.length === 0 && environment === 'production') return
-    await app.register(cors, {
+    const policy = {
       origin: origins.length > 0 ? origins : LOCALHOST,
       methods: METHODS,
       exposedHeaders: EXPOSED_HEADERS
+    }
+    await app.register(cors, {
+      delegator: (request, done) => done(null, { ...policy, preflight: isPreflight(request) })
     })
   },
   { name: 'cors-policy', dependencies: ['errors'] }
 )
+
+function isPreflight ({ method, headers }: FastifyRequest): boolean {
+  const { origin, 'access-control-request-method': asked } = headers
+  return method === 'OPTIONS' && origin !== undefined && asked !== undefined
+}
 
 function openPreflight (reply: FastifyReply): FastifyReply {
   return reply
@@ -47,4 +57,11 @@ function openPreflight (reply: FastifyReply): FastifyReply {
       'access-control-max-age': String(PREFLIGHT_SECONDS)
     })
     .send()
+}
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** A route for OPTIONS requests that are not preflights. */
+    options?: true
+  }
 }

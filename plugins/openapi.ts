@@ -36,6 +36,7 @@ const TAGS = [
   },
   { name: 'API keys', description: 'Credentials of programs, each limited to scopes.' },
   { name: 'Media', description: 'Upload media, and issue links to them.' },
+  { name: 'Uploads', description: 'Upload a file in several requests (tus 1.0), and continue after interruptions.' },
   { name: 'Streaming', description: 'Stream media by byte range.' },
   { name: 'Captions', description: 'Captions, subtitles and chapters of media.' },
   { name: 'Views and analytics', description: 'Count views, and see who watched.' },
@@ -133,6 +134,7 @@ const IDEMPOTENCY_HEADERS = Type.Object({
 function withBody (schema: FastifySchema, config: FastifyContextConfig | undefined): FastifySchema {
   return {
     ...schema,
+    ...(config?.headOperationId !== undefined && { operationId: config.headOperationId }),
     ...(config?.idempotent && { headers: IDEMPOTENCY_HEADERS }),
     ...(config?.form && { body: withForm(schema.body, config.form) }),
     ...(config?.rawBody && {
@@ -159,5 +161,7 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** The types of a body that the route reads itself, or true for a file of any type. */
     rawBody?: true | readonly string[]
+    /** The `operationId` of a route for HEAD. In its schema, the generator would change it. */
+    headOperationId?: string
   }
 }

@@ -66,7 +66,7 @@ export default fp(
       const hasBody = route.schema?.body !== undefined || form !== undefined || rawBody !== undefined
       // On a route without a body, Fastify parses a body too, and may refuse it; not for GET and HEAD.
       if (hasBody) route.schema = addProblems(route.schema, ...BODY_PROBLEMS)
-      else if (['POST', 'DELETE'].includes(String(route.method))) {
+      else if (['POST', 'DELETE', 'OPTIONS'].includes(String(route.method))) {
         route.schema = addProblems(route.schema, ...UNEXPECTED_BODY_PROBLEMS)
       }
       if (route.schema?.querystring !== undefined) route.schema = addProblems(route.schema, 'validation_failed')

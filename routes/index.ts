@@ -17,6 +17,7 @@ import preflight from './preflight.js'
 import service from './service.js'
 import stream from './stream.js'
 import subscriptions from './subscriptions.js'
+import tus from './tus.js'
 import uploads from './uploads.js'
 import users from './users.js'
 import views from './views.js'
@@ -34,6 +35,7 @@ const routes: FastifyPluginAsync<{ services: Services }> = async (app, { service
   await app.register(media, services)
   await app.register(preflight, services)
   await app.register(uploads, services)
+  await app.register(tus, services)
   await app.register(stream, services)
   await app.register(hls, services)
   await app.register(captions, services)

@@ -16,6 +16,8 @@ export interface ApiErrorOptions {
   /** Members beside the standard ones of RFC 9457. */
   extra?: Record<string, unknown>
   headers?: Record<string, string>
+  /** Replaces the registry's status: an upload that failed is gone (410), with the code of its failure. */
+  statusCode?: number
   cause?: unknown
 }
 
@@ -29,7 +31,7 @@ export class ApiError extends Error {
     super(options.detail ?? problems[code].detail, { cause: options.cause })
     this.name = 'ApiError'
     this.code = code
-    this.statusCode = problems[code].status
+    this.statusCode = options.statusCode ?? problems[code].status
     this.options = options
   }
 

@@ -46,6 +46,10 @@ import type { KeyAgreement } from './secrets/key-agreement.js'
 import type { Secrets } from './secrets/keyring.js'
 import type { BlobStore } from './storage/blob-store.js'
 import { SECOND, type Clock } from './time.js'
+import { ResumableUploads } from './uploads/resumable-uploads.js'
+import { UploadFinisher } from './uploads/upload-finisher.js'
+import { UploadHolds } from './uploads/upload-holds.js'
+import { findReservedBytes } from './uploads/upload-store.js'
 import { openViewLog, type ViewLog } from './views/view-log.js'
 
 /** No record has it. */
@@ -116,6 +120,7 @@ export async function createServices (foundation: Foundation) {
   })
   const media = await createMedia({ ...foundation, ...people, metrics })
   const teaching = createTeaching({ ...foundation, ...people, ...viewing, ...media })
+  const uploads = createUploads({ ...foundation, ...people, ...media, ...teaching })
   const playback = createPlayback({ ...foundation, ...people, ...media, ...teaching })
   const health = createHealth(foundation)
   return {
@@ -126,6 +131,7 @@ export async function createServices (foundation: Foundation) {
     ...viewing,
     ...media,
     ...teaching,
+    ...uploads,
     ...playback,
     idempotency: new Idempotency({
       ...foundation,
@@ -207,12 +213,13 @@ async function createMedia (base: Foundation & People & { metrics: Metrics }) {
   const onUnread = (files: number, err: unknown) => log.warn({ files, err }, 'failed to describe stored files')
   const descriptionRunner = createDescriptionRunner({ ...base, prober, library, lockSums, onUnread, onError })
   const protections = createProtection({ db, blobs, library, provider: config.videoProvider, clock })
+  const quota = new Quota({ db, quotaBytes: config.quotaBytes, findReservedBytes })
   const intake = new Intake({
     db,
     blobs,
     prober,
     clock,
-    quota: new Quota({ db, quotaBytes: config.quotaBytes }),
+    quota,
     maxUploadBytes: config.maxUploadBytes,
     provider: config.videoProvider,
     queue: protections.queue
@@ -229,7 +236,7 @@ async function createMedia (base: Foundation & People & { metrics: Metrics }) {
     muxTimes
   })
   const texts = openCaptions(base)
-  return { prober, courseRunner, descriptionRunner, library, protections, intake, signer, providers, ...texts }
+  return { prober, courseRunner, descriptionRunner, library, protections, quota, intake, signer, providers, ...texts }
 }
 
 /** Courses, lectures, subscriptions and progress. */
@@ -249,6 +256,20 @@ function createTeaching (base: Foundation & People & ViewLog & MediaServices) {
   const batch = new LectureBatch({ courses, intake, lectures })
   const progress = new ProgressReports({ db, lectures, views, clock })
   return { subscriptions, courses, lectures, batch, progress }
+}
+
+/** Uploads in several requests. */
+function createUploads (base: Foundation & People & MediaServices & Teaching) {
+  const { config, db, clock } = base
+  const holds = new UploadHolds({ db, clock })
+  const resumable = new ResumableUploads({
+    ...base,
+    holds,
+    finisher: new UploadFinisher(base),
+    maxUploadBytes: config.maxUploadBytes,
+    expiresHours: config.uploadExpiresHours
+  })
+  return { holds, resumable }
 }
 
 /** Who may watch, and the links that let them. */

@@ -164,6 +164,11 @@ export class ApiKeys {
   }
 }
 
+/** **Throws** `scope_required` if the viewer uses an API key without a scope that the route does not name. */
+export function requireScope ({ scopes }: Viewer, scope: Scope): void {
+  if (scopes !== undefined && !scopes.includes(scope)) throw scopeRequired(scope)
+}
+
 /** Returns the account whose keys the viewer may change; undefined for the keys of all accounts. */
 function ownerFor ({ id, role }: Viewer): string | undefined {
   return role === 'admin' ? undefined : id

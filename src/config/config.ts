@@ -42,6 +42,8 @@ export interface Config {
   limitsPerMinute: Limits
   maxUploadBytes: number
   quotaBytes: number
+  /** A resumable upload expires this long after its last byte. */
+  uploadExpiresHours: number
   /** Concurrency limits of each process; 0: no limit. */
   uploadsAtOnce: ConcurrencyLimits
   streamsAtOnce: ConcurrencyLimits
@@ -149,6 +151,7 @@ function limitSettings (read: Environment) {
       api: read.RATE_LIMIT_API_PER_MINUTE
     }),
     maxUploadBytes: read.MAX_UPLOAD_BYTES,
+    uploadExpiresHours: read.UPLOAD_EXPIRES_HOURS,
     quotaBytes: read.QUOTA_BYTES,
     uploadsAtOnce: Object.freeze({
       perAccount: read.MAX_UPLOADS_PER_ACCOUNT,

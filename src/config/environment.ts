@@ -41,6 +41,7 @@ const environmentSchema = Type.Object({
   RATE_LIMIT_API_PER_MINUTE: count(300),
   MAX_UPLOAD_BYTES: count(2_147_483_648, 1, Number.MAX_SAFE_INTEGER),
   QUOTA_BYTES: count(21_474_836_480, 0, Number.MAX_SAFE_INTEGER),
+  UPLOAD_EXPIRES_HOURS: count(24, 1, 8760),
   MAX_UPLOADS: count(200),
   MAX_UPLOADS_PER_ACCOUNT: count(64),
   MAX_UPLOADS_PER_ADDRESS: count(64),

@@ -39,7 +39,7 @@ export interface LectureWithMedia {
   media: Media
 }
 
-/** The uploader of a lecture, and a function that finds its course. */
+/** The uploader of a lecture, and a function that finds its course. `attach` adds rows in the same transaction. */
 export interface LectureOrigin {
   uploaderId: string
   courseFor: () => Promise<Course>

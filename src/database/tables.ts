@@ -8,6 +8,7 @@ import type {
   SubscriptionsTable
 } from './course-tables.js'
 import type { IdempotencyKeysTable } from './idempotency-tables.js'
+import type { UploadsTable } from './upload-tables.js'
 import type { TokenViewsTable, ViewDaysTable, ViewsTable, ViewTotalsTable, ViewViewersTable } from './view-tables.js'
 
 // Times are epoch milliseconds, durations are milliseconds, days are whole days since the epoch, and flags are 0 or 1.
@@ -32,6 +33,7 @@ export interface Database {
   lecture_progress: LectureProgressTable
   lecture_tallies: LectureTalliesTable
   jobs: JobsTable
+  uploads: UploadsTable
   sessions: SessionsTable
   refresh_tokens: RefreshTokensTable
   api_keys: ApiKeysTable

@@ -15,6 +15,7 @@ import type { Secrets } from '../secrets/keyring.js'
 import type { BlobStore } from '../storage/blob-store.js'
 import { Sweeper } from '../storage/sweep.js'
 import type { Clock } from '../time.js'
+import type { ResumableUploads } from '../uploads/resumable-uploads.js'
 import { pruneTokenViews, pruneViews } from '../views/view-maintenance.js'
 import { ClockCheck } from './clock-check.js'
 
@@ -29,6 +30,7 @@ interface Options {
   lectures: Lectures
   sessions: Sessions
   idempotency: Idempotency
+  resumable: ResumableUploads
   providers: { mux: { events: { forgetOld(now: number): Promise<unknown> } } | undefined }
   clock: Clock
   log: Record<'info' | 'warn' | 'error', (about: object, text: string) => void>
@@ -36,7 +38,7 @@ interface Options {
 
 /** The maintenance of a server: tasks that run once it listens, and tasks that run periodically. */
 export function createMaintenanceTasks (options: Options): { startup: Task[]; periodic: Task[] } {
-  const { config, db, sessions, idempotency, providers } = options
+  const { config, db, sessions, idempotency, resumable, providers } = options
   const sweep = createSweep(options)
   const clock = new ClockCheck(options)
   const byAge = (
@@ -52,13 +54,15 @@ export function createMaintenanceTasks (options: Options): { startup: Task[]; pe
   const removals = [
     byAge('failed to remove ended views by tokens', (now, signal) => pruneTokenViews(db, now, signal)),
     byAge('failed to remove ended sessions', (now) => sessions.sweep(now)),
-    byAge('failed to remove old idempotency keys', (now, signal) => idempotency.prune(now, signal))
+    byAge('failed to remove old idempotency keys', (now, signal) => idempotency.prune(now, signal)),
+    byAge('failed to remove expired uploads', (now, signal) => resumable.removeExpired(now, signal))
   ]
   if (config.viewRetentionDays > 0) {
     const prune = (now: number, signal: AbortSignal) => pruneViews(db, config.viewRetentionDays, now, undefined, signal)
     removals.unshift(byAge('failed to prune old views', prune))
   }
   const removeMuxEvents = byAge('failed to remove old events of Mux', (now) => providers.mux?.events.forgetOld(now))
+  const finishUploads = byAge('failed to finish uploads', (now, signal) => resumable.finishAll(now, signal))
   const protect = protectMissedLectures(options)
   const describe = {
     failureMessage: 'failed to queue the description of files',
@@ -66,8 +70,8 @@ export function createMaintenanceTasks (options: Options): { startup: Task[]; pe
   }
   return {
     // The task for Mux events is first. It checks the clock before this process writes rows with the clock's time.
-    startup: [removeMuxEvents, sweep(options.isOnlyInstance), resealKeys(options), protect, describe],
-    periodic: [removeMuxEvents, ...removals, sweep(false), protect, describe]
+    startup: [removeMuxEvents, sweep(options.isOnlyInstance), resealKeys(options), protect, describe, finishUploads],
+    periodic: [removeMuxEvents, ...removals, sweep(false), protect, describe, finishUploads]
   }
 }
 

@@ -159,9 +159,9 @@ export async function findLectureOf (db: Kysely<Database>, id: string): Promise<
 }
 
 /**
- * Returns the names of blobs that belong to a media. All other names are permanently orphaned. On SQLite, the function
- * first writes a row. A commit with a failed fsync is invisible, but a crash could restore it unless a later commit
- * overwrites it.
+ * Returns the names of blobs that belong to a media, and of drafts of open uploads. All other names are permanently
+ * orphaned. On SQLite, the function first writes a row. A commit with a failed fsync is invisible, but a crash could
+ * restore it unless a later commit overwrites it.
  */
 export async function listOwnedBlobs (db: Kysely<Database>, names: string[]): Promise<Set<string>> {
   if (engineOf(db) === 'sqlite') await upsertFact(db, 'storage.last_look', randomUUID())
@@ -169,6 +169,11 @@ export async function listOwnedBlobs (db: Kysely<Database>, names: string[]): Pr
   const shared = db.selectFrom('media').select('shared_blob as name').where('shared_blob', 'in', names)
   const packages = db.selectFrom('media').select('package_blob as name').where('package_blob', 'in', names)
   const posters = db.selectFrom('media').select('poster_blob as name').where('poster_blob', 'in', names)
-  const rows = await files.union(shared).union(packages).union(posters).execute()
+  const drafts = db
+    .selectFrom('uploads')
+    .select('draft_name as name')
+    .where('draft_name', 'in', names)
+    .where('is_open', '=', 1)
+  const rows = await files.union(shared).union(packages).union(posters).union(drafts).execute()
   return new Set(rows.map((row) => row.name!))
 }

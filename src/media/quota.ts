@@ -15,6 +15,8 @@ interface PendingUploads {
 interface QuotaOptions {
   db: Kysely<Database>
   quotaBytes: number
+  /** Returns the bytes that the open resumable uploads of an owner reserve. */
+  findReservedBytes(db: Kysely<Database>, ownerId: string): Promise<number>
 }
 
 /** The bytes that one upload reserves. */
@@ -26,8 +28,8 @@ export interface Reservation {
 }
 
 /**
- * Enforces an owner's quota during uploads: stored files and the drafts of this process never exceed it. The
- * transaction that publishes a media checks the quota again, across all processes.
+ * Enforces an owner's quota during uploads: stored files, the declared sizes of open resumable uploads, and the drafts
+ * of this process never exceed it. The transaction that publishes a media checks the quota again, across all processes.
  */
 export class Quota {
   readonly #options: QuotaOptions
@@ -51,7 +53,7 @@ export class Quota {
       if (--pending.uploads === 0) this.#owners.delete(ownerId)
     }
     try {
-      const storedBytes = await findStoredBytes(this.#options.db, ownerId)
+      const storedBytes = await this.#findUsedBytes(this.#options.db, ownerId)
       const publishedBefore = pending.published
       const take = (bytes: number) => {
         const usedBytes = storedBytes + pending.published - publishedBefore
@@ -75,14 +77,26 @@ export class Quota {
    * **Throws** `quota_exceeded`.
    */
   async require (trx: Kysely<Database>, ownerId: string, bytes: number): Promise<void> {
-    const usedBytes = await findStoredBytes(trx, ownerId)
+    const usedBytes = await this.#findUsedBytes(trx, ownerId)
     if (usedBytes + bytes > this.#options.quotaBytes) throw this.#exceeded(usedBytes)
+  }
+
+  /**
+   * Checks that a new resumable upload fits, beside the drafts of this process. The transaction must hold the owner's
+   * lock and reserve the bytes. **Throws** `quota_exceeded`.
+   */
+  async requireReservation (trx: Kysely<Database>, ownerId: string, bytes: number): Promise<void> {
+    await this.require(trx, ownerId, (this.#owners.get(ownerId)?.bytes ?? 0) + bytes)
   }
 
   /** Must be called after bytes were stored. */
   stored (ownerId: string, bytes: number): void {
     const pending = this.#owners.get(ownerId)
     if (pending !== undefined) pending.published += bytes
+  }
+
+  async #findUsedBytes (db: Kysely<Database>, ownerId: string): Promise<number> {
+    return (await findStoredBytes(db, ownerId)) + (await this.#options.findReservedBytes(db, ownerId))
   }
 
   #exceeded (usedBytes: number): ApiError {

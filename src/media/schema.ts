@@ -4,7 +4,7 @@ import { defineForm } from '../schemas/form.js'
 import { isoTime } from '../time.js'
 import type { Track } from './media-formats.js'
 
-const mediaTypes = ['video', 'audio'] as const
+export const mediaTypes = ['video', 'audio'] as const
 export type MediaType = (typeof mediaTypes)[number]
 const visibilities = ['private', 'public'] as const
 export type Visibility = (typeof visibilities)[number]

@@ -104,7 +104,7 @@ export class Intake {
         await queue(trx, media)
         await attach?.(trx, media)
       })
-      quota.stored(media.ownerId, draft.sizeBytes)
+      if (draft.isReserved !== true) quota.stored(media.ownerId, draft.sizeBytes)
       await blobs.markCommitted(blobName)
       return media
     } catch (error) {
@@ -176,8 +176,9 @@ export class Intake {
     await db.transaction().execute(async (trx) => {
       if (media.sizeBytes !== null) await advisoryLock(trx, `quota of ${media.ownerId}`)
       checkPublisher(await findViewer(trx, uploaderId))
-      if (media.sizeBytes !== null) await quota.require(trx, media.ownerId, media.sizeBytes)
       await insert(trx)
+      // The insert may have ended the reservation of a resumable upload.
+      if (media.sizeBytes !== null) await quota.require(trx, media.ownerId, media.sizeBytes)
       await addToCounters(trx, countMedia(new Map(), [media], 1))
     })
   }

@@ -140,11 +140,26 @@ export const problems = {
     title: 'Idempotency key in use',
     detail: 'The first request with this Idempotency-Key is still in progress. Try again after the time in Retry-After.'
   },
+  upload_offset_mismatch: {
+    status: 409,
+    title: 'Upload offset mismatch',
+    detail: 'Upload-Offset is not the offset of this upload. Ask for the offset with HEAD, and continue there.'
+  },
+  upload_expired: {
+    status: 410,
+    title: 'Upload expired',
+    detail: 'This upload has expired, or its bytes are lost. Create a new one.'
+  },
   length_required: { status: 411, title: 'Length required', detail: 'Send the size of the body as Content-Length.' },
   precondition_failed: {
     status: 412,
     title: 'Precondition failed',
     detail: 'The file does not match If-Match or If-Unmodified-Since.'
+  },
+  tus_version_unsupported: {
+    status: 412,
+    title: 'tus version unsupported',
+    detail: 'Send the header Tus-Resumable: 1.0.0.'
   },
   payload_too_large: { status: 413, title: 'Payload too large', detail: 'The body is larger than this URL accepts.' },
   upload_too_large: { status: 413, title: 'Upload too large', detail: 'The file is larger than this server accepts.' },
@@ -190,7 +205,17 @@ export const problems = {
       'Reading the format of this file takes too much CPU or memory. ' +
       'Remux it (ffmpeg -i in -c copy out), or remove every track but picture and sound.'
   },
+  upload_parts_too_small: {
+    status: 422,
+    title: 'Upload parts too small',
+    detail: 'This upload came in too many small parts. Send larger parts, such as 16 MiB.'
+  },
   batch_failed: { status: 422, title: 'Batch failed', detail: 'None of the lectures could be added.' },
+  upload_locked: {
+    status: 423,
+    title: 'Upload locked',
+    detail: 'Another request for this upload is in progress. Try again shortly.'
+  },
   rate_limit_exceeded: { status: 429, title: 'Rate limit exceeded', detail: 'Too many requests.' },
   client_blocked: {
     status: 429,
@@ -207,7 +232,17 @@ export const problems = {
     title: 'Too many streams',
     detail: 'Too many concurrent streams. Wait until one ends.'
   },
+  too_many_open_uploads: {
+    status: 429,
+    title: 'Too many open uploads',
+    detail: 'This account has too many open uploads. Finish one, or delete it.'
+  },
   headers_too_large: { status: 431, title: 'Headers too large', detail: 'The request headers are too large.' },
+  checksum_mismatch: {
+    status: 460,
+    title: 'Checksum mismatch',
+    detail: 'The received part does not match Upload-Checksum. It was not stored. Send it again.'
+  },
   internal_error: {
     status: 500,
     title: 'Internal error',

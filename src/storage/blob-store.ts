@@ -11,6 +11,8 @@ export interface Draft {
   readonly sizeBytes: number
   /** SHA-256 of the content, hex. */
   readonly sha256: string
+  /** Whether the size already counts in the quota of the owner. */
+  readonly isReserved?: boolean
   /**
    * Makes the draft permanent and returns its name. A power cut does not lose it after that. **Throws** as
    * {@link BlobStore.receive} does; the draft is then deleted.
@@ -22,6 +24,19 @@ export interface Draft {
 
 /** A draft that a thread or a program fills at its path. */
 export type OpenDraft = Pick<Draft, 'path' | 'publish' | 'discard'>
+
+/** Writes the end of a draft that several requests write, one after another. Its upload's row names the draft. */
+export interface DraftWriter {
+  /** The position after the last byte that was written to the file. */
+  readonly position: number
+  /** Adds a chunk. Chunks are written in blocks of 1 MiB. */
+  write(chunk: Buffer): Promise<void>
+  /** Writes the rest of the chunks. */
+  flush(): Promise<void>
+  /** Syncs the file. Returns the position before the sync: a power cut does not lose the bytes before it. */
+  sync(): Promise<number>
+  close(): Promise<void>
+}
 
 /** An item in the store, for the sweep. `fingerprint` changes while the item is being written. */
 export interface StoredItem {
@@ -43,6 +58,16 @@ export interface BlobStore {
   receive(source: Readable, admit: (bytes: number) => void): Promise<Draft>
   /** Returns a draft for a thread or a program, which creates the file at `path` and closes it before `publish`. */
   reserve(): OpenDraft
+  /**
+   * Opens a draft at its end. Creates it if `sizeBytes` is 0, and else cuts it to `sizeBytes`. Returns undefined if the
+   * draft is missing or shorter. **Throws** as {@link BlobStore.receive} does.
+   */
+  openDraft(name: string, sizeBytes: number): Promise<DraftWriter | undefined>
+  /**
+   * Measures a draft that {@link BlobStore.openDraft} filled. Its `discard` keeps the file, until
+   * {@link BlobStore.removeDraft}.
+   */
+  completeDraft(name: string): Promise<Draft>
   /** Opens a blob for reading. The caller must close it. Undefined if the blob does not exist. */
   open(name: string): Promise<ReadableFile | undefined>
   /** Returns the path of a published blob, for a program that needs a path. */

@@ -1,4 +1,5 @@
 import { closeSync, fsyncSync, mkdirSync, openSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 
 /**
@@ -21,5 +22,18 @@ export function syncFolder (path: string): void {
     fsyncSync(folder)
   } finally {
     closeSync(folder)
+  }
+}
+
+/**
+ * Syncs a file or a folder without blocking. A rename or a link is durable only after its folder is synced. A failed
+ * fsync is never retried, because the kernel may have dropped the pages.
+ */
+export async function syncPath (path: string): Promise<void> {
+  const handle = await open(path, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
   }
 }

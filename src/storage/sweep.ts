@@ -6,7 +6,7 @@ export const CONFIRM_AFTER_MS = 15 * 60_000
 
 export interface SweepOptions {
   store: BlobStore
-  /** Returns the names of the blobs that have a row. */
+  /** Returns the names of the blobs and drafts that have a row. */
   owned(names: string[]): Promise<Set<string>>
   clock: Clock
 }
@@ -73,25 +73,24 @@ export class Sweeper {
   }
 
   async * #ownerless (mark: boolean): AsyncIterable<StoredItem> {
-    let blobs: StoredItem[] = []
+    let items: StoredItem[] = []
     for await (const item of this.#options.store.list()) {
-      if (item.kind === 'draft') yield item
-      else blobs.push(item)
-      if (blobs.length >= 500) {
-        yield * await this.#withoutRow(blobs, mark)
-        blobs = []
+      items.push(item)
+      if (items.length >= 500) {
+        yield * await this.#withoutRow(items, mark)
+        items = []
       }
     }
-    yield * await this.#withoutRow(blobs, mark)
+    yield * await this.#withoutRow(items, mark)
   }
 
-  async #withoutRow (blobs: StoredItem[], mark: boolean): Promise<StoredItem[]> {
-    if (blobs.length === 0) return []
-    const owned = await this.#options.owned(blobs.map((blob) => blob.name))
-    for (const { name, committed } of blobs) {
+  async #withoutRow (items: StoredItem[], mark: boolean): Promise<StoredItem[]> {
+    if (items.length === 0) return []
+    const owned = await this.#options.owned(items.map(({ name }) => name))
+    for (const { kind, name, committed } of items) {
       // These blobs come from older versions, or their process died between the commit and the mark.
-      if (mark && !committed && owned.has(name)) await this.#options.store.markCommitted(name)
+      if (mark && kind === 'blob' && !committed && owned.has(name)) await this.#options.store.markCommitted(name)
     }
-    return blobs.filter((blob) => !owned.has(blob.name))
+    return items.filter(({ name }) => !owned.has(name))
   }
 }

@@ -125,6 +125,16 @@ const newRefreshToken = async (server: Server) =>
   }>().refresh_token
 const linked = { title: 'A talk', type: 'video', file_url: 'https://cdn.example.org/talk.mp4' }
 
+const tusHeaders = { 'tus-resumable': '1.0.0' }
+const newUpload = { headers: { ...tusHeaders, 'upload-length': '9', 'upload-metadata': 'title QQ==' } }
+/** A request on a new upload of the owner. As a part, it is empty. */
+const onUpload = async ({ server, people }: Scene): Promise<InjectOptions> => {
+  const headers = { ...newUpload.headers, ...people.owner!.headers }
+  const reply = succeeded(await server.inject({ method: 'POST', url: '/media/uploads', headers }))
+  const part = { 'upload-offset': '0', 'content-type': 'application/offset+octet-stream' }
+  return { url: String(reply.headers.location), headers: { ...tusHeaders, ...part } }
+}
+
 /**
  * By method and path, as openapi.json writes them. Where no `send` is given, the path is called, with `{id}` that of
  * the course.
@@ -269,6 +279,16 @@ export const operations: Record<string, Case[]> = {
       cells: forTeachers(201)
     }
   ],
+  'POST /media/uploads': [{ send: () => newUpload, cells: forTeachers(201) }],
+  'GET /media/uploads': [{ cells: forTeachers(200) }],
+  'OPTIONS /media/uploads': [{ cells: forAll(204) }],
+  'OPTIONS /media/uploads/{id}': [{ cells: forAll(204) }],
+  ...Object.fromEntries(
+    ([['HEAD', 200], ['PATCH', 204], ['DELETE', 204]] as const).map(([method, status]) => [
+      `${method} /media/uploads/{id}`,
+      [{ on: 'an open upload of the owner', send: onUpload, cells: cells(401, 403, 403, 404, status, 404, 404, 401) }]
+    ])
+  ),
   'GET /media/{id}': onMedia(watching(200, 200), (id) => `/media/${id}`).map((one) => ({
     ...one,
     shows: { text: () => '"file_url"', to: ['owner', 'admin'] }

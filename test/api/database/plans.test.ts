@@ -49,6 +49,7 @@ const routes = {
   'GET /media/{id}/captions': [`/media/${mediaId}/captions`, owner],
   'GET /media/{id}/chapters': [`/media/${mediaId}/chapters`, owner],
   'GET /media/{id}/player.json': [`/media/${mediaId}/player.json`, owner],
+  'GET /media/uploads': ['/media/uploads', teacher],
   'GET /media/{id}/views': [`/media/${mediaId}/views`, owner],
   'GET /media/{id}/analytics': [`/media/${mediaId}/analytics`, owner],
   'GET /users': ['/users', owner],

@@ -113,20 +113,12 @@ t.test('the authorization matrix', async (t) => {
         'urn:uuid:019377a4-3f00-7000-8000-000000000000',
         '%00'
       ]) {
-        const { payload } = (await one!.send?.(scene, able)) ?? {}
+        const { payload, headers } = (await one!.send?.(scene, able)) ?? {}
         const url = path.replace(/\{\w+\}/, id)
+        const send = () => ({ url, headers, ...(payload !== undefined && { payload }) })
         const statuses = await Promise.all(
           (['nobody', able] as const).map(
-            async (who) =>
-              (
-                await callAs(
-                  server,
-                  name,
-                  { cells: one!.cells, send: () => ({ url, ...(payload !== undefined && { payload }) }) },
-                  scene,
-                  who
-                )
-              ).statusCode
+            async (who) => (await callAs(server, name, { cells: one!.cells, send }, scene, who)).statusCode
           )
         )
         t.same(statuses, [401, 404], `${name} ${id} without a token, and by ${able}`)

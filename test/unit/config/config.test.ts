@@ -135,6 +135,7 @@ const bad: Record<string, string[]> = {
   ENVIRONMENT: ['prod', 'Production', ' test'],
   PORT: ['65536', '-1', 'http', '80.5', '0x50', '1e3', ' 80', 'true', 'NaN', 'Infinity'],
   MAX_UPLOAD_BYTES: ['0', '2GB', '1e9', '10.9', '9007199254740993', '-5'],
+  UPLOAD_EXPIRES_HOURS: ['0', '1.5', '8761', 'never'],
   RATE_LIMIT_VIEW_PER_MINUTE: ['-1', 'off', '1_000'],
   ACCESS_TOKEN_EXPIRE_MINUTES: ['0', '0.5', 'x'],
   ACCESS_TOKEN_ALGORITHM: ['none', 'HS512', 'RS256', 'hs256'],
