@@ -20,6 +20,7 @@ import * as idempotency from './019-idempotency.js'
 import * as sharedFiles from './020-shared-files.js'
 import * as captions from './023-captions.js'
 import * as apiKeys from './025-api-keys.js'
+import * as resetLinks from './026-reset-links.js'
 
 /** All migrations by name, in order. The code of a released migration never changes. Number 015 stays unused. */
 export const migrations: Record<string, Migration> = {
@@ -43,5 +44,6 @@ export const migrations: Record<string, Migration> = {
   '019-idempotency': idempotency,
   '020-shared-files': sharedFiles,
   '023-captions': captions,
-  '025-api-keys': apiKeys
+  '025-api-keys': apiKeys,
+  '026-reset-links': resetLinks
 }

@@ -14,6 +14,7 @@ import lectures from './lectures.js'
 import media from './media.js'
 import playerFiles from './player-files.js'
 import preflight from './preflight.js'
+import passwordResets from './password-resets.js'
 import service from './service.js'
 import stream from './stream.js'
 import subscriptions from './subscriptions.js'
@@ -31,6 +32,7 @@ const routes: FastifyPluginAsync<{ services: Services }> = async (app, { service
   await app.register(service, services)
   await app.register(accounts, services)
   await app.register(users, services)
+  await app.register(passwordResets, services)
   await app.register(apiKeys, services)
   await app.register(media, services)
   await app.register(preflight, services)

@@ -12,6 +12,7 @@ import { migrate } from './commands/migrate.js'
 import { prune } from './commands/prune-views.js'
 import { recount } from './commands/recount.js'
 import { restore } from './commands/restore.js'
+import { resetPassword } from './commands/reset-password.js'
 import { sweep } from './commands/sweep.js'
 import { verify } from './commands/verify-backup.js'
 import { ConfigError, loadConfig } from './config/config.js'
@@ -32,6 +33,7 @@ const commands: Record<string, Command> = {
   'erase-viewer': erase,
   'give-up-viewers': giveUpViewers,
   'create-admin': createAdmin,
+  'reset-password': resetPassword,
   sweep,
   backup,
   'verify-backup': verify,

@@ -7,6 +7,7 @@ import { PlayerDetailsReader } from './access/player-details.js'
 import { Accounts } from './accounts/accounts.js'
 import { ApiKeys } from './accounts/api-keys.js'
 import { createPasswordHasher, type HashWorkers } from './accounts/passwords.js'
+import { PasswordResets } from './accounts/password-resets.js'
 import { Sessions } from './accounts/sessions.js'
 import type { Config } from './config/config.js'
 import { openCaptions } from './captions/open-captions.js'
@@ -181,6 +182,7 @@ function createPeople (base: Foundation & { windows: Windows }) {
     refreshSeconds: config.refreshTokenSeconds,
     onReuse: (id) => log.warn({ session_id: id }, 'a refresh token was used twice: its session is ended')
   })
+  const passwordResets = new PasswordResets({ db, clock, passwords, onSessionsEnded: () => sessions.invalidate() })
   const apiKeys = new ApiKeys({
     db,
     accounts,
@@ -188,7 +190,7 @@ function createPeople (base: Foundation & { windows: Windows }) {
     onNoteFailed: (err) => log.warn({ err }, 'failed to store the time at which an API key was used')
   })
   const review = new AccessReview(overrides.reviewEveryMs ?? REVIEW_EVERY_MS)
-  return { passwords, accounts, sessions, apiKeys, review }
+  return { passwords, accounts, sessions, passwordResets, apiKeys, review }
 }
 
 /** Media from the upload to the package. */

@@ -167,6 +167,11 @@ export class Sessions {
     return changed
   }
 
+  /** Reads every session again before its next use in this process, after sessions of an account ended. */
+  invalidate (): void {
+    this.#viewers.invalidateAll()
+  }
+
   /** Deletes the sessions and tokens that expired before `now`, in batches. */
   async sweep (now: number): Promise<void> {
     while (await deleteEnded(this.#options.db, now, SWEEP_BATCH)) {

@@ -37,6 +37,7 @@ export interface Database {
   sessions: SessionsTable
   refresh_tokens: RefreshTokensTable
   api_keys: ApiKeysTable
+  reset_links: ResetLinksTable
   mux_events: MuxEventsTable
   server_processes: ServerProcessesTable
   idempotency_keys: IdempotencyKeysTable
@@ -206,6 +207,13 @@ export interface ApiKeysTable {
   expires_at: number | null
   /** At most a minute older than the last use. */
   last_used_at: number | null
+}
+
+export interface ResetLinksTable {
+  account_id: string
+  /** SHA-256 in base64url. A token has 256 random bits, so it needs no slow hash. */
+  token_hash: string
+  expires_at: number
 }
 
 /** Webhook events that were handled. Mux sends each event at least once. */

@@ -1,4 +1,5 @@
 import type { Kysely } from 'kysely'
+import type { PasswordResets } from '../accounts/password-resets.js'
 import type { Sessions } from '../accounts/sessions.js'
 import type { Config } from '../config/config.js'
 import type { Lectures } from '../courses/lectures.js'
@@ -29,6 +30,7 @@ interface Options {
   isOnlyInstance: boolean
   lectures: Lectures
   sessions: Sessions
+  passwordResets: PasswordResets
   idempotency: Idempotency
   resumable: ResumableUploads
   providers: { mux: { events: { forgetOld(now: number): Promise<unknown> } } | undefined }
@@ -38,7 +40,7 @@ interface Options {
 
 /** The maintenance of a server: tasks that run once it listens, and tasks that run periodically. */
 export function createMaintenanceTasks (options: Options): { startup: Task[]; periodic: Task[] } {
-  const { config, db, sessions, idempotency, resumable, providers } = options
+  const { config, db, sessions, passwordResets, idempotency, resumable, providers } = options
   const sweep = createSweep(options)
   const clock = new ClockCheck(options)
   const byAge = (
@@ -54,6 +56,7 @@ export function createMaintenanceTasks (options: Options): { startup: Task[]; pe
   const removals = [
     byAge('failed to remove ended views by tokens', (now, signal) => pruneTokenViews(db, now, signal)),
     byAge('failed to remove ended sessions', (now) => sessions.sweep(now)),
+    byAge('failed to remove expired reset links', (now) => passwordResets.sweep(now)),
     byAge('failed to remove old idempotency keys', (now, signal) => idempotency.prune(now, signal)),
     byAge('failed to remove expired uploads', (now, signal) => resumable.removeExpired(now, signal))
   ]

@@ -59,6 +59,11 @@ export const problems = {
     detail: 'This API key is not accepted from your address.'
   },
   not_owner: { status: 403, title: 'Not the owner', detail: 'Only the owner or an administrator may do this.' },
+  reset_link_invalid: {
+    status: 403,
+    title: 'Reset link invalid',
+    detail: 'This link was used before, has expired, or is not complete. Ask an administrator for a new one.'
+  },
   stream_link_invalid: {
     status: 403,
     title: 'Stream link invalid',

@@ -123,6 +123,14 @@ const newRefreshToken = async (server: Server) =>
   succeeded(await server.inject({ method: 'POST', url: '/auth/signup', payload: { email: email(), password } })).json<{
     refresh_token: string
   }>().refresh_token
+/** Returns the token of a reset link, for an account that nobody else uses. */
+const newResetToken = async (server: Server, { headers }: Person) => {
+  const account = { email: email(), password, role: 'student' }
+  const created = await server.inject({ method: 'POST', url: '/users', headers, payload: account })
+  const { id } = succeeded(created).json<{ id: string }>()
+  const link = succeeded(await server.inject({ method: 'POST', url: `/users/${id}/reset-link`, headers }))
+  return link.json<{ reset_url: string }>().reset_url.split('#')[1]!
+}
 const linked = { title: 'A talk', type: 'video', file_url: 'https://cdn.example.org/talk.mp4' }
 
 const tusHeaders = { 'tus-resumable': '1.0.0' }
@@ -231,6 +239,20 @@ export const operations: Record<string, Case[]> = {
   ],
   'POST /users': [{ send: () => ({ payload: { email: email(), password, role: 'admin' } }), cells: forAdmins(201) }],
 
+  'POST /users/{id}/reset-link': [
+    { send: ({ people }) => ({ url: `/users/${people.other!.id}/reset-link` }), cells: forAdmins(201) }
+  ],
+  'POST /auth/reset': [
+    {
+      on: 'a reset link',
+      send: async ({ server, people }) => ({
+        payload: { token: await newResetToken(server, people.admin!), password }
+      }),
+      cells: forAll(204)
+    },
+    { on: 'a made-up one', send: () => ({ payload: { token: 'x'.repeat(43), password } }), cells: forAll(403) }
+  ],
+  'GET /reset': [{ cells: forAll(200) }],
   'POST /api-keys': [
     { send: () => ({ payload: { name: 'A program', scopes: ['uploads'] } }), cells: forAccounts(201) }
   ],
@@ -426,6 +448,8 @@ export const hidden: Record<string, Cells> = {
   'GET /docs': forAll(200),
   'GET /docs/static/swagger-ui.css': forAll(200),
   'GET /embed/player.js': forAll(200),
+  'GET /reset/reset.js': forAll(200),
+  'GET /reset/reset.css': forAll(200),
   // From this machine; from others only with METRICS_TOKEN (test/api/service/service.test.ts).
   'GET /metrics': forAll(200)
 }

@@ -8,6 +8,8 @@ const REVALIDATED = 'public, max-age=0'
 const assets: Array<[path: string, type: string, cacheControl: string]> = [
   ['/embed/player.js', 'text/javascript; charset=utf-8', HOUR],
   ['/embed/player.css', 'text/css; charset=utf-8', HOUR],
+  ['/reset/reset.js', 'text/javascript; charset=utf-8', HOUR],
+  ['/reset/reset.css', 'text/css; charset=utf-8', HOUR],
   ['/embed/hls.light.min.js', 'text/javascript; charset=utf-8', HOUR],
   ['/embed/shaka-player.hls-es2021.js', 'text/javascript; charset=utf-8', HOUR],
   ['/redoc', 'text/html; charset=utf-8', REVALIDATED],

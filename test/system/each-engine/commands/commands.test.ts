@@ -12,7 +12,7 @@ t.test('help names every command; a wrong call is told from a failure by its exi
   for (const args of [[], ['help'], ['--help']]) {
     const { code, out } = await playgate({}, args)
     t.equal(code, 0, args.join())
-    for (const command of ['migrate', 'doctor', 'recount', 'prune-views', 'create-admin', 'sweep']) {
+    for (const command of ['migrate', 'doctor', 'recount', 'prune-views', 'create-admin', 'reset-password', 'sweep']) {
       t.match(out, `\n  ${command}`)
     }
   }
@@ -133,4 +133,19 @@ t.test('sweep shows what has no owner, and removes it at once where no server ru
     items: [{ name: 'a-draft' }, { name: 'a-blob' }]
   })
   t.same(await stored(), [])
+})
+
+t.test('reset-password prints a link that sets a new password, once', async (t) => {
+  const { env } = await testEnvironment(t, { PUBLIC_URL: 'https://media.example.org' })
+  await playgate(env, ['create-admin', 'root@example.org'], 'a rather long password\n')
+  const { code, out } = await playgate(env, ['reset-password', 'ROOT@example.org'])
+  t.equal(code, 0)
+  t.match(out, /^https:\/\/media\.example\.org\/reset#[\w-]{43}\n$/)
+  const { origin } = await startServer(t, env)
+  const [token, password] = [out.trim().split('#')[1], 'another long password']
+  t.match(await call(origin, '/auth/reset', { json: { token, password } }), { status: 204 })
+  t.match(await call(origin, '/auth/reset', { json: { token, password } }), { status: 403 })
+  t.match(await call(origin, '/auth/login', { json: { email: 'root@example.org', password } }), { status: 200 })
+  t.match(await playgate(env, ['reset-password']), { code: 2, err: /needs an email/ })
+  t.match(await playgate(env, ['reset-password', 'nobody@example.org']), { code: 2, err: /there is no account/ })
 })

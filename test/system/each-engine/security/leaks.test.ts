@@ -37,6 +37,7 @@ class Secrets {
     if (!/json/.test(String(headers['content-type']))) return
     for (const [, token] of body.matchAll(/"(?:access_token|refresh_token|token)":"([^"]+)"/g)) this.add(token!)
     for (const [, token] of body.matchAll(/"access_token":"[^"]+\.([^".]+)"/g)) this.add(token!)
+    for (const [, token] of body.matchAll(/\/reset#([\w-]{43})"/g)) this.add(token!)
     for (const [, key, secret] of body.matchAll(/"key":"(pgk_[\da-f]{32}_([\w-]{43}))"/g)) {
       this.add(key!)
       this.add(secret!)
