@@ -95,8 +95,19 @@ export default [
     http,
     features('access|uploads|courses|captions|protection|media|playback|views|accounts|limits')
   ),
-  forbid(['src/media/**/*.ts'], product, http, features('access|uploads|courses|captions|protection|limits')),
+  forbid(
+    ['src/media/**/*.ts'],
+    product,
+    http,
+    features('access|uploads|courses|captions|protection|renditions|limits')
+  ),
   forbid(['src/captions/**/*.ts'], product, http, features('access|uploads|courses|limits|views')),
+  forbid(
+    ['src/renditions/**/*.ts'],
+    product,
+    http,
+    features('access|uploads|courses|captions|protection|playback|views|accounts|limits')
+  ),
   forbid(
     ['src/storage/**/*.ts', 'src/database/**/*.ts'],
     product,

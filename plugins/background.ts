@@ -19,14 +19,14 @@ const MAINTENANCE_INTERVAL_MS = 10 * MINUTE
  */
 export default fp<Options>(
   async (app, { services, maintenanceIntervalMs = MAINTENANCE_INTERVAL_MS }) => {
-    const { config, courseRunner, descriptionRunner, health, holds, prober, providers } = services
+    const { config, courseRunner, descriptionRunner, health, holds, prober, providers, renditionMaker } = services
     const { isOnlyInstance } = app
     const { startup, periodic } = createMaintenanceTasks({ ...services, isOnlyInstance })
     const scheduler = new TaskScheduler(periodic, maintenanceIntervalMs, (error, failureMessage) =>
       app.log.error({ err: error }, failureMessage)
     )
     const mux = providers.mux === undefined ? [] : [providers.mux]
-    const runners = [providers.local, ...mux, courseRunner, descriptionRunner]
+    const runners = [providers.local, ...mux, courseRunner, descriptionRunner, renditionMaker]
     app.addHook('onListen', async () => {
       await scheduler.run(startup)
       for (const runner of runners) await runner.start(isOnlyInstance)

@@ -12,6 +12,7 @@ import embed from './embed.js'
 import hls from './hls.js'
 import lectures from './lectures.js'
 import media from './media.js'
+import originals from './originals.js'
 import playerFiles from './player-files.js'
 import preflight from './preflight.js'
 import passwordResets from './password-resets.js'
@@ -39,6 +40,7 @@ const routes: FastifyPluginAsync<{ services: Services }> = async (app, { service
   await app.register(uploads, services)
   await app.register(tus, services)
   await app.register(stream, services)
+  await app.register(originals, services)
   await app.register(hls, services)
   await app.register(captions, services)
   await app.register(chapters, services)

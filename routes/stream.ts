@@ -2,10 +2,8 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { requirePoster, type Admission, type Admissions } from '../src/access/admissions.js'
-import { ApiError } from '../src/errors.js'
+import { playedFile } from '../src/media/played-file.js'
 import type { Media } from '../src/media/schema.js'
-import { answerFor, type StreamRequest } from '../src/playback/answer.js'
-import { entityTag, type Validators } from '../src/playback/conditional.js'
 import { inlineDisposition } from '../src/playback/content-disposition.js'
 import { AnyIdParams } from '../src/schemas/fields.js'
 import { LINK_PROBLEMS, problemResponses } from '../src/schemas/problem.js'
@@ -75,8 +73,6 @@ const getPoster = {
 } as const
 
 const routes: FastifyPluginAsyncTypebox<Options> = async (app, { admissions, clock }) => {
-  const { sendFile, sendElsewhere } = createSender(clock)
-
   app.get('/media/stream/:id', stream, async (request, reply) => {
     await send(request, request.params.id, reply)
     return reply
@@ -98,9 +94,10 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { admissions, clo
     const admission = await request.admit(id, admissions.requirePlain)
     reply.stillAllowed = () => request.admitAgain(id, admissions.requirePlain)
     setMediaHeaders(reply, admission)
-    return admission.media.blobName === null
+    const representation = knownRepresentation(admission.media)
+    return representation === undefined
       ? await sendElsewhere(request, reply, admission)
-      : await sendFile(request, reply, admission)
+      : await reply.sendMediaFile({ ...representation, admission, onStart: () => request.countView(admission) })
   }
 
   function setMediaHeaders (reply: FastifyReply, { link }: Admission): void {
@@ -114,61 +111,36 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { admissions, clo
   }
 }
 
-function createSender (clock: Clock) {
-  async function sendElsewhere (
-    request: FastifyRequest,
-    reply: FastifyReply,
-    admission: Admission
-  ): Promise<FastifyReply> {
-    if (request.method === 'GET' && /^(?:bytes=0-.*)?$/.test(request.headers.range ?? '')) {
-      await request.countView(admission)
-    }
-    return reply.redirect(new URL(admission.media.fileUrl!).href, 302)
+/** Another server sends the bytes, so the redirect counts as the view. */
+async function sendElsewhere (
+  request: FastifyRequest,
+  reply: FastifyReply,
+  admission: Admission
+): Promise<FastifyReply> {
+  if (request.method === 'GET' && /^(?:bytes=0-.*)?$/.test(request.headers.range ?? '')) {
+    await request.countView(admission)
   }
-
-  async function sendFile (request: FastifyRequest, reply: FastifyReply, admission: Admission): Promise<FastifyReply> {
-    const { media } = admission
-    const { validators, disposition } = representationOf(media)
-    const { status, headers, body } = answerFor(streamRequestOf(request), media.sizeBytes!, validators, clock.now())
-    if (status === 412) throw new ApiError('precondition_failed', { headers })
-    if (status === 416) throw new ApiError('range_not_satisfiable', { headers })
-    const send = body && (await reply.code(status).openFile(media.blobName!, admission))
-    reply.code(status).headers(headers).header('content-disposition', disposition)
-    if (status !== 304) reply.type(media.contentType!)
-    if (body === undefined || send === undefined) return reply.send()
-    if (body.start === 0) await request.countView(admission)
-    return send(body)
-  }
-
-  return { sendFile, sendElsewhere }
+  return reply.redirect(new URL(admission.media.fileUrl!).href, 302)
 }
 
-/** Returns the method and the headers that decide how a file is sent. */
-function streamRequestOf ({ method, headers }: FastifyRequest): StreamRequest {
-  return {
-    method,
-    range: headers.range,
-    ifMatch: headers['if-match'],
-    ifUnmodifiedSince: headers['if-unmodified-since'],
-    ifNoneMatch: headers['if-none-match'],
-    ifModifiedSince: headers['if-modified-since'],
-    ifRange: headers['if-range'] as string | undefined
-  }
-}
+type Representation = ReturnType<typeof representationOf>
 
-const representations = new WeakMap<Media, { validators: Validators; disposition: string }>()
+const representations = new WeakMap<Media, Representation>()
 
-/** Returns the validators and the disposition of a file, computed once for each record of its media. */
-function representationOf (media: Media): { validators: Validators; disposition: string } {
+/** Returns the file of a stream and its disposition, computed once for each record of its media. */
+function knownRepresentation (media: Media): Representation {
   let known = representations.get(media)
   if (known === undefined) {
-    known = {
-      validators: { etag: entityTag(media.sha256!), lastModified: media.createdAt },
-      disposition: inlineDisposition(media.title, media.contentType!)
-    }
+    known = representationOf(media)
     representations.set(media, known)
   }
   return known
+}
+
+/** Undefined for a media that is hosted elsewhere. */
+function representationOf (media: Media) {
+  const file = playedFile(media)
+  return file && { file, disposition: inlineDisposition(media.title, file.contentType) }
 }
 
 export default routes

@@ -7,6 +7,7 @@ import corsPolicy from '../plugins/cors-policy.js'
 import database from '../plugins/database.js'
 import errors, { unroutedErrors } from '../plugins/errors.js'
 import idempotency from '../plugins/idempotency.js'
+import mediaFileReply from '../plugins/media-file-reply.js'
 import metrics, { type Gather } from '../plugins/metrics.js'
 import multipart from '../plugins/multipart.js'
 import openapi from '../plugins/openapi.js'
@@ -69,6 +70,7 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
     await app.register(multipart, services)
     await app.register(idempotency, services)
     await app.register(blobReply, services)
+    await app.register(mediaFileReply, services)
     await app.register(routes, { services })
 
     // Background work.

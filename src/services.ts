@@ -42,6 +42,8 @@ import { createPackageIndexes } from './protection/hls/package-indexes.js'
 import type { MuxTimes } from './protection/mux/mux-provider.js'
 import { createProtection, releaseMux } from './protection/protection.js'
 import { openVideoProviders } from './protection/video-providers.js'
+import { createRenditionMaker } from './renditions/rendition-maker.js'
+import { Renditions } from './renditions/renditions.js'
 import type { RedisLink } from './redis/redis.js'
 import type { KeyAgreement } from './secrets/key-agreement.js'
 import type { Secrets } from './secrets/keyring.js'
@@ -202,10 +204,12 @@ async function createMedia (base: Foundation & People & { metrics: Metrics }) {
     log.warn({ err, ...describeJob(job) }, 'a background job failed')
   }
   const courseRunner = createCourseRunner({ db, blobs, clock, onError })
+  const renditions = new Renditions({ db, clock, isOn: config.transcode === 'compatible' })
   const library = new Library({
     db,
     clock,
     async release (trx, media) {
+      await renditions.cancel(trx, media.id)
       await insertJob(trx, 'delete-media', media.id, clock.now())
       await releaseMux(trx, media, clock.now())
     },
@@ -213,8 +217,16 @@ async function createMedia (base: Foundation & People & { metrics: Metrics }) {
   })
   const lockSums = sumsLock(clock)
   const onUnread = (files: number, err: unknown) => log.warn({ files, err }, 'failed to describe stored files')
-  const descriptionRunner = createDescriptionRunner({ ...base, prober, library, lockSums, onUnread, onError })
-  const protections = createProtection({ db, blobs, library, provider: config.videoProvider, clock })
+  const descriptionRunner = createDescriptionRunner({
+    ...base,
+    prober,
+    library,
+    renditions,
+    lockSums,
+    onUnread,
+    onError
+  })
+  const protections = createProtection({ db, blobs, library, renditions, provider: config.videoProvider, clock })
   const quota = new Quota({ db, quotaBytes: config.quotaBytes, findReservedBytes })
   const intake = new Intake({
     db,
@@ -224,21 +236,40 @@ async function createMedia (base: Foundation & People & { metrics: Metrics }) {
     quota,
     maxUploadBytes: config.maxUploadBytes,
     provider: config.videoProvider,
-    queue: protections.queue
+    newRendition: (media) => renditions.first(media),
+    async queue (trx, media) {
+      await protections.queue(trx, media)
+      await renditions.queue(trx, media)
+    }
   })
   const signer = new LinkSigner(base.secrets.keyring('link'), clock)
-  const { ffmpeg = new Ffmpeg(config.searchPath), muxTimes } = base.overrides
+  const { ffmpeg: given = new Ffmpeg(config.searchPath), muxTimes } = base.overrides
+  const ffmpeg = given === false ? undefined : given
   const providers = await openVideoProviders({
     ...base,
     library,
     signer,
     keys: base.secrets.keyring('media'),
     lockSums,
-    ffmpeg: ffmpeg === false ? undefined : ffmpeg,
+    ffmpeg,
     muxTimes
   })
   const texts = openCaptions(base)
-  return { prober, courseRunner, descriptionRunner, library, protections, quota, intake, signer, providers, ...texts }
+  const renditionMaker = createRenditionMaker({ ...base, library, renditions, ffmpeg })
+  return {
+    prober,
+    courseRunner,
+    descriptionRunner,
+    library,
+    protections,
+    quota,
+    intake,
+    signer,
+    providers,
+    renditions,
+    renditionMaker,
+    ...texts
+  }
 }
 
 /** Courses, lectures, subscriptions and progress. */

@@ -61,6 +61,15 @@ export class Admissions {
     return this.#admit(mediaId, this.#options.signer.verifyQuery(mediaId, query), { demand })
   }
 
+  /**
+   * Verifies a link to an uploaded file, which has a purpose of its own. **Throws** the errors of {@link admitLink},
+   * and those of {@link requireOriginal}.
+   */
+  admitOriginalLink (mediaId: string, query: string): Promise<LinkAdmission> {
+    const verdict = this.#options.signer.verifyQuery(mediaId, query, 'original')
+    return this.#admit(mediaId, verdict, { demand: this.requireOriginal })
+  }
+
   /** Verifies the token of an HLS path. **Throws** the errors of {@link admitLink}, and `media_not_ready`. */
   admitToken (mediaId: string, token: string, { fresh = false } = {}): Promise<LinkAdmission> {
     const verdict = this.#options.signer.verifyToken(mediaId, token)
@@ -85,6 +94,16 @@ export class Admissions {
     if (media.protection === 'none') return
     requireReady(media)
     if (!(await this.#options.access.accountMayChange(accountId, media, since))) throw new ApiError('media_protected')
+  }
+
+  /**
+   * Admits only the owner and administrators to the uploaded file. **Throws** `not_found` for a media that is hosted
+   * elsewhere. Then **throws** `not_owner` by token, and `stream_link_revoked` by link.
+   */
+  readonly requireOriginal: Demand = async ({ media, link, accountId }, since) => {
+    if (media.blobName === null) throw mediaNotFound()
+    if (await this.#options.access.accountMayChange(accountId, media, since)) return
+    throw new ApiError(link === undefined ? 'not_owner' : 'stream_link_revoked')
   }
 
   /** Admits a verified link. A refusal is based on records that are read after this call. */

@@ -26,6 +26,9 @@ export interface MintedLink extends Playback {
   expiresAt: number
 }
 
+/** The URL of an uploaded file, and its expiry (`expiresAt` in milliseconds). */
+export type OriginalLink = Pick<MintedLink, 'url' | 'expiresInSeconds' | 'expiresAt'>
+
 export interface MintOptions {
   expiresInSeconds: number
   /** The URL of this server, without a slash at the end. */
@@ -62,6 +65,22 @@ export class PlaybackLinks {
     if (media === undefined) throw mediaNotFound()
     requireReady(media)
     return await this.sign(viewer, media, options)
+  }
+
+  /**
+   * Mints a link to the uploaded file, for its owner or an administrator. The link opens nothing else. **Throws**
+   * `not_found` for a media that is hosted elsewhere.
+   */
+  async mintOriginal (viewer: Viewer, { id }: Media, options: Omit<MintOptions, 'continues'>): Promise<OriginalLink> {
+    const media = await this.#options.library.findNow(id)
+    if (media === undefined || media.blobName === null) throw mediaNotFound()
+    const { signer } = this.#options
+    const { expiresInSeconds, origin } = options
+    const expiresAt = signer.expiresAt(expiresInSeconds)
+    const { generation } = media
+    const facts = { mediaId: id, expiresAt, generation, linkId: signer.newId(), subject: viewer.id }
+    const url = `${origin}/media/${id}/original?${signer.signQuery(facts, 'original')}`
+    return { url, expiresInSeconds, expiresAt: expiresAt * SECOND }
   }
 
   /** Mints a link for a media that was just read: to its playlist if it is protected, else to its stream. */

@@ -200,5 +200,5 @@ async function ffmpeg ({ config }: CommandContext): Promise<Finding> {
   const version = await new Ffmpeg(config.searchPath).version()
   return version !== undefined
     ? ok('ffmpeg', version.split(' Copyright')[0]!)
-    : ok('ffmpeg', 'not installed: protected streams take H.264 with AAC or MP3 only, and videos get no picture')
+    : ok('ffmpeg', 'not installed: no pictures and renditions, and only H.264 with AAC or MP3 can be protected')
 }

@@ -59,6 +59,10 @@ export interface Config {
   protectAllLectures: boolean
   /** The provider that makes the encrypted streams of new media. Existing media keep their provider. */
   videoProvider: Environment['VIDEO_PROVIDER']
+  /** What is made of files that common browsers do not play. */
+  transcode: Environment['TRANSCODE']
+  /** The hardware that encodes renditions. */
+  transcodeHardware: Environment['TRANSCODE_HWACCEL']
   /** The Mux account; undefined if none is configured. */
   mux: MuxConfig | undefined
   metricsToken: string | undefined
@@ -101,6 +105,8 @@ export function loadConfig (env: Record<string, string | undefined>): Config {
     streamOffload: read.STREAM_OFFLOAD,
     protectAllLectures: read.PROTECT_LECTURES === 'all',
     videoProvider: read.VIDEO_PROVIDER,
+    transcode: read.TRANSCODE,
+    transcodeHardware: read.TRANSCODE_HWACCEL,
     mux,
     searchPath: env.PATH ?? ''
   })

@@ -56,6 +56,8 @@ const environmentSchema = Type.Object({
   STREAM_OFFLOAD: oneOf(['off', 'x-accel'], 'off'),
   PROTECT_LECTURES: oneOf(['premium', 'all'], 'premium'),
   VIDEO_PROVIDER: oneOf(['local', 'mux'], 'local'),
+  TRANSCODE: oneOf(['off', 'compatible'], 'compatible'),
+  TRANSCODE_HWACCEL: oneOf(['none', 'vaapi', 'nvenc', 'qsv'], 'none'),
   MUX_TOKEN_ID: text(),
   MUX_TOKEN_SECRET: text(),
   MUX_SIGNING_KEY_ID: text(),

@@ -2,6 +2,7 @@ import type { Kysely, Transaction } from 'kysely'
 import type { Database } from '../database/tables.js'
 import { JobRunner, type JobResult, type JobRun, type JobRunnerOptions } from '../jobs/job-runner.js'
 import type { CourseJobKind, Job } from '../jobs/job.js'
+import { madeBlobs } from '../media/played-file.js'
 import { deleteMedia, findDeletedMedia } from '../media/media-store.js'
 import { lockSharedFile } from '../media/shared-file-store.js'
 import type { BlobStore } from '../storage/blob-store.js'
@@ -71,7 +72,7 @@ async function removeMedia (db: Kysely<Database>, blobs: BlobStore, id: string, 
   }
   // The row is deleted after its files, so that a retry still finds their names. The sweep does not remove committed
   // files.
-  for (const name of [media.packaged?.blobName, media.posterBlob]) if (name != null) await blobs.remove(name)
+  for (const name of madeBlobs(media)) await blobs.remove(name)
   const isShared = await db.transaction().execute(async (trx) => {
     const isShared = await lockSharedFile(trx, media)
     // The last media of a file must not see this row, so it is deleted under the same lock.

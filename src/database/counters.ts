@@ -9,6 +9,8 @@ export function mediaCounters ({ ownerId, type }: { ownerId: string; type: strin
 }
 
 export const bytesCounter = (ownerId: string): string => `bytes:${ownerId}`
+/** Renditions do not count against the quota, so they have a counter of their own. */
+export const renditionBytesCounter = (ownerId: string): string => `rendition-bytes:${ownerId}`
 export const courseCounters = (ownerId: string): string[] => ['courses', `courses:${ownerId}`]
 export const subscriptionsCounter = (studentId: string): string => `subscriptions:${studentId}`
 export const subscribersCounter = (courseId: string): string => `subscribers:${courseId}`

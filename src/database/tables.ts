@@ -113,6 +113,16 @@ export interface MediaTable {
   mux_asset_id: string | null
   mux_playback_id: string | null
   mux_policy: 'signed' | 'drm' | null
+  /** 1 if common browsers play the file, 0 if not, null if unknown. */
+  playable_everywhere: number | null
+  /** Null for a media that needs no rendition. */
+  rendition_status: 'waiting' | 'processing' | 'ready' | 'failed' | null
+  /** The progress of the rendition in percent. */
+  rendition_progress: number | null
+  /** The blob of a ready rendition. */
+  rendition_blob: string | null
+  /** JSON: the {@link RenditionFile} of a ready rendition without its blob, or the error of a failed one. */
+  rendition_facts: string | null
   /** The time of the deletion. The row is then hidden, and a job removes it. */
   deleted_at: number | null
 }
@@ -155,6 +165,7 @@ export interface JobsTable {
     | 'delete-course'
     | 'tally-course'
     | 'describe-files'
+    | 'rendition'
   /** Null if the media may be deleted. */
   media_id: string | null
   /** The owner of the media. Jobs of different owners take turns. */
@@ -162,6 +173,8 @@ export interface JobsTable {
   turn: Generated<number>
   /** The course of a job for a course. */
   course_id: Generated<string | null>
+  /** The media of a job that makes a rendition. */
+  rendition_of: Generated<string | null>
   /** JSON: the upload and the asset to delete at Mux. */
   removal: string | null
   /** A job cannot be claimed before this time. A claim sets it to the end of a lease, which the process renews. */

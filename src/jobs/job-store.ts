@@ -41,6 +41,24 @@ async function nextTurn (trx: Transaction<Database>, kind: JobKind, ownerId: str
   return Math.max(first?.turn ?? 0, own === undefined ? 0 : own.turn + 1)
 }
 
+/**
+ * Queues the rendition of a media, and replaces its existing job like {@link insertJob}. The job stands beside the job
+ * that packages the media.
+ */
+export async function insertRenditionJob (
+  trx: Transaction<Database>,
+  { id, ownerId }: { id: string; ownerId: string },
+  now: number
+): Promise<void> {
+  const kind = 'rendition'
+  const job = { ...newJob(now), kind, owner_id: ownerId, turn: await nextTurn(trx, kind, ownerId) } as const
+  await trx
+    .insertInto('jobs')
+    .values({ ...job, media_id: null, rendition_of: id, removal: null })
+    .onConflict((conflict) => conflict.column('rendition_of').doUpdateSet(job))
+    .execute()
+}
+
 /** Queues work on a course, and replaces its existing job like {@link insertJob}. */
 export async function insertCourseJob (
   trx: Transaction<Database>,
@@ -161,6 +179,22 @@ export async function deleteJobOfMedia (trx: Transaction<Database>, mediaId: str
   await trx.deleteFrom('jobs').where('media_id', '=', mediaId).execute()
 }
 
+/** Deletes the job that makes a rendition of a media. */
+export async function deleteRenditionJob (trx: Transaction<Database>, mediaId: string): Promise<void> {
+  await trx.deleteFrom('jobs').where('rendition_of', '=', mediaId).execute()
+}
+
+/** Returns whether a job of any kind but a rendition waits for a media, or works on it. */
+export async function hasMediaJob (db: Kysely<Database>, mediaId: string): Promise<boolean> {
+  const found = await db.selectFrom('jobs').select('id').where('media_id', '=', mediaId).executeTakeFirst()
+  return found !== undefined
+}
+
+/** Returns whether a job of a kind is due. */
+export async function hasDueJob (db: Kysely<Database>, kind: JobKind, now: number): Promise<boolean> {
+  return (await dueJob(db, kind, now).executeTakeFirst()) !== undefined
+}
+
 export async function deleteJob (db: Kysely<Database>, id: string): Promise<void> {
   await db.deleteFrom('jobs').where('id', '=', id).execute()
 }
@@ -179,6 +213,8 @@ function jobOf (row: Selectable<JobsTable>): Job {
       return { ...state, kind, courseId: subjectOf(row, row.course_id) }
     case 'describe-files':
       return { ...state, kind }
+    case 'rendition':
+      return { ...state, kind, mediaId: subjectOf(row, row.rendition_of) }
     case 'mux-removal':
       return { ...state, kind, removal: JSON.parse(subjectOf(row, row.removal)) as MuxRemoval }
   }

@@ -13,6 +13,7 @@ interface Subjects {
   'delete-course': { courseId: string }
   'tally-course': { courseId: string }
   'describe-files': unknown
+  rendition: { mediaId: string }
 }
 
 export type JobKind = keyof Subjects

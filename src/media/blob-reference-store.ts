@@ -4,7 +4,7 @@ import type { Database } from '../database/tables.js'
 /** A file that a media needs. `sizeBytes` and `sha256` (hex) are null where no row has them. */
 export interface BlobReference {
   name: string
-  role: 'file' | 'package' | 'poster'
+  role: 'file' | 'package' | 'poster' | 'rendition'
   mediaId: string
   title: string
   sizeBytes: number | null
@@ -20,7 +20,7 @@ export async function * listBlobReferences (db: Kysely<Database>): AsyncGenerato
   for (let after = FIRST_ID; ;) {
     const rows = await db
       .selectFrom('media')
-      .select(['id', 'title', 'blob_name', 'size_bytes', 'sha256', 'package_blob', 'poster_blob'])
+      .select(['id', 'title', 'blob_name', 'size_bytes', 'sha256', 'package_blob', 'poster_blob', 'rendition_blob'])
       .where('id', '>', after)
       .where('deleted_at', 'is', null)
       .orderBy('id')
@@ -30,7 +30,12 @@ export async function * listBlobReferences (db: Kysely<Database>): AsyncGenerato
       const media = { mediaId: id, title }
       const [sizeBytes, sha256] = [row.size_bytes, row.sha256]
       if (row.blob_name !== null) yield { ...media, role: 'file', name: row.blob_name, sizeBytes, sha256 }
-      for (const [role, name] of [['package', row.package_blob], ['poster', row.poster_blob]] as const) {
+      const made = [
+        ['package', row.package_blob],
+        ['poster', row.poster_blob],
+        ['rendition', row.rendition_blob]
+      ] as const
+      for (const [role, name] of made) {
         if (name !== null) yield { ...media, role, name, sizeBytes: null, sha256: null }
       }
     }

@@ -1,4 +1,4 @@
-import type { Kysely } from 'kysely'
+import type { Kysely, Transaction } from 'kysely'
 import type { Database } from '../database/tables.js'
 import { ApiError } from '../errors.js'
 import { insertDescriptionJob } from '../jobs/job-store.js'
@@ -12,6 +12,7 @@ import type { LockSums } from './lock-sums.js'
 import type { Probed } from './media-formats.js'
 import { lockMedia } from './media-store.js'
 import type { Prober } from './probe/probe.js'
+import type { Media } from './schema.js'
 
 const FIRST_ID = '00000000-0000-0000-0000-000000000000'
 const BATCH = 100
@@ -30,6 +31,8 @@ interface Options extends Pick<JobRunnerOptions<Kind>, 'db' | 'clock' | 'onError
   blobs: BlobStore
   prober: Prober
   library: Library
+  /** Queues the rendition of a file that common browsers do not play, in the same transaction. */
+  renditions: { requeue(trx: Transaction<Database>, media: Media): Promise<void> }
   lockSums: LockSums
   /** Logs how many files could not be read, and the last error. They are tried again later. */
   onUnread(files: number, error: unknown): void
@@ -88,7 +91,7 @@ async function probe ({ blobs, prober }: Options, { blobName }: UndescribedFile)
 }
 
 async function record (
-  { db, library, lockSums }: Options,
+  { db, library, renditions, lockSums }: Options,
   { mediaId, blobName }: UndescribedFile,
   found: Probed | null
 ): Promise<void> {
@@ -100,6 +103,7 @@ async function record (
     if (media === undefined || media.blobName !== blobName || media.tracks !== null) return
     if (found.durationMs !== null) await addToSums(found.durationMs - (media.durationMs ?? 0))
     await updateDescription(trx, mediaId, found)
+    await renditions.requeue(trx, { ...media, playableEverywhere: found.playableEverywhere })
   })
   library.invalidate(mediaId)
 }

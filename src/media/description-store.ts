@@ -35,7 +35,7 @@ export function undescribed (db: Kysely<Database>, afterId: string, limit: numbe
 export async function updateDescription (
   trx: Transaction<Database>,
   id: string,
-  { tracks, codecs, durationMs, width, height }: Pick<Probed, 'tracks' | 'codecs' | 'durationMs' | 'width' | 'height'>
+  { tracks, codecs, playableEverywhere, durationMs, width, height }: Omit<Probed, 'type' | 'contentType'>
 ): Promise<void> {
   await trx
     .updateTable('media')
@@ -44,6 +44,7 @@ export async function updateDescription (
       codecs: JSON.stringify(codecs),
       width,
       height,
+      playable_everywhere: playableEverywhere === null ? null : Number(playableEverywhere),
       ...(durationMs !== null && { duration_ms: durationMs })
     })
     .where('id', '=', id)

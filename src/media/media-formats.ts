@@ -31,6 +31,10 @@ export interface Track extends Size {
   channels: number | null
   /** A player may choose it by itself. */
   default: boolean
+  /** The codec with its profile by RFC 6381, such as `avc1.640028`; null if unknown. */
+  profile?: string | null
+  /** Pictures of high dynamic range. */
+  hdr?: boolean
 }
 
 /** What is in a file: the tracks that play, without cover and chapter pictures. */
@@ -52,6 +56,7 @@ export interface MediaFormat {
 /** What a file is, by its content. */
 export interface Probed extends MediaFormat {
   tracks: Track[]
+  playableEverywhere: boolean | null
   durationMs: number | null
   width: number | null
   height: number | null

@@ -2,6 +2,7 @@ import type { Insertable, Selectable } from 'kysely'
 import { fold } from '../database/fold.js'
 import type { MediaTable } from '../database/tables.js'
 import type { Track } from './media-formats.js'
+import type { Rendition, RenditionFile } from './rendition.js'
 import type { Media } from './schema.js'
 
 /** Returns the row of a new media. */
@@ -37,6 +38,8 @@ export function rowOf (media: Media): Insertable<MediaTable> {
     mux_asset_id: media.mux?.assetId ?? null,
     mux_playback_id: media.mux?.playbackId ?? null,
     mux_policy: media.mux?.policy ?? null,
+    playable_everywhere: media.playableEverywhere === null ? null : Number(media.playableEverywhere),
+    ...renditionColumns(media.rendition),
     created_at: media.createdAt,
     updated_at: media.updatedAt,
     deleted_at: null
@@ -77,7 +80,42 @@ export function mediaOf (row: Selectable<MediaTable>): Media {
             playbackId: row.mux_playback_id,
             policy: row.mux_policy
           },
+    playableEverywhere: row.playable_everywhere === null ? null : row.playable_everywhere === 1,
+    rendition: renditionOf(row),
     createdAt: row.created_at,
     updatedAt: row.updated_at
+  }
+}
+
+type RenditionColumns = Pick<
+  MediaTable,
+  'rendition_status' | 'rendition_progress' | 'rendition_blob' | 'rendition_facts'
+>
+
+export function renditionColumns (rendition: Rendition | null): RenditionColumns {
+  if (rendition === null) {
+    return { rendition_status: null, rendition_progress: null, rendition_blob: null, rendition_facts: null }
+  }
+  const { status, progress, file, error } = rendition
+  const { blobName = null, ...facts } = file ?? {}
+  const shown = file === null ? error : facts
+  return {
+    rendition_status: status,
+    rendition_progress: progress,
+    rendition_blob: blobName,
+    rendition_facts: shown === null ? null : JSON.stringify(shown)
+  }
+}
+
+function renditionOf (row: RenditionColumns): Rendition | null {
+  const { rendition_status: status, rendition_blob: blobName } = row
+  if (status === null) return null
+  const facts = row.rendition_facts === null ? null : (JSON.parse(row.rendition_facts) as object)
+  const file = blobName === null ? null : { ...(facts as Omit<RenditionFile, 'blobName'>), blobName }
+  return {
+    status,
+    progress: row.rendition_progress ?? 0,
+    file,
+    error: status === 'failed' ? (facts as Rendition['error']) : null
   }
 }

@@ -1,6 +1,6 @@
 import type { Kysely, Transaction } from 'kysely'
 import { randomUUID } from 'node:crypto'
-import { addTo, bytesCounter, findCounter, mediaCounters } from '../database/counters.js'
+import { addTo, bytesCounter, findCounter, mediaCounters, renditionBytesCounter } from '../database/counters.js'
 import { engineOf } from '../database/dialect.js'
 import { upsertFact } from '../database/fact-store.js'
 import { fold } from '../database/fold.js'
@@ -41,14 +41,18 @@ export async function findAllMedia (db: Kysely<Database>, ids: string[]): Promis
   return rows.map(mediaOf)
 }
 
-/** Adds new (1) or deleted (-1) media to `changes`: to the totals of lists, and to the bytes of owners. */
+/**
+ * Adds new (1) or deleted (-1) media to `changes`: to the totals of lists, and to the bytes of owners, of their files
+ * and of their renditions.
+ */
 export function countMedia (
   changes: Map<string, number>,
-  media: Array<Pick<Media, 'ownerId' | 'type' | 'sizeBytes'>>,
+  media: Array<Pick<Media, 'ownerId' | 'type' | 'sizeBytes' | 'rendition'>>,
   by: 1 | -1
 ): Map<string, number> {
   for (const one of media) {
     addTo(addTo(changes, mediaCounters(one), by), [bytesCounter(one.ownerId)], by * (one.sizeBytes ?? 0))
+    addTo(changes, [renditionBytesCounter(one.ownerId)], by * (one.rendition?.file?.sizeBytes ?? 0))
   }
   return changes
 }
@@ -169,11 +173,12 @@ export async function listOwnedBlobs (db: Kysely<Database>, names: string[]): Pr
   const shared = db.selectFrom('media').select('shared_blob as name').where('shared_blob', 'in', names)
   const packages = db.selectFrom('media').select('package_blob as name').where('package_blob', 'in', names)
   const posters = db.selectFrom('media').select('poster_blob as name').where('poster_blob', 'in', names)
+  const renditions = db.selectFrom('media').select('rendition_blob as name').where('rendition_blob', 'in', names)
   const drafts = db
     .selectFrom('uploads')
     .select('draft_name as name')
     .where('draft_name', 'in', names)
     .where('is_open', '=', 1)
-  const rows = await files.union(shared).union(packages).union(posters).union(drafts).execute()
+  const rows = await files.union(shared).union(packages).union(posters).union(renditions).union(drafts).execute()
   return new Set(rows.map((row) => row.name!))
 }

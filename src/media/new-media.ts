@@ -47,6 +47,8 @@ export function newMedia (description: Description, type: MediaType, createdAt: 
     posterBlob: null,
     provider: 'local',
     mux: null,
+    playableEverywhere: null,
+    rendition: null,
     createdAt,
     updatedAt: createdAt
   }
@@ -65,11 +67,13 @@ export type FileFacts = Pick<
   | 'durationMs'
   | 'width'
   | 'height'
+  | 'playableEverywhere'
 >
 
 /** Returns a new media with a file. An encrypted media is not ready until it is packaged. */
 export function newFileMedia (description: Description, file: FileFacts, { provider, createdAt }: Origin): Media {
   const { type, blobName, sizeBytes, sha256, contentType, codecs, tracks, durationMs, width, height } = file
+  const { playableEverywhere } = file
   return {
     ...newMedia(description, type, createdAt),
     blobName,
@@ -81,6 +85,7 @@ export function newFileMedia (description: Description, file: FileFacts, { provi
     durationMs,
     width,
     height,
+    playableEverywhere,
     ...(description.protection === 'encrypted' && {
       protection: 'encrypted',
       provider,

@@ -3,6 +3,7 @@ import { DateTime, Nullable, SingleLine, StringEnum, Uuid, WebAddress } from '..
 import { defineForm } from '../schemas/form.js'
 import { isoTime } from '../time.js'
 import type { Track } from './media-formats.js'
+import { RenditionsReply, renditionReplies, type Rendition } from './rendition.js'
 
 export const mediaTypes = ['video', 'audio'] as const
 export type MediaType = (typeof mediaTypes)[number]
@@ -66,6 +67,10 @@ export interface Media {
   provider: ProviderName
   /** Null before the upload to Mux. */
   mux: MuxNames | null
+  /** Whether common browsers play the file as it is. Null if unknown. */
+  playableEverywhere: boolean | null
+  /** Null for a media that needs no rendition. */
+  rendition: Rendition | null
   createdAt: number
   updatedAt: number
 }
@@ -187,6 +192,10 @@ export const MediaReply = Type.Object({
       'data are left out. Empty for a media that is hosted elsewhere, and until a file that an older version stored ' +
       'is described again.'
   }),
+  playable_everywhere: Nullable(
+    Type.Boolean({ description: 'Whether common browsers play the file as it is; null if unknown.' })
+  ),
+  renditions: RenditionsReply,
   status: MediaStatusSchema,
   protection: ProtectionSchema,
   progress: Type.Integer({ description: 'Percent of the processing.' }),
@@ -212,6 +221,8 @@ export function mediaReply (media: Media, forOwner: boolean): Static<typeof Medi
     height: media.height,
     codecs: media.codecs,
     tracks: media.tracks ?? [],
+    playable_everywhere: media.playableEverywhere,
+    renditions: renditionReplies(media.rendition),
     status: media.status,
     protection: media.protection,
     progress: media.progress,

@@ -12,9 +12,10 @@ import type { BlobStore, Draft } from '../storage/blob-store.js'
 import type { Clock } from '../time.js'
 import { countMedia, insertMedia } from './media-store.js'
 import type { Probed } from './media-formats.js'
-import { newFileMedia, newMedia, requireType, type Description } from './new-media.js'
+import { newFileMedia, newMedia, requireType, type Description, type FileFacts } from './new-media.js'
 import type { Prober } from './probe/probe.js'
 import type { Quota } from './quota.js'
+import type { Rendition } from './rendition.js'
 import type { Media, MediaType, ProviderName } from './schema.js'
 import { findMediaByContent, insertSharingMedia, type FileContent } from './shared-file-store.js'
 
@@ -33,6 +34,8 @@ interface IntakeOptions {
   maxUploadBytes: number
   /** The provider that packages new media. */
   provider: ProviderName
+  /** Returns the rendition of a new media; null if the media needs none. */
+  newRendition(media: Pick<Media, 'playableEverywhere' | 'protection'>): Rendition | null
   /** Queues the jobs of a new file (packaging, a poster), in the transaction that inserts its media. */
   queue(trx: Transaction<Database>, media: Media): Promise<void>
 }
@@ -91,14 +94,14 @@ export class Intake {
    * deletes the draft and the file.
    */
   async publish (draft: Draft, description: Description, attach?: Attach<Media>): Promise<Media> {
-    const { blobs, quota, clock, provider, queue } = this.#options
+    const { blobs, quota, queue } = this.#options
     let blobName: string | undefined
     try {
       const probed = await this.#probe(draft, description)
       blobName = await draft.publish()
       const { sizeBytes, sha256 } = draft
       const file = { ...probed, blobName, sizeBytes, sha256 }
-      const media = newFileMedia(description, file, { provider, createdAt: clock.now() })
+      const media = this.#newFileMedia(description, file)
       await this.#insert(description.uploaderId, media, async (trx) => {
         await insertMedia(trx, media)
         await queue(trx, media)
@@ -144,11 +147,11 @@ export class Intake {
    * `role_required`.
    */
   async reuse (description: Description, content: FileContent, attach?: Attach<Media>): Promise<Media | undefined> {
-    const { quota, clock, provider, queue } = this.#options
+    const { quota, queue } = this.#options
     const known = await this.find(description.ownerId, content)
     if (known === undefined) return undefined
     requireType(description.type, known.type)
-    const media = newFileMedia(description, known, { provider, createdAt: clock.now() })
+    const media = this.#newFileMedia(description, known)
     await this.#insert(description.uploaderId, media, async (trx) => {
       if (!(await insertSharingMedia(trx, media))) throw new ApiError('not_found', { detail: 'The file was deleted.' })
       await queue(trx, media)
@@ -156,6 +159,12 @@ export class Intake {
     })
     quota.stored(media.ownerId, content.sizeBytes)
     return media
+  }
+
+  #newFileMedia (description: Description, file: FileFacts): Media {
+    const { clock, provider, newRendition } = this.#options
+    const media = newFileMedia(description, file, { provider, createdAt: clock.now() })
+    return { ...media, rendition: newRendition(media) }
   }
 
   async #probe (draft: Draft, { type, ownerId }: Description): Promise<Probed> {

@@ -17,11 +17,21 @@ const endings: Record<string, string> = {
 /** Characters that end a quoted string or have a meaning in a path. */
 const UNSAFE = /[\\/:*?"<>|]/g
 
-/**
- * Returns an `inline` disposition with a file name made from the title (RFC 6266). The name is plain ASCII for old
- * clients, and in the form of RFC 8187 for other clients.
- */
+/** Returns the disposition of a file that a browser shows. */
 export function inlineDisposition (title: string, contentType: string): string {
+  return dispositionOf('inline', title, contentType)
+}
+
+/** Returns the disposition of a file that a browser saves. */
+export function attachmentDisposition (title: string, contentType: string): string {
+  return dispositionOf('attachment', title, contentType)
+}
+
+/**
+ * Returns a disposition with a file name made from the title (RFC 6266). The name is plain ASCII for old clients, and
+ * in the form of RFC 8187 for other clients.
+ */
+function dispositionOf (kind: 'inline' | 'attachment', title: string, contentType: string): string {
   const name = `${title.replaceAll(UNSAFE, '_')}.${endings[contentType] ?? 'bin'}`
   // Replaces unsafe characters again, because NFKD turns full-width quotes and slashes into plain quotes and slashes.
   const ascii = name
@@ -29,7 +39,7 @@ export function inlineDisposition (title: string, contentType: string): string {
     .replaceAll(/[^\x20-\x7e]/g, '')
     .replaceAll(UNSAFE, '_')
     .replaceAll('%', '_')
-  const plain = `inline; filename="${ascii}"`
+  const plain = `${kind}; filename="${ascii}"`
   const encoded = encodeURIComponent(name).replaceAll(
     /['()*]/g,
     (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`

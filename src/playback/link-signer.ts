@@ -2,7 +2,10 @@ import { LRUCache } from 'lru-cache'
 import type { Keyring } from '../secrets/keyring.js'
 import { SECOND, type Clock } from '../time.js'
 import { linkIdOf, newLinkId, signLink, signToken, verifyLink, verifyToken } from './link.js'
-import type { LinkFacts, LinkVerdict } from './link.js'
+import type { LinkFacts, LinkPurpose, LinkVerdict } from './link.js'
+
+/** The purposes of links whose signature is a query string. */
+export type QueryPurpose = Exclude<LinkPurpose, 'hls'>
 
 /** 10,000 links use about 5 MB. */
 const MAX_VERIFIED_LINKS = 10_000
@@ -27,9 +30,9 @@ export class LinkSigner {
     return Math.floor(this.#clock.now() / SECOND) + seconds
   }
 
-  /** Returns the query string of a link to a stream. */
-  signQuery (facts: LinkFacts): string {
-    return signLink(facts, 'stream', this.#keys)
+  /** Returns the query string of a link to a stream, or to an original. */
+  signQuery (facts: LinkFacts, purpose: QueryPurpose = 'stream'): string {
+    return signLink(facts, purpose, this.#keys)
   }
 
   /** Returns the path segment of a link to a playlist. */
@@ -41,14 +44,14 @@ export class LinkSigner {
    * Calls {@link verifyLink} once for each valid link, because a player sends the same link with every range request.
    * The expiry is checked each time.
    */
-  verifyQuery (mediaId: string, query: string): LinkVerdict {
-    const text = `${mediaId}?${query}`
+  verifyQuery (mediaId: string, query: string, purpose: QueryPurpose = 'stream'): LinkVerdict {
+    const text = `${purpose}:${mediaId}?${query}`
     const known = this.#verifiedLinks.get(text)
     const now = this.#clock.now()
     if (known !== undefined) {
       return known.expiresAt * SECOND > now ? { ok: true, facts: known } : { ok: false, reason: 'expired' }
     }
-    const verdict = verifyLink(mediaId, query, 'stream', this.#keys, now)
+    const verdict = verifyLink(mediaId, query, purpose, this.#keys, now)
     if (verdict.ok) this.#verifiedLinks.set(text, verdict.facts)
     return verdict
   }

@@ -16,7 +16,7 @@ export interface LinkFacts {
 }
 
 /** The purpose of a signature. A signature is invalid for any other purpose. */
-export type LinkPurpose = 'stream' | 'hls'
+export type LinkPurpose = 'stream' | 'hls' | 'original'
 
 export type LinkVerdict = { ok: true; facts: LinkFacts } | { ok: false; reason: 'invalid' | 'expired' }
 

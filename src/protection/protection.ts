@@ -16,12 +16,14 @@ interface ProtectionOptions {
   db: Kysely<Database>
   blobs: BlobStore
   library: Library
+  /** Queues or cancels the rendition of a media whose protection changes, in the same transaction. */
+  renditions: { requeue(trx: Transaction<Database>, media: Media): Promise<void> }
   provider: ProviderName
   clock: Clock
 }
 
 /** Changes the protection of media, and queues the jobs that follow from it. */
-export function createProtection ({ db, blobs, library, provider, clock }: ProtectionOptions) {
+export function createProtection ({ db, blobs, library, renditions, provider, clock }: ProtectionOptions) {
   const jobKind = (provider: ProviderName) => (provider === 'mux' ? ('mux-ingest' as const) : ('package' as const))
 
   /** Returns the blob of a package that is no longer used, or null. **Throws** `not_found`. */
@@ -44,6 +46,7 @@ export function createProtection ({ db, blobs, library, provider, clock }: Prote
           ? 'package'
           : undefined
     await (todo === undefined ? deleteJobOfMedia(trx, id) : insertJob(trx, todo, id, clock.now()))
+    await renditions.requeue(trx, { ...before, protection })
     const droppedBlob = before.packaged?.blobName ?? null
     // No job removes this blob. If this process dies before it removes the blob, the sweep must remove it.
     if (droppedBlob !== null) await blobs.unmarkCommitted(droppedBlob)

@@ -1,8 +1,18 @@
 import type { InjectOptions, Response } from 'light-my-request'
 import { keyOf } from './api-keys.js'
 import { courseText, lectureText, newCourse, newLecture, part, subscribe, succeeded, textParts } from './courses.js'
-import { fixture, form, mintLink, signUp, upload, type FormPart, type Person, type TestApp } from './test-app.js'
 import { addTexts, captionBody, chapterList } from './captions.js'
+import {
+  fixture,
+  form,
+  mintLink,
+  mintOriginalLink,
+  signUp,
+  upload,
+  type FormPart,
+  type Person,
+  type TestApp
+} from './test-app.js'
 import { protectedMedia } from './protected-server.js'
 
 // Every operation of the API: how it is called, and what each kind of caller gets. A route that openapi.json names and
@@ -358,6 +368,29 @@ export const operations: Record<string, Case[]> = {
   'DELETE /media/{id}/chapters': onMedia(changing(204), (id) => `/media/${id}/chapters`),
   'GET /media/{id}/chapters.vtt': byLink('chapters.vtt'),
   'GET /media/{id}/player.json': byLink('player.json'),
+  'GET /media/{id}/original-url': onMedia(changing(200), (id) => `/media/${id}/original-url`),
+  'GET /media/{id}/original': [
+    ...onMedia(changing(200), (id) => `/media/${id}/original`),
+    {
+      on: 'a link',
+      send: async ({ server, people, privateMediaId }) => ({
+        url: await mintOriginalLink(server, privateMediaId, people.owner!)
+      }),
+      cells: forAll(200)
+    },
+    {
+      on: 'a forged link',
+      send: async ({ server, people, privateMediaId }) => ({
+        url: forged(await mintOriginalLink(server, privateMediaId, people.owner!))
+      }),
+      cells: forAll(403)
+    },
+    {
+      on: 'a link to the stream',
+      send: ({ privateMediaId, link }) => ({ url: `/media/${privateMediaId}/original${query(link)}` }),
+      cells: forAll(403)
+    }
+  ],
   ...Object.fromEntries(
     [
       'master.m3u8',

@@ -294,6 +294,18 @@ export async function mintLink (
   return url.pathname + url.search
 }
 
+/** Mints a link to an uploaded file; answers its path and query. */
+export async function mintOriginalLink (
+  server: Pick<TestApp, 'inject'>,
+  mediaId: string,
+  person: Person
+): Promise<string> {
+  const reply = await server.inject({ url: `/media/${mediaId}/original-url`, headers: person.headers })
+  if (reply.statusCode !== 200) throw new Error(`could not mint a link: ${reply.body}`)
+  const url = new URL(reply.json<{ original_url: string }>().original_url)
+  return url.pathname + url.search
+}
+
 /** Holds a reply against the problem it must be, member by member. */
 export function expectProblem (t: Test, reply: Response, status: number, code: string, fields: string[] = []): void {
   t.equal(reply.statusCode, status, `${code}: ${reply.body.slice(0, 300)}`)

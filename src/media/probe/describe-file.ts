@@ -1,6 +1,7 @@
 import { closeSync, openSync } from 'node:fs'
 import { viewOf, type FileView } from '../file-view.js'
 import { formatOf, type Description, type Probed, type Refusal } from '../media-formats.js'
+import { isPlayableEverywhere } from '../playable-everywhere.js'
 import { withType } from '../typed-view.js'
 import { readFacts, refusalOf, type FileFacts } from './file-facts.js'
 import { adtsHeader, framesDurationMs, mp3Header } from './frame-duration.js'
@@ -31,7 +32,8 @@ async function describeView (file: FileView): Promise<Probed | { refused: Refusa
   if (description === undefined || format === undefined) return null
   const durationMs = durationOf(view, description, facts)
   if (durationMs === null && isNoSound(description, found)) return null
-  return { ...format, tracks: description.tracks, durationMs, ...description.size }
+  const playableEverywhere = isPlayableEverywhere(description)
+  return { ...format, tracks: description.tracks, playableEverywhere, durationMs, ...description.size }
 }
 
 /** Of no length is text that happens to start like an MP3 frame, and MPEG audio of another layer. */

@@ -136,10 +136,14 @@ async function describeTrack (track: InputTrack): Promise<PacketDescription['tra
   const common = {
     codec: codec === null ? null : codecOf(codec),
     codecId: String(await track.getInternalCodecId()).toLowerCase(),
+    profile: await track.getCodecParameterString(),
     language: languageOf(await track.getLanguageCode()),
     default: (await track.getDisposition()).default
   }
-  if (track.isVideoTrack()) return { kind: 'video', ...common, channels: null, ...(await sizeOf(track)) }
+  if (track.isVideoTrack()) {
+    const hdr = await track.hasHighDynamicRange()
+    return { kind: 'video', ...common, hdr, channels: null, ...(await sizeOf(track)) }
+  }
   const channels = track.isAudioTrack() ? wholeOf(await track.getNumberOfChannels()) : null
   return { kind: 'audio', ...common, channels, ...NO_SIZE }
 }

@@ -3,18 +3,16 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
+import { withMatrix, type Matrix } from '../../support/display-matrix.js'
 import { make, noFfmpeg, temporaryFolder } from '../../support/ffmpeg.js'
 import { startPackageServer } from '../../support/package-server.js'
 
 const run = promisify(execFile)
-const ONE = 0x10000
-/** From the end of the matrix's box, its start: nine numbers, and the track's width and height. */
-const MATRIX_FROM_END = 9 * 4 + 8
 /** The greatest difference of quarters that a second encoding makes; the quarters differ by 40 and more. */
 const MAX_DIFFERENCE = 6
 
-/** Columns of a display matrix (ISO/IEC 14496-12, 6.2.2): a, b, c, d. Turned clockwise by degrees, then mirrored. */
-const MATRICES: Record<string, [a: number, b: number, c: number, d: number]> = {
+/** Turned clockwise by degrees, then mirrored. */
+const MATRICES: Record<string, Matrix> = {
   'by 90°': [0, 1, -1, 0],
   'by 180°': [-1, 0, 0, -1],
   'by 270°': [0, -1, 1, 0],
@@ -30,17 +28,6 @@ async function makeQuarters (path: string, ...filters: string[]): Promise<Buffer
   const quarters = 'nullsrc=size=160x90:rate=25:duration=1,geq=lum=40+40*gt(X\\,79)+80*gt(Y\\,44):cb=128:cr=128'
   const inputs = ['-f', 'lavfi', '-i', [quarters, ...filters].join(','), '-f', 'lavfi', '-i', 'sine=duration=1']
   return await readFile(await make(path, ...inputs, '-c:v', 'libx264', '-pix_fmt', 'yuv420p', '-c:a', 'aac'))
-}
-
-/** Writes a matrix into the first track header, which is that of the pictures. */
-function withMatrix (mp4: Buffer, [a, b, c, d]: [number, number, number, number]): Buffer {
-  const changed = Buffer.from(mp4)
-  const header = changed.indexOf('tkhd') - 4
-  const matrix = header + changed.readUInt32BE(header) - MATRIX_FROM_END
-  for (const [place, value] of [[0, a], [1, b], [3, c], [4, d]] as const) {
-    changed.writeInt32BE(value * ONE, matrix + 4 * place)
-  }
-  return changed
 }
 
 /** Width, height and the grey of each quarter of the first picture, as a player shows it. */
