@@ -5,6 +5,10 @@ const UNKNOWN_SIZES = [0, 0xffffffff]
 /** An AVI has a part for each 1 to 2 GB (OpenDML). */
 const MAX_PARTS = 100
 
+export function isAvi (view: FileView): boolean {
+  return /^RIFF[^]{4}AVI $/.test(bytesAt(view, 0, 12).toString('latin1'))
+}
+
 /** Returns true for an AVI file with a part that reaches beyond its end. */
 export function isCutAvi (view: FileView): boolean {
   for (let position = 0, part = 0; part < MAX_PARTS; part++) {

@@ -3,6 +3,7 @@ import { viewOf, type FileView } from '../file-view.js'
 import { formatOf, type Description, type Probed, type Refusal } from '../media-formats.js'
 import { isPlayableEverywhere } from '../playable-everywhere.js'
 import { withType } from '../typed-view.js'
+import { isAvi } from './avi-file.js'
 import { readFacts, refusalOf, type FileFacts } from './file-facts.js'
 import { adtsHeader, framesDurationMs, mp3Header } from './frame-duration.js'
 import { readByMediabunny, type PacketDescription } from './mediabunny-reader.js'
@@ -25,7 +26,9 @@ async function describeView (file: FileView): Promise<Probed | { refused: Refusa
   const facts = readFacts(view)
   const refused = refusalOf(view, facts)
   if (refused !== undefined) return { refused }
-  const found = await readByMediabunny(facts.iso?.hasType === false ? withType(view) : view, facts)
+  const typed = facts.iso?.hasType === false ? withType(view) : view
+  // mediabunny reads no AVI, and would search it for frames of MP3.
+  const found = isAvi(view) ? undefined : await readByMediabunny(typed, facts)
   const description = isWhole(found) ? named(found, []) : await askMediaInfo(view, found)
   if (description === 'encrypted') return { refused: { code: 'media_encrypted' } }
   const format = description && formatOf(description)
