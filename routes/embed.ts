@@ -19,8 +19,10 @@ const tags = ['Streaming'] as const
 const FILES = [
   'player.js',
   'api.js',
+  'cover.js',
   'engine.js',
   'links.js',
+  'tracks.js',
   'words.js',
   'player.css',
   'hls.light.min.js',

@@ -12,7 +12,12 @@ export function embedPage (mediaId: string): string {
 <link rel="stylesheet" href="/embed/player.css">
 <script type="module" src="/embed/player.js"></script>
 <main>
+<div id="cover" class="plain" hidden>
+<h1>Media player</h1>
+<button type="button" aria-label="Play"></button>
+</div>
 <video controls playsinline preload="none" tabindex="0" aria-label="Media player"></video>
+<details id="chapters" hidden><summary>Chapters</summary><ol></ol></details>
 <p role="status" aria-live="polite"></p>
 <noscript>This player needs JavaScript.</noscript>
 </main>

@@ -41,6 +41,34 @@ export async function problemOf (link, mediaId) {
 }
 
 /**
+ * Resolves with title, poster, captions and chapters of a link, with addresses on the host of this page. Resolves with
+ * undefined for a link of Mux, and after a problem.
+ */
+export async function detailsOf (link) {
+  if (link.token !== undefined) return undefined
+  const address =
+    link.base === undefined
+      ? link.url.replace(/\/media\/stream\/([^/?]+)\?/, '/media/$1/player.json?')
+      : `${link.base}player.json`
+  const { body } = await ask(address)
+  return (
+    body && {
+      ...body,
+      poster_url: onThisHost(body.poster_url),
+      captions: body.captions.map((track) => ({ ...track, url: onThisHost(track.url) })),
+      chapters_url: onThisHost(body.chapters_url)
+    }
+  )
+}
+
+/** The host of PUBLIC_URL may differ from the host of this page. A link is also valid on the host of this page. */
+function onThisHost (address) {
+  if (address === null) return null
+  const { pathname, search } = new URL(address)
+  return location.origin + pathname + search
+}
+
+/**
  * Creates a link to a media that anyone may watch. Resolves with `{ link, media }` or `{ problem }`. The new link
  * continues the view of `last`, if `last` is given.
  */
@@ -54,7 +82,5 @@ export async function mint (mediaId, last) {
   if (body === undefined) return { media, problem: { ...problem, progress: media.progress } }
   const hosted = readLink(body.stream_url, mediaId, location.origin)
   if (hosted?.token !== undefined) return { media, link: { ...hosted, drm: body.drm } }
-  // The host of PUBLIC_URL may differ from the host of this page. The link is also valid on the host of this page.
-  const { pathname, search } = new URL(body.stream_url)
-  return { media, link: readLink(location.origin + pathname + search, mediaId, location.origin) }
+  return { media, link: readLink(onThisHost(body.stream_url), mediaId, location.origin) }
 }

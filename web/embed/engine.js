@@ -28,8 +28,11 @@ async function load (file, find) {
   return await libraries.get(file)
 }
 
+/** Returns true if encrypted streams play in hls.js, and false if the browser's own player may play them. */
+export const playsByLibrary = () => 'MediaSource' in window || 'ManagedMediaSource' in window
+
 const hlsLibrary = async () =>
-  'MediaSource' in window || 'ManagedMediaSource' in window
+  playsByLibrary()
     ? await load('hls.light.min.js', () => (Hls.isSupported() ? Hls : undefined))
     : undefined
 

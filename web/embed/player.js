@@ -1,6 +1,8 @@
-import { mint, problemOf, serverNow } from './api.js'
-import { createEngine } from './engine.js'
+import { detailsOf, mint, problemOf, serverNow } from './api.js'
+import { createCover } from './cover.js'
+import { createEngine, playsByLibrary } from './engine.js'
 import { linkInFragment, readLink, renewIn } from './links.js'
+import { showTracks } from './tracks.js'
 import { sentenceFor } from './words.js'
 
 const NOT_READY_MS = 3000
@@ -10,6 +12,7 @@ const video = document.querySelector('video')
 const mediaId = document.documentElement.dataset.media
 const framed = window.parent !== window
 const engine = createEngine(video, stop)
+const cover = createCover(video)
 
 /** The link that is playing, or was tried last. */
 let link
@@ -71,8 +74,19 @@ async function play (next) {
   stopped = false
   renewLater(next)
   const known = await engine.load(next, { time: spot?.time ?? 0, eager: spot !== undefined })
-  if (known) say('')
-  else fail({ code: 'no_hls' })
+  if (!known) return fail({ code: 'no_hls' })
+  say('')
+  cover.show()
+  await describe(next)
+}
+
+/** Shows what belongs to a link: title, poster, captions and chapters. */
+async function describe (next) {
+  const details = await detailsOf(next)
+  if (details === undefined || next !== link) return
+  cover.describe(details)
+  // The browser's own player of HLS finds the captions in the playlist.
+  if (!next.encrypted || playsByLibrary()) showTracks(video, details)
 }
 
 video.addEventListener('play', () => {
@@ -106,6 +120,7 @@ function fail (problem) {
   stopped = true
   clearTimeout(retryTimer)
   say(sentenceFor(problem))
+  cover.hide()
   const next = spare
   spare = undefined
   if (status === 401 || status === 403 || code === 'link_refused') {

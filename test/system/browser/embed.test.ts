@@ -317,14 +317,16 @@ t.test('the player in a browser', { skip, timeout: 280_000 }, async (t) => {
     })
   )
 
-  await t.test('the keyboard works: Tab reaches the player, where the focus is seen, and space toggles it', (t) =>
+  await t.test('the keyboard works: Tab reaches the play button, space toggles, and the focus is seen', (t) =>
     withPage(t, async (page) => {
       await page.goto(embed(openPlain))
       await loaded(page)
       await page.keyboard.press('Tab')
+      t.equal(await page.evaluate('document.activeElement.tagName'), 'BUTTON')
+      t.match(await page.evaluate('getComputedStyle(document.activeElement).outlineStyle'), 'solid')
+      await page.keyboard.press('Space')
       t.equal(await page.evaluate('document.activeElement.tagName'), 'VIDEO')
       t.match(await page.evaluate("getComputedStyle(document.querySelector('video')).outlineStyle"), 'solid')
-      await page.keyboard.press('Space')
       await until(page, 'playing', ({ currentTime, paused }) => currentTime > 0.2 && !paused)
       await shot(page, 'focus')
       await page.keyboard.press('Space')
