@@ -18,9 +18,10 @@ interface StreamFile {
   seconds: number
 }
 
-/** With the ffmpeg of `PATH`, or without. */
-export async function startPackageServer (t: Test, hasFfmpeg: boolean): Promise<PackageServer> {
-  const server = await buildTestApp(t, {}, hasFfmpeg ? { ffmpeg: new Ffmpeg(process.env.PATH!) } : {})
+/** With the ffmpeg of a search path, which is `PATH` for `true`, or without. */
+export async function startPackageServer (t: Test, searchPath: boolean | string): Promise<PackageServer> {
+  const path = searchPath === true ? process.env.PATH! : searchPath
+  const server = await buildTestApp(t, {}, path === false ? {} : { ffmpeg: new Ffmpeg(path) })
   const { instructor } = await signUpEverybody(server)
   await server.listen()
   return {

@@ -4,7 +4,7 @@ import { finished } from 'node:stream/promises'
 import { promisify } from 'node:util'
 import { KiB, MiB } from '../../bytes.js'
 import { MINUTE, SECOND } from '../../time.js'
-import { FileFault } from './file-fault.js'
+import { FileFault, type FileFaultKind } from './file-fault.js'
 import type { TranscodePlan } from './transcode-plan.js'
 
 /**
@@ -34,6 +34,13 @@ const CANNOT_EXECUTE = 126
 const NOT_FOUND = 127
 /** Only the last characters of ffmpeg's output are kept. They contain the reason of a failure. */
 const MAX_MESSAGE_CHARACTERS = 2000
+
+const OUT_OF_MEMORY = /cannot allocate memory|memory exhausted/i
+/** What ffmpeg writes about a file that is not damaged. */
+const FAILURES: Array<[FileFaultKind, RegExp]> = [
+  ['unsupported', /decoder .*not found|unknown decoder|could not find codec parameters|unsupported codec/i],
+  ['empty', /matches no streams|does not contain any stream/i]
+]
 
 interface Limits {
   limitMs: number
@@ -128,10 +135,13 @@ function transcodeArguments (path: string, { video, audio }: TranscodePlan): str
   ]
 }
 
-/** Uses one thread, because each further thread holds its own pictures in memory. */
+/** As a player shows it, in square pixels and even sides. `sar` is 1 if it is unknown. */
+const POSTER_SIZE = 'scale=trunc(min(1280\\,iw*max(sar\\,1))/2)*2:max(2\\,round(ow/dar/2)*2),setsar=1'
+
+/** Takes a picture that is no cover. Uses one thread, because each further thread holds its own pictures in memory. */
 function pictureArguments (path: string, atSeconds: number): string[] {
   const input = ['-threads', '1', '-max_pixels', String(MAX_PIXELS), '-ss', String(atSeconds), '-i', path]
-  const picture = ['-map', '0:v:0', '-frames:v', '1', '-vf', "scale='min(1280,iw)':-2"]
+  const picture = ['-map', '0:V:0', '-frames:v', '1', '-vf', POSTER_SIZE]
   return [...input, ...picture, '-threads', '1', '-c:v', 'mjpeg', '-q:v', '4', '-f', 'image2pipe', 'pipe:1']
 }
 
@@ -192,7 +202,7 @@ function outputOf (child: ChildProcess, limitMs: number): Readable {
   })
   stdout.on('error', (error) => output.destroy(error)).pipe(output, { end: false })
   const late = setTimeout(
-    () => output.destroy(new FileFault('damaged', `no end within ${limitMs / SECOND} s`)),
+    () => output.destroy(new FileFault('excessive', `no end within ${limitMs / SECOND} s`)),
     limitMs
   )
   // Grandchildren that survive the program would keep its output open.
@@ -212,7 +222,13 @@ function outputOf (child: ChildProcess, limitMs: number): Readable {
 function failure (code: number | null, signal: NodeJS.Signals | null, message: string): Error {
   const reason = message || `ended with ${signal ?? code}`
   if (code === CANNOT_EXECUTE || code === NOT_FOUND) return new Error(`ffmpeg could not be started: ${reason}`)
-  return new FileFault(/cannot allocate memory/i.test(reason) ? 'excessive' : 'damaged', reason)
+  return new FileFault(kindOf(signal, reason), reason)
+}
+
+function kindOf (signal: NodeJS.Signals | null, reason: string): FileFaultKind {
+  // Linux ends a process with either signal at its limit of CPU time, and with SIGKILL if memory runs out.
+  if (signal === 'SIGXCPU' || signal === 'SIGKILL' || OUT_OF_MEMORY.test(reason)) return 'excessive'
+  return FAILURES.find(([, text]) => text.test(reason))?.[0] ?? 'damaged'
 }
 
 /** Kills the process group of a program. A group that no longer exists is ignored. */

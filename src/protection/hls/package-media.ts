@@ -11,9 +11,9 @@ import { newContentKey, sealContentKey } from '../content-keys.js'
 import { exceedsPixels, type Ffmpeg } from './ffmpeg.js'
 import { FileFault, type FileFaultKind } from './file-fault.js'
 import { insertPackageIndex } from './package-index-store.js'
-import { packageFile, type PackageFacts } from './packager.js'
+import { packageFile, type PackageFacts, type PackageOrder } from './packager.js'
 import { receiveOutput } from './receive-output.js'
-import { encodeAll, type TranscodePlan } from './transcode-plan.js'
+import { encodeAll, planAfter, type TranscodePlan } from './transcode-plan.js'
 import { holdsSound, toPackagingError, Unpackageable, unsupportedReason } from './unpackageable.js'
 
 /**
@@ -44,7 +44,14 @@ interface Options {
 }
 
 /** Faults of which ffmpeg may make a file that can be packaged. */
-const SECOND_LOOK = new Set<FileFaultKind>(['damaged', 'unsupported', 'turned', 'stretched', 'edited'])
+const SECOND_LOOK = new Set<FileFaultKind>(['damaged', 'empty', 'unsupported', 'turned', 'stretched', 'edited'])
+
+/** How the order of a transcoded file differs from that of the media. */
+type Changes = Pick<PackageOrder, 'path'> & Partial<Pick<PackageOrder, 'size' | 'durationMs'>>
+interface Attempt {
+  write (changes: Changes): Promise<PackageFacts>
+  signal: AbortSignal
+}
 
 /** Creates encrypted HLS packages of media. */
 export class Packaging {
@@ -64,7 +71,6 @@ export class Packaging {
     const draft = blobs.reserve()
     try {
       const facts = await this.#writeSegments(media, draft.path, contentKey, signal)
-      if (facts.segments.length === 0) throw new Unpackageable('source_has_no_media')
       const blobName = await draft.publish()
       const packaged = { blobName, contentKey: sealContentKey(contentKey, media.id, keys) }
       const isKept = await db.transaction().execute(async (trx) => {
@@ -85,7 +91,7 @@ export class Packaging {
     contentKey: Uint8Array,
     signal: AbortSignal
   ): Promise<PackageFacts> {
-    const { db, blobs, ffmpeg } = this.#options
+    const { db, blobs } = this.#options
     const order = {
       target,
       maxBytes: PACKAGE_FACTOR * media.sizeBytes! + MIN_OUTPUT_BYTES,
@@ -96,25 +102,49 @@ export class Packaging {
       hasSound: holdsSound(media)
     }
     const saveProgress = onIncrease((progress) => updatePackaging(db, media.id, { progress }))
+    const write = async (changes: Changes): Promise<PackageFacts> => {
+      await rm(target, { force: true })
+      const facts = await packageFile({ ...order, ...changes }, signal, saveProgress)
+      if (facts.segments.length === 0) throw new FileFault('empty', 'it has no frames')
+      return facts
+    }
     try {
-      return await packageFile({ ...order, path: blobs.pathOf(media.blobName!) }, signal, saveProgress)
+      return await write({ path: blobs.pathOf(media.blobName!) })
     } catch (error) {
-      if (!(error instanceof FileFault) || !SECOND_LOOK.has(error.kind)) throw toPackagingError(error)
-      const { kind, plan = encodeAll(media.type) } = error
-      if ((await ffmpeg?.version()) === undefined) {
-        throw kind === 'unsupported' ? unsupportedReason(media, error.plan !== undefined) : toPackagingError(error)
-      }
-      const transcoded = await this.#transcode(media, plan, signal)
-      try {
-        await rm(target, { force: true })
-        const { size, endsAt = Infinity } = plan
-        const durationMs = media.durationMs === null ? null : Math.min(media.durationMs, endsAt * SECOND)
-        return await packageFile({ ...order, path: transcoded.path, size, durationMs }, signal, saveProgress)
-      } catch (secondError) {
-        throw toPackagingError(secondError)
-      } finally {
-        await transcoded.discard()
-      }
+      const plan = await this.#planFor(media, error)
+      return await this.#writeTranscoded(media, plan, { write, signal })
+    }
+  }
+
+  /** Returns the plan of ffmpeg for a fault of the file. **Throws** the fault if ffmpeg cannot help or is missing. */
+  async #planFor (media: Media, error: unknown): Promise<TranscodePlan> {
+    if (!(error instanceof FileFault) || !SECOND_LOOK.has(error.kind)) throw toPackagingError(error)
+    if ((await this.#options.ffmpeg?.version()) !== undefined) return error.plan ?? encodeAll(media.type)
+    throw error.kind === 'unsupported' ? unsupportedReason(media, error.plan !== undefined) : toPackagingError(error)
+  }
+
+  /** Writes what ffmpeg makes of a media. If that fails, it tries once more, and encodes everything. */
+  async #writeTranscoded (media: Media, plan: TranscodePlan, attempt: Attempt): Promise<PackageFacts> {
+    const secondPlan = planAfter(plan, media.type)
+    try {
+      return await this.#writeByPlan(media, plan, attempt)
+    } catch (error) {
+      attempt.signal.throwIfAborted()
+      if (secondPlan === undefined || !(error instanceof Unpackageable) || error.isFinal) throw error
+      return await this.#writeByPlan(media, secondPlan, attempt)
+    }
+  }
+
+  async #writeByPlan (media: Media, plan: TranscodePlan, { write, signal }: Attempt): Promise<PackageFacts> {
+    const transcoded = await this.#transcode(media, plan, signal)
+    const { size, endsAt = Infinity } = plan
+    const durationMs = media.durationMs === null ? null : Math.min(media.durationMs, endsAt * SECOND)
+    try {
+      return await write({ path: transcoded.path, size, durationMs })
+    } catch (error) {
+      throw toPackagingError(error)
+    } finally {
+      await transcoded.discard()
     }
   }
 

@@ -11,7 +11,7 @@ import type { PackageMessage, PackageOrder } from './packager.js'
 import { NotCarried, playedTracks, type PlayedTrack } from './played-tracks.js'
 import { programOf, UnknownFrames } from './program.js'
 import { Inflated, SegmentWriter } from './segment-writer.js'
-import { encodeBoth, type TranscodePlan } from './transcode-plan.js'
+import { encodeAll, encodeBoth, type TranscodePlan } from './transcode-plan.js'
 import { FIRST_TIME, TICKS_PER_SECOND, type Frame } from './transport-stream.js'
 import { trimPictures, trimSounds, Uncuttable } from './trim.js'
 
@@ -37,6 +37,9 @@ let durationMs = order.durationMs
 
 /** Sound that an encoder needs before the first that is heard takes at most so long. */
 const MAX_PRIMING_SECONDS = 1
+
+/** mediabunny says so of a known format with an unusual feature, such as AAC whose channels are in its own table. */
+const NOT_SUPPORTED = /not supported|unsupported/i
 
 /** A frame with its start (`at`) and end, in seconds from the start of the file. */
 type TimedFrame = Frame & { at: number; endsAt: number }
@@ -189,10 +192,15 @@ function faultOf (error: Error & { code?: string }): FileFaultKind | 'system' {
   if (/^E[A-Z]+$/.test(error.code ?? '')) return 'system'
   if (error instanceof Inflated) return 'inflated'
   if (error instanceof NotCarried) return error.kind
-  return error instanceof UnsupportedInputFormatError ? 'unsupported' : 'damaged'
+  return error instanceof UnsupportedInputFormatError || NOT_SUPPORTED.test(error.message) ? 'unsupported' : 'damaged'
+}
+
+/** The container of a file that mediabunny does not support in all its forms is known. */
+function planOf (error: Error): TranscodePlan | undefined {
+  if (error instanceof NotCarried) return error.plan
+  return NOT_SUPPORTED.test(error.message) ? encodeAll(order.type ?? 'video') : undefined
 }
 
 main().catch((error: Error) => {
-  const plan = error instanceof NotCarried ? error.plan : undefined
-  say({ failed: error.stack ?? error.message, fault: faultOf(error), plan })
+  say({ failed: error.stack ?? error.message, fault: faultOf(error), plan: planOf(error) })
 })

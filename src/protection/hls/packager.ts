@@ -16,7 +16,7 @@ export interface PackageOrder {
   /** The file is known to have sound. */
   hasSound?: boolean
   /** The displayed size that a transcoded file must have. */
-  size?: TranscodePlan['size']
+  size?: TranscodePlan['size'] | undefined
 }
 export type PackageMessage = { percent: number } | { made: PackageFacts } | Failure
 

@@ -26,3 +26,13 @@ export function encodeBoth (plan: TranscodePlan): TranscodePlan {
   const { video, audio } = plan
   return { ...plan, video: video && { ...video, copy: false }, audio: audio && { ...audio, copy: false } }
 }
+
+/**
+ * Returns the plan for a second attempt, after a plan failed. It copies no track, and takes the size that ffmpeg shows.
+ * If the plan that failed copied none, ffmpeg chooses the tracks. Undefined if nothing else is left.
+ */
+export function planAfter (plan: TranscodePlan, type: 'video' | 'audio'): TranscodePlan | undefined {
+  const { video, audio, endsAt } = plan
+  if (video?.copy || audio?.copy) return { ...encodeBoth(plan), size: undefined }
+  return video?.index === undefined && audio?.index === undefined ? undefined : { ...encodeAll(type), endsAt }
+}

@@ -23,13 +23,15 @@ const REASONS = {
   source_has_no_media: 'The file holds no pictures and no sound.',
   source_damaged: 'The file is damaged: it could not be read to its end.',
   source_too_large:
-    'The pictures of the file are larger than 8192 × 4320, or it needs more memory than this server gives to one file.',
+    'The pictures of the file are larger than 8192 × 4320, or it needs more memory or time than this server gives to ' +
+    'one file.',
   source_inflated: 'What was made of the file grew far larger than the file: it was given up.',
   packaging_failed: 'The file could not be packaged.'
 }
 type Reason = keyof typeof REASONS
 const REASON_OF_FAULT = {
   damaged: 'source_damaged',
+  empty: 'source_has_no_media',
   unsupported: 'source_codec_unsupported',
   turned: 'source_turned',
   stretched: 'source_stretched',
@@ -38,12 +40,20 @@ const REASON_OF_FAULT = {
   excessive: 'source_too_large'
 } as const
 
+/** What another attempt of ffmpeg would exceed too. */
+const FINAL: Reason[] = ['source_too_large', 'source_inflated']
+
 /** A failure that a retry does not fix. */
 export class Unpackageable extends Error {
   readonly code: Reason
   constructor (code: Reason, message: string = REASONS[code], cause?: unknown) {
     super(message, { cause })
     this.code = code
+  }
+
+  /** Another attempt with another plan of ffmpeg cannot help. */
+  get isFinal (): boolean {
+    return FINAL.includes(this.code)
   }
 }
 

@@ -3,6 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
+import { Ffmpeg } from '../../../src/protection/hls/ffmpeg.js'
 import { withMatrix, type Matrix } from '../../support/display-matrix.js'
 import { make, noFfmpeg, temporaryFolder } from '../../support/ffmpeg.js'
 import { startPackageServer } from '../../support/package-server.js'
@@ -42,6 +43,13 @@ async function look (path: string): Promise<{ size: string; quarters: number[] }
   return { size: size!, quarters: [grey(0.25, 0.25), grey(0.75, 0.25), grey(0.25, 0.75), grey(0.75, 0.75)] }
 }
 
+/** Takes the first picture as a poster. */
+async function posterOf (source: string): Promise<string> {
+  const path = `${source}.jpg`
+  await writeFile(path, new Ffmpeg(process.env.PATH!).takePicture(source, 0))
+  return path
+}
+
 async function compare (t: Test, source: string, stream: string): Promise<void> {
   const [wanted, made] = [await look(source), await look(stream)]
   t.equal(made.size, wanted.size, 'the displayed size')
@@ -49,7 +57,7 @@ async function compare (t: Test, source: string, stream: string): Promise<void> 
   t.ok(Math.max(...differences) <= MAX_DIFFERENCE, `${made.quarters.join()} for ${wanted.quarters.join()}`)
 }
 
-t.test('a stream shows pictures as its file does', { skip: noFfmpeg, timeout: 200_000 }, async (t) => {
+t.test('a stream and a poster show pictures as their file does', { skip: noFfmpeg, timeout: 200_000 }, async (t) => {
   const folder = await temporaryFolder(t)
   const upright = await makeQuarters(join(folder, 'upright.mp4'))
   const source = join(folder, 'source.mp4')
@@ -62,6 +70,7 @@ t.test('a stream shows pictures as its file does', { skip: noFfmpeg, timeout: 20
       const made = await withFfmpeg.stream(file, 'video')
       if (!('path' in made)) return t.fail(made.code)
       await compare(t, source, made.path)
+      await compare(t, source, await posterOf(source))
       t.equal((await without.stream(file, 'video')).code, 'source_turned')
     })
   }
@@ -71,6 +80,7 @@ t.test('a stream shows pictures as its file does', { skip: noFfmpeg, timeout: 20
       const made = await withFfmpeg.stream(file, 'video')
       if (!('path' in made)) return t.fail(made.code)
       await compare(t, source, made.path)
+      await compare(t, source, await posterOf(source))
       t.equal((await without.stream(file, 'video')).code, 'source_stretched')
     })
   }

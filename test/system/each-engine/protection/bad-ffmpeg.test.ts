@@ -6,6 +6,7 @@ import t, { type Test } from 'tap'
 import { Ffmpeg } from '../../../../src/protection/hls/ffmpeg.js'
 import { buildTestApp, openTestApp, signUp, upload, type TestApp } from '../../../support/test-app.js'
 import { eventually } from '../../../support/server-process.js'
+import { fakeFfmpeg } from '../../../support/fake-ffmpeg.js'
 import { make, noFfmpeg, temporaryFolder } from '../../../support/ffmpeg.js'
 import { shown } from '../../../support/protected-server.js'
 
@@ -25,14 +26,6 @@ const KINDS: Record<string, string> = {
 }
 /** These run until their time is up; a transcode has ten minutes. */
 const ENDLESS = new Set(['hangs', 'closes its output and stays', 'ignores SIGTERM'])
-
-/** A search path whose ffmpeg is a script. */
-async function fakeFfmpeg (t: Test, script: string): Promise<string> {
-  const folder = await temporaryFolder(t)
-  const text = `#!/bin/sh\n[ "$1" != -version ] || { echo "ffmpeg version fake"; exit 0; }\n${script}\n`
-  await writeFile(join(folder, 'ffmpeg'), text, { mode: 0o755 })
-  return `${folder}:/usr/bin:/bin`
-}
 
 const posterOf = async (server: TestApp, id: string) =>
   (await server.query<{ poster_blob: string | null }>(`select poster_blob from media where id = '${id}'`))[0]!
@@ -87,7 +80,7 @@ t.test(
             media,
             {
               status: 'failed',
-              error: { code: /^(source_damaged|source_inflated|source_has_no_media|packaging_failed)$/ }
+              error: { code: /^source_(damaged|inflated|has_no_media|too_large)$|^packaging_failed$/ }
             },
             `${kind}: the other failed with a reason`
           )
@@ -98,7 +91,7 @@ t.test(
   }
 )
 
-t.test('an ffmpeg over its CPU or memory limit is ended: no picture, or a reason; the server lives', async (t) => {
+t.test('an ffmpeg over its CPU or memory limit is ended: no picture, or a true reason; the server lives', async (t) => {
   const kinds: Array<[script: string, reason: RegExp]> = [
     ['while :; do :; done', /^ended with SIG(KILL|XCPU)$/],
     // Its buffer is larger than the address space of a transcode.
@@ -116,7 +109,7 @@ t.test('an ffmpeg over its CPU or memory limit is ended: no picture, or a reason
     t.equal((await shown(server, plain.id, admin)).status, 'ready')
     t.equal(await posterOf(server, plain.id), null)
     t.match(lines.find(({ media_id: mediaId }) => mediaId === plain.id), { level: 30, reason })
-    const error = { code: 'source_damaged', message: String }
+    const error = { code: 'source_too_large', message: String }
     t.match(await shown(server, avi.id, admin), { status: 'failed', error })
     t.equal((await server.inject({ url: '/livez' })).statusCode, 200)
   }
