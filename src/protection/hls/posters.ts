@@ -33,6 +33,15 @@ export function createPosters ({ db, blobs, ffmpeg, onNoPicture }: Options) {
     }
   }
 
+  /** Takes the picture at a time. A video of one picture has none later than its start. */
+  async function takeFrom (media: Media, atSeconds: number, signal: AbortSignal): Promise<Draft> {
+    const picture = ffmpeg!.takePicture(blobs.pathOf(media.blobName!), atSeconds)
+    const draft = await receiveOutput(blobs, picture, MAX_POSTER_BYTES, signal)
+    if (draft.sizeBytes > 0 || atSeconds === 0) return draft
+    await draft.discard()
+    return await takeFrom(media, 0, signal)
+  }
+
   return {
     /**
      * Stores the picture at a tenth of the duration, and at most five seconds after the start. A file without a picture
@@ -43,8 +52,7 @@ export function createPosters ({ db, blobs, ffmpeg, onNoPicture }: Options) {
       if (exceedsPixels(media)) return onNoPicture(`${media.width} × ${media.height} pixels are too many`, media.id)
       const atSeconds = Math.min(LATEST_SECOND, (media.durationMs ?? 0) / SECOND / 10)
       try {
-        const picture = ffmpeg!.takePicture(blobs.pathOf(media.blobName!), atSeconds)
-        await publish(media, await receiveOutput(blobs, picture, MAX_POSTER_BYTES, signal))
+        await publish(media, await takeFrom(media, atSeconds, signal))
       } catch (error) {
         if (!(error instanceof Unpackageable)) throw error
         onNoPicture((error.cause as Error | undefined)?.message ?? error.message, media.id)

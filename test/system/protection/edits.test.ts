@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { readFile, writeFile } from 'node:fs/promises'
+import { readFile, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
@@ -132,9 +132,11 @@ async function check (t: Test, server: PackageServer, file: Buffer, source: stri
 async function checkPoster (t: Test, source: string, edits: WantedEdit[]) {
   const shown = (await picturesOf(source)).map((number) => BLACK + STEP * number)
   const length = edits.reduce((sum, edit) => sum + ('from' in edit ? edit.to - edit.from : edit.empty), 0)
+  const path = join(dirname(source), 'poster.jpg')
   for (const share of [0, 0.1]) {
-    const path = join(dirname(source), 'poster.jpg')
     await writeFile(path, new Ffmpeg(process.env.PATH!).takePicture(source, share * length))
+    // Of an edit of one picture, none is later than the start.
+    if (share > 0 && (await stat(path)).size === 0) continue
     const [grey = NaN] = await greysOf(path)
     const difference = Math.min(...shown.map((each) => Math.abs(each - grey)))
     t.ok(difference <= JPEG_DIFFERENCE, `the poster at ${share} of the length is a picture of the edit`)
