@@ -45,8 +45,9 @@ t.test('the matrix of API keys', async (t) => {
     const reply = await callAs(server, name, withKey(one, key), scene, who)
     const cell = `${name} ${one.on ?? ''} with ${kind}`
     t.equal(reply.statusCode, expected.status, `${cell}: ${reply.body.slice(0, 200)}`)
-    if (expected.code !== undefined) t.equal(reply.json<{ code: string }>().code, expected.code, cell)
-    if (expected.code === 'scope_required') {
+    const hasBody = !name.startsWith('HEAD ')
+    if (hasBody && expected.code !== undefined) t.equal(reply.json<{ code: string }>().code, expected.code, cell)
+    if (hasBody && expected.code === 'scope_required') {
       const scope = scopeOf(descriptions.get(name)!)
       t.equal(reply.json<{ scope: string | null }>().scope, scope ?? null, `${cell}: names the scope`)
       if (scope !== undefined) t.match(reply.headers['www-authenticate'], `scope="${scope}"`, cell)
