@@ -26,7 +26,7 @@ interface LastBlocks {
 /**
  * Where the last frame of a Matroska or WebM file ends, in ticks of its TimestampScale, read from its last cluster (RFC
  * 9559, 5.1.3): the Duration in the header is missing in a recording, and can be anything. Undefined if none is found.
- * `frameTicks` is how long a frame of a track is.
+ * `frameTicks` is how long a frame is, by track; other tracks do not count, unless it is empty.
  */
 export function matroskaEnd (view: FileView, frameTicks: Map<number, number>): number | undefined {
   for (const bytes of TAILS) {
@@ -52,7 +52,7 @@ function clusterEnd (tail: Buffer, at: number, frameTicks: Map<number, number>):
     const { id, start, size } = element
     if (id === TIMESTAMP) timestamp = unsignedAt(tail, start, size)
     else if (id === BLOCK_DURATION && latest) latest.duration = unsignedAt(tail, start, size) ?? 0
-    else if (id === SIMPLE_BLOCK || id === BLOCK) latest = addBlock(tracks, blockAt(tail, start))
+    else if (id === SIMPLE_BLOCK || id === BLOCK) latest = addBlock(tracks, playedBlock(tail, start, frameTicks))
     else if (id !== BLOCK_GROUP && !SKIPPED.includes(id)) break
     position = id === BLOCK_GROUP ? start : start + size
   }
@@ -73,6 +73,12 @@ function blockAt (tail: Buffer, start: number): Block | undefined {
   if (number === undefined || at + 4 > tail.length) return undefined
   const isLaced = (tail[at + 2]! & LACING) !== 0
   return { track: number.value, time: tail.readInt16BE(at), frames: isLaced ? tail[at + 3]! + 1 : 1 }
+}
+
+/** Subtitles have long gaps, and do not make a film longer. */
+function playedBlock (tail: Buffer, start: number, frameTicks: Map<number, number>): Block | undefined {
+  const block = blockAt(tail, start)
+  return block === undefined || (frameTicks.size > 0 && !frameTicks.has(block.track)) ? undefined : block
 }
 
 function addBlock (tracks: Map<number, LastBlocks>, block: Block | undefined): LastBlocks | undefined {

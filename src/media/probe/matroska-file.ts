@@ -9,7 +9,7 @@ export interface MatroskaFacts extends TrackFacts {
   isTruncated: boolean
   /** How many tracks of pictures are declared. */
   pictureTracks: number
-  /** How long a frame is, in ticks of the TimestampScale, by the number of its track. */
+  /** Ticks of the TimestampScale that a frame takes, by the number of a track of picture or sound; 0 if unknown. */
   frameTicks: Map<number, number>
 }
 interface TrackEntry {
@@ -39,13 +39,14 @@ export function readMatroskaFacts (view: FileView): MatroskaFacts | undefined {
   const info = inside.find(({ id }) => id === INFO)
   const scale = (info && numberIn(head, info, TIMESTAMP_SCALE)) ?? NANOSECONDS_A_TICK
   const tracks = inside.filter(({ id }) => id === TRACKS).flatMap((element) => entriesOf(head, element))
+  const media = tracks.filter(({ type }) => type === PICTURE || type === SOUND)
   const pictures = tracks.filter(({ type }) => type === PICTURE)
   const cluster = inside.find(({ id }) => id === CLUSTER)
   const hasSound = tracks.some(({ type }) => type === SOUND)
   return {
     isTruncated: segment !== undefined && segment.size !== Infinity && segment.start + segment.size > view.size,
     pictureTracks: pictures.length,
-    frameTicks: new Map(tracks.map(({ number, frameNanoseconds }) => [number, frameNanoseconds / scale])),
+    frameTicks: new Map(media.map(({ number, frameNanoseconds }) => [number, frameNanoseconds / scale])),
     chapterTracks: new Set(),
     isSound: false,
     disabledTracks: hasSound && cluster !== undefined ? stills(view, pictures, cluster) : new Set()

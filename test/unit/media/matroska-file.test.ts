@@ -32,7 +32,7 @@ const viewOf = (content: Buffer) => ({
 const factsOf = (content: Buffer) => readMatroskaFacts(viewOf(content))!
 const endOf = (content: Buffer) => matroskaEnd(viewOf(content), factsOf(content).frameTicks)
 
-const [PICTURE, SOUND] = [1, 2]
+const [PICTURE, SOUND, SUBTITLE] = [1, 2, 17]
 
 t.test('the last frame of a file ends after its own duration', async (t) => {
   const blocks = [block(1, 0), block(1, 100), block(1, 700)]
@@ -43,6 +43,11 @@ t.test('the last frame of a file ends after its own duration', async (t) => {
   t.equal(endOf(fileOf([track(1, SOUND, 26)], laced)), 1416 + 52, 'two frames in a block')
   t.equal(endOf(fileOf([track(1, SOUND)], laced)), 1416 + 52, 'two frames, each an eighth of the block before')
   t.equal(endOf(fileOf([track(1, PICTURE)], [block(1, 0), block(1, 300), block(1, 200)])), 1400, 'reordered pictures')
+})
+
+t.test('subtitles make no film longer (bug: the gap before the last one was added)', async (t) => {
+  const tracks = [track(1, PICTURE, 40), track(2, SUBTITLE)]
+  t.equal(endOf(fileOf(tracks, [block(2, 0), block(1, 1000), block(1, 1200), block(2, 1240)])), 2240)
 })
 
 t.test('a track of one picture beside a sound is a cover', async (t) => {
