@@ -15,21 +15,34 @@ const PAGE = 1000
 /** Less than the id of every media. */
 const FIRST_ID = '00000000-0000-0000-0000-000000000000'
 
-/** Lists the files of all media that are not deleted, in pages, so that the event loop is free between them. */
+/**
+ * Lists the files of all media that are not deleted, in pages, so that the event loop is free between them. A file that
+ * several media share is listed once.
+ */
 export async function * listBlobReferences (db: Kysely<Database>): AsyncGenerator<BlobReference> {
+  const orphans = new Set<string>()
   for (let after = FIRST_ID; ;) {
     const rows = await db
       .selectFrom('media')
-      .select(['id', 'title', 'blob_name', 'size_bytes', 'sha256', 'package_blob', 'poster_blob', 'rendition_blob'])
-      .where('id', '>', after)
-      .where('deleted_at', 'is', null)
-      .orderBy('id')
+      .leftJoin('media as owner', (join) =>
+        join.onRef('owner.blob_name', '=', 'media.shared_blob').on('owner.deleted_at', 'is', null)
+      )
+      .select(['media.id', 'media.title', 'media.blob_name', 'media.size_bytes', 'media.sha256'])
+      .select(['media.package_blob', 'media.poster_blob', 'media.rendition_blob'])
+      .select(['media.shared_blob', 'owner.id as sharing_id'])
+      .where('media.id', '>', after)
+      .where('media.deleted_at', 'is', null)
+      .orderBy('media.id')
       .limit(PAGE)
       .execute()
     for (const { id, title, ...row } of rows) {
       const media = { mediaId: id, title }
       const [sizeBytes, sha256] = [row.size_bytes, row.sha256]
-      if (row.blob_name !== null) yield { ...media, role: 'file', name: row.blob_name, sizeBytes, sha256 }
+      const name = row.shared_blob ?? row.blob_name
+      // The media for which a shared file was uploaded lists it, or else the first media that shares it.
+      const isListed = row.sharing_id !== null || (row.shared_blob !== null && orphans.has(row.shared_blob))
+      if (row.shared_blob !== null) orphans.add(row.shared_blob)
+      if (name !== null && !isListed) yield { ...media, role: 'file', name, sizeBytes, sha256 }
       const made = [
         ['package', row.package_blob],
         ['poster', row.poster_blob],

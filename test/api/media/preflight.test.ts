@@ -1,6 +1,7 @@
 import type { Response } from 'light-my-request'
 import { createHash } from 'node:crypto'
 import t from 'tap'
+import { listBlobReferences } from '../../../src/media/blob-reference-store.js'
 import { listOwnedBlobs } from '../../../src/media/media-store.js'
 import { Sweeper } from '../../../src/storage/sweep.js'
 import { clockOf } from '../../support/clock.js'
@@ -151,6 +152,23 @@ t.test('the sweep and the check of the files know that a file is shared', async 
   t.same(await bytesOf(server, instructor, copy.id), song)
   await remove(server, instructor, copy.id)
   await removalsDone(server)
+})
+
+t.test('a backup copies a shared file once, also after its first media is deleted', async (t) => {
+  const files = async () => {
+    const names: string[] = []
+    for await (const { name } of listBlobReferences(server.app.db)) names.push(name)
+    return names
+  }
+  const { id } = await uploadSong(server, instructor)
+  const copies = [await create(server, instructor), await create(server, instructor)]
+  t.same(await files(), await server.storedFiles())
+  await remove(server, instructor, id)
+  await removalsDone(server)
+  t.same(await files(), await server.storedFiles())
+  for (const copy of copies) await remove(server, instructor, copy.id)
+  await removalsDone(server)
+  t.same(await files(), [])
 })
 
 t.test('an encrypted copy has its own package, and outlives the plain media', async (t) => {
