@@ -18,6 +18,7 @@ import * as tracks from './017-tracks.js'
 import * as uploads from './018-uploads.js'
 import * as idempotency from './019-idempotency.js'
 import * as sharedFiles from './020-shared-files.js'
+import * as uploadGrants from './021-upload-grants.js'
 import * as renditions from './022-renditions.js'
 import * as captions from './023-captions.js'
 import * as apiKeys from './025-api-keys.js'
@@ -44,6 +45,7 @@ export const migrations: Record<string, Migration> = {
   '018-uploads': uploads,
   '019-idempotency': idempotency,
   '020-shared-files': sharedFiles,
+  '021-upload-grants': uploadGrants,
   '022-renditions': renditions,
   '023-captions': captions,
   '025-api-keys': apiKeys,

@@ -9,6 +9,7 @@ import captions from './captions.js'
 import chapters from './chapters.js'
 import courses from './courses.js'
 import embed from './embed.js'
+import grantedUploads from './granted-uploads.js'
 import hls from './hls.js'
 import lectures from './lectures.js'
 import media from './media.js'
@@ -20,6 +21,7 @@ import service from './service.js'
 import stream from './stream.js'
 import subscriptions from './subscriptions.js'
 import tus from './tus.js'
+import uploadGrants from './upload-grants.js'
 import uploads from './uploads.js'
 import users from './users.js'
 import views from './views.js'
@@ -39,6 +41,8 @@ const routes: FastifyPluginAsync<{ services: Services }> = async (app, { service
   await app.register(preflight, services)
   await app.register(uploads, services)
   await app.register(tus, services)
+  await app.register(uploadGrants, services)
+  await app.register(grantedUploads, services)
   await app.register(stream, services)
   await app.register(originals, services)
   await app.register(hls, services)

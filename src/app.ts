@@ -6,6 +6,7 @@ import blobReply from '../plugins/blob-reply.js'
 import corsPolicy from '../plugins/cors-policy.js'
 import database from '../plugins/database.js'
 import errors, { unroutedErrors } from '../plugins/errors.js'
+import grantCors from '../plugins/grant-cors.js'
 import idempotency from '../plugins/idempotency.js'
 import mediaFileReply from '../plugins/media-file-reply.js'
 import metrics, { type Gather } from '../plugins/metrics.js'
@@ -59,6 +60,7 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
     await app.register(validation)
     await app.register(requestLog)
     await app.register(slowBodies)
+    await app.register(grantCors, services)
     await app.register(corsPolicy, services)
     await app.register(securityHeaders)
     await app.register(rateLimit, services)

@@ -21,6 +21,9 @@ import { Subscriptions } from './courses/subscriptions.js'
 import type { Kysely } from 'kysely'
 import type { DamageWatch } from './database/damage-watch.js'
 import type { Database } from './database/tables.js'
+import { findReserved } from './grants/grant-store.js'
+import { GrantedUploads } from './grants/granted-upload.js'
+import { UploadGrants } from './grants/upload-grants.js'
 import { Idempotency } from './idempotency/idempotency.js'
 import { describeJob, type Job } from './jobs/job.js'
 import { insertJob } from './jobs/job-store.js'
@@ -227,7 +230,12 @@ async function createMedia (base: Foundation & People & { metrics: Metrics }) {
     onError
   })
   const protections = createProtection({ db, blobs, library, renditions, provider: config.videoProvider, clock })
-  const quota = new Quota({ db, quotaBytes: config.quotaBytes, findReservedBytes })
+  const quota = new Quota({
+    db,
+    quotaBytes: config.quotaBytes,
+    findReservedBytes: async (db, ownerId) =>
+      (await findReservedBytes(db, ownerId)) + (await findReserved(db, ownerId, clock.now())).bytes
+  })
   const intake = new Intake({
     db,
     blobs,
@@ -287,8 +295,11 @@ function createTeaching (base: Foundation & People & ViewLog & MediaServices) {
     onReordered: () => courseRunner.wake()
   })
   const batch = new LectureBatch({ courses, intake, lectures })
+  const keys = base.secrets.keyring('upload-grant')
+  const grants = new UploadGrants({ ...base, courses, keys, maxUploadBytes: config.maxUploadBytes })
+  const grantedUploads = new GrantedUploads({ db, courses, lectures, intake, clock })
   const progress = new ProgressReports({ db, lectures, views, clock })
-  return { subscriptions, courses, lectures, batch, progress }
+  return { subscriptions, courses, lectures, batch, grants, grantedUploads, progress }
 }
 
 /** Uploads in several requests. */

@@ -7,6 +7,7 @@ import type {
   LectureTalliesTable,
   SubscriptionsTable
 } from './course-tables.js'
+import type { UploadGrantsTable } from './grant-tables.js'
 import type { IdempotencyKeysTable } from './idempotency-tables.js'
 import type { UploadsTable } from './upload-tables.js'
 import type { TokenViewsTable, ViewDaysTable, ViewsTable, ViewTotalsTable, ViewViewersTable } from './view-tables.js'
@@ -41,6 +42,7 @@ export interface Database {
   mux_events: MuxEventsTable
   server_processes: ServerProcessesTable
   idempotency_keys: IdempotencyKeysTable
+  upload_grants: UploadGrantsTable
 }
 
 export interface AccountsTable {

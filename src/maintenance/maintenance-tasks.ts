@@ -6,6 +6,7 @@ import type { Lectures } from '../courses/lectures.js'
 import type { DamageWatch } from '../database/damage-watch.js'
 import type { Database } from '../database/tables.js'
 import { databaseDamaged } from '../errors.js'
+import type { UploadGrants } from '../grants/upload-grants.js'
 import type { Idempotency } from '../idempotency/idempotency.js'
 import type { Task } from '../jobs/scheduler.js'
 import { queueDescriptions } from '../media/description-runner.js'
@@ -33,6 +34,7 @@ interface Options {
   passwordResets: PasswordResets
   idempotency: Idempotency
   resumable: ResumableUploads
+  grants: UploadGrants
   providers: { mux: { events: { forgetOld(now: number): Promise<unknown> } } | undefined }
   clock: Clock
   log: Record<'info' | 'warn' | 'error', (about: object, text: string) => void>
@@ -40,7 +42,7 @@ interface Options {
 
 /** The maintenance of a server: tasks that run once it listens, and tasks that run periodically. */
 export function createMaintenanceTasks (options: Options): { startup: Task[]; periodic: Task[] } {
-  const { config, db, sessions, passwordResets, idempotency, resumable, providers } = options
+  const { config, db, sessions, passwordResets, idempotency, grants, resumable, providers } = options
   const sweep = createSweep(options)
   const clock = new ClockCheck(options)
   const byAge = (
@@ -57,6 +59,7 @@ export function createMaintenanceTasks (options: Options): { startup: Task[]; pe
     byAge('failed to remove ended views by tokens', (now, signal) => pruneTokenViews(db, now, signal)),
     byAge('failed to remove ended sessions', (now) => sessions.sweep(now)),
     byAge('failed to remove expired reset links', (now) => passwordResets.sweep(now)),
+    byAge('failed to remove old upload grants', (now) => grants.prune(now)),
     byAge('failed to remove old idempotency keys', (now, signal) => idempotency.prune(now, signal)),
     byAge('failed to remove expired uploads', (now, signal) => resumable.removeExpired(now, signal))
   ]

@@ -15,7 +15,7 @@ interface PendingUploads {
 interface QuotaOptions {
   db: Kysely<Database>
   quotaBytes: number
-  /** Returns the bytes that the open resumable uploads of an owner reserve. */
+  /** Returns the bytes that an owner has reserved, by open resumable uploads and upload grants. */
   findReservedBytes(db: Kysely<Database>, ownerId: string): Promise<number>
 }
 

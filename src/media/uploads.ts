@@ -186,7 +186,7 @@ export class Intake {
       if (media.sizeBytes !== null) await advisoryLock(trx, `quota of ${media.ownerId}`)
       checkPublisher(await findViewer(trx, uploaderId))
       await insert(trx)
-      // The insert may have ended the reservation of a resumable upload.
+      // The insert may have ended a reservation of the bytes.
       if (media.sizeBytes !== null) await quota.require(trx, media.ownerId, media.sizeBytes)
       await addToCounters(trx, countMedia(new Map(), [media], 1))
     })

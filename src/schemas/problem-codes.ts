@@ -75,6 +75,26 @@ export const problems = {
     detail: 'This link has expired. Ask for a new one.'
   },
   stream_link_revoked: { status: 403, title: 'Stream link revoked', detail: 'This link has been revoked.' },
+  upload_grant_invalid: {
+    status: 403,
+    title: 'Upload grant invalid',
+    detail: 'This upload URL is not valid: it was changed, or copied only in part.'
+  },
+  upload_grant_expired: {
+    status: 403,
+    title: 'Upload grant expired',
+    detail: 'This upload URL has expired. Ask for a new one.'
+  },
+  upload_grant_revoked: {
+    status: 403,
+    title: 'Upload grant revoked',
+    detail: 'This upload URL has been revoked. Ask for a new one.'
+  },
+  upload_grant_origin: {
+    status: 403,
+    title: 'Upload from another origin',
+    detail: 'This upload URL is for the pages of another origin.'
+  },
   metrics_forbidden: {
     status: 403,
     title: 'Metrics forbidden',
@@ -109,6 +129,21 @@ export const problems = {
     status: 409,
     title: 'Last administrator',
     detail: 'This is the last administrator who can log in. Create another one first.'
+  },
+  upload_grant_used: {
+    status: 409,
+    title: 'Upload grant used',
+    detail: 'This upload URL was used already. Ask for a new one.'
+  },
+  upload_grant_in_use: {
+    status: 409,
+    title: 'Upload grant in use',
+    detail: 'An upload by this URL is in progress. Try again after the time in Retry-After.'
+  },
+  too_many_upload_grants: {
+    status: 409,
+    title: 'Too many upload grants',
+    detail: 'An account has at most 1,000 open upload grants. Revoke one first.'
   },
   too_many_keys: {
     status: 409,

@@ -18,7 +18,7 @@ export interface Keyring {
   find(id: string): RingKey | undefined
 }
 
-export type KeyPurpose = 'link' | 'jwt' | 'media' | 'viewer-address' | 'idempotency'
+export type KeyPurpose = 'link' | 'jwt' | 'media' | 'viewer-address' | 'idempotency' | 'upload-grant'
 
 /** The master secrets of this server. The key of each purpose is derived from them, and is never the secret itself. */
 export interface Secrets {

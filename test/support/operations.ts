@@ -141,6 +141,18 @@ const newResetToken = async (server: Server, { headers }: Person) => {
   const link = succeeded(await server.inject({ method: 'POST', url: `/users/${id}/reset-link`, headers }))
   return link.json<{ reset_url: string }>().reset_url.split('#')[1]!
 }
+const smallGrant = { max_bytes: 100_000 }
+/** An upload grant of the owner, and the path of its URL. */
+async function grantOf ({ server, people }: World): Promise<{ id: string; path: string }> {
+  const made = await server.inject({
+    method: 'POST',
+    url: '/upload-grants',
+    headers: people.owner!.headers,
+    payload: smallGrant
+  })
+  const { id, upload_url: url } = succeeded(made).json<{ id: string; upload_url: string }>()
+  return { id, path: new URL(url).pathname }
+}
 const linked = { title: 'A talk', type: 'video', file_url: 'https://cdn.example.org/talk.mp4' }
 
 const tusHeaders = { 'tus-resumable': '1.0.0' }
@@ -303,6 +315,32 @@ export const operations: Record<string, Case[]> = {
       on: 'a file that nobody has, to create a media',
       send: () => ({ payload: { sha256: 'a'.repeat(64), size_bytes: 1000, create: true, title: 'A' } }),
       cells: forTeachers(200)
+    }
+  ],
+  'POST /upload-grants': [{ send: () => ({ payload: smallGrant }), cells: forTeachers(201) }],
+  'GET /upload-grants': [{ cells: forTeachers(200) }],
+  'GET /upload-grants/{id}': [
+    {
+      send: async (scene) => ({ url: `/upload-grants/${(await grantOf(scene)).id}` }),
+      cells: cells(401, 403, 403, 404, 200, 404, 200, 401)
+    }
+  ],
+  'DELETE /upload-grants/{id}': [
+    {
+      send: async (scene) => ({ url: `/upload-grants/${(await grantOf(scene)).id}` }),
+      cells: cells(401, 403, 403, 404, 204, 404, 204, 401)
+    }
+  ],
+  'PUT /granted-uploads/{token}': [
+    {
+      on: 'a grant',
+      send: async (scene) => ({ url: (await grantOf(scene)).path, payload: await fixture('tiny.ogg') }),
+      cells: forAll(201)
+    },
+    {
+      on: 'a forged grant',
+      send: async (scene) => ({ url: forged((await grantOf(scene)).path), payload: await fixture('tiny.ogg') }),
+      cells: forAll(403)
     }
   ],
   'PUT /media/uploads': [
@@ -556,7 +594,7 @@ export async function callAs (
 
 /** False for a call that leaves the scene as it was, or adds to it. */
 export function changesScene (name: string): boolean {
-  return !/^(GET |POST \/(auth|users|media$|course|api-keys))/.test(name) && !name.endsWith('/view')
+  return !/^(GET |POST \/(auth|users|media$|course|api-keys|upload-grants))/.test(name) && !name.endsWith('/view')
 }
 
 /** What openapi.json says of each operation. */

@@ -52,6 +52,7 @@ const routes = {
   'GET /media/uploads': ['/media/uploads', teacher],
   'GET /media/{id}/views': [`/media/${mediaId}/views`, owner],
   'GET /media/{id}/analytics': [`/media/${mediaId}/analytics`, owner],
+  'GET /upload-grants': ['/upload-grants', teacher],
   'GET /users': ['/users', owner],
   'GET /users?q=': ['/users?q=nobody-has-this', owner],
   'GET /api-keys': ['/api-keys', owner],
