@@ -1,7 +1,6 @@
-import { execFile } from 'node:child_process'
-import { promisify } from 'node:util'
 import t from 'tap'
 import { decodingErrors, noFfmpeg } from '../../support/ffmpeg.js'
+import { probeStreams } from '../../support/media-facts.js'
 import { startPackageServer } from '../../support/package-server.js'
 import { fixture } from '../../support/test-app.js'
 
@@ -11,21 +10,11 @@ interface Case {
   size?: [width: number, height: number]
   withoutFfmpeg: string
 }
-interface ProbedStream {
-  codec_type: string
-  codec_name: string
-  width: number
-  height: number
-  sample_aspect_ratio: string
-}
-
-async function probe (path: string): Promise<ProbedStream[]> {
-  const { stdout } = await promisify(execFile)('ffprobe', ['-v', 'error', '-show_streams', '-of', 'json', path])
-  return (JSON.parse(stdout) as { streams: ProbedStream[] }).streams
-}
-
 t.test('files that other media systems package wrongly', { skip: noFfmpeg, timeout: 280_000 }, async (t) => {
   const cases = Object.entries(JSON.parse((await fixture('cases/protected.json')).toString()) as Record<string, Case>)
+  const all = JSON.parse((await fixture('cases/expected.json')).toString()) as Record<string, object>
+  const wanted = Object.entries(all).filter(([, expected]) => !('refused' in expected)).map(([name]) => name)
+  t.same(cases.map(([name]) => name).sort(), wanted.sort(), 'every file that is accepted has an expectation')
   for (const hasFfmpeg of [true, false]) {
     const server = await startPackageServer(t, hasFfmpeg)
     for (const [name, expected] of cases) {
@@ -34,7 +23,7 @@ t.test('files that other media systems package wrongly', { skip: noFfmpeg, timeo
         t.equal(made.code, hasFfmpeg ? 'ready' : expected.withoutFfmpeg)
         if (!('path' in made)) return
         t.ok(Math.abs(made.seconds - expected.seconds) <= 0.15, `${made.seconds} s is ${expected.seconds} s`)
-        const streams = await probe(made.path)
+        const streams = await probeStreams(made.path)
         t.same(
           streams.filter(({ codec_type: type }) => type === 'video').map(({ width, height }) => [width, height]),
           expected.size === undefined ? [] : [expected.size]
@@ -44,6 +33,9 @@ t.test('files that other media systems package wrongly', { skip: noFfmpeg, timeo
         const sounds = streams.filter(({ codec_type: type }) => type === 'audio').map((stream) => stream.codec_name)
         t.same(sounds, [name.endsWith('.mp3') ? 'mp3' : 'aac'])
         t.equal(await decodingErrors(made.path), '')
+        const resolution = expected.size === undefined ? undefined : `RESOLUTION=${expected.size.join('x')}`
+        t.equal(/RESOLUTION=\d+x\d+/.exec(made.master)?.[0], resolution)
+        t.match(made.master, expected.size === undefined ? /CODECS="mp4a\.40\.\d+"/ : /CODECS="avc1\.[0-9a-f]{6},mp4a\.40\.2"/)
       })
     }
   }
