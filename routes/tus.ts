@@ -3,7 +3,7 @@ import { Type } from '@sinclair/typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { publisherRoles } from '../src/accounts/schema.js'
 import { ApiError } from '../src/errors.js'
-import { AnyIdParams, IdParams, NoContent } from '../src/schemas/fields.js'
+import { AnyIdParams, IdParams, NoContent, OnlyHeaders } from '../src/schemas/fields.js'
 import { PageOf, PageQuery, mapPage } from '../src/schemas/pagination.js'
 import { PUBLISH_PROBLEMS, RECEIVE_PROBLEMS, problemResponses } from '../src/schemas/problem.js'
 import { checksumAlgorithms, type Part } from '../src/uploads/part.js'
@@ -85,7 +85,7 @@ const createUpload = {
       'upload-checksum': Checksum
     }),
     response: {
-      201: NoContent('Created: send the file to Location. If the body was the whole file: see Media-Location.'),
+      201: OnlyHeaders('Created: send the file to Location. If the body was the whole file: see Media-Location.'),
       ...problemResponses('not_owner', 'too_many_open_uploads', ...APPEND_PROBLEMS, ...SETTLE_PROBLEMS)
     }
   }
@@ -112,7 +112,7 @@ const getUploadOffset = {
     tags,
     params: IdParams,
     headers: Type.Object({ 'tus-resumable': Version }),
-    response: { 200: NoContent('See Upload-Offset and Upload-Length.'), ...problemResponses(...SETTLE_PROBLEMS) }
+    response: { 200: OnlyHeaders('See Upload-Offset and Upload-Length.'), ...problemResponses(...SETTLE_PROBLEMS) }
   }
 } as const
 
@@ -204,7 +204,7 @@ const uploadRoutes: FastifyPluginAsyncTypebox<Options> = async (app, { resumable
     const upload = await resumable.create(viewer, { sizeBytes, description, metadata })
     try {
       const current = part === undefined ? upload : await receive(request, upload.id, part)
-      return await reply.code(201).header('location', pathOfUpload(upload.id)).headers(stateOf(current)).send(null)
+      return await reply.code(201).header('location', pathOfUpload(upload.id)).headers(stateOf(current)).send(undefined)
     } catch (error) {
       // The client does not know the upload.
       await resumable.abandon(viewer, upload.id).catch(() => {})
@@ -218,7 +218,7 @@ const uploadRoutes: FastifyPluginAsyncTypebox<Options> = async (app, { resumable
     return await reply
       .code(200)
       .headers({ ...stateOf(upload), 'upload-length': String(upload.sizeBytes), 'cache-control': 'no-store' })
-      .send(null)
+      .send(undefined)
   })
 
   app.patch('/media/uploads/:id', uploadPart, async (request, reply) => {

@@ -42,6 +42,9 @@ export const AnyIdParams = Type.Object({ id: Type.String({ examples: ['019377a4-
 /** A response without a body. */
 export const NoContent = (description: string) => Type.Null({ description })
 
+/** A response with another status than 204, whose headers are all of it. */
+export const OnlyHeaders = (description: string) => Type.Unsafe<undefined>({ type: 'null', description })
+
 export const DateTime = (options: object = {}) =>
   Type.String({ format: 'date-time', description: 'ISO 8601, UTC', ...options })
 

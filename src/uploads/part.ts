@@ -8,6 +8,8 @@ import type { Hold } from './upload-holds.js'
 
 /** After this many bytes, a long part is synced and its offset stored. A crash loses little more than this. */
 const CHECKPOINT_BYTES = 16 * MiB
+/** No more bytes are read while this many are not stored, because the disk is slower than the client. */
+const MAX_UNSTORED_BYTES = 48 * MiB
 
 /** Small uploads may come in parts of any size. Beyond that, the average part must have {@link MIN_PART_BYTES}. */
 const FREE_PARTS = 1000
@@ -71,7 +73,8 @@ export async function receivePart (source: Readable, options: PartOptions): Prom
   if (hold.ended.aborted) end()
   let failure: unknown
   try {
-    await readChunks(source, hash, { ...options, onWritten: () => hash === undefined && checkpoints.start() })
+    const onWritten = async () => (hash === undefined ? await checkpoints.advance() : undefined)
+    await readChunks(source, hash, { ...options, onWritten })
   } catch (error) {
     const isBroken = source.errored !== null && !(error instanceof ApiError)
     failure = isBroken ? new ApiError('upload_incomplete', { cause: error }) : error
@@ -87,7 +90,7 @@ export async function receivePart (source: Readable, options: PartOptions): Prom
 async function readChunks (
   source: Readable,
   hash: Hash | undefined,
-  { hold, writer, maxBytes, onWritten }: PartOptions & { onWritten(): void }
+  { hold, writer, maxBytes, onWritten }: PartOptions & { onWritten(): Promise<void> }
 ): Promise<void> {
   let bytes = 0
   // The server reads the rest of a refused body, so that the client can read the response.
@@ -99,7 +102,7 @@ async function readChunks (
     hash?.update(chunk)
     await hold.confirm()
     await writer.write(chunk)
-    onWritten()
+    await onWritten()
   }
 }
 
@@ -115,18 +118,12 @@ class Checkpoints {
     this.#storedBytes = options.writer.position
   }
 
-  /** Starts a checkpoint if it is due. **Throws** the failure of an earlier one. */
-  start (): void {
+  /** Starts a checkpoint if it is due, and waits if too many bytes are not stored. **Throws** the failure of one. */
+  async advance (): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure
-    const due = this.#options.writer.position - this.#storedBytes >= CHECKPOINT_BYTES
-    if (!due || this.#running !== undefined) return
-    this.#running = this.#run()
-      .catch((error: unknown) => {
-        this.#failure = error
-      })
-      .finally(() => {
-        this.#running = undefined
-      })
+    const unstored = this.#options.writer.position - this.#storedBytes
+    if (unstored >= CHECKPOINT_BYTES) this.#running ??= this.#start()
+    if (unstored >= MAX_UNSTORED_BYTES) await this.#running
   }
 
   /** Writes, syncs and stores the rest. */
@@ -136,6 +133,16 @@ class Checkpoints {
     await this.#options.hold.confirm()
     await this.#options.writer.flush()
     await this.#run()
+  }
+
+  async #start (): Promise<void> {
+    try {
+      await this.#run()
+    } catch (error) {
+      this.#failure = error
+    } finally {
+      this.#running = undefined
+    }
   }
 
   async #run (): Promise<void> {
