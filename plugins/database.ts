@@ -22,7 +22,7 @@ export default fp<Options>(
       app.log.error({ err }, 'database file is damaged: stop the server and restore a backup (docs/backup.md)')
     })
     const db = openDatabase(database, {
-      onConnectionError: ({ message }) => app.log.warn({ reason: message }, 'a database connection failed'),
+      onConnectionError: ({ message }) => app.log.warn({ reason: message }, 'database connection failed'),
       onDamage: (error) => damage.report(error)
     })
     app.addHook('onClose', async () => {

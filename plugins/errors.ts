@@ -127,7 +127,7 @@ export function apiErrorOf (error: Partial<FastifyError>): ApiError {
   if (isDamaged(error)) return databaseDamaged(error)
   if (isDatabaseFull(error)) {
     return new ApiError('database_unavailable', {
-      detail: 'The disk of the database is full. What it has can still be read.',
+      detail: 'The disk of the database is full. Stored data can still be read.',
       cause: error,
       headers: { 'retry-after': '30' }
     })

@@ -18,7 +18,7 @@ export default fp<Options>(
       const hosts = countHosts(raw.rawHeaders)
       if (hosts === 1 || (hosts === 0 && raw.httpVersion === '1.0')) return done()
       reply.header('connection', 'close')
-      done(new ApiError('bad_request', { detail: 'A request has exactly one Host.' }))
+      done(new ApiError('bad_request', { detail: 'A request must have exactly one Host header.' }))
     })
     if (trustedProxies.length > 0) removeForwardedPorts(app)
     app.decorateRequest('origin', {

@@ -24,11 +24,11 @@ export default fp<Options>(
     }
 
     function onChange (isUp: boolean, cause: unknown): void {
-      if (isUp) app.log.info('Redis is connected')
+      if (isUp) app.log.info('connected to Redis')
       else {
         app.log.warn(
           { reason: (cause as Error | undefined)?.message },
-          'Redis is not available: limits and cache go on in this process'
+          'Redis is not available: this process keeps its own limits and cache; check REDIS_URL'
         )
       }
     }

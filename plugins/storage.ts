@@ -14,8 +14,8 @@ export default fp<Options>(
     const blobs = await openDiskStore(uploadDir, (error) =>
       app.log.warn(
         { err: error },
-        'failed to mark a file as committed: if the database loses its row, the sweep removes the file; let the ' +
-          'server own the files of UPLOAD_DIR, on a file system with modes'
+        'failed to mark a file as committed: if the database loses its row, the sweep removes the file; use a file ' +
+          'system with modes, and make the server the owner of UPLOAD_DIR'
       )
     )
     app.addHook('onClose', () => blobs.close())

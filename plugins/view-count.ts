@@ -13,7 +13,7 @@ export default fp<Options>(
     app.decorateRequest('countView', async function (this: FastifyRequest, { media, link, accountId }: Admission) {
       const source = { address: this.ip, accountId, userAgent: this.headers['user-agent'] }
       await views.countStream(media.id, link?.linkId ?? null, source, (error) =>
-        this.log.warn({ err: error }, 'a view was not counted')
+        this.log.warn({ err: error }, 'failed to count a view')
       )
     })
   },

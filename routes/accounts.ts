@@ -93,8 +93,8 @@ const refresh = {
     operationId: 'refresh',
     summary: 'Get the next access token and refresh token',
     description:
-      'A refresh token is valid once. Using it again ends its session with all tokens of the session: ' +
-      'refresh in one place, one request at a time.',
+      'A refresh token is valid once. A second use ends its session with all tokens of the session. ' +
+      'So send one refresh request at a time, from one place.',
     tags,
     body: RefreshBody,
     response: { 200: GrantReply, ...problemResponses('invalid_refresh_token') }
@@ -111,7 +111,7 @@ const logOut = {
       'A client whose access token has expired sends its refresh token in the body instead.',
     tags,
     body: Type.Optional(Type.Union([Type.Null(), Type.Partial(RefreshBody, { additionalProperties: false })])),
-    response: { 204: NoContent('Ended, or there was no such session.') }
+    response: { 204: NoContent('The session has ended, or did not exist.') }
   }
 } as const
 

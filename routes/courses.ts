@@ -115,7 +115,7 @@ const orderLectures = {
   schema: {
     operationId: 'orderLectures',
     summary: 'Change the order of the lectures',
-    description: 'Name each lecture of the course once.',
+    description: 'The list must name each lecture of the course once.',
     tags,
     params: IdParams,
     body: Order,

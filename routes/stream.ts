@@ -61,7 +61,7 @@ const getPoster = {
     operationId: 'getPoster',
     summary: 'Get a picture of a video by a link or a token',
     description:
-      'Opened in the same way as the stream; `GET /media/{id}/stream-url` returns its URL. ' +
+      'Authorized like the stream. `GET /media/{id}/stream-url` returns its URL. ' +
       'A picture exists soon after the upload, if the server has ffmpeg.',
     tags,
     params: AnyIdParams,

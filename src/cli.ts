@@ -55,7 +55,7 @@ async function main (args: string[]): Promise<number> {
   const command = Object.hasOwn(commands, name) ? commands[name]! : undefined
   if (command === undefined) {
     const asked = name === 'help' || name === '--help'
-    process.stdout.write(`${asked ? '' : `There is no command ${name}.\n\n`}${help()}`)
+    process.stdout.write(`${asked ? '' : `unknown command: ${name}\n\n`}${help()}`)
     return asked ? 0 : EXIT_USAGE
   }
   if (args.includes('--help')) {
@@ -99,8 +99,8 @@ function withLongTimeout (database: DatabaseConfig): DatabaseConfig {
 function help (): string {
   const lines = Object.values(commands).map(({ usage, summary }) => `  ${usage}\n      ${summary}\n`)
   return (
-    `playgate <command> [--json]\n\n${lines.join('')}\nThe configuration is the server's: the environment, and ` +
-    '.env of the current folder.\n'
+    `playgate <command> [--json]\n\n${lines.join('')}\nThe commands read the same configuration as the server: the ` +
+    'environment, and .env in the current folder.\n'
   )
 }
 

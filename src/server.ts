@@ -18,7 +18,7 @@ import { onStopSignals } from './process/signals.js'
 function environment (): Record<string, string | undefined> {
   const { values } = parseArgs({ options: { processes: { type: 'string' } } })
   const onUnknown = (names: string[]) =>
-    process.stderr.write(`Nothing reads these names in .env: ${names.join(', ')}\n`)
+    process.stderr.write(`ignored unknown variables in .env: ${names.join(', ')}\n`)
   return {
     ...readEnvironment(process.env, VARIABLES, onUnknown),
     ...(values.processes !== undefined && { PROCESSES: values.processes })
@@ -61,7 +61,7 @@ async function main (): Promise<void> {
     },
     async ({ err }) => {
       if (err !== undefined) app.log.fatal({ err }, 'stopping after an error')
-      app.log.info({ connections: sockets.size }, 'stopping: what is under way may finish')
+      app.log.info({ connections: sockets.size }, 'stopping: requests in progress may finish')
       await drain(app, sockets, config.shutdownGraceSeconds * 1000)
       app.log.info('stopped')
       // The channel to the primary would keep this process running after everything is closed.

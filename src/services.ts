@@ -185,7 +185,7 @@ function createPeople (base: Foundation & { windows: Windows }) {
     failedLogins: createLoginGuard(base.windows.failedLogins, clock, config.limitsPerMinute.login),
     accessSeconds: config.accessTokenSeconds,
     refreshSeconds: config.refreshTokenSeconds,
-    onReuse: (id) => log.warn({ session_id: id }, 'a refresh token was used twice: its session is ended')
+    onReuse: (id) => log.warn({ session_id: id }, 'ended a session: its refresh token was used twice')
   })
   const passwordResets = new PasswordResets({ db, clock, passwords, onSessionsEnded: () => sessions.invalidate() })
   const apiKeys = new ApiKeys({
@@ -204,7 +204,7 @@ async function createMedia (base: Foundation & People & { metrics: Metrics }) {
   const prober = base.overrides.prober ?? createProber()
   const onError = (err: unknown, job: Job | undefined) => {
     if (job !== undefined) metrics.jobFailures.inc({ kind: job.kind })
-    log.warn({ err, ...describeJob(job) }, 'a background job failed')
+    log.warn({ err, ...describeJob(job) }, 'background job failed')
   }
   const courseRunner = createCourseRunner({ db, blobs, clock, onError })
   const renditions = new Renditions({ db, clock, isOn: config.transcode === 'compatible' })

@@ -221,5 +221,5 @@ export class Sessions {
 }
 
 function wrongPassword (): ApiError {
-  return new ApiError('wrong_password', { errors: [{ path: 'current_password', message: 'is not right' }] })
+  return new ApiError('wrong_password', { errors: [{ path: 'current_password', message: 'is wrong' }] })
 }

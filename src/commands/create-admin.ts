@@ -11,16 +11,18 @@ import { systemClock } from '../time.js'
 const PASSWORD_RULE = 'at least 8 characters, at most 72 bytes, not a common password'
 
 export const createAdmin: Command = {
-  summary: 'make an administrator',
+  summary: 'create an administrator, or promote an account',
   usage:
-    'create-admin [--promote] <email>   (the password is asked for, or read from standard input: ' +
+    'create-admin [--promote] <email>   (prompts for the password, or reads it from standard input: ' +
     `${PASSWORD_RULE}; --promote: an existing account keeps its password)`,
   options: { promote: 'boolean' },
   async run ({ db, operands: [email], options, readSecret }) {
     if (email === undefined) throw new UsageError('create-admin needs an email')
     const found = await findCredentials(db, email)
     if (options.promote === true) {
-      if (found === undefined) throw new UsageError(`there is no account ${email}: without --promote it is made`)
+      if (found === undefined) {
+        throw new UsageError(`there is no account ${email}: run create-admin without --promote to create it`)
+      }
       await db.transaction().execute((trx) => updateAccount(trx, found.account.id, { role: 'admin', disabled: false }))
       return {
         ok: true,
@@ -31,7 +33,7 @@ export const createAdmin: Command = {
     if (found !== undefined) {
       throw invalidField(
         'email',
-        'has an account already: with --promote it becomes an administrator, with the password that it has'
+        'already has an account: run create-admin with --promote to make it an administrator'
       )
     }
     const password = await readSecret(`Password for ${email} (${PASSWORD_RULE}): `)

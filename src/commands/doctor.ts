@@ -13,7 +13,7 @@ import { diskSpace } from '../storage/disk-space.js'
 import { openDiskStore } from '../storage/disk-store.js'
 import { loadSecrets } from '../secrets/keyring.js'
 import type { Command, CommandContext } from './command.js'
-import { fail, ok, warn, type Finding } from './finding.js'
+import { NOT_MIGRATED, fail, ok, warn, type Finding } from './finding.js'
 import { mux } from './mux-account.js'
 import { isNew } from './new-server.js'
 import { files, pairing } from './stored-files.js'
@@ -24,18 +24,18 @@ type Check = (context: CommandContext) => Promise<Finding>
 const MAX_CLOCK_SKEW_MS = 2000
 
 export const doctor: Command = {
-  summary: 'check everything that a server needs, and say how to fix what is wrong',
+  summary: 'check everything that a server needs, and print how to fix each problem',
   usage: 'doctor',
   async run (context) {
-    const look = async (check: Check): Promise<Finding> =>
+    const run = async (check: Check): Promise<Finding> =>
       await check(context).catch((error: unknown) =>
         fail(check.name, (error as Error).message || String(error), 'run doctor as the user that the server runs as')
       )
-    const findings = [await look(node), await look(database)]
+    const findings = [await run(node), await run(database)]
     const withDatabase = findings[1]!.status === 'ok'
     for (const check of [schema, redis, uploads, pairing, files, disk, clock, proxies, secret, keys, ffmpeg, mux]) {
       // The checks in this list need a database.
-      if (withDatabase || ![schema, pairing, files, clock, keys].includes(check)) findings.push(await look(check))
+      if (withDatabase || ![schema, pairing, files, clock, keys].includes(check)) findings.push(await run(check))
     }
     const lines = findings.flatMap(({ check, status, message, fix }) => [
       `${status.padEnd(4)}  ${check.padEnd(9)} ${message}`,
@@ -58,8 +58,8 @@ async function database ({ config, db }: CommandContext): Promise<Finding> {
   if (isNew(config)) {
     return warn(
       'database',
-      `there is none at ${resolve(config.database.path)} yet`,
-      'start the server; or, if one has run already, go to its folder, or set its environment'
+      `no database at ${resolve(config.database.path)} yet`,
+      'start the server; or run doctor in the folder and with the environment of the server'
     )
   }
   try {
@@ -67,7 +67,7 @@ async function database ({ config, db }: CommandContext): Promise<Finding> {
       const { rows } = await sql<{ quick_check: string }>`pragma quick_check`.execute(db)
       const state = rows[0]?.quick_check
       return state === 'ok'
-        ? ok('database', `SQLite at ${resolve(config.database.path)}, whole`)
+        ? ok('database', `SQLite at ${resolve(config.database.path)} is intact`)
         : fail('database', `SQLite is damaged: ${state}`, 'restore the file from a backup, then run recount')
     }
     const { rows } = await sql<{ version: string }>`select version()`.execute(db)
@@ -75,8 +75,8 @@ async function database ({ config, db }: CommandContext): Promise<Finding> {
   } catch (error) {
     return fail(
       'database',
-      `does not answer: ${(error as Error).message || (error as { code?: string }).code}`,
-      'check DATABASE_URL, and that the database runs and lets this machine in'
+      `failed to connect: ${(error as Error).message || (error as { code?: string }).code}`,
+      'check that the database runs and accepts connections from this machine; check DATABASE_URL'
     )
   }
 }
@@ -84,10 +84,10 @@ async function database ({ config, db }: CommandContext): Promise<Finding> {
 async function schema ({ db }: CommandContext): Promise<Finding> {
   const pending = await pendingMigrations(db, migrations)
   return pending.length === 0
-    ? ok('schema', 'newest')
+    ? ok('schema', 'up to date')
     : warn(
       'schema',
-        `${pending.length} migrations to come: ${pending.join(', ')}`,
+        `${pending.length} pending migrations: ${pending.join(', ')}`,
         'run playgate migrate, or start the server'
     )
 }
@@ -95,40 +95,40 @@ async function schema ({ db }: CommandContext): Promise<Finding> {
 async function redis ({ config }: CommandContext): Promise<Finding> {
   if (config.redisUrl === undefined) {
     return config.database.engine === 'sqlite'
-      ? ok('redis', 'off: limits and cache are in process')
+      ? ok('redis', 'not configured: limits and cache are in the process')
       : warn(
         'redis',
-        'off: with several processes each has limits of its own',
-        'set REDIS_URL if more than one process runs'
+        'not configured: each process has its own limits',
+        'if more than one process runs, set REDIS_URL'
       )
   }
   const link = await openRedis(config.redisUrl)
   const up = link.up
   link.close()
   return up
-    ? ok('redis', 'answers')
-    : fail('redis', 'does not answer: limits are per process until it does', 'check REDIS_URL, and that Redis runs')
+    ? ok('redis', 'responds')
+    : fail('redis', 'not available: each process has its own limits', 'check that Redis runs; check REDIS_URL')
 }
 
 async function uploads ({ config, db }: CommandContext): Promise<Finding> {
   if (!existsSync(config.uploadDir)) {
     const files = isNew(config) ? 0 : await countFiles(db).catch(() => 0)
     return files === 0
-      ? ok('uploads', `will be made at ${resolve(config.uploadDir)} on the first start`)
+      ? ok('uploads', `the first start will create ${resolve(config.uploadDir)}`)
       : fail(
         'uploads',
-          `${resolve(config.uploadDir)} is not there, though the database names ${files} files`,
-          'check UPLOAD_DIR, or mount it'
+          `${resolve(config.uploadDir)} does not exist, but the database has ${files} files`,
+          'mount the folder, or check UPLOAD_DIR'
       )
   }
   await (await openDiskStore(config.uploadDir)).check()
   const [tmp, blobs] = ['tmp', 'blobs'].map((name) => statSync(join(config.uploadDir, name)).dev)
   return tmp === blobs
-    ? ok('uploads', `${resolve(config.uploadDir)} can be written`)
+    ? ok('uploads', `${resolve(config.uploadDir)} is writable`)
     : fail(
       'uploads',
       'tmp and blobs are on different file systems',
-      'put both on one: an upload is published by a rename'
+      'put both on one file system: a rename publishes an upload'
     )
 }
 
@@ -139,7 +139,7 @@ async function disk ({ config }: CommandContext): Promise<Finding> {
   const message = `${(free / GiB).toFixed(1)} GiB free for uploads`
   return free > config.maxUploadBytes
     ? ok('disk', message)
-    : warn('disk', `${message}, less than one upload may have`, 'make room, or lower MAX_UPLOAD_BYTES')
+    : warn('disk', `${message}, less than one upload of the maximum size`, 'free disk space, or lower MAX_UPLOAD_BYTES')
 }
 
 async function clock ({ config, db }: CommandContext): Promise<Finding> {
@@ -149,18 +149,18 @@ async function clock ({ config, db }: CommandContext): Promise<Finding> {
   const skew = Math.round(Number(rows[0]!.now) - (before + Date.now()) / 2)
   return Math.abs(skew) <= MAX_CLOCK_SKEW_MS
     ? ok('clock', `${skew} ms from the database's`)
-    : warn('clock', `${skew} ms from the database's`, 'run NTP on both: links and tokens end by the clock')
+    : warn('clock', `${skew} ms from the database's`, 'run NTP on both machines: links and tokens expire by the clock')
 }
 
 async function proxies ({ config }: CommandContext): Promise<Finding> {
   if (config.trustedProxies.length > 0) {
-    return ok('proxies', `forwarded headers are believed from ${config.trustedProxies.join(', ')}`)
+    return ok('proxies', `forwarded headers are accepted from ${config.trustedProxies.join(', ')}`)
   }
   return config.publicUrl === undefined
-    ? ok('proxies', 'none trusted')
+    ? ok('proxies', 'no trusted proxies')
     : warn(
       'proxies',
-      'PUBLIC_URL is set, but no proxy is trusted: behind one, all viewers share its address',
+      'PUBLIC_URL is set, but no proxy is trusted: behind a proxy, all viewers share its address',
       'set TRUSTED_PROXIES to the address or CIDR of the proxy'
     )
 }
@@ -169,21 +169,22 @@ async function secret ({ config }: CommandContext): Promise<Finding> {
   if (config.secretKey !== undefined) return ok('secret', 'from SECRET_KEY')
   const path = join(config.dataDir, 'secret.key')
   const facts = statSync(path, { throwIfNoEntry: false })
-  if (facts === undefined) return ok('secret', `will be made at ${path} on the first start`)
+  if (facts === undefined) return ok('secret', `the first start will create ${path}`)
   return (facts.mode & 0o077) === 0
-    ? ok('secret', `kept at ${path}`)
-    : fail('secret', `${path} can be read by others`, `chmod 600 ${path}`)
+    ? ok('secret', `stored in ${path}`)
+    : fail('secret', `other users can read ${path}`, `run chmod 600 ${path}`)
 }
 
 async function keys ({ config, db }: CommandContext): Promise<Finding> {
-  if ((await pendingMigrations(db, migrations)).length > 0) return ok('keys', 'known once the schema is there')
-  if (config.secretKey === undefined && !existsSync(join(config.dataDir, 'secret.key'))) return ok('keys', 'none yet')
+  if ((await pendingMigrations(db, migrations)).length > 0) return ok('keys', NOT_MIGRATED)
+  const isFirstStart = config.secretKey === undefined && !existsSync(join(config.dataDir, 'secret.key'))
+  if (isFirstStart) return ok('keys', 'no keys yet')
   const secrets = loadSecrets(config)
   if (!(await canOpenViewerSecret(db, secrets.keyring('viewer-address')))) {
     return fail(
       'keys',
-      'the secret that tells viewers apart is sealed with another SECRET_KEY: the server does not start',
-      'put that one into SECRET_KEYS_PREVIOUS, or run playgate give-up-viewers'
+      'the viewer secret was encrypted with another SECRET_KEY: the server does not start',
+      'add that key to SECRET_KEYS_PREVIOUS; if it is lost, run playgate give-up-viewers'
     )
   }
   const { lost } = await resealContentKeys(db, secrets.keyring('media'), { dryRun: true })
@@ -191,8 +192,8 @@ async function keys ({ config, db }: CommandContext): Promise<Finding> {
     ? ok('keys', 'all content keys can be opened')
     : fail(
       'keys',
-        `${lost} protected media cannot be played: their keys were sealed with another SECRET_KEY`,
-        'put that one into SECRET_KEYS_PREVIOUS'
+        `${lost} protected media cannot be played: their keys were encrypted with another SECRET_KEY`,
+        'add that key to SECRET_KEYS_PREVIOUS'
     )
 }
 

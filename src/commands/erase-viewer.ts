@@ -5,7 +5,7 @@ import { findViewerIds } from '../views/viewer-id-store.js'
 import { UsageError, type Command } from './command.js'
 
 export const erase: Command = {
-  summary: 'forget who watched from an address (an IPv6 one: from its /64); counts stay',
+  summary: 'erase the views of an address (an IPv6 address: of its /64) from the log; totals stay',
   usage: 'erase-viewer <address>',
   async run ({ config, db, operands: [address, ...more], onProgress }) {
     if (address === undefined || more.length > 0 || isIP(address) === 0) {
@@ -16,7 +16,7 @@ export const erase: Command = {
     return {
       ok: true,
       report: { media, rows },
-      lines: [media === 0 ? 'No view came from there.' : `Erased in ${rows} log rows of ${media} media.`]
+      lines: [media === 0 ? 'No views from this address.' : `Erased the address in ${rows} log rows of ${media} media.`]
     }
   }
 }

@@ -6,6 +6,9 @@ export interface Finding {
   fix?: string
 }
 
+/** The message of a check that needs the newest schema. */
+export const NOT_MIGRATED = 'not checked: the schema is not up to date'
+
 export const ok = (check: string, message: string): Finding => ({ check, status: 'ok', message })
 
 export function warn (check: string, message: string, fix: string): Finding {

@@ -3,7 +3,7 @@ import { migrate as migrateDatabase } from '../database/migrate.js'
 import type { Command } from './command.js'
 
 export const migrate: Command = {
-  summary: 'bring the database to the newest schema (a starting server does so too)',
+  summary: 'migrate the database to the newest schema, as the start of a server does',
   usage: 'migrate',
   async run ({ db }) {
     const applied = await migrateDatabase(db, migrations)

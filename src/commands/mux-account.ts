@@ -12,10 +12,10 @@ export async function mux ({ config, db }: CommandContext): Promise<Finding> {
   const played = isNew(config) ? 0 : await countMuxMedia(db).catch(() => 0)
   if (config.mux === undefined) {
     return played === 0
-      ? ok('mux', 'not set up')
+      ? ok('mux', 'not configured')
       : warn(
         'mux',
-          `${played} media are played by Mux, but no account is set up: they cannot be played`,
+          `${played} media at Mux cannot be played: no account is configured`,
           'set MUX_TOKEN_ID and the other variables of the account (docs/mux.md)'
       )
   }
@@ -27,14 +27,14 @@ export async function mux ({ config, db }: CommandContext): Promise<Finding> {
     return (await new MuxApi(config.mux, MUX_TIMEOUT_MS).check())
       ? ok(
         'mux',
-          `answers, for ${config.videoProvider === 'mux' ? 'new media' : 'the media that it plays already'}` +
+          `responds, for ${config.videoProvider === 'mux' ? 'new media' : 'the media that are already there'}` +
             (config.mux.drmConfigurationId === undefined ? '' : ', with DRM')
       )
       : fail(
         'mux',
-        'the account has no such signing key: players will be refused',
-        'check MUX_SIGNING_KEY_ID and MUX_PRIVATE_KEY: both come from one signing key of the same environment as ' +
-            'MUX_TOKEN_ID'
+        'the account does not have this signing key, so Mux will refuse players',
+        'check MUX_SIGNING_KEY_ID and MUX_PRIVATE_KEY: they are one signing key, in the ' +
+            'environment of MUX_TOKEN_ID'
       )
   } catch (error) {
     return fail(

@@ -3,7 +3,7 @@ import { fewestLogDays } from '../config/config.js'
 import { UsageError, type Command } from './command.js'
 
 export const prune: Command = {
-  summary: 'delete view log rows older than N whole days; no figure changes',
+  summary: 'delete the rows of the view log that are older than N days; totals stay',
   usage: 'prune-views --days N',
   options: { days: 'string' },
   async run ({ config, db, options, onProgress }) {
@@ -14,8 +14,8 @@ export const prune: Command = {
     }
     if (days < fewest) {
       throw new UsageError(
-        `--days must be ${fewest} or more: a link lives up to STREAM_TOKEN_MAX_SECONDS ` +
-          `(${config.streamTokenMaxSeconds}), and its view would be counted again if the row went while it lives`
+        `--days must be ${fewest} or more: a link is valid for up to STREAM_TOKEN_MAX_SECONDS ` +
+          `(${config.streamTokenMaxSeconds}), and counts a second view if the row of the first one is deleted`
       )
     }
     const deleted = await pruneViews(db, days, Date.now(), onProgress)

@@ -2,7 +2,7 @@ import { recountViews } from '../views/view-maintenance.js'
 import type { Command } from './command.js'
 
 export const recount: Command = {
-  summary: 'make totals, uniques and days agree with the view log, for the days it still holds whole',
+  summary: 'correct the roll-ups from the view log, for the days that the log still has completely',
   usage: 'recount [--dry-run]',
   options: { 'dry-run': 'boolean' },
   async run ({ db, options, onProgress }) {
@@ -12,7 +12,7 @@ export const recount: Command = {
       (one) => `${one.media_id} ${one.what}: ${one.rolled_up} in the roll-ups, ${one.logged} in the log`
     )
     const end =
-      differences.length === 0 ? 'No difference.' : `${differences.length} differences ${dryRun ? 'found' : 'fixed'}.`
+      differences.length === 0 ? 'No differences.' : `${differences.length} differences ${dryRun ? 'found' : 'fixed'}.`
     return { ok: !dryRun || differences.length === 0, report: { differences, fixed: !dryRun }, lines: [...lines, end] }
   }
 }

@@ -11,7 +11,7 @@ import { systemClock } from '../time.js'
 const STEP_MS = 1000
 
 export const sweep: Command = {
-  summary: 'remove files that a crash left behind; takes a second look after 15 minutes, unless no server runs',
+  summary: 'remove orphaned files that a crash left; checks twice, 15 minutes apart, unless no server runs',
   usage: 'sweep [--dry-run | --no-server-runs] [--remove-acknowledged]',
   options: { 'dry-run': 'boolean', 'no-server-runs': 'boolean', 'remove-acknowledged': 'boolean' },
   async run ({ config, db, options, onProgress }) {
@@ -25,20 +25,20 @@ export const sweep: Command = {
     const isOnlyInstance = options['no-server-runs'] === true
     const removeCommitted = options['remove-acknowledged'] === true
     if (isOnlyInstance && config.database.engine === 'sqlite' && !acquireInstanceLock(config.database.path)) {
-      throw new UsageError('a server runs on this database: without --no-server-runs it may go on running')
+      throw new UsageError('a server runs on this database: stop it, or run sweep without --no-server-runs')
     }
-    const requireBound = async () => {
+    const requirePaired = async () => {
       const pairing = dryRun ? await checkStorePairing(db, store) : await recordSweep(db, store)
       if (pairing !== 'paired') throw new UsageError(pairingFault(pairing))
     }
-    await requireBound()
+    await requirePaired()
     let outcome = await sweeper.sweep({ dryRun, isOnlyInstance, removeCommitted })
     if (!dryRun && !isOnlyInstance) {
       for (let waited = 0; waited <= CONFIRM_AFTER_MS; waited += STEP_MS) {
         onProgress(waited, CONFIRM_AFTER_MS)
         await sleep(STEP_MS)
       }
-      await requireBound()
+      await requirePaired()
       outcome = await sweeper.sweep({ removeCommitted })
     }
     const { removed, kept } = outcome
@@ -46,8 +46,8 @@ export const sweep: Command = {
       ok: true,
       report: { removed: !dryRun, items: removed, acknowledged: kept },
       lines: [
-        ...removed.map((item) => describe(dryRun ? 'ownerless' : 'removed', item)),
-        `${removed.length} files ${dryRun ? 'have no owner at this moment' : 'removed'}.`,
+        ...removed.map((item) => describe(dryRun ? 'orphaned' : 'removed', item)),
+        `${removed.length} files ${dryRun ? 'are orphaned now' : 'removed'}.`,
         ...describeKept(kept)
       ]
     }
@@ -61,6 +61,6 @@ function describeKept (kept: StoredItem[]): string[] {
   if (kept.length === 0) return []
   return [
     ...kept.map((item) => describe('acknowledged', item)),
-    `${lostRowsFault(kept.length)} They stay: see playgate doctor.`
+    `${lostRowsFault(kept.length)}. They stay: run playgate doctor.`
   ]
 }

@@ -228,8 +228,8 @@ function checkTimes (read: Environment, problems: string[]): void {
   const fewestDays = fewestLogDays(read.STREAM_TOKEN_MAX_SECONDS)
   if (read.VIEW_RETENTION_DAYS > 0 && read.VIEW_RETENTION_DAYS < fewestDays) {
     problems.push(
-      `VIEW_RETENTION_DAYS must be ${fewestDays} or more, or 0: a link lives up to STREAM_TOKEN_MAX_SECONDS, and ` +
-        'its view would be counted again if its row went meanwhile'
+      `VIEW_RETENTION_DAYS must be ${fewestDays} or more, or 0: a link is valid for up to ` +
+        'STREAM_TOKEN_MAX_SECONDS, and counts a second view if the row of the first one is deleted'
     )
   }
 }
@@ -242,11 +242,11 @@ function checkProcesses (
   problems: string[]
 ): void {
   if (read.STREAM_OFFLOAD === 'x-accel' && trustedProxies.length === 0) {
-    problems.push('STREAM_OFFLOAD=x-accel needs TRUSTED_PROXIES: only what came through your nginx is handed to it')
+    problems.push('STREAM_OFFLOAD=x-accel needs TRUSTED_PROXIES: only requests through your nginx are offloaded')
   }
   if (read.PROCESSES > 1 && (engine !== 'postgres' || read.REDIS_URL === undefined)) {
     problems.push(
-      'PROCESSES above 1 needs Postgres (DATABASE_URL), Redis (REDIS_URL) and SECRET_KEY: they are what processes share'
+      'PROCESSES above 1 needs what processes share: Postgres (DATABASE_URL), Redis (REDIS_URL) and SECRET_KEY'
     )
   }
 }

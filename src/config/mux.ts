@@ -46,7 +46,7 @@ export function muxConfig (read: MuxVariables, problems: string[]): MuxConfig | 
     problems.push('MUX_BASE_URL must be an address such as https://api.mux.com')
   }
   if (read.VIDEO_PROVIDER !== 'mux' && missing.length === REQUIRED.length) return undefined
-  const why = read.VIDEO_PROVIDER === 'mux' ? 'VIDEO_PROVIDER=mux' : 'a Mux account (another of its variables is set)'
+  const why = read.VIDEO_PROVIDER === 'mux' ? 'VIDEO_PROVIDER=mux' : 'a Mux account: another variable of Mux is set'
   for (const name of missing) problems.push(`${name} is required with ${why}`)
   const privateKey = read.MUX_PRIVATE_KEY === undefined ? undefined : readPrivateKey(read.MUX_PRIVATE_KEY, problems)
   if (missing.length > 0 || privateKey === undefined) return undefined
@@ -65,8 +65,8 @@ export function muxConfig (read: MuxVariables, problems: string[]): MuxConfig | 
 function readPrivateKey (text: string, problems: string[]): KeyObject | undefined {
   const wrong = (what: string): undefined => {
     problems.push(
-      `MUX_PRIVATE_KEY ${what}: it must be the private key of the signing key as Mux gave it, an RSA key as PEM in ` +
-        'base64'
+      `MUX_PRIVATE_KEY ${what}: it must be the RSA private key of the signing key, as PEM in base64, as Mux ` +
+        'shows it'
     )
   }
   if (text.includes('-----BEGIN')) return wrong('is a PEM file that is not in base64')

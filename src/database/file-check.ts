@@ -28,7 +28,7 @@ export async function checkDatabaseFile (path: string): Promise<void> {
   const hasLog = log !== undefined && log.size > 0
   if (hasLog && writeVersion(path) === ROLLBACK_JOURNAL) {
     throw new StartupError(
-      `${path} was restored, but the log of the database before it is still there: remove ${path}-wal and ${path}-shm`
+      `${path} was restored next to the log of an older database: remove ${path}-wal and ${path}-shm`
     )
   }
   if (hasLog && changedAt(file) > changedAt(log) + CHECKPOINT_MS) {
@@ -83,7 +83,7 @@ async function quickCheck (path: string): Promise<string | undefined> {
     return await new Promise((resolve, reject) => {
       worker.on('message', resolve)
       worker.on('error', reject)
-      worker.on('exit', () => reject(new StartupError(`the check of the database ${path} ended early: start again`)))
+      worker.on('exit', () => reject(new StartupError(`the check of ${path} ended early: start the server again`)))
     })
   } finally {
     await worker.terminate()

@@ -72,9 +72,9 @@ export class ClockCheck {
       log.warn(
         {},
         this.#wasTrusted
-          ? 'nothing is removed by its age: the clock jumped by more than a day; if it is right now, restart the server'
-          : 'nothing is removed by its age for a day: the clock is more than a day off the last one; check it'
+          ? 'removal by age paused: the clock jumped by more than a day; if it is correct now, restart the server'
+          : 'removal by age paused for a day: the clock differs by more than a day from the last start; check the clock'
       )
-    } else if (this.#isTrusted === false) log.info({}, 'what is old is removed again: the clock is trusted')
+    } else if (this.#isTrusted === false) log.info({}, 'removal by age resumed: the clock is trusted')
   }
 }

@@ -56,8 +56,8 @@ export function createMaintenanceTasks (options: Options): { startup: Task[]; pe
     }
   })
   const removals = [
-    byAge('failed to remove ended views by tokens', (now, signal) => pruneTokenViews(db, now, signal)),
-    byAge('failed to remove ended sessions', (now) => sessions.sweep(now)),
+    byAge('failed to remove expired views by token', (now, signal) => pruneTokenViews(db, now, signal)),
+    byAge('failed to remove expired sessions', (now) => sessions.sweep(now)),
     byAge('failed to remove expired reset links', (now) => passwordResets.sweep(now)),
     byAge('failed to remove old upload grants', (now) => grants.prune(now)),
     byAge('failed to remove old idempotency keys', (now, signal) => idempotency.prune(now, signal)),
@@ -67,7 +67,7 @@ export function createMaintenanceTasks (options: Options): { startup: Task[]; pe
     const prune = (now: number, signal: AbortSignal) => pruneViews(db, config.viewRetentionDays, now, undefined, signal)
     removals.unshift(byAge('failed to prune old views', prune))
   }
-  const removeMuxEvents = byAge('failed to remove old events of Mux', (now) => providers.mux?.events.forgetOld(now))
+  const removeMuxEvents = byAge('failed to remove old Mux events', (now) => providers.mux?.events.forgetOld(now))
   const finishUploads = byAge('failed to finish uploads', (now, signal) => resumable.finishAll(now, signal))
   const protect = protectMissedLectures(options)
   const describe = {
@@ -100,7 +100,7 @@ function createSweep ({ db, damage, blobs, clock, log }: Options): (isOnlyInstan
       const { removed, kept } = await sweeper.sweep({ isOnlyInstance })
       if (removed.length > 0) log.info({ removed: removed.length }, 'removed orphaned files')
       if (kept.length > 0 && kept.length !== lastKept) {
-        log.error({ files: kept.length }, `${lostRowsFault(kept.length)} See \`playgate doctor\``)
+        log.error({ files: kept.length }, `${lostRowsFault(kept.length)}; run "playgate doctor"`)
       }
       lastKept = kept.length
     }
@@ -112,12 +112,12 @@ function resealKeys ({ db, secrets, log }: Options): Task {
     failureMessage: 'failed to encrypt content keys with the new SECRET_KEY',
     async run () {
       const { resealed, lost } = await resealContentKeys(db, secrets.keyring('media'))
-      if (resealed > 0) log.info({ resealed }, 'content keys are encrypted with the new SECRET_KEY')
+      if (resealed > 0) log.info({ resealed }, 'encrypted content keys with the new SECRET_KEY')
       if (lost > 0) {
         log.error(
           { lost },
-          'content keys are encrypted with an unknown SECRET_KEY, and their media cannot be played: add it to ' +
-            'SECRET_KEYS_PREVIOUS'
+          'failed to open content keys, so their media cannot be played: another SECRET_KEY encrypted them; add it ' +
+            'to SECRET_KEYS_PREVIOUS'
         )
       }
     }
@@ -129,7 +129,7 @@ function protectMissedLectures ({ lectures, log }: Options): Task {
     failureMessage: 'failed to find unprotected lectures',
     async run () {
       const missed = await lectures.protectMissed()
-      if (missed > 0) log.info({ missed }, 'lectures of protected courses are protected now')
+      if (missed > 0) log.info({ missed }, 'queued the protection of lectures that were not protected')
     }
   }
 }

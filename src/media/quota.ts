@@ -102,7 +102,7 @@ export class Quota {
   #exceeded (usedBytes: number): ApiError {
     const { quotaBytes } = this.#options
     return new ApiError('quota_exceeded', {
-      detail: `The file does not fit: ${usedBytes} of your ${quotaBytes} bytes are taken.`,
+      detail: `The file does not fit: you use ${usedBytes} of your ${quotaBytes} bytes.`,
       extra: { quota_bytes: quotaBytes, used_bytes: usedBytes }
     })
   }

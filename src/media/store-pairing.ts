@@ -70,14 +70,14 @@ export async function recordSweep (db: Kysely<Database>, blobs: BlobStore): Prom
  */
 export function pairingFault (pairing: Exclude<StorePairing, 'paired'>): string {
   return pairing === 'unrelated'
-    ? 'this database and this UPLOAD_DIR do not belong together: nothing is swept. Check DATABASE_URL and ' +
-        'UPLOAD_DIR, or see `playgate doctor`'
-    : 'this database is older than UPLOAD_DIR, as after a restored backup: files that came since have no row, and ' +
-        'nothing is swept. See `playgate doctor`'
+    ? 'sweep disabled: this database and this folder do not belong together; run "playgate doctor", or check ' +
+        'DATABASE_URL and UPLOAD_DIR'
+    : 'sweep disabled: this database is older than UPLOAD_DIR, as after a restored backup, so newer files have no ' +
+        'row; run "playgate doctor"'
 }
 
 /** Returns the message for operators about committed files without a row. */
 export function lostRowsFault (files: number): string {
   const subject = files === 1 ? '1 file was acknowledged and has' : `${files} files were acknowledged and have`
-  return `${subject} no row: did the database lose its last moments?`
+  return `${subject} no row: the database lost its last commits`
 }

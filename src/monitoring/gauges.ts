@@ -70,7 +70,7 @@ export function createGauges ({
       help: 'Postgres connections of this process',
       read: () => poolStats(db).connections
     },
-    playgate_database_waiting: { help: 'Queries that wait for a connection', read: () => poolStats(db).waiting },
+    playgate_database_waiting: { help: 'Queries waiting for a connection', read: () => poolStats(db).waiting },
     playgate_views_waiting: { help: 'Views not yet committed', read: () => writer.waiting },
     playgate_passwords_pending: { help: 'Password hashes waiting or running', read: () => passwords.pending() },
     playgate_probes_pending: { help: 'File probes waiting or running', read: () => prober.pending() },
@@ -81,7 +81,7 @@ export function createGauges ({
       read: () => windows.size()
     },
     playgate_redis_up: {
-      help: '1 while Redis is available, 0 while it is not, -1 without one',
+      help: '1 if Redis is available, 0 if not, -1 without REDIS_URL',
       read: () => (redis === undefined ? -1 : Number(redis.up)),
       aggregator: 'min'
     }

@@ -47,17 +47,17 @@ export function createMetrics () {
     }),
     streamedBytes: new Counter({
       name: 'playgate_streamed_bytes_total',
-      help: 'Bytes of media handed to sockets; with STREAM_OFFLOAD, to nginx to send',
+      help: 'Bytes of media written to sockets, or passed to nginx with STREAM_OFFLOAD',
       registers
     }),
     stalledStreams: new Counter({
       name: 'playgate_stalled_streams_total',
-      help: 'Streams ended to make room, because their clients took no bytes',
+      help: 'Stalled streams that the server ended to free their slots',
       registers
     }),
     views: new Counter({
       name: 'playgate_views_total',
-      help: 'Views handed in, by what became of them',
+      help: 'Views received, by outcome',
       labelNames: ['outcome'],
       registers
     }),

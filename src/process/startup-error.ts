@@ -11,15 +11,15 @@ export function startFailure (error: unknown): string | undefined {
   if (error instanceof StartupError) return error.message
   const { code = '', message, syscall = '', path, address, port } = error as SystemError
   if (syscall === 'listen' && code === 'EADDRINUSE') {
-    return `something listens on port ${port} of ${address} already: stop it, or set PORT`
+    return `port ${port} on ${address} is already in use: stop the other program, or set PORT`
   }
-  if (syscall === 'listen') return `cannot listen on ${address} (${code}): check HOST and PORT`
+  if (syscall === 'listen') return `failed to listen on ${address}: ${code}; check HOST and PORT`
   // Class 28: an invalid role or password. Class 3D: the database does not exist (Postgres, appendix A).
   if (isUnavailable(error) || /^(28|3D)...$|^SQLITE_/.test(code)) {
-    return `the database does not answer (${message || code}): check DATABASE_URL, and see: playgate doctor`
+    return `failed to open the database: ${message || code}; run "playgate doctor", or check DATABASE_URL`
   }
   if (path !== undefined && /^E[A-Z]+$/.test(code)) {
-    return `${path} cannot be used (${code}): check DATA_DIR and UPLOAD_DIR, and who may write there`
+    return `failed to use ${path}: ${code}; check its owner and mode, DATA_DIR and UPLOAD_DIR`
   }
   return undefined
 }

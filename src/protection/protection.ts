@@ -72,7 +72,7 @@ export function createProtection ({ db, blobs, library, renditions, provider, cl
         if (media.blobName !== null) return await changeWithin(trx, media, protection)
         if (protection === 'none') return null
         throw new ApiError('validation_failed', {
-          errors: [{ path: 'protection', message: 'a media that lives elsewhere cannot be protected' }]
+          errors: [{ path: 'protection', message: 'must be none, because the media is hosted elsewhere' }]
         })
       })
       library.invalidate(media.id)

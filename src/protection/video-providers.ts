@@ -43,11 +43,11 @@ export async function openVideoProviders (
       metrics.jobFailures.inc({ kind: 'package' })
       log.warn({ err, ...describeJob(job) }, 'packaging failed')
     },
-    onNoPicture: (reason, mediaId) => log.info({ media_id: mediaId, reason }, 'no picture could be taken of a video')
+    onNoPicture: (reason, mediaId) => log.info({ media_id: mediaId, reason }, 'failed to take a picture of a video')
   })
   const mux = options.config.mux && (await openMux(options, options.config.mux))
   if (mux === undefined && (await countMuxMedia(options.db)) > 0) {
-    log.warn({}, 'media on Mux cannot be played: set MUX_TOKEN_ID and the other variables of its account')
+    log.warn({}, 'media at Mux cannot be played: no account is configured; set MUX_TOKEN_ID and its other variables')
   }
   return { local: createLocalProvider({ runner, signer }), mux }
 }
@@ -62,7 +62,7 @@ async function openMux (options: Options, config: NonNullable<Config['mux']>): P
     times: options.muxTimes,
     onFault (fault, about) {
       options.metrics.jobFailures.inc({ kind: 'mux' })
-      options.log.warn({ ...about, reason: fault.message }, 'a request to Mux failed')
+      options.log.warn({ ...about, reason: fault.message }, 'Mux request failed')
     }
   })
 }

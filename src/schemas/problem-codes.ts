@@ -16,7 +16,7 @@ export const problems = {
   upload_incomplete: {
     status: 400,
     title: 'Upload incomplete',
-    detail: 'The body ended early: fewer bytes arrived than were announced.'
+    detail: 'The body ended early: fewer bytes arrived than declared.'
   },
   digest_malformed: {
     status: 400,
@@ -213,7 +213,7 @@ export const problems = {
   media_encrypted: {
     status: 415,
     title: 'Media encrypted',
-    detail: 'The file is encrypted (DRM): no player here could show it. Upload it without its encryption.'
+    detail: 'The file is encrypted (DRM), so this server cannot play it. Upload a file without encryption.'
   },
   media_truncated: {
     status: 415,
@@ -236,7 +236,11 @@ export const problems = {
     title: 'Idempotency key reused',
     detail: 'This Idempotency-Key was used for another request. Use a new key for a new request.'
   },
-  media_type_mismatch: { status: 422, title: 'Media type mismatch', detail: 'The file is not of the given type.' },
+  media_type_mismatch: {
+    status: 422,
+    title: 'Media type mismatch',
+    detail: 'The type of the file differs from the given type.'
+  },
   digest_mismatch: { status: 422, title: 'Digest mismatch', detail: 'The received body does not match Repr-Digest.' },
   media_too_complex: {
     status: 422,
@@ -297,7 +301,7 @@ export const problems = {
   secret_key_missing: {
     status: 503,
     title: 'Secret key missing',
-    detail: 'This server does not know the SECRET_KEY that another server used. Another server may respond.'
+    detail: 'This server does not know the SECRET_KEY of another server. Try again: another server may respond.'
   },
   video_provider_missing: {
     status: 503,
@@ -307,7 +311,7 @@ export const problems = {
   starting: {
     status: 503,
     title: 'Starting',
-    detail: 'The server is warming up. Requests are served, but the first ones are slow. Try again shortly.'
+    detail: 'The server is warming up: the first requests are slow. Try again shortly.'
   },
   shutting_down: { status: 503, title: 'Shutting down', detail: 'The server is stopping. Try again shortly.' },
   storage_unavailable: {

@@ -19,15 +19,13 @@ const RENEW_EVERY_MS = 10 * SECOND
 const LIVE_MS = MINUTE
 
 const REFUSAL =
-  'a running server does not know this SECRET_KEY, or signs with one that is not known here. Roll a new key out in ' +
-  'two steps: first add it to SECRET_KEYS_PREVIOUS of every process, then make it SECRET_KEY and keep the old one ' +
-  'in SECRET_KEYS_PREVIOUS ' +
-  '(docs/security.md). A server that was killed counts as running for a minute'
+  'a running server does not know this SECRET_KEY, or this server does not know its key: roll out a new key in two ' +
+  'steps (docs/security.md). First add it to SECRET_KEYS_PREVIOUS of every process. Then make it the SECRET_KEY, and ' +
+  'keep the old one in SECRET_KEYS_PREVIOUS. A killed server counts as running for one minute'
 
 const LOST_PLACE =
-  'not ready: a server with another SECRET_KEY started while this one was not heard of for a minute; restart this ' +
-  'one ' +
-  'with the same SECRET_KEY and the old one in SECRET_KEYS_PREVIOUS (docs/security.md)'
+  'not ready: a server with another SECRET_KEY started while this one did not reach the database for a minute; ' +
+  'restart this one with the same SECRET_KEY, and the old one in SECRET_KEYS_PREVIOUS (docs/security.md)'
 
 interface Options {
   db: Kysely<Database>
@@ -85,7 +83,7 @@ export class KeyAgreement {
     if (isValid === this.#isValid) return
     this.#isValid = isValid
     const { log } = this.#options
-    if (isValid) log.info({}, 'all running servers know the SECRET_KEY of one another again')
+    if (isValid) log.info({}, 'ready again: all running servers know the SECRET_KEY of each other')
     else log.error({}, LOST_PLACE)
   }
 

@@ -69,8 +69,8 @@ function unsealed (stored: string, keys: Keyring): Buffer | undefined {
 
 function lostSecret (keyId: string): string {
   return (
-    `the secret that tells viewers apart is sealed with another SECRET_KEY (key id ${keyId}): set that one, or add ` +
-    'it to SECRET_KEYS_PREVIOUS. If it is lost for good, run "playgate give-up-viewers": ' +
-    'every viewer who comes back then counts as new'
+    'failed to open the secret that identifies viewers: it was encrypted with another SECRET_KEY ' +
+    `(key id ${keyId}); add that key to SECRET_KEYS_PREVIOUS. If the key is lost, run "playgate give-up-viewers": ` +
+    'each returning viewer then counts as new'
   )
 }

@@ -8,19 +8,19 @@ const OTHER_SOUNDS = /^(opus|vorbis|flac|alac|e?ac3|dts|pcm.*)$/
 
 /** The reasons of failed packaging, as shown to the owner of the media. */
 const REASONS = {
-  source_codec_unsupported: 'The file holds a codec that an encrypted stream does not take.',
+  source_codec_unsupported: 'The file has a codec that encrypted streams do not support.',
   source_container_unsupported:
-    'The file is of a format that only ffmpeg can package, which is not installed on this server.',
+    'Only ffmpeg can package this format, and it is not installed on this server.',
   source_turned:
-    'The pictures of the file are turned or mirrored by the player. An encrypted stream of it needs ffmpeg, which is ' +
-    'not installed on this server; or export the file upright.',
+    'The file relies on the player to rotate or mirror its pictures. An encrypted stream of it needs ffmpeg, which ' +
+    'is not installed on this server; or export the file upright.',
   source_stretched:
     'The pixels of the file are not square. An encrypted stream of it needs ffmpeg, which is not installed on this ' +
     'server; or export the file with square pixels.',
   source_edited:
-    'The file was cut without encoding it again, and still holds what was cut away. An encrypted stream of it needs ' +
-    'ffmpeg, which is not installed on this server; or export the file again.',
-  source_has_no_media: 'The file holds no pictures and no sound.',
+    'The file was cut without encoding it again, and still contains the removed parts. An encrypted stream of it ' +
+    'needs ffmpeg, which is not installed on this server; or export the file again.',
+  source_has_no_media: 'The file has neither pictures nor sound.',
   source_damaged: 'The file is damaged: it could not be read to its end.',
   source_too_large:
     'The pictures of the file are larger than 8192 × 4320, or it needs more memory or time than this server gives to ' +
@@ -66,25 +66,25 @@ export function holdsSound ({ codecs, type }: Media): boolean {
 export function unsupportedReason ({ codecs, contentType, type }: Media, isKnown: boolean): Unpackageable {
   const unknown = codecs.filter((codec) => !VIDEO_CODECS.includes(codec) && !AUDIO_CODECS.includes(codec))
   if (unknown.length === 0 && type === 'video' && !codecs.some((codec) => VIDEO_CODECS.includes(codec))) {
-    unknown.push('no video it knows')
+    unknown.push('an unknown video codec')
   }
   if (unknown.length > 0) {
     return new Unpackageable(
       'source_codec_unsupported',
-      `The file holds ${unknown.join(' and ')}. An encrypted stream takes H.264 video and AAC or MP3 sound; for ` +
-        'others this server needs ffmpeg, which is not installed.'
+      `The file has ${unknown.join(' and ')}. Encrypted streams support H.264 video and AAC or MP3 sound; for others ` +
+        'this server needs ffmpeg, which is not installed.'
     )
   }
   if (isKnown) {
     return new Unpackageable(
       'source_codec_unsupported',
-      'The file holds a kind of sound or a compression of tracks that only ffmpeg can package, which is not ' +
-        'installed on this server.'
+      'Only ffmpeg can package the sound or the track compression of this file, and it is not installed on this ' +
+        'server.'
     )
   }
   return new Unpackageable(
     'source_container_unsupported',
-    `The file is ${contentType}. An encrypted stream is made of MP4, MOV, M4V, MKV, MP3 and AAC; for others this ` +
+    `The file is ${contentType}. Encrypted streams are made from MP4, MOV, M4V, MKV, MP3 and AAC; for others this ` +
       'server needs ffmpeg, which is not installed.'
   )
 }

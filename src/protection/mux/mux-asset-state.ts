@@ -72,7 +72,7 @@ export class MuxAssetState {
     if (assetId !== undefined) await updateMuxAsset(trx, media.id, { assetId })
     if (status !== 'errored') return
     const messages = error?.message === undefined ? [] : [error.message]
-    await this.#fail(trx, media, providerFailed(messageOf('Mux could not take the file', messages)))
+    await this.#fail(trx, media, providerFailed(messageOf('Mux could not read the file', messages)))
   }
 
   async #applyAsset (
@@ -90,7 +90,7 @@ export class MuxAssetState {
     }
     if (status !== 'ready') return
     if (playbackId === undefined) {
-      return await this.#fail(trx, media, providerFailed('Mux gave the media no address that it can be played by.'))
+      return await this.#fail(trx, media, providerFailed('Mux returned no playback id for the media.'))
     }
     const durationMs = duration === undefined ? null : Math.round(duration * SECOND)
     if (durationMs !== null) await addToSums(durationMs - (media.durationMs ?? 0))

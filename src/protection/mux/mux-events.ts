@@ -77,7 +77,7 @@ function parseEvent (body: Buffer): SomeEvent {
     typeof event.data !== 'object' ||
     event.data === null
   ) {
-    throw new ApiError('bad_request', { detail: 'This is no event of Mux: it needs id, type and data.' })
+    throw new ApiError('bad_request', { detail: 'The body is not an event of Mux: it must have id, type and data.' })
   }
   return event as SomeEvent
 }

@@ -29,13 +29,13 @@ export class MuxFault extends Error {
 export function faultOf (error: unknown): MuxFault {
   if (error instanceof MuxFault) return error
   if (error instanceof APIConnectionTimeoutError || error instanceof APIUserAbortError || isTimeout(error)) {
-    return new MuxFault('Mux did not answer in time.')
+    return new MuxFault('Mux did not respond in time.')
   }
-  if (error instanceof APIConnectionError) return new MuxFault(`Mux could not be reached${causeOf(error.cause)}.`)
+  if (error instanceof APIConnectionError) return new MuxFault(`The server could not reach Mux${causeOf(error.cause)}.`)
   if (error instanceof APIError && error.status !== undefined) {
     return refusal(error.status, messagesOf(error.error), error.headers?.get('retry-after'))
   }
-  return new MuxFault(`The exchange with Mux failed${causeOf(error)}.`)
+  return new MuxFault(`The request to Mux failed${causeOf(error)}.`)
 }
 
 /** Returns the fault for an error status of the API or of an upload. */
@@ -43,17 +43,17 @@ export function refusal (status: number, messages: string, retryAfter?: string |
   const said = messages === '' ? '' : `: ${messages}`
   if (status === 401 || status === 403) {
     return new MuxFault(
-      `Mux does not accept this server's credentials (${status})${said}. An administrator has to look at ` +
+      `Mux does not accept this server's credentials (${status})${said}. An administrator must check ` +
         'MUX_TOKEN_ID and MUX_TOKEN_SECRET.'
     )
   }
   if (status === 429) {
-    return new MuxFault('Mux asked to wait (429): too many requests.', {
+    return new MuxFault('Mux received too many requests (429).', {
       retryAfterMs: Math.max(0, Number(retryAfter ?? 0) || 0) * SECOND
     })
   }
   if (status === 408 || status === 409 || status >= 500) {
-    return new MuxFault(`Mux has trouble (${status})${said}.`, {
+    return new MuxFault(`Mux failed (${status})${said}.`, {
       retryAfterMs: Math.max(0, Number(retryAfter ?? 0) || 0) * SECOND
     })
   }

@@ -52,7 +52,7 @@ export class MuxIngest {
     if (known === null) return
     // The upload was cancelled, timed out, or belongs to another account. It never becomes an asset.
     await updateMuxUpload(db, media.id, known, null)
-    throw new MuxFault('The upload to Mux ended before the file was there.')
+    throw new MuxFault('The upload to Mux ended before the whole file arrived.')
   }
 
   /** Deletes the asset of a media at Mux, or cancels its upload. **Throws** as {@link advance} does. */
@@ -61,7 +61,7 @@ export class MuxIngest {
     const upload = assetId !== null || uploadId === null ? undefined : await api.findUpload(uploadId, signal)
     if (upload?.status === 'waiting') {
       if (await api.cancelUpload(upload.id, signal)) return
-      throw new MuxFault('The upload is becoming an asset just now.')
+      throw new MuxFault('Mux is creating the asset of this upload.')
     }
     const id = assetId ?? upload?.asset_id
     if (id !== undefined) await api.deleteAsset(id, signal)
@@ -78,7 +78,7 @@ export class MuxIngest {
 
   async #send (media: Media, { id, url }: MuxUpload, fresh: boolean, { signal, onProgress }: JobRun): Promise<void> {
     const { db, blobs, idleMs } = this.#options
-    if (url === undefined) throw new MuxFault('Mux gave the upload no address.')
+    if (url === undefined) throw new MuxFault('Mux returned no URL for the upload.')
     const sizeBytes = media.sizeBytes!
     try {
       await sendFile({

@@ -71,7 +71,7 @@ export function createMuxRunner ({ library, ingest, assetState, onFault, ...opti
 function failureOf (error: unknown): { code: string; message: string } {
   const { code, message } = faultOf(error)
   if (code !== undefined) return { code, message }
-  return { code: 'provider_unavailable', message: `It could not be handed to Mux within a day. ${message}` }
+  return { code: 'provider_unavailable', message: `The file could not be sent to Mux within a day. ${message}` }
 }
 
 function pollDelayMs (waitedMs: number): number {

@@ -43,7 +43,7 @@ export async function sendFile (file: FileToSend): Promise<void> {
       await put(file, `bytes ${sent}-${end - 1}/${file.sizeBytes}`, { start: sent, end: end - 1 }),
       file
     )
-    if (arrived <= sent) throw new MuxFault('Mux took none of the bytes that were sent.')
+    if (arrived <= sent) throw new MuxFault('Mux accepted none of the sent bytes.')
     file.onProgress((sent = arrived))
   }
 }
@@ -59,7 +59,7 @@ function arrivedOf ({ status, range, retryAfter }: Answer, { sizeBytes }: FileTo
   if (status === 308) return Math.min(sizeBytes, Number(/^bytes=0-(\d+)$/.exec(range ?? 'bytes=0--1')?.[1] ?? -1) + 1)
   const fault = refusal(status, '', retryAfter)
   throw status < 500 && status !== 408 && status !== 429
-    ? new UploadGone(`Mux's upload takes no more of the file (${status}).`)
+    ? new UploadGone(`The upload at Mux accepts no more bytes (${status}).`)
     : fault
 }
 
@@ -78,7 +78,7 @@ async function put (
         headers: { 'content-length': length, 'content-range': contentRange },
         signal
       })
-      outgoing.setTimeout(idleMs, () => outgoing.destroy(new MuxFault('Mux did not answer in time.')))
+      outgoing.setTimeout(idleMs, () => outgoing.destroy(new MuxFault('Mux did not respond in time.')))
       outgoing.once('response', (response) => {
         response.resume()
         const { range, 'retry-after': retryAfter } = response.headers

@@ -101,7 +101,7 @@ t.test(
       { removed: true, items: [{ name: file }], acknowledged: [] }
     )
     t.same(await server.storedFiles(), [])
-    t.match(await playgate(server.env, ['doctor']), { out: /ok +files +each acknowledged file has its row/ })
+    t.match(await playgate(server.env, ['doctor']), { out: /ok +files +every acknowledged file has a row/ })
   }
 )
 

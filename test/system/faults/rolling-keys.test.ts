@@ -44,7 +44,7 @@ t.test(
       /a running server does not know this SECRET_KEY/,
       'bug: the first process with a new key sealed all keys by it, and the others answered 500'
     )
-    await t.rejects(startServer(t, withKeys(NEW)), /Roll a new key out in two steps/)
+    await t.rejects(startServer(t, withKeys(NEW)), /roll out a new key in two steps/)
 
     await first.end('SIGTERM')
     const known = await startServer(t, withKeys(OLD, NEW))
@@ -62,7 +62,7 @@ t.test(
     await opensAll(t, [signing, alsoKnown], token, id, 'step 2 half way')
     await t.rejects(
       startServer(t, withKeys(OLD)),
-      /signs with one that is not known here/,
+      /this server does not know its key/,
       'nor does a server from before step 1 come back'
     )
     await alsoKnown.end('SIGTERM')

@@ -39,21 +39,19 @@ t.test("a start that fails says in one sentence what to fix (bug: a stack of oth
   for (const [more, said] of [
     [
       { PORT: String(port) },
-      new RegExp(
-        `^Playgate could not start: something listens on port ${port} of 127.0.0.1 already: stop it, or set PORT\\n$`
-      )
+      new RegExp(`^Playgate could not start: port ${port} on 127.0.0.1 is already in use: .*, or set PORT\\n$`)
     ],
     [
       { HOST: '192.0.2.1' },
-      /^Playgate could not start: cannot listen on 192\.0\.2\.1 \(EADDRNOTAVAIL\): check HOST and PORT\n$/
+      /^Playgate could not start: failed to listen on 192\.0\.2\.1: EADDRNOTAVAIL; check HOST and PORT\n$/
     ],
     [
       { DATABASE_URL: 'postgres://nobody@127.0.0.1:1/nothing' },
-      /^Playgate could not start: the database does not answer \(.*ECONNREFUSED.*\): check DATABASE_URL, and see: playgate doctor\n$/
+      /^Playgate could not start: failed to open the database: .*ECONNREFUSED.*; run "playgate doctor", or check DATABASE_URL\n$/
     ],
     [
       { UPLOAD_DIR: join(folder, 'file') },
-      /^Playgate could not start: \S+file\/tmp cannot be used \(ENOTDIR\): check DATA_DIR and UPLOAD_DIR, and who may write there\n$/
+      /^Playgate could not start: failed to use \S+file\/tmp: ENOTDIR; check its owner and mode, DATA_DIR and UPLOAD_DIR\n$/
     ],
     [{ PORT: 'x' }, /^The configuration is not valid:\n {2}PORT: expected integer\n$/]
   ] as Array<[Record<string, string>, RegExp]>) {
@@ -70,14 +68,14 @@ t.test("a start that fails says in one sentence what to fix (bug: a stack of oth
 
 t.test('names in .env that nothing reads are said', async (t) => {
   await writeFile(join(folder, '.env'), 'PROT=8000\nLOG_LEVEL=warn\nHOST=192.0.2.1\n')
-  t.match((await run({})).err, /^Nothing reads these names in \.env: PROT\n/)
+  t.match((await run({})).err, /^ignored unknown variables in \.env: PROT\n/)
 })
 
 t.test('a Redis that is not there at the start is in the log (bug: nothing was)', async (t) => {
   const server = await startServer(t, { ...env, REDIS_URL: 'redis://127.0.0.1:1' })
   t.match(
     server.output(),
-    /"level":40,.*"reason":"connect ECONNREFUSED 127\.0\.0\.1:1","msg":"Redis is not available: limits and cache go on in this process"/
+    /"level":40,.*"reason":"connect ECONNREFUSED 127\.0\.0\.1:1","msg":"Redis is not available: this process keeps its own limits and cache; check REDIS_URL"/
   )
 })
 
@@ -106,7 +104,7 @@ t.test(
     // As a terminal does it: all of the group get it, and npm hands on its own.
     process.kill(-npm.pid!, 'SIGINT')
     await ended
-    t.match(out, /"msg":"stopping: what is under way may finish"\}\n.*"msg":"stopped"\}\n$/)
+    t.match(out, /"msg":"stopping: requests in progress may finish"\}\n.*"msg":"stopped"\}\n$/)
     t.equal((await call(origin, '/livez')).status, 0)
   }
 )

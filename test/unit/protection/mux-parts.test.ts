@@ -154,7 +154,7 @@ t.test('every failure is one sentence, that trying again helps or not', async (t
         (error: unknown) => error
       )
     ),
-    { code: undefined, message: /^Mux could not be reached \((ECONNREFUSED|UND_ERR_SOCKET)\)\.$/ }
+    { code: undefined, message: /^The server could not reach Mux \((ECONNREFUSED|UND_ERR_SOCKET)\)\.$/ }
   )
-  t.match(faultOf(new Error('https://secret')), { message: 'The exchange with Mux failed.' })
+  t.match(faultOf(new Error('https://secret')), { message: 'The request to Mux failed.' })
 })

@@ -19,7 +19,7 @@ t.test('help names every command; a wrong call is told from a failure by its exi
   for (const args of [['explode'], ['toString'], ['--json']]) {
     t.match(
       await playgate(env, args),
-      { code: 2, out: new RegExp(`^There is no command ${args[0]}\\.\\n\\nplaygate <command>`) },
+      { code: 2, out: new RegExp(`^unknown command: ${args[0]}\\n\\nplaygate <command>`) },
       args.join()
     )
   }
@@ -71,7 +71,7 @@ t.test('create-admin', async (t) => {
       ['new@example.org', 'password1', /^playgate: password is one of the most common/],
       ['new@example.org', 'ä'.repeat(40), /^playgate: password must not be longer than 72 bytes/],
       ['no-address', password, /^playgate: email must be an email address/],
-      ['ROOT@example.org', password, /^playgate: email has an account already: with --promote/]
+      ['ROOT@example.org', password, /^playgate: email already has an account: run create-admin with --promote/]
     ]
     for (const [email, password, why] of refused) {
       t.match(await playgate(production, ['create-admin', email], password), { code: 1, out: '', err: why }, why.source)
@@ -116,7 +116,7 @@ t.test('sweep shows what has no owner, and removes it at once where no server ru
   const stored = async () => (await Promise.all(stray.map(([kind]) => readdir(join(uploadDir, kind))))).flat()
   t.match(await playgate(env, ['sweep', '--dry-run']), {
     code: 0,
-    out: /ownerless draft a-draft \(9 bytes\)\nownerless blob a-blob \(9 bytes\)\n2 files have no owner/
+    out: /orphaned draft a-draft \(9 bytes\)\norphaned blob a-blob \(9 bytes\)\n2 files are orphaned/
   })
   t.same(await stored(), ['a-draft', 'a-blob'])
   if (engine === 'sqlite') {

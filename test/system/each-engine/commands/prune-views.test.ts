@@ -23,7 +23,7 @@ t.test('prune-views', async (t) => {
   await t.test('refuses so few days that a view of a living link would be counted again', async (t) => {
     t.match(await run('prune-views', '--days', '1'), {
       code: 2,
-      err: /--days must be 2 or more: a link lives up to STREAM_TOKEN_MAX_SECONDS \(86400\)/
+      err: /--days must be 2 or more: a link is valid for up to STREAM_TOKEN_MAX_SECONDS \(86400\)/
     })
     t.match(await playgate({ ...server.env, STREAM_TOKEN_MAX_SECONDS: '604801' }, ['prune-views', '--days', '8']), {
       code: 2,

@@ -6,7 +6,7 @@ t.test('recount', async (t) => {
   const truth = { total_views: 5, unique_viewers: 2, recent_views_7days: 5, views_per_day: { [isoDay(today)]: 5 } }
 
   await t.test('finds no difference where there is none', async (t) => {
-    t.match(await run('recount'), { code: 0, out: 'No difference.\n' })
+    t.match(await run('recount'), { code: 0, out: 'No differences.\n' })
     t.match(await recount('--dry-run'), { code: 0, differences: [], fixed: false })
   })
 
@@ -27,7 +27,7 @@ t.test('recount', async (t) => {
       t.match(await analytics(), { ...truth, cached: true }, 'the server shows what it keeps')
       t.match(await recount(), { code: 0, differences, fixed: true })
       t.match(await analytics(), { ...truth, cached: false }, 'and now what is true')
-      t.match(await run('recount'), { code: 0, out: 'No difference.\n' })
+      t.match(await run('recount'), { code: 0, out: 'No differences.\n' })
     }
   )
 

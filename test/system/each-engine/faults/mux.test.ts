@@ -169,7 +169,7 @@ t.test('401 for good: after a day the lecture has failed, with a sentence', asyn
     error: {
       code: 'provider_unavailable',
       message:
-        /^It could not be handed to Mux within a day\. Mux does not accept this server's credentials \(401\): Unauthorized request\. An administrator/
+        /^The file could not be sent to Mux within a day\. Mux does not accept this server's credentials \(401\): Unauthorized request\. An administrator/
     }
   })
   t.same(await server.query('select id from jobs'), [])
@@ -238,7 +238,7 @@ t.test('no secret is logged: no token, no key, no address that can be written to
   const token = new URL(url).searchParams.get('token')!
   await server.inject({ url: `/embed/${id}/playback?token=${token}` })
   const log = lines.join('')
-  t.match(log, /a request to Mux failed/)
+  t.match(log, /Mux request failed/)
   t.match(log, /credentials \(401\)/)
   for (const secret of [
     mux.credentials.id,

@@ -164,7 +164,7 @@ t.test('a picture that a damaged file does not give is one line in the log, with
   const { id } = (await upload(server, await signUp(server), 'tiny.mp4')).json<{ id: string }>()
   await eventually('the job is done', async () => Number(await jobsOf(server)) === 0)
   const told = lines.filter(({ media_id: mediaId }) => mediaId === id)
-  t.match(told, [{ level: 30, reason: 'Invalid data found', msg: 'no picture could be taken of a video' }])
+  t.match(told, [{ level: 30, reason: 'Invalid data found', msg: 'failed to take a picture of a video' }])
   t.equal(told.length, 1)
 })
 

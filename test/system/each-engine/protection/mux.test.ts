@@ -261,7 +261,7 @@ t.test(
         }>().items[0]!
       await until(server, 'the media has failed', async () => (await failed()).status === 'failed', 1000)
       t.match(await failed(), {
-        error: { code: 'provider_failed', message: 'Mux could not take the file: The file is not a video.' }
+        error: { code: 'provider_failed', message: 'Mux could not read the file: The file is not a video.' }
       })
       t.equal(mux.assets.size, 1)
     }

@@ -195,7 +195,7 @@ t.test('the key of the hashes outlives a rotation of SECRET_KEY; without it the 
   for (let start = 0; start < 2; start++) {
     await t.rejects(
       openTestApp(t, wrong, watched.server.folder),
-      { message: /sealed with another SECRET_KEY.*playgate give-up-viewers/s },
+      { message: /encrypted with another SECRET_KEY.*playgate give-up-viewers/s },
       'bug: one start with a wrong SECRET_KEY overwrote the secret, and every returning viewer was new for good'
     )
   }
@@ -206,10 +206,10 @@ t.test('the key of the hashes outlives a rotation of SECRET_KEY; without it the 
     1,
     'nothing was lost'
   )
-  t.match(await playgate(watched.server.env, ['give-up-viewers']), { code: 1, out: /Nothing to give up/ })
+  t.match(await playgate(watched.server.env, ['give-up-viewers']), { code: 1, out: /Nothing to do/ })
   await watched.server.app.close()
 
-  t.match(await playgate(wrong, ['give-up-viewers']), { code: 0, out: /The old secret is kept/ })
+  t.match(await playgate(wrong, ['give-up-viewers']), { code: 0, out: /The next start will create a new secret/ })
   const server = await openTestApp(t, wrong, watched.server.folder)
   await view({ ...watched, server }, addresses[0]!)
   t.equal(Number((await server.query<{ n: unknown }>('select count(*) as n from view_viewers'))[0]!.n), 2)
