@@ -2,7 +2,8 @@ import { performance } from 'node:perf_hooks'
 import { loadConfig } from '../src/config/config.js'
 import { openDatabase } from '../src/database/open.js'
 import { recountViews } from '../src/views/view-maintenance.js'
-import { call, newLinkedMedia, newToken } from '../test/support/server-process.js'
+import { call } from '../test/support/server-process.js'
+import { callerOf, newLinkedMedia, newToken, overHttp } from '../test/support/client.js'
 import { findPostgres } from '../test/support/services.js'
 import type { Bench, CleanUp, Length, Sample } from './bench.js'
 import { benchEnvironment } from './environment.js'
@@ -25,7 +26,7 @@ async function serverWith (t: CleanUp, views: number, postgres: string | undefin
   })
   const { origin, pids } = await startPlaygate(t, env)
   const token = await newToken(origin, 'owner@example.org')
-  const id = await newLinkedMedia(origin, token)
+  const id = await newLinkedMedia(overHttp(origin), callerOf(token))
   const db = openDatabase(loadConfig(env).database)
   try {
     await fillLog(db, id, views)

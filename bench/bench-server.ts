@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { call, newLinkedMedia, newToken } from '../test/support/server-process.js'
+import { call } from '../test/support/server-process.js'
+import { callerOf, newLinkedMedia, newToken, overHttp } from '../test/support/client.js'
 import type { CleanUp } from './bench.js'
 import { benchEnvironment } from './environment.js'
 import { runLoad } from './load.js'
@@ -34,7 +35,8 @@ export async function startBenchServer (
 }
 
 /** Creates a public media with an external URL. Returns its id. */
-export const linkedMedia = ({ origin, token }: BenchServer): Promise<string> => newLinkedMedia(origin, token)
+export const linkedMedia = ({ origin, token }: BenchServer): Promise<string> =>
+  newLinkedMedia(overHttp(origin), callerOf(token))
 
 /** The header of a WAV file of 16-bit stereo with `bytes` of samples: an upload must begin with it. */
 export function wavHead (bytes: number): Buffer {

@@ -1,6 +1,7 @@
 import type { Response } from 'light-my-request'
 import { scopes, type Scope } from '../../src/accounts/scopes.js'
-import type { Person, TestApp } from './test-app.js'
+import type { TestApp } from './test-app.js'
+import type { Person } from './client.js'
 
 type Server = Pick<TestApp, 'inject'>
 

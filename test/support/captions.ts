@@ -1,6 +1,6 @@
 import type { Response } from 'light-my-request'
-import { succeeded } from './courses.js'
-import type { Person, TestApp } from './test-app.js'
+import type { TestApp } from './test-app.js'
+import { succeeded, type Person } from './client.js'
 
 export const VTT = 'WEBVTT\n\n00:00.000 --> 00:01.000\nHello\n'
 /** The body of a request that stores captions. */

@@ -1,8 +1,21 @@
-import type { Response } from 'light-my-request'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import type { Test } from 'tap'
-import { fixture, form, signUp, type FormPart, type Person, type TestApp } from './test-app.js'
+import type { TestApp } from './test-app.js'
+import { fixture } from './fixtures.js'
+import {
+  call,
+  done,
+  postForm,
+  signUp,
+  succeeded,
+  textParts,
+  type Answer,
+  type Caller,
+  type Client,
+  type FormPart,
+  type Person
+} from './client.js'
 
 export const unknown = '019377a4-3f00-7000-8000-000000000000'
 
@@ -47,8 +60,6 @@ export interface Page<T> {
   size: number
   pages: number
 }
-type Server = Pick<TestApp, 'inject'>
-type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
 
 export const courseText = {
   title: 'Introduction to Algorithms',
@@ -61,69 +72,33 @@ export const lectureText = {
   subcategory: 'Algorithms'
 }
 
-export async function call (
-  server: Server,
-  method: Method,
-  url: string,
-  person?: Person,
-  payload?: unknown
-): Promise<Response> {
-  return await server.inject({
-    method,
-    url,
-    headers: person?.headers,
-    ...(payload !== undefined && { payload: payload as object })
-  })
-}
-
-/** A call that must succeed; answers its JSON. */
-export async function done<T> (
-  server: Server,
-  method: Method,
-  url: string,
-  person?: Person,
-  payload?: unknown
-): Promise<T> {
-  return succeeded(await call(server, method, url, person, payload)).json<T>()
-}
-
-export function succeeded (reply: Response): Response {
-  if (reply.statusCode >= 300) throw new Error(`was refused: ${reply.statusCode} ${reply.body}`)
-  return reply
-}
-
-export const newCourse = async (server: Server, owner: Person, text: object = {}) =>
+export const newCourse = async (server: Client, owner: Caller, text: object = {}) =>
   await done<Course>(server, 'POST', '/course', owner, { ...courseText, ...text })
-export const findCourse = async (server: Server, id: string) => await done<Course>(server, 'GET', `/course/${id}`)
-export const subscribe = async (server: Server, student: Person, courseId: string) =>
+export const findCourse = async (server: Client, id: string) => await done<Course>(server, 'GET', `/course/${id}`)
+export const subscribe = async <A extends Answer>(server: Client<A>, student: Caller, courseId: string) =>
   await call(server, 'POST', '/subscribe', student, { course_id: courseId })
-export const myLectures = async (server: Server, student: Person, courseId: string) =>
+export const myLectures = async (server: Client, student: Caller, courseId: string) =>
   await done<Lecture[]>(server, 'GET', `/subscribe/my-courses/${courseId}/lectures`, student)
 
-export const part = async (name = 'tiny.mp4', field = 'lecture_file'): Promise<FormPart> => ({
-  name: field,
-  value: await fixture(name),
-  fileName: name
-})
-export const textParts = (fields: object): FormPart[] =>
-  Object.entries(fields).map(([name, value]) => ({ name, value: String(value) }))
-
-export async function postForm (
-  server: Server,
-  url: string,
-  person: Person | undefined,
-  parts: FormPart[]
-): Promise<Response> {
-  const { headers, payload } = form(parts)
-  return await server.inject({ method: 'POST', url, headers: { ...headers, ...person?.headers }, payload })
+/** What a lecture is uploaded with; `file` is a fixture, or the content. */
+interface LectureInput {
+  file?: string | Buffer
+  title?: string
 }
 
-export async function addLecture (
-  server: Server,
-  person: Person | undefined,
+export const part = async (file: string | Buffer = 'tiny.mp4', field = 'lecture_file'): Promise<FormPart> => ({
+  name: field,
+  value: typeof file === 'string' ? await fixture(file) : file,
+  fileName: typeof file === 'string' ? file : 'a.mp4'
+})
+
+/** Uploads a lecture: a fixture, or the given content. */
+export async function addLecture<A extends Answer> (
+  server: Client<A>,
+  person: Caller | undefined,
   courseId: string,
-  { file = 'tiny.mp4', ...fields }: { file?: string; title?: string } = {}
-): Promise<Response> {
+  { file = 'tiny.mp4', ...fields }: LectureInput = {}
+): Promise<A> {
   return await postForm(server, '/course/add-lecture', person, [
     ...textParts({ ...lectureText, ...fields, course_id: courseId }),
     await part(file)
@@ -131,20 +106,20 @@ export async function addLecture (
 }
 
 export const newLecture = async (
-  server: Server,
-  owner: Person,
+  server: Client,
+  owner: Caller,
   courseId: string,
-  fields: { file?: string; title?: string } = {}
+  fields: LectureInput = {}
 ) => succeeded(await addLecture(server, owner, courseId, fields)).json<Lecture>()
 
 /** Sends a batch of fixtures; `data` is the array, or the text to send in its place. */
-export async function addBatch (
-  server: Server,
-  person: Person | undefined,
+export async function addBatch<A extends Answer> (
+  server: Client<A>,
+  person: Caller | undefined,
   files: Array<string | FormPart>,
   data: unknown,
   fields: object = {}
-): Promise<Response> {
+): Promise<A> {
   const parts = await Promise.all(
     files.map(async (file) => (typeof file === 'string' ? await part(file, 'lectures_files') : file))
   )
@@ -178,9 +153,6 @@ export async function keeps (t: Test, server: TestApp, before: Kept, more: numbe
   t.same(now, expected, `${what}: as many files, media and lectures as there should be`)
 }
 
-/** The path and query of a link, for `inject`. */
-export const pathOf = (url: string) => new URL(url).pathname + new URL(url).search
-
 export interface Class {
   course: Course
   lectures: Lecture[]
@@ -189,8 +161,13 @@ export interface Class {
 }
 
 /** A course with a lecture, and a student who is subscribed to it. */
-export async function newClass (server: Server, owner: Person, files = ['tiny.mp4']): Promise<Class> {
-  const course = await newCourse(server, owner)
+export async function newClass (
+  server: Client,
+  owner: Caller,
+  files = ['tiny.mp4'],
+  text: object = {}
+): Promise<Class> {
+  const course = await newCourse(server, owner, text)
   const lectures: Lecture[] = []
   for (const file of files) lectures.push(await newLecture(server, owner, course.id, { file }))
   const student = await signUp(server, 'student')

@@ -2,7 +2,8 @@ import { sql, type Kysely } from 'kysely'
 import type { Database } from '../../src/database/tables.js'
 import { DAY } from '../../src/time.js'
 import { newClass, type Course } from './courses.js'
-import { engine, signUp, type Person, type TestApp } from './test-app.js'
+import { engine, type TestApp } from './test-app.js'
+import { signUp, type Person } from './client.js'
 
 export interface Sizes {
   courses: number

@@ -2,7 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import type { Overrides } from '../../src/app.js'
 import { MuxDouble } from './mux-double.js'
-import { buildTestApp, fixture, form, signUpEverybody, type Person, type TestApp } from './test-app.js'
+import { buildTestApp, type TestApp } from './test-app.js'
+import { signUpEverybody, succeeded, type Person } from './client.js'
+import { addLecture, newCourse, subscribe } from './courses.js'
 
 /** Nothing but a broken connection, or an answer, ends a wait. */
 const patient = { answerMs: 30_000, idleMs: 30_000, lookEveryMs: 50 }
@@ -50,45 +52,15 @@ export async function buildMuxApp (
   mux.now = () => server.clock.now
   mux.webhookUrl = `${await server.listen()}/webhooks/mux`
   const people = await signUpEverybody(server)
-  const course = await server.inject({
-    method: 'POST',
-    url: '/course',
-    headers: people.instructor.headers,
-    payload: { title: 'A course', description: 'About it', premium: true }
-  })
-  const { id: courseId } = course.json<{ id: string }>()
-  await server.inject({
-    method: 'POST',
-    url: '/subscribe',
-    headers: people.student.headers,
-    payload: { course_id: courseId }
-  })
+  const { id: courseId } = await newCourse(server, people.instructor, { premium: true })
+  succeeded(await subscribe(server, people.student, courseId))
   return { ...server, ...people, mux, courseId }
 }
 
-/** Adds a lecture and answers it as it is at once. */
-export async function addMuxLecture (
-  { inject, instructor, courseId }: MuxServer,
-  content: string | Buffer = 'tiny.mp4'
-): Promise<MuxLecture> {
-  const { headers, payload } = form([
-    ...Object.entries({
-      title: 'A lecture',
-      description: 'About it',
-      category: 'one',
-      subcategory: 'two',
-      course_id: courseId
-    }).map(([name, value]) => ({ name, value })),
-    { name: 'lecture_file', value: typeof content === 'string' ? await fixture(content) : content, fileName: 'a.mp4' }
-  ])
-  const reply = await inject({
-    method: 'POST',
-    url: '/course/add-lecture',
-    headers: { ...headers, ...instructor.headers },
-    payload
-  })
-  if (reply.statusCode !== 201) throw new Error(reply.body)
-  return reply.json<MuxLecture>()
+/** Uploads a lecture. Returns the lecture of the response. */
+export async function addMuxLecture (server: MuxServer, file: string | Buffer = 'tiny.mp4'): Promise<MuxLecture> {
+  const { instructor, courseId } = server
+  return succeeded(await addLecture(server, instructor, courseId, { file })).json<MuxLecture>()
 }
 
 export async function lecturesOf ({ inject, student, courseId }: MuxServer): Promise<MuxLecture[]> {

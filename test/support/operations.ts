@@ -1,18 +1,20 @@
 import type { InjectOptions, Response } from 'light-my-request'
 import { keyOf } from './api-keys.js'
-import { courseText, lectureText, newCourse, newLecture, part, subscribe, succeeded, textParts } from './courses.js'
-import { addTexts, captionBody, chapterList } from './captions.js'
+import { courseText, lectureText, newCourse, newLecture, part, subscribe } from './courses.js'
+import type { TestApp } from './test-app.js'
 import {
-  fixture,
   form,
   mintLink,
   mintOriginalLink,
   signUp,
+  succeeded,
+  textParts,
   upload,
   type FormPart,
-  type Person,
-  type TestApp
-} from './test-app.js'
+  type Person
+} from './client.js'
+import { fixture } from './fixtures.js'
+import { addTexts, captionBody, chapterList } from './captions.js'
 import { protectedMedia } from './protected-server.js'
 
 // Every operation of the API: how it is called, and what each kind of caller gets. A route that openapi.json names and

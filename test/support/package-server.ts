@@ -4,7 +4,8 @@ import type { Test } from 'tap'
 import { Ffmpeg } from '../../src/protection/hls/ffmpeg.js'
 import { decrypt } from './ffmpeg.js'
 import { mintStream, settled } from './protected-server.js'
-import { buildTestApp, signUpEverybody, upload, type Person, type TestApp } from './test-app.js'
+import { buildTestApp, type TestApp } from './test-app.js'
+import { signUpEverybody, upload, type Person } from './client.js'
 
 /** A server that packages; `stream` uploads a file and returns the plain stream, or the code of its failure. */
 export interface PackageServer {

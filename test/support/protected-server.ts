@@ -1,5 +1,6 @@
-import type { Test } from 'tap'
-import { fixture, form, signUpEverybody, upload, type Person, type TestApp } from './test-app.js'
+import type { TestApp } from './test-app.js'
+import { signUpEverybody, upload, type Person } from './client.js'
+import { newClass } from './courses.js'
 import { ask, type WireReply } from './raw-http.js'
 
 interface Shown {
@@ -63,48 +64,13 @@ export async function mintStream (server: TestApp, id: string, person?: Person, 
 export const codeOf = ({ status, body }: WireReply) =>
   `${status} ${status < 400 ? '' : (JSON.parse(body.toString()) as { code: string }).code}`.trim()
 
-/** A course with one lecture, and a student who is subscribed to it. */
+/** A server's people, a course with one lecture, and a student who is subscribed to it. */
 export async function courseWithLecture (
-  t: Test,
   server: TestApp,
   premium: boolean
-): Promise<{ admin: Person; instructor: Person; student: Person; courseId: string; mediaId: string }> {
-  const { admin, instructor, student } = await signUpEverybody(server)
+): Promise<{ instructor: Person; student: Person; courseId: string; mediaId: string }> {
+  const { instructor } = await signUpEverybody(server)
   await server.listen()
-  const course = await server.inject({
-    method: 'POST',
-    url: '/course',
-    headers: instructor.headers,
-    payload: { title: 'A course', description: 'About it', premium }
-  })
-  const { id: courseId } = course.json<{ id: string }>()
-  const { headers, payload } = form([
-    ...Object.entries({
-      title: 'A lecture',
-      description: 'About it',
-      category: 'one',
-      subcategory: 'two',
-      course_id: courseId
-    }).map(([name, value]) => ({ name, value })),
-    { name: 'lecture_file', value: await fixture('tiny.mp4'), fileName: 'a.mp4' }
-  ])
-  const lecture = await server.inject({
-    method: 'POST',
-    url: '/course/add-lecture',
-    headers: { ...headers, ...instructor.headers },
-    payload
-  })
-  t.equal(lecture.statusCode, 201, lecture.body)
-  t.equal(
-    (
-      await server.inject({
-        method: 'POST',
-        url: '/subscribe',
-        headers: student.headers,
-        payload: { course_id: courseId }
-      })
-    ).statusCode,
-    201
-  )
-  return { admin, instructor, student, courseId, mediaId: lecture.json<{ asset_id: string }>().asset_id }
+  const { course, lecture, student } = await newClass(server, instructor, ['tiny.mp4'], { premium })
+  return { instructor, student, courseId: course.id, mediaId: lecture.asset_id }
 }

@@ -84,23 +84,6 @@ export async function call (
   }
 }
 
-/** Signs up an account and answers its token. */
-export async function newToken (origin: string, email: string): Promise<string> {
-  const { status, body } = await call(origin, '/auth/signup', { json: { email, password: 'secure_password123' } })
-  if (status !== 201) throw new Error(`could not sign up: ${JSON.stringify(body)}`)
-  return body.token as string
-}
-
-/** Makes a media that needs no file, and answers its id. */
-export async function newLinkedMedia (origin: string, token: string, visibility = 'public'): Promise<string> {
-  const { status, body } = await call(origin, '/media', {
-    token,
-    json: { title: 'A talk', type: 'video', file_url: 'https://cdn.example.org/talk.mp4', visibility }
-  })
-  if (status !== 201) throw new Error(`could not make a media: ${JSON.stringify(body)}`)
-  return body.id as string
-}
-
 /** Runs `work` again and again on `lanes` lanes until the time is over; answers how often it ran. */
 export async function load (
   lanes: number,

@@ -2,19 +2,16 @@ import SQLite from 'better-sqlite3'
 import type { FastifyInstance } from 'fastify'
 import type { InjectOptions, Response } from 'light-my-request'
 import { randomUUID } from 'node:crypto'
-import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import type { Test } from 'tap'
 import { buildApp, type Overrides } from '../../src/app.js'
 import { loadConfig, type Config } from '../../src/config/config.js'
 import { drain, trackSockets } from '../../src/process/drain.js'
-
-export const fixtures = resolve('test/fixtures')
-export const fixture = (name: string) => readFile(join(fixtures, name))
 
 /** Which engine this run is on: the same suite runs on both. */
 export const engine = process.env.TEST_ENGINE === 'postgres' ? 'postgres' : 'sqlite'
@@ -197,80 +194,6 @@ export async function queryDatabase<T = Record<string, unknown>> ({ database }: 
   }
 }
 
-export interface Person {
-  id: string
-  email: string
-  token: string
-  headers: { authorization: string }
-}
-
-let people = 0
-
-/** Signs somebody up. The very first of a server is its admin; see {@link admin}. */
-export async function signUp (
-  { inject }: Pick<TestApp, 'inject'>,
-  role: 'instructor' | 'student' = 'instructor',
-  email = `person-${++people}@example.org`
-): Promise<Person> {
-  const reply = await inject({
-    method: 'POST',
-    url: '/auth/register',
-    payload: {
-      first_name: 'Test',
-      last_name: 'Person',
-      email,
-      password: 'secure_password123',
-      date_of_birth: '1990-01-01',
-      mobile_number: `+1${String(1e10 + ++people)}`,
-      role
-    }
-  })
-  if (reply.statusCode !== 201) throw new Error(`could not sign up: ${reply.body}`)
-  const { id, token } = reply.json<{ id: string; token: string }>()
-  return { id, email, token, headers: { authorization: `Bearer ${token}` } }
-}
-
-/** The administrator, an instructor and a student of a fresh server. */
-export async function signUpEverybody (
-  server: Pick<TestApp, 'inject'>
-): Promise<{ admin: Person; instructor: Person; student: Person }> {
-  const admin = await signUp(server)
-  return { admin, instructor: await signUp(server), student: await signUp(server, 'student') }
-}
-
-export interface FormPart {
-  name: string
-  value: string | Buffer
-  fileName?: string
-  contentType?: string
-}
-
-/** A multipart body and its headers, for `inject`. */
-export function form (parts: FormPart[]): { headers: Record<string, string>; payload: Buffer } {
-  const boundary = `----test${randomUUID()}`
-  const chunks = parts.flatMap(({ name, value, fileName, contentType = 'application/octet-stream' }) => {
-    const file = fileName === undefined ? '' : `; filename="${fileName}"\r\ncontent-type: ${contentType}`
-    return [`--${boundary}\r\ncontent-disposition: form-data; name="${name}"${file}\r\n\r\n`, value, '\r\n']
-  })
-  const payload = Buffer.concat([...chunks, `--${boundary}--\r\n`].map((chunk) => Buffer.from(chunk as string)))
-  return { headers: { 'content-type': `multipart/form-data; boundary=${boundary}` }, payload }
-}
-
-/** Uploads a fixture and returns the reply. */
-export async function upload (
-  server: Pick<TestApp, 'inject'>,
-  person: Person,
-  file: string | Buffer = 'tiny.mp4',
-  fields: Record<string, string> = {}
-): Promise<Response> {
-  const content = typeof file === 'string' ? await fixture(file) : file
-  const { headers, payload } = form([
-    ...Object.entries({ title: 'A title', type: 'video', ...fields }).map(([name, value]) => ({ name, value })),
-    { name: 'file', value: content, fileName: typeof file === 'string' ? file : 'file.bin' }
-  ])
-  return await server.inject({ method: 'POST', url: '/media', headers: { ...headers, ...person.headers }, payload })
-}
-
 /** Resolves when everything that was deleted is removed: rows, and then files. */
 export async function removalsDone (server: TestApp): Promise<void> {
   const left = async () =>
@@ -279,31 +202,6 @@ export async function removalsDone (server: TestApp): Promise<void> {
     if (tries === 300) throw new Error(`deleted, and not removed: ${await left()} jobs are left`)
     await sleep(20)
   }
-}
-
-/** Mints a link; answers its path and query. */
-export async function mintLink (
-  server: Pick<TestApp, 'inject'>,
-  mediaId: string,
-  person?: Person,
-  query = ''
-): Promise<string> {
-  const reply = await server.inject({ url: `/media/${mediaId}/stream-url${query}`, headers: person?.headers })
-  if (reply.statusCode !== 200) throw new Error(`could not mint a link: ${reply.body}`)
-  const url = new URL(reply.json<{ stream_url: string }>().stream_url)
-  return url.pathname + url.search
-}
-
-/** Mints a link to an uploaded file; answers its path and query. */
-export async function mintOriginalLink (
-  server: Pick<TestApp, 'inject'>,
-  mediaId: string,
-  person: Person
-): Promise<string> {
-  const reply = await server.inject({ url: `/media/${mediaId}/original-url`, headers: person.headers })
-  if (reply.statusCode !== 200) throw new Error(`could not mint a link: ${reply.body}`)
-  const url = new URL(reply.json<{ original_url: string }>().original_url)
-  return url.pathname + url.search
 }
 
 /** Holds a reply against the problem it must be, member by member. */

@@ -1,6 +1,7 @@
 import type { InjectOptions, Response } from 'light-my-request'
 import { createHash } from 'node:crypto'
-import type { Person, TestApp } from './test-app.js'
+import type { TestApp } from './test-app.js'
+import type { Person } from './client.js'
 
 type Server = Pick<TestApp, 'inject'>
 

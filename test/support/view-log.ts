@@ -1,6 +1,7 @@
 import type { Test } from 'tap'
 import type { Difference } from '../../src/views/view-maintenance.js'
-import { buildTestApp, signUp, upload } from './test-app.js'
+import { buildTestApp } from './test-app.js'
+import { signUp, upload } from './client.js'
 import { playgate } from './playgate.js'
 
 export const DAY = 86_400_000

@@ -11,8 +11,10 @@ import { openDatabase } from '../../src/database/open.js'
 import { listOwnedBlobs } from '../../src/media/media-store.js'
 import { openDiskStore } from '../../src/storage/disk-store.js'
 import { CONFIRM_AFTER_MS, Sweeper } from '../../src/storage/sweep.js'
-import { engine, fixture, form, testEnvironment } from './test-app.js'
-import { call, eventually, newToken, startServer, type Reply, type ServerProcess } from './server-process.js'
+import { engine, testEnvironment } from './test-app.js'
+import { call, eventually, startServer, type Reply, type ServerProcess } from './server-process.js'
+import { fixture } from './fixtures.js'
+import { form, newToken } from './client.js'
 import { clockOf } from './clock.js'
 
 const MiB = 1024 * 1024

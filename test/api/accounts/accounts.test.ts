@@ -2,14 +2,8 @@ import { createHmac } from 'node:crypto'
 import t from 'tap'
 import { loadConfig } from '../../../src/config/config.js'
 import { loadSecrets } from '../../../src/secrets/keyring.js'
-import {
-  buildTestApp,
-  expectProblem,
-  openTestApp,
-  signUp,
-  signUpEverybody,
-  type TestApp
-} from '../../support/test-app.js'
+import { buildTestApp, expectProblem, openTestApp, type TestApp } from '../../support/test-app.js'
+import { logIn, signUp, signUpEverybody } from '../../support/client.js'
 
 const password = 'secure_password123'
 const form = { 'content-type': 'application/x-www-form-urlencoded' }
@@ -26,8 +20,6 @@ const registration = (email: string, more: object = {}) => ({
 })
 const post = ({ inject }: TestApp, url: string, payload: object, headers = {}) =>
   inject({ method: 'POST', url, payload, headers })
-const logIn = (server: TestApp, email: string, secret = password) =>
-  post(server, '/auth/login', { email, password: secret })
 const me = ({ inject }: TestApp, token: string) =>
   inject({ url: '/auth/me', headers: { authorization: `Bearer ${token}` } })
 const bareProblem = (body: string) => ({ ...(JSON.parse(body) as object), request_id: '' })

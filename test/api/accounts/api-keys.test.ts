@@ -4,17 +4,9 @@ import type { Scope } from '../../../src/accounts/scopes.js'
 import { newKey, requestKey, revokeKey, type HeldKey } from '../../support/api-keys.js'
 import { newCourse, newLecture } from '../../support/courses.js'
 import { eventually } from '../../support/server-process.js'
-import {
-  buildTestApp,
-  expectProblem,
-  fixture,
-  mintLink,
-  openTestApp,
-  signUp,
-  upload,
-  type Person,
-  type TestApp
-} from '../../support/test-app.js'
+import { buildTestApp, expectProblem, openTestApp, type TestApp } from '../../support/test-app.js'
+import { fixture } from '../../support/fixtures.js'
+import { mintLink, signUp, upload, type Person } from '../../support/client.js'
 
 const DAY = 86_400_000
 

@@ -1,6 +1,7 @@
 import { connect } from 'node:net'
 import t from 'tap'
-import { buildTestApp, expectProblem, signUpEverybody, type TestApp } from '../../support/test-app.js'
+import { buildTestApp, expectProblem, type TestApp } from '../../support/test-app.js'
+import { signUpEverybody } from '../../support/client.js'
 
 type Method = 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE' | 'HEAD'
 type Response = Awaited<ReturnType<TestApp['inject']>>

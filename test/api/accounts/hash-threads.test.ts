@@ -1,6 +1,7 @@
 import t from 'tap'
 import { eventually } from '../../support/server-process.js'
-import { buildTestApp, expectProblem, signUp } from '../../support/test-app.js'
+import { buildTestApp, expectProblem } from '../../support/test-app.js'
+import { signUp } from '../../support/client.js'
 import { Threads } from '../../support/threads.js'
 
 t.test('a login whose hash thread ends gets 503, counts as no wrong guess, and the next login works', async (t) => {

@@ -2,7 +2,8 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import t from 'tap'
 import hashNow, { type PasswordTask } from '../../../src/accounts/password-worker.js'
 import { createPasswordHasher, type HashWorkers } from '../../../src/accounts/passwords.js'
-import { buildTestApp, expectProblem, signUp } from '../../support/test-app.js'
+import { buildTestApp, expectProblem } from '../../support/test-app.js'
+import { signUp } from '../../support/client.js'
 
 const password = 'secure_password123'
 

@@ -1,5 +1,6 @@
 import t from 'tap'
-import { buildTestApp, expectProblem, openTestApp, signUp, type Person, type TestApp } from '../../support/test-app.js'
+import { buildTestApp, expectProblem, openTestApp, type TestApp } from '../../support/test-app.js'
+import { signUp, type Person } from '../../support/client.js'
 
 const HOUR = 3_600_000
 const OLD = 'secure_password123'

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import t from 'tap'
-import { buildTestApp, signUp } from '../../support/test-app.js'
+import { buildTestApp } from '../../support/test-app.js'
+import { signUp } from '../../support/client.js'
 
 interface Grant {
   refresh_token: string

@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import { insertSession } from '../../../src/accounts/session-store.js'
 import { openDatabase } from '../../../src/database/open.js'
-import { buildTestApp, signUp } from '../../support/test-app.js'
+import { buildTestApp } from '../../support/test-app.js'
+import { signUp } from '../../support/client.js'
 
 const MAX_SESSIONS = 3
 const DAY = 86_400_000

@@ -7,8 +7,9 @@ import { openDatabase } from '../../../src/database/open.js'
 import { createLoginGuard } from '../../../src/limits/login-guard.js'
 import { LocalSlidingWindow } from '../../../src/limits/sliding-window.js'
 import { loadSecrets } from '../../../src/secrets/keyring.js'
-import { buildTestApp, expectProblem, openTestApp, signUp, type Person, type TestApp } from '../../support/test-app.js'
+import { buildTestApp, expectProblem, openTestApp, type TestApp } from '../../support/test-app.js'
 import { eventually } from '../../support/server-process.js'
+import { logIn, signUp, type Person } from '../../support/client.js'
 import { systemClock } from '../../../src/time.js'
 
 const DAY = 86_400_000
@@ -22,8 +23,8 @@ interface Tokens {
 
 const post = ({ inject }: TestApp, url: string, payload: object, token?: string) =>
   inject({ method: 'POST', url, payload, headers: token === undefined ? {} : { authorization: `Bearer ${token}` } })
-const logIn = async (server: TestApp, email: string, secret = password) =>
-  (await post(server, '/auth/login', { email, password: secret })).json<Tokens>()
+const tokensOf = async (server: TestApp, email: string, secret = password) =>
+  (await logIn(server, email, secret)).json<Tokens>()
 const refresh = (server: TestApp, token: string) => post(server, '/auth/refresh', { refresh_token: token })
 const me = ({ inject }: TestApp, token: string) =>
   inject({ url: '/auth/me', headers: { authorization: `Bearer ${token}` } })
@@ -50,8 +51,8 @@ t.test('a refresh token gives the next tokens once; shown again it ends the sess
     t.match(reply.json(), { refresh_token: /^[\w-]{43}\.[\w-]{43}$/ }, url)
     t.equal(reply.headers['cache-control'], 'no-store', url)
   }
-  const first = await logIn(server, student.email)
-  const bystander = await logIn(server, student.email)
+  const first = await tokensOf(server, student.email)
+  const bystander = await tokensOf(server, student.email)
   const second = (await refresh(other, first.refresh_token)).json<Tokens>()
   t.same(Object.keys(second).sort(), ['access_token', 'expires_in', 'refresh_token', 'token', 'token_type'])
   t.match(claims(second.access_token), { sub: student.id, role: 'student', sid: claims(first.access_token).sid })
@@ -80,7 +81,7 @@ t.test(
   'of twenty parallel refreshes of one token exactly one succeeds, on two processes, and the session is over',
   async (t) => {
     const student = await signUp(server, 'student')
-    const { refresh_token: token } = await logIn(server, student.email)
+    const { refresh_token: token } = await tokensOf(server, student.email)
     const replies = await Promise.all(
       Array.from({ length: 20 }, (_, index) => refresh(index % 2 ? server : other, token))
     )
@@ -99,7 +100,7 @@ t.test(
   async (t) => {
     const student = await signUp(server, 'student')
     for (const by of ['access', 'refresh'] as const) {
-      const [mine, bystander] = [await logIn(server, student.email), await logIn(server, student.email)]
+      const [mine, bystander] = [await tokensOf(server, student.email), await tokensOf(server, student.email)]
       t.equal((await me(other, mine.access_token)).statusCode, 200)
       const reply =
         by === 'access'
@@ -124,7 +125,7 @@ t.test(
 
 t.test('a new password ends the other sessions at once and keeps to the rules', async (t) => {
   const student = await signUp(server, 'student')
-  const [mine, bystander] = [await logIn(server, student.email), await logIn(server, student.email)]
+  const [mine, bystander] = [await tokensOf(server, student.email), await tokensOf(server, student.email)]
   const change = (body: object) => post(server, '/auth/password', body, mine.access_token)
   expectProblem(
     t,
@@ -156,7 +157,7 @@ t.test('a new password ends the other sessions at once and keeps to the rules', 
     expectProblem(t, await me(other, token), 401, 'invalid_token')
   }
   expectProblem(t, await post(server, '/auth/login', { email: student.email, password }), 401, 'invalid_credentials')
-  t.ok((await logIn(server, student.email, 'another password')).access_token)
+  t.ok((await tokensOf(server, student.email, 'another password')).access_token)
 })
 
 t.test(
@@ -222,7 +223,7 @@ t.test('no login or refresh slips by a password that changes, or an account that
   const student = await signUp(server, 'student')
   for (let round = 0; round < 3; round++) {
     const [now, next] = round % 2 ? ['another password', password] : [password, 'another password']
-    const { access_token: token } = await logIn(server, student.email, now)
+    const { access_token: token } = await tokensOf(server, student.email, now)
     const [changed, ...logins] = await Promise.all([
       post(server, '/auth/password', { current_password: now, new_password: next }, token),
       ...Array.from({ length: 6 }, () => post(server, '/auth/login', { email: student.email, password: now }))
@@ -234,7 +235,7 @@ t.test('no login or refresh slips by a password that changes, or an account that
       }
     }
   }
-  const lives = await logIn(server, student.email, 'another password')
+  const lives = await tokensOf(server, student.email, 'another password')
   const [disabled, ...tries] = await Promise.all([
     patch(server, student.id, { disabled: true }, admin),
     ...Array.from({ length: 6 }, () =>
@@ -256,7 +257,7 @@ t.test('the database holds no refresh token, and what has ended is swept', async
   const student = await signUp(server, 'student')
   const count = async (table: string) =>
     Number((await server.query<{ n: unknown }>(`select count(*) as n from ${table}`))[0]!.n)
-  const { refresh_token: first } = await logIn(server, student.email)
+  const { refresh_token: first } = await tokensOf(server, student.email)
   const second = (await refresh(server, first)).json<Tokens>()
   const rows = JSON.stringify([
     await server.query('select * from refresh_tokens'),
@@ -268,7 +269,7 @@ t.test('the database holds no refresh token, and what has ended is swept', async
     (_, index) => `('${randomUUID()}', '${student.id}', ${server.clock.now - 5000 + index}, ${server.clock.now + DAY})`
   )
   await server.query(`insert into sessions (id, account_id, created_at, expires_at) values ${many.join()}`)
-  await logIn(server, student.email)
+  await tokensOf(server, student.email)
   t.equal(await count('sessions'), 1000, 'of one account the newest thousand stay')
   server.clock.advance(6 * DAY)
   const third = (await refresh(server, second.refresh_token)).json<Tokens>()
@@ -363,7 +364,7 @@ t.test('users', async (t) => {
     t.equal((await list(server)).statusCode, 200)
     atOnce()
     t.equal((await list(other)).statusCode, 200)
-    const before = await logIn(server, instructor.email)
+    const before = await tokensOf(server, instructor.email)
     t.match((await patch(server, instructor.id, { disabled: true }, admin)).json(), { role: 'admin', disabled: true })
     expectProblem(t, await list(server), 401, 'invalid_token')
     expectProblem(t, await refresh(other, before.refresh_token), 401, 'invalid_refresh_token')
@@ -375,7 +376,7 @@ t.test('users', async (t) => {
       disabled: false
     })
     expectProblem(t, await list(server), 401, 'invalid_token', [])
-    t.ok((await logIn(server, instructor.email)).access_token)
+    t.ok((await tokensOf(server, instructor.email)).access_token)
   })
 
   await t.test('always have an admin left who can log in', async (t) => {

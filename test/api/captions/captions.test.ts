@@ -2,15 +2,8 @@ import t from 'tap'
 import { MiB } from '../../../src/bytes.js'
 import { VTT, putCaptions } from '../../support/captions.js'
 import { mintStream, protectedMedia } from '../../support/protected-server.js'
-import {
-  buildTestApp,
-  expectProblem,
-  mintLink,
-  openTestApp,
-  removalsDone,
-  signUpEverybody,
-  upload
-} from '../../support/test-app.js'
+import { buildTestApp, expectProblem, openTestApp, removalsDone } from '../../support/test-app.js'
+import { mintLink, signUpEverybody, upload } from '../../support/client.js'
 
 const NO_MEDIA = '019377a4-3f00-7000-8000-000000000000'
 

@@ -1,5 +1,6 @@
 import t from 'tap'
-import { buildTestApp, expectProblem, mintLink, openTestApp, signUpEverybody, upload } from '../../support/test-app.js'
+import { buildTestApp, expectProblem, openTestApp } from '../../support/test-app.js'
+import { mintLink, signUpEverybody, upload } from '../../support/client.js'
 
 t.test('chapters of a media', async (t) => {
   const server = await buildTestApp(t)

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { buildTestApp, expectProblem, signUp, signUpEverybody, type FormPart } from '../../support/test-app.js'
+import { buildTestApp, expectProblem } from '../../support/test-app.js'
 import {
   addBatch,
   findCourse,
@@ -8,11 +8,10 @@ import {
   lectureText,
   newCourse,
   part,
-  postForm,
-  textParts,
   unknown,
   type BatchReply
 } from '../../support/courses.js'
+import { postForm, signUp, signUpEverybody, textParts, type FormPart } from '../../support/client.js'
 
 const MAX_UPLOAD_BYTES = 19_000
 

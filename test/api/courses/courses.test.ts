@@ -1,29 +1,18 @@
 import t from 'tap'
+import { buildTestApp, engine, expectProblem, removalsDone, type TestApp } from '../../support/test-app.js'
 import {
-  buildTestApp,
-  engine,
-  expectProblem,
-  mintLink,
-  removalsDone,
-  signUp,
-  signUpEverybody,
-  type TestApp
-} from '../../support/test-app.js'
-import {
-  call,
   courseText,
-  done,
   findCourse,
   kept,
   myLectures,
   newCourse,
   newLecture,
   subscribe,
-  succeeded,
   unknown,
   type Course,
   type Page
 } from '../../support/courses.js'
+import { call, done, mintLink, signUp, signUpEverybody, succeeded } from '../../support/client.js'
 
 t.test('courses', async (t) => {
   const server = await buildTestApp(t)

@@ -1,17 +1,7 @@
 import t from 'tap'
-import {
-  buildTestApp,
-  expectProblem,
-  removalsDone,
-  signUp,
-  signUpEverybody,
-  upload,
-  type FormPart
-} from '../../support/test-app.js'
+import { buildTestApp, expectProblem, removalsDone } from '../../support/test-app.js'
 import {
   addLecture,
-  call,
-  done,
   findCourse,
   keeps,
   kept,
@@ -19,11 +9,19 @@ import {
   newCourse,
   newLecture,
   part,
-  postForm,
-  textParts,
   unknown,
   type Lecture
 } from '../../support/courses.js'
+import {
+  call,
+  done,
+  postForm,
+  signUp,
+  signUpEverybody,
+  textParts,
+  upload,
+  type FormPart
+} from '../../support/client.js'
 
 t.test('lectures', async (t) => {
   const server = await buildTestApp(t)

@@ -1,13 +1,7 @@
 import t, { type Test } from 'tap'
-import {
-  buildTestApp,
-  expectProblem,
-  signUp,
-  signUpEverybody,
-  type Person,
-  type TestApp
-} from '../../support/test-app.js'
-import { call, done, myLectures, newClass, pathOf, subscribe, succeeded } from '../../support/courses.js'
+import { buildTestApp, expectProblem, type TestApp } from '../../support/test-app.js'
+import { myLectures, newClass, subscribe } from '../../support/courses.js'
+import { call, done, pathOf, signUp, signUpEverybody, succeeded, type Person } from '../../support/client.js'
 
 async function reportAll (
   t: Test,

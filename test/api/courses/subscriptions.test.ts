@@ -1,33 +1,21 @@
 import t from 'tap'
-import {
-  buildTestApp,
-  expectProblem,
-  fixture,
-  mintLink,
-  openTestApp,
-  signUp,
-  signUpEverybody,
-  type Person,
-  type TestApp
-} from '../../support/test-app.js'
-import { ask } from '../../support/raw-http.js'
+import { buildTestApp, expectProblem, openTestApp, type TestApp } from '../../support/test-app.js'
 import {
   addLecture,
-  call,
   courseText,
-  done,
   myLectures,
   newClass,
   newCourse,
-  pathOf,
   subscribe,
-  succeeded,
   unknown,
   type Class,
   type Course,
   type Lecture,
   type Page
 } from '../../support/courses.js'
+import { fixture } from '../../support/fixtures.js'
+import { call, done, mintLink, pathOf, signUp, signUpEverybody, succeeded, type Person } from '../../support/client.js'
+import { ask } from '../../support/raw-http.js'
 
 const NOT_SUBSCRIBED = 'Access denied. You are not subscribed to this course.'
 

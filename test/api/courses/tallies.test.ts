@@ -3,19 +3,11 @@ import { migrations } from '../../../migrations/index.js'
 import { migrate } from '../../../src/database/migrate.js'
 import { openDatabase } from '../../../src/database/open.js'
 import { loadConfig } from '../../../src/config/config.js'
-import {
-  buildTestApp,
-  openTestApp,
-  queryDatabase,
-  signUp,
-  signUpEverybody,
-  testEnvironment,
-  type Person,
-  type TestApp
-} from '../../support/test-app.js'
-import { call, done, newClass, newCourse, newLecture, subscribe, type Course } from '../../support/courses.js'
-import { figuresAgree } from '../../support/counters.js'
+import { buildTestApp, openTestApp, queryDatabase, testEnvironment, type TestApp } from '../../support/test-app.js'
+import { newClass, newCourse, newLecture, subscribe, type Course } from '../../support/courses.js'
 import { eventually } from '../../support/server-process.js'
+import { call, done, signUp, signUpEverybody, type Person } from '../../support/client.js'
+import { figuresAgree } from '../../support/counters.js'
 
 /** Resolves when no background job is left. */
 async function settled (server: TestApp): Promise<void> {

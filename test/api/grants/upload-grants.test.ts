@@ -1,16 +1,10 @@
 import type { InjectOptions, Response } from 'light-my-request'
 import t from 'tap'
 import { createProber, type Prober } from '../../../src/media/probe/probe.js'
-import { call, done, lectureText, newCourse, type Page } from '../../support/courses.js'
-import {
-  buildTestApp,
-  expectProblem,
-  fixture,
-  signUpEverybody,
-  upload,
-  type Person,
-  type TestApp
-} from '../../support/test-app.js'
+import { lectureText, newCourse, type Page } from '../../support/courses.js'
+import { buildTestApp, expectProblem, type TestApp } from '../../support/test-app.js'
+import { call, done, signUpEverybody, upload, type Person } from '../../support/client.js'
+import { fixture } from '../../support/fixtures.js'
 
 const HOUR = 3_600_000
 

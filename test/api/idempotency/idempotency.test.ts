@@ -2,29 +2,10 @@ import { createHash } from 'node:crypto'
 import type { Response } from 'light-my-request'
 import t from 'tap'
 import { createProber, type Prober } from '../../../src/media/probe/probe.js'
-import {
-  courseText,
-  kept,
-  lectureText,
-  newCourse,
-  part,
-  subscribe,
-  textParts,
-  type BatchReply
-} from '../../support/courses.js'
-import {
-  buildTestApp,
-  expectProblem,
-  fixture,
-  form,
-  openTestApp,
-  signUp,
-  signUpEverybody,
-  upload,
-  type FormPart,
-  type Person,
-  type TestApp
-} from '../../support/test-app.js'
+import { courseText, kept, lectureText, newCourse, part, subscribe, type BatchReply } from '../../support/courses.js'
+import { buildTestApp, expectProblem, openTestApp, type TestApp } from '../../support/test-app.js'
+import { form, signUp, signUpEverybody, textParts, upload, type FormPart, type Person } from '../../support/client.js'
+import { fixture } from '../../support/fixtures.js'
 
 const HOUR = 3_600_000
 

@@ -5,7 +5,8 @@ import { migrate } from '../../../src/database/migrate.js'
 import { openDatabase } from '../../../src/database/open.js'
 import { claimJob, deleteJob, insertJob, updateJob } from '../../../src/jobs/job-store.js'
 import { DAY, MINUTE, SECOND } from '../../../src/time.js'
-import { buildTestApp, signUp, upload } from '../../support/test-app.js'
+import { buildTestApp } from '../../support/test-app.js'
+import { signUp, upload } from '../../support/client.js'
 
 t.test('jobs take turns by account: many of one do not hold up the first of another', async (t) => {
   const server = await buildTestApp(t)

@@ -6,8 +6,9 @@ import t, { type Test } from 'tap'
 import errors from '../../../plugins/errors.js'
 import requestBodies, { type BodyLimits } from '../../../plugins/slow-bodies.js'
 import requestUrl from '../../../plugins/origin.js'
-import { buildTestApp, form, mintLink, signUp, upload, type Person, type TestApp } from '../../support/test-app.js'
+import { buildTestApp, type TestApp } from '../../support/test-app.js'
 import { eventually } from '../../support/server-process.js'
+import { form, mintLink, signUp, upload, type Person } from '../../support/client.js'
 import { ask, noiseWav } from '../../support/raw-http.js'
 
 const KiB = 1024

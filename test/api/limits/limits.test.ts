@@ -1,22 +1,12 @@
 import t, { type Test } from 'tap'
 import { addressKey } from '../../../src/http/client-address.js'
 import { withoutPorts } from '../../../src/http/forwarded-for.js'
-import { buildTestApp, expectProblem, signUp, type Person, type TestApp } from '../../support/test-app.js'
+import { buildTestApp, expectProblem, type TestApp } from '../../support/test-app.js'
+import { newLinkedMedia, signUp } from '../../support/client.js'
 
 const MINUTE = 60_000
 const password = 'secure_password123'
 type Response = Awaited<ReturnType<TestApp['inject']>>
-
-/** A public media, made by its first admin; views of it are what the limits are tried on. */
-async function mediaOf ({ inject }: TestApp, { headers }: Person): Promise<string> {
-  const made = await inject({
-    method: 'POST',
-    url: '/media',
-    headers,
-    payload: { title: 'A', type: 'video', file_url: 'https://example.org/a', visibility: 'public' }
-  })
-  return made.json<{ id: string }>().id
-}
 
 /** A server whose windows stand still with its clock. */
 async function buildLimitedApp (t: Test, env: Record<string, string>): Promise<TestApp> {
@@ -35,7 +25,7 @@ t.test('views', async (t) => {
     RATE_LIMIT_VIEW_PER_MINUTE: '10',
     TRUSTED_PROXIES: '10.0.0.1, 192.168.0.0/16'
   })
-  const url = `/media/${await mediaOf(server, await signUp(server))}/view`
+  const url = `/media/${await newLinkedMedia(server, await signUp(server))}/view`
   const view = (remoteAddress: string, forwarded?: string) =>
     server.inject({
       method: 'POST',
@@ -193,7 +183,7 @@ t.test('each group has its own limit, 0 turns it off, and the rest share one', a
     RATE_LIMIT_API_PER_MINUTE: '4'
   })
   const person = await signUp(server)
-  const id = await mediaOf(server, person)
+  const id = await newLinkedMedia(server, person)
   const statuses = async (times: number, method: 'GET' | 'POST', url: string) => {
     const replies: Response[] = []
     for (let index = 0; index < times; index++) {
@@ -269,7 +259,7 @@ t.test('X-Forwarded-For is read with the ports and brackets that proxies write',
 
 t.test('a client behind a proxy that writes ports is one client', async (t) => {
   const server = await buildLimitedApp(t, { RATE_LIMIT_VIEW_PER_MINUTE: '2', TRUSTED_PROXIES: '10.0.0.1, 10.0.0.2' })
-  const url = `/media/${await mediaOf(server, await signUp(server))}/view`
+  const url = `/media/${await newLinkedMedia(server, await signUp(server))}/view`
   const view = async (forwarded: string) => {
     const reply = await server.inject({
       method: 'POST',
@@ -298,7 +288,7 @@ t.test('a clock that is set back an hour refuses nobody longer than the window',
       clock: { now: () => time.wall, monotonicNow: () => time.monotonic }
     }
   )
-  const url = `/media/${await mediaOf(server, await signUp(server))}/view`
+  const url = `/media/${await newLinkedMedia(server, await signUp(server))}/view`
   const view = async () => (await server.inject({ method: 'POST', url, remoteAddress: '203.0.113.1' })).statusCode
   t.same([await view(), await view(), await view()], [200, 200, 429])
   time.wall -= 60 * MINUTE

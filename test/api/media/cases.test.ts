@@ -1,5 +1,7 @@
 import t from 'tap'
-import { buildTestApp, expectProblem, fixture, signUpEverybody, upload } from '../../support/test-app.js'
+import { buildTestApp, expectProblem } from '../../support/test-app.js'
+import { fixture } from '../../support/fixtures.js'
+import { signUpEverybody, upload } from '../../support/client.js'
 
 /** What is right of a file of test/fixtures/cases: its README says what the fields mean. */
 interface Case {

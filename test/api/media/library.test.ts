@@ -1,17 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import {
-  buildTestApp,
-  expectProblem,
-  mintLink,
-  openTestApp,
-  removalsDone,
-  signUp,
-  signUpEverybody,
-  upload,
-  type Person,
-  type TestApp
-} from '../../support/test-app.js'
+import { buildTestApp, expectProblem, openTestApp, removalsDone, type TestApp } from '../../support/test-app.js'
+import { mintLink, signUp, signUpEverybody, upload, type Person } from '../../support/client.js'
 
 interface Item {
   id: string

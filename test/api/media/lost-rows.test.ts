@@ -13,7 +13,9 @@ import { clockOf } from '../../support/clock.js'
 import { playgate } from '../../support/playgate.js'
 import { protectedMedia } from '../../support/protected-server.js'
 import { eventually } from '../../support/server-process.js'
-import { buildTestApp, fixture, removalsDone, signUp, upload, type TestApp } from '../../support/test-app.js'
+import { buildTestApp, removalsDone, type TestApp } from '../../support/test-app.js'
+import { fixture } from '../../support/fixtures.js'
+import { signUp, upload } from '../../support/client.js'
 
 interface Findings {
   findings: Array<{ check: string; status: string; message: string; fix?: string }>

@@ -6,17 +6,9 @@ import { listOwnedBlobs } from '../../../src/media/media-store.js'
 import { Sweeper } from '../../../src/storage/sweep.js'
 import { clockOf } from '../../support/clock.js'
 import { mintStream, settled } from '../../support/protected-server.js'
-import {
-  buildTestApp,
-  expectProblem,
-  fixture,
-  mintLink,
-  removalsDone,
-  signUpEverybody,
-  upload,
-  type Person,
-  type TestApp
-} from '../../support/test-app.js'
+import { buildTestApp, expectProblem, removalsDone, type TestApp } from '../../support/test-app.js'
+import { fixture } from '../../support/fixtures.js'
+import { mintLink, signUpEverybody, upload, type Person } from '../../support/client.js'
 
 interface Shown {
   id: string

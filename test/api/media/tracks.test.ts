@@ -1,9 +1,10 @@
 import { rm, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { done, newClass, type Course } from '../../support/courses.js'
+import { newClass, type Course } from '../../support/courses.js'
 import { eventually } from '../../support/server-process.js'
-import { buildTestApp, openTestApp, signUpEverybody, testEnvironment, upload } from '../../support/test-app.js'
+import { buildTestApp, openTestApp, testEnvironment } from '../../support/test-app.js'
+import { done, signUpEverybody, upload } from '../../support/client.js'
 
 interface Media {
   id: string

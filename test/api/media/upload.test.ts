@@ -2,18 +2,9 @@ import { createHash } from 'node:crypto'
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import {
-  buildTestApp,
-  expectProblem,
-  fixture,
-  form,
-  mintLink,
-  signUpEverybody,
-  upload,
-  type FormPart,
-  type Person,
-  type TestApp
-} from '../../support/test-app.js'
+import { buildTestApp, expectProblem, type TestApp } from '../../support/test-app.js'
+import { fixture } from '../../support/fixtures.js'
+import { form, mintLink, signUpEverybody, upload, type FormPart, type Person } from '../../support/client.js'
 
 interface Expected {
   file: string

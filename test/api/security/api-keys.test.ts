@@ -17,7 +17,8 @@ import {
   type World
 } from '../../support/operations.js'
 import { queriesOf } from '../../support/plans.js'
-import { buildTestApp, expectProblem, signUp, type Person, type TestApp } from '../../support/test-app.js'
+import { buildTestApp, expectProblem, type TestApp } from '../../support/test-app.js'
+import { signUp, type Person } from '../../support/client.js'
 
 // Every operation of openapi.json × every kind of API key. The scope of each operation is the one that openapi.json
 // names, and what the account itself may do is in test/support/operations.ts.

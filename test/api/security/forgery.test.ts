@@ -3,7 +3,8 @@ import { createHmac, createPrivateKey, createSign, generateKeyPairSync, randomUU
 import { Agent, request } from 'node:http'
 import t, { type Test } from 'tap'
 import { loadSecrets } from '../../../src/secrets/keyring.js'
-import { buildTestApp, expectProblem, mintLink, signUpEverybody, upload } from '../../support/test-app.js'
+import { buildTestApp, expectProblem } from '../../support/test-app.js'
+import { mintLink, signUpEverybody, upload } from '../../support/client.js'
 import { protectedMedia } from '../../support/protected-server.js'
 import { figure, seed, sized } from '../../support/measures.js'
 

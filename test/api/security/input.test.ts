@@ -2,7 +2,8 @@ import { gzipSync } from 'node:zlib'
 import { connect } from 'node:net'
 import t from 'tap'
 import { lectureText } from '../../support/courses.js'
-import { buildTestApp, expectProblem, signUp, signUpEverybody } from '../../support/test-app.js'
+import { buildTestApp, expectProblem } from '../../support/test-app.js'
+import { signUp, signUpEverybody } from '../../support/client.js'
 import { describedOperations, newScene, newWorld } from '../../support/operations.js'
 
 const json = { 'content-type': 'application/json' }

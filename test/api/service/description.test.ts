@@ -1,6 +1,8 @@
 import { brotliDecompressSync, gunzipSync } from 'node:zlib'
 import t from 'tap'
-import { buildTestApp, fixture, form, mintLink, signUp, upload } from '../../support/test-app.js'
+import { buildTestApp } from '../../support/test-app.js'
+import { fixture } from '../../support/fixtures.js'
+import { form, mintLink, signUp, upload } from '../../support/client.js'
 
 interface Schema {
   required?: string[]

@@ -1,6 +1,7 @@
 import t from 'tap'
-import { buildTestApp, mintLink, signUpEverybody, upload } from '../../support/test-app.js'
+import { buildTestApp } from '../../support/test-app.js'
 import { newClass } from '../../support/courses.js'
+import { mintLink, signUpEverybody, upload } from '../../support/client.js'
 
 t.test(
   'an id in capitals is the same id, on every route and both engines (bug: PATCH /users was 404 on SQLite)',

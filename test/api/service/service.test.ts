@@ -7,8 +7,9 @@ import { promisify } from 'node:util'
 import t from 'tap'
 import { problems } from '../../../src/schemas/problem-codes.js'
 import { wavHead } from '../../../bench/bench-server.js'
-import { buildTestApp, expectProblem, mintLink, signUpEverybody, upload } from '../../support/test-app.js'
+import { buildTestApp, expectProblem } from '../../support/test-app.js'
 import { eventually } from '../../support/server-process.js'
+import { mintLink, signUpEverybody, upload } from '../../support/client.js'
 
 interface Operation {
   operationId?: string

@@ -5,7 +5,8 @@ import { request, type IncomingMessage } from 'node:http'
 import { connect, type AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { buildTestApp, mintLink, signUpEverybody, upload } from '../../support/test-app.js'
+import { buildTestApp } from '../../support/test-app.js'
+import { mintLink, newLinkedMedia, signUpEverybody, upload } from '../../support/client.js'
 import { ask, noiseWav, type Ask } from '../../support/raw-http.js'
 
 const MiB = 1024 * 1024
@@ -199,13 +200,7 @@ t.test('with a token, requests from byte 0 are one view in 30 minutes', async (t
 })
 
 t.test('a media made by JSON counts by the same rule', async (t) => {
-  const made = await server.inject({
-    method: 'POST',
-    url: '/media',
-    headers: instructor.headers,
-    payload: { title: 'x', type: 'video', file_url: 'https://example.org/a.mp4' }
-  })
-  const { id } = made.json<{ id: string }>()
+  const id = await newLinkedMedia(server, instructor, { visibility: 'private' })
   const link = await mintLink(server, id, instructor)
   await ask(origin, link, { method: 'HEAD' })
   await ask(origin, link, { headers: { range: 'bytes=5-' } })

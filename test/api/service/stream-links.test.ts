@@ -1,5 +1,6 @@
 import t from 'tap'
-import { buildTestApp, mintLink, openTestApp, signUpEverybody, upload, type TestApp } from '../../support/test-app.js'
+import { buildTestApp, openTestApp, type TestApp } from '../../support/test-app.js'
+import { mintLink, newLinkedMedia, signUpEverybody, upload } from '../../support/client.js'
 import { ask, noiseWav } from '../../support/raw-http.js'
 
 async function withMedia (server: TestApp) {
@@ -25,12 +26,7 @@ t.test('a link lives as long as was asked', async (t) => {
   const { id: long } = (await upload(server, instructor, noiseWav(176_400 * 3), { type: 'audio' })).json<{
     id: string
   }>()
-  const elsewhere = await server.inject({
-    method: 'POST',
-    url: '/media',
-    headers: instructor.headers,
-    payload: { title: 'x', type: 'video', file_url: 'https://example.org/a.mp4' }
-  })
+  const elsewhere = await newLinkedMedia(server, instructor)
   const cases: Array<[query: string, of: string, seconds: number]> = [
     ['', id, 600],
     ['?expires_in=1', id, 1],
@@ -38,7 +34,7 @@ t.test('a link lives as long as was asked', async (t) => {
     ['?expires_in=86400', id, 86_400],
     ['?expires_in=auto', id, 603],
     ['?expires_in=auto', long, 605],
-    ['?expires_in=auto', elsewhere.json<{ id: string }>().id, 600],
+    ['?expires_in=auto', elsewhere, 600],
     ['?x=y', id, 600]
   ]
   for (const [query, of, seconds] of cases) {

@@ -1,15 +1,8 @@
 import { createHash, randomUUID } from 'node:crypto'
 import t, { type Test } from 'tap'
-import {
-  buildTestApp,
-  expectProblem,
-  fixture,
-  mintLink,
-  signUp,
-  signUpEverybody,
-  upload,
-  type Person
-} from '../../support/test-app.js'
+import { buildTestApp, expectProblem } from '../../support/test-app.js'
+import { fixture } from '../../support/fixtures.js'
+import { mintLink, signUp, signUpEverybody, upload, type Person } from '../../support/client.js'
 import { ask, type Ask, type WireReply } from '../../support/raw-http.js'
 
 const server = await buildTestApp(t)

@@ -10,8 +10,9 @@ import warmUp from '../../../plugins/warm-up.js'
 import { createProber } from '../../../src/media/probe/probe.js'
 import { rehearse } from '../../../src/process/rehearsal.js'
 import { describedOperations } from '../../support/operations.js'
-import { buildTestApp, mintLink, openTestApp, signUp, testEnvironment, upload } from '../../support/test-app.js'
+import { buildTestApp, openTestApp, testEnvironment } from '../../support/test-app.js'
 import { eventually } from '../../support/server-process.js'
+import { mintLink, signUp, upload } from '../../support/client.js'
 
 t.test('/readyz says 503 starting from the first connection until the last warm-up task has ended', async (t) => {
   const health = {

@@ -4,8 +4,9 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { Overrides } from '../../../src/app.js'
 import { eventually } from '../../support/server-process.js'
-import { buildTestApp, expectProblem, fixture, signUp, upload } from '../../support/test-app.js'
-import type { Person, TestApp } from '../../support/test-app.js'
+import { buildTestApp, expectProblem, type TestApp } from '../../support/test-app.js'
+import { fixture } from '../../support/fixtures.js'
+import { signUp, upload, type Person } from '../../support/client.js'
 import { create, created, head, offsetIn, send, tus } from '../../support/tus.js'
 
 const HOUR = 3_600_000

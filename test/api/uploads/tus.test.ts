@@ -2,8 +2,10 @@ import type { InjectOptions } from 'light-my-request'
 import { createHash, randomUUID } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { lectureText, newCourse } from '../../support/courses.js'
+import { buildTestApp, expectProblem, type TestApp } from '../../support/test-app.js'
+import { fixture } from '../../support/fixtures.js'
+import { signUp, type Person } from '../../support/client.js'
 import { sized } from '../../support/measures.js'
-import { buildTestApp, expectProblem, fixture, signUp, type Person, type TestApp } from '../../support/test-app.js'
 import { checksumOf, create, created, head, metadataOf, offsetIn, send, tus } from '../../support/tus.js'
 
 const HOUR = 3_600_000

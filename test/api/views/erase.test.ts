@@ -3,7 +3,8 @@ import t from 'tap'
 import { openDatabase } from '../../../src/database/open.js'
 import { recountViews } from '../../../src/views/view-maintenance.js'
 import { eraseViewer } from '../../../src/views/viewer-erasure.js'
-import { buildTestApp, signUp, upload } from '../../support/test-app.js'
+import { buildTestApp } from '../../support/test-app.js'
+import { signUp, upload } from '../../support/client.js'
 
 t.test(
   'an erasure works in batches, and one that was cut off is finished by the next without another viewer',

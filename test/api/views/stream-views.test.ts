@@ -8,15 +8,8 @@ import { pruneTokenViews } from '../../../src/views/view-maintenance.js'
 import { insertViews } from '../../../src/views/view-store.js'
 import { protectedMedia } from '../../support/protected-server.js'
 import { eventually } from '../../support/server-process.js'
-import {
-  buildTestApp,
-  mintLink,
-  openTestApp,
-  signUp,
-  upload,
-  type Person,
-  type TestApp
-} from '../../support/test-app.js'
+import { buildTestApp, openTestApp, type TestApp } from '../../support/test-app.js'
+import { mintLink, signUp, upload, type Person } from '../../support/client.js'
 
 const MINUTE = 60_000
 const longLived = { ACCESS_TOKEN_EXPIRE_MINUTES: '1000000' }

@@ -7,16 +7,8 @@ import { pruneViews } from '../../../src/views/view-maintenance.js'
 import { ViewWriter } from '../../../src/views/view-writer.js'
 import { ViewerIds } from '../../../src/views/viewer-ids.js'
 import { Views } from '../../../src/views/views.js'
-import {
-  buildTestApp,
-  expectProblem,
-  mintLink,
-  openTestApp,
-  signUpEverybody,
-  upload,
-  type Person,
-  type TestApp
-} from '../../support/test-app.js'
+import { buildTestApp, expectProblem, openTestApp, type TestApp } from '../../support/test-app.js'
+import { mintLink, signUpEverybody, upload, type Person } from '../../support/client.js'
 import { systemClock } from '../../../src/time.js'
 
 const DAY = 86_400_000

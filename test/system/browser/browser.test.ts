@@ -3,7 +3,8 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { chromium, type Page } from 'playwright-core'
 import t, { type Test } from 'tap'
-import { buildTestApp, mintLink, signUpEverybody, upload } from '../../support/test-app.js'
+import { buildTestApp } from '../../support/test-app.js'
+import { mintLink, signUpEverybody, upload } from '../../support/client.js'
 
 /** As much of a video element as is used here: the project's types know no browser. */
 interface Video {

@@ -13,7 +13,8 @@ import { systemClock } from '../../../src/time.js'
 import { putCaptions } from '../../support/captions.js'
 import { h264, make, noFfmpeg, tone } from '../../support/ffmpeg.js'
 import { protectedMedia } from '../../support/protected-server.js'
-import { buildTestApp, mintLink, signUpEverybody, upload, type Person, type TestApp } from '../../support/test-app.js'
+import { buildTestApp, type TestApp } from '../../support/test-app.js'
+import { mintLink, signUpEverybody, upload, type Person } from '../../support/client.js'
 
 const CHROMIUM = '/usr/bin/chromium'
 const skip = noFfmpeg || (!existsSync(CHROMIUM) && `${CHROMIUM} IS NOT INSTALLED: apt-get install chromium`)

@@ -9,16 +9,9 @@ import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import { chromium, type Frame, type Page } from 'playwright-core'
 import t, { type Test } from 'tap'
-import {
-  buildTestApp,
-  expectProblem,
-  form,
-  mintLink,
-  signUp,
-  signUpEverybody,
-  upload,
-  type Person
-} from '../../support/test-app.js'
+import { buildTestApp, expectProblem } from '../../support/test-app.js'
+import { mintLink, newLinkedMedia, signUp, signUpEverybody, upload, type Person } from '../../support/client.js'
+import { newCourse, newLecture, subscribe } from '../../support/courses.js'
 import { systemClock } from '../../../src/time.js'
 
 interface Video {
@@ -480,40 +473,12 @@ t.test('the player in a browser', { skip, timeout: 280_000 }, async (t) => {
       t,
       async (page) => {
         const student = await signUp(server, 'student')
-        const course = await server.inject({
-          method: 'POST',
-          url: '/course',
-          headers: instructor.headers,
-          payload: { title: 'A course', description: 'About it', premium: true }
-        })
-        const { id: courseId } = course.json<{ id: string }>()
-        const { headers, payload } = form([
-          ...Object.entries({
-            title: 'A lecture',
-            description: 'About it',
-            category: 'one',
-            subcategory: 'two',
-            course_id: courseId
-          }).map(([name, value]) => ({ name, value })),
-          { name: 'lecture_file', value: film, fileName: 'a.mp4' }
-        ])
-        const { asset_id: id } = (
-          await server.inject({
-            method: 'POST',
-            url: '/course/add-lecture',
-            headers: { ...headers, ...instructor.headers },
-            payload
-          })
-        ).json<{ asset_id: string }>()
+        const { id: courseId } = await newCourse(server, instructor, { premium: true })
+        const { asset_id: id } = await newLecture(server, instructor, courseId, { file: film })
         while ((await mediaOf(id, instructor)).status === 'processing') {
           await new Promise((resolve) => setTimeout(resolve, 100))
         }
-        await server.inject({
-          method: 'POST',
-          url: '/subscribe',
-          headers: student.headers,
-          payload: { course_id: courseId }
-        })
+        await subscribe(server, student, courseId)
         const link = await mintLink(server, id, student)
         await page.goto(embed(id, origin + link))
         await loaded(page)
@@ -567,13 +532,7 @@ t.test('the player in a browser', { skip, timeout: 280_000 }, async (t) => {
 
   await t.test('what this browser cannot play, and what lives elsewhere, it says', async (t) => {
     const avi = await make({ visibility: 'public' }, 'tiny.avi')
-    const { payload, ...request } = {
-      method: 'POST' as const,
-      url: '/media',
-      headers: instructor.headers,
-      payload: { title: 'Far', type: 'video', file_url: 'https://cdn.example.org/x.mp4', visibility: 'public' }
-    }
-    const far = (await server.inject({ ...request, payload })).json<{ id: string }>().id
+    const far = await newLinkedMedia(server, instructor)
     for (const [id, text] of [
       [avi, 'cannot play this media'],
       [far, 'lives on another site']

@@ -8,7 +8,9 @@ import { systemClock } from '../../../src/time.js'
 import { h264, make, noFfmpeg, picture, tone } from '../../support/ffmpeg.js'
 import { shown } from '../../support/protected-server.js'
 import { eventually } from '../../support/server-process.js'
-import { buildTestApp, fixture, signUpEverybody, upload } from '../../support/test-app.js'
+import { buildTestApp } from '../../support/test-app.js'
+import { fixture } from '../../support/fixtures.js'
+import { signUpEverybody, upload } from '../../support/client.js'
 
 interface Video {
   currentSrc: string

@@ -9,7 +9,8 @@ import t from 'tap'
 import { Ffmpeg } from '../../../src/protection/hls/ffmpeg.js'
 import { noFfmpeg, temporaryFolder } from '../../support/ffmpeg.js'
 import { makeOddSource, ODD_SOURCES } from '../../support/odd-sources.js'
-import { buildTestApp, mintLink, signUpEverybody, upload } from '../../support/test-app.js'
+import { buildTestApp } from '../../support/test-app.js'
+import { mintLink, signUpEverybody, upload } from '../../support/client.js'
 
 /** As much of a video element as is used here: the project's types know no browser. */
 interface Video {

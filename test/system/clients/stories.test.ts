@@ -8,7 +8,8 @@ import { promisify } from 'node:util'
 import openapiTS, { astToString, type OpenAPI3 } from 'openapi-typescript'
 import t from 'tap'
 import ts from 'typescript'
-import { buildTestApp, fixture } from '../../support/test-app.js'
+import { buildTestApp } from '../../support/test-app.js'
+import { fixture } from '../../support/fixtures.js'
 import type { Stories } from '../../support/clients/story.js'
 
 const run = promisify(execFile)

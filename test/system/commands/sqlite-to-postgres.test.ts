@@ -2,15 +2,8 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import t from 'tap'
-import {
-  mintLink,
-  openTestApp,
-  signUp,
-  testEnvironment,
-  testPostgres,
-  upload,
-  withoutPostgres
-} from '../../support/test-app.js'
+import { openTestApp, testEnvironment, testPostgres, withoutPostgres } from '../../support/test-app.js'
+import { mintLink, signUp, upload } from '../../support/client.js'
 import { playgate } from '../../support/playgate.js'
 
 t.test('an installation moves from SQLite to Postgres with its files', { skip: withoutPostgres }, async (t) => {

@@ -7,7 +7,8 @@ import { checkDatabaseFile } from '../../../src/database/file-check.js'
 import { StartupError } from '../../../src/errors.js'
 import { createSqliteCommit } from '../../../src/views/sqlite-commit.js'
 import { eventually } from '../../support/server-process.js'
-import { buildTestApp, expectProblem, mintLink, signUp, upload, type TestApp } from '../../support/test-app.js'
+import { buildTestApp, expectProblem, type TestApp } from '../../support/test-app.js'
+import { mintLink, signUp, upload } from '../../support/client.js'
 import { Threads } from '../../support/threads.js'
 
 const ROUNDS = 12

@@ -5,8 +5,9 @@ import t, { type Test } from 'tap'
 import type { Overrides } from '../../../src/app.js'
 import type { DatabaseConfig } from '../../../src/config/database.js'
 import { MINUTE } from '../../../src/time.js'
-import { buildTestApp, expectProblem, openTestApp, signUp, upload, type TestApp } from '../../support/test-app.js'
+import { buildTestApp, expectProblem, openTestApp, type TestApp } from '../../support/test-app.js'
 import { eventually } from '../../support/server-process.js'
+import { signUp, upload } from '../../support/client.js'
 
 const DAMAGE = 'database file is damaged'
 const PAGE_BYTES = 4096

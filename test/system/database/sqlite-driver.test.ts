@@ -1,8 +1,9 @@
 import SQLite from 'better-sqlite3'
 import t from 'tap'
 import type { DatabaseConfig } from '../../../src/config/database.js'
-import { buildTestApp, signUpEverybody } from '../../support/test-app.js'
-import { done, newCourse } from '../../support/courses.js'
+import { buildTestApp } from '../../support/test-app.js'
+import { newCourse } from '../../support/courses.js'
+import { done, signUpEverybody } from '../../support/client.js'
 
 t.test(
   'while another connection holds the write lock, reads go on and writes wait without the event loop (bug: all ' +

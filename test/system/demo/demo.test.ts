@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import t from 'tap'
-import { fixtures } from '../../support/test-app.js'
+import { fixtures } from '../../support/fixtures.js'
 import { runDemo, serverRuns } from '../../support/run-demo.js'
 
 t.test('the demo plays the whole story with the fixture and leaves nothing', async (t) => {

@@ -2,8 +2,9 @@ import { spawn } from 'node:child_process'
 import { copyFile, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { fixtures, testEnvironment } from '../../support/test-app.js'
+import { testEnvironment } from '../../support/test-app.js'
 import { startServer } from '../../support/server-process.js'
+import { fixtures } from '../../support/fixtures.js'
 
 t.test("the README's requests run as written, against a fresh server", async (t) => {
   const { env, folder } = await testEnvironment(t, { ENVIRONMENT: 'development' })

@@ -3,7 +3,8 @@ import { writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { buildTestApp, fixtures } from '../../support/test-app.js'
+import { buildTestApp } from '../../support/test-app.js'
+import { fixtures } from '../../support/fixtures.js'
 
 const KINDS = ['hash', 'commit', 'probe', 'version', 'picture', 'transcode', 'package']
 

@@ -7,8 +7,10 @@ import { join } from 'node:path'
 import t from 'tap'
 import { loadConfig } from '../../../src/config/config.js'
 import { openDatabase } from '../../../src/database/open.js'
-import { fixture, form, testEnvironment, withoutPostgres } from '../../support/test-app.js'
-import { call, eventually, newLinkedMedia, newToken, startServer } from '../../support/server-process.js'
+import { testEnvironment, withoutPostgres } from '../../support/test-app.js'
+import { call, eventually, startServer } from '../../support/server-process.js'
+import { fixture } from '../../support/fixtures.js'
+import { callerOf, form, newLinkedMedia, newToken, overHttp } from '../../support/client.js'
 import { startPostgres } from '../../support/services.js'
 
 // A Postgres of the test's own is stopped as by a crash, and started again, under load.
@@ -19,7 +21,7 @@ t.test('Postgres stopped in immediate mode and started again under load', async 
   const { env } = await testEnvironment(t, { DATABASE_URL: postgres.url })
   const server = await startServer(t, env)
   const token = await newToken(server.origin, 'owner@example.org')
-  const media = await newLinkedMedia(server.origin, token)
+  const media = await newLinkedMedia(overHttp(server.origin), callerOf(token))
   const file = await fixture('tiny.mp3')
   const uploaded: string[] = []
   const odd: string[] = []

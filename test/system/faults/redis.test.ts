@@ -1,15 +1,8 @@
 import { spawnSync } from 'node:child_process'
 import t, { type Test } from 'tap'
 import { testEnvironment } from '../../support/test-app.js'
-import {
-  call,
-  eventually,
-  load,
-  newLinkedMedia,
-  newToken,
-  startServer,
-  type ServerProcess
-} from '../../support/server-process.js'
+import { call, eventually, load, startServer, type ServerProcess } from '../../support/server-process.js'
+import { callerOf, newLinkedMedia, newToken, overHttp } from '../../support/client.js'
 import { startRedis } from '../../support/services.js'
 
 // Redis is lost in every way there is, under load: no request fails for it.
@@ -37,7 +30,7 @@ async function setting (t: Test): Promise<Setting> {
   })
   const server = await startServer(t, env)
   const token = await newToken(server.origin, 'owner@example.org')
-  return { server, redis, token, media: await newLinkedMedia(server.origin, token) }
+  return { server, redis, token, media: await newLinkedMedia(overHttp(server.origin), callerOf(token)) }
 }
 
 const health = async ({ origin }: ServerProcess) => (await call(origin, '/health')).body

@@ -4,7 +4,8 @@ import t from 'tap'
 import { SECOND } from '../../../src/time.js'
 import { playgate } from '../../support/playgate.js'
 import { testEnvironment } from '../../support/test-app.js'
-import { call, eventually, newLinkedMedia, newToken, startServer } from '../../support/server-process.js'
+import { call, eventually, startServer } from '../../support/server-process.js'
+import { callerOf, newLinkedMedia, newToken, overHttp } from '../../support/client.js'
 
 // The commands of docs/backup.md, with a real server that is killed.
 
@@ -15,18 +16,18 @@ t.test('a backup beside writes, restored after SIGKILL, is the state of the back
   const { env, folder } = await testEnvironment(t)
   const server = await startServer(t, env)
   const token = await newToken(server.origin, 'ada@example.org')
-  for (let media = 0; media < 5; media++) await newLinkedMedia(server.origin, token)
+  for (let media = 0; media < 5; media++) await newLinkedMedia(overHttp(server.origin), callerOf(token))
 
   let writing = true
   const writes = (async () => {
-    while (writing) await newLinkedMedia(server.origin, token)
+    while (writing) await newLinkedMedia(overHttp(server.origin), callerOf(token))
   })()
   const started = await titles(server.origin, token)
   t.match(await playgate(env, ['backup', join(folder, 'backup')]), { code: 0 })
   writing = false
   await writes
   const after = await titles(server.origin, token)
-  await newLinkedMedia(server.origin, token)
+  await newLinkedMedia(overHttp(server.origin), callerOf(token))
   await server.end('SIGKILL')
 
   const database = join(folder, 'data', 'playgate.db')
@@ -55,7 +56,7 @@ t.test('a copy put beside the log of a killed server is refused (bug: only `vacu
   const token = await newToken(server.origin, 'ada@example.org')
   const database = join(folder, 'data', 'playgate.db')
   await copyFile(database, join(folder, 'copy.db'))
-  await newLinkedMedia(server.origin, token)
+  await newLinkedMedia(overHttp(server.origin), callerOf(token))
   await server.end('SIGKILL')
 
   const log = await stat(`${database}-wal`)
@@ -78,7 +79,7 @@ t.test('a damaged database is refused at the start, and whole again it starts', 
   const database = join(folder, 'data', 'playgate.db')
   const server = await startServer(t, env)
   const token = await newToken(server.origin, 'ada@example.org')
-  for (let media = 0; media < 20; media++) await newLinkedMedia(server.origin, token)
+  for (let media = 0; media < 20; media++) await newLinkedMedia(overHttp(server.origin), callerOf(token))
   t.equal(await server.end('SIGTERM'), 0)
   await copyFile(database, `${database}.whole`)
 

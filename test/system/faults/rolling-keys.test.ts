@@ -1,14 +1,9 @@
 import t, { type Test } from 'tap'
 import { loadConfig } from '../../../src/config/config.js'
-import { fixture, postgresEnvironment, queryDatabase, withoutPostgres } from '../../support/test-app.js'
-import {
-  call,
-  eventually,
-  newLinkedMedia,
-  newToken,
-  startServer,
-  type ServerProcess
-} from '../../support/server-process.js'
+import { postgresEnvironment, queryDatabase, withoutPostgres } from '../../support/test-app.js'
+import { call, eventually, startServer, type ServerProcess } from '../../support/server-process.js'
+import { fixture } from '../../support/fixtures.js'
+import { callerOf, newLinkedMedia, newToken, overHttp } from '../../support/client.js'
 
 // Real processes on one Postgres. SQLite has one process, and so no rolling change.
 const [OLD, NEW] = [
@@ -37,7 +32,7 @@ t.test(
     const withKeys = (current: string, others = '') => ({ ...env, SECRET_KEY: current, SECRET_KEYS_PREVIOUS: others })
     const [first, second] = [await startServer(t, withKeys(OLD)), await startServer(t, withKeys(OLD))]
     const token = await newToken(first.origin, 'ada@example.org')
-    const id = await newLinkedMedia(first.origin, token)
+    const id = await newLinkedMedia(overHttp(first.origin), callerOf(token))
 
     await t.rejects(
       startServer(t, withKeys(NEW, OLD)),

@@ -2,13 +2,15 @@ import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import t from 'tap'
 import { openTestApp, testEnvironment } from '../../support/test-app.js'
-import { call, eventually, load, newLinkedMedia, newToken, startServer } from '../../support/server-process.js'
+import { call, eventually, load, startServer } from '../../support/server-process.js'
+import { callerOf, newLinkedMedia, newToken, overHttp } from '../../support/client.js'
 
 t.test('SQLite: a server with 50 writers beside recount and prune-views never shows a busy error', async (t) => {
   const { env, folder } = await testEnvironment(t)
   const server = await startServer(t, env)
   const token = await newToken(server.origin, 'owner@example.org')
-  const media = await Promise.all(Array.from({ length: 5 }, () => newLinkedMedia(server.origin, token)))
+  const [client, owner] = [overHttp(server.origin), callerOf(token)]
+  const media = await Promise.all(Array.from({ length: 5 }, () => newLinkedMedia(client, owner)))
   const statuses = new Map<number, number>()
   let running = true
   const maintenance = ['recount', 'prune-views'].map(async (command) => {

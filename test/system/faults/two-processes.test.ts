@@ -5,7 +5,8 @@ import { loadConfig } from '../../../src/config/config.js'
 import { openDatabase } from '../../../src/database/open.js'
 import { recountViews } from '../../../src/views/view-maintenance.js'
 import { postgresEnvironment, withoutPostgres } from '../../support/test-app.js'
-import { call, eventually, load, newLinkedMedia, newToken, startServer } from '../../support/server-process.js'
+import { call, eventually, load, startServer } from '../../support/server-process.js'
+import { callerOf, newLinkedMedia, newToken, overHttp } from '../../support/client.js'
 import { freePort, startRedis } from '../../support/services.js'
 
 // Real processes on one Postgres and one Redis.
@@ -51,7 +52,7 @@ t.test('processes that share Postgres and Redis', { skip }, async (t) => {
   const token = await newToken(a.origin, 'owner@example.org')
 
   await t.test('of 200 parallel views from one address exactly 10 pass', async (t) => {
-    const id = await newLinkedMedia(a.origin, token)
+    const id = await newLinkedMedia(overHttp(a.origin), callerOf(token))
     const replies = await Promise.all(
       Array.from({ length: 200 }, (_, i) =>
         call([limited, limitedToo][i % 2]!.origin, `/media/${id}/view`, { method: 'POST' })
@@ -63,7 +64,7 @@ t.test('processes that share Postgres and Redis', { skip }, async (t) => {
   })
 
   await t.test('a view through one is in the next analytics through the other, a thousand times', async (t) => {
-    const id = await newLinkedMedia(a.origin, token)
+    const id = await newLinkedMedia(overHttp(a.origin), callerOf(token))
     let behind = 0
     for (let round = 1; round <= 1000; round++) {
       const [to, from] = round % 2 ? [a, b] : [b, a]
@@ -75,7 +76,7 @@ t.test('processes that share Postgres and Redis', { skip }, async (t) => {
   })
 
   await t.test('a link counts one view although both serve it', async (t) => {
-    const id = await newLinkedMedia(a.origin, token, 'private')
+    const id = await newLinkedMedia(overHttp(a.origin), callerOf(token), { visibility: 'private' })
     const { body } = await call(a.origin, `/media/${id}/stream-url`, { token })
     const { pathname, search } = new URL(body.stream_url as string)
     const replies = await Promise.all(
@@ -88,7 +89,7 @@ t.test('processes that share Postgres and Redis', { skip }, async (t) => {
   await t.test(
     'links revoked through one are refused by the other within a second, and a new one works at once',
     async (t) => {
-      const id = await newLinkedMedia(a.origin, token, 'private')
+      const id = await newLinkedMedia(overHttp(a.origin), callerOf(token), { visibility: 'private' })
       const link = async (origin: string) =>
         new URL((await call(origin, `/media/${id}/stream-url`, { token })).body.stream_url as string)
       const old = await link(b.origin)
@@ -103,7 +104,8 @@ t.test('processes that share Postgres and Redis', { skip }, async (t) => {
   )
 
   await t.test('views on five hot media from both never deadlock, and a recount finds no difference', async (t) => {
-    const media = await Promise.all(Array.from({ length: 5 }, () => newLinkedMedia(a.origin, token)))
+    const [client, owner] = [overHttp(a.origin), callerOf(token)]
+    const media = await Promise.all(Array.from({ length: 5 }, () => newLinkedMedia(client, owner)))
     const statuses = new Map<number, number>()
     await load(24, process.env.TEST_LONG ? 30_000 : 5000, async (round) => {
       const { status } = await call([a, b][round % 2]!.origin, `/media/${media[(round * 7) % 5]}/view`, {

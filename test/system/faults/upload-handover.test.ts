@@ -4,9 +4,10 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { MiB } from '../../../src/bytes.js'
 import { noiseWav } from '../../support/raw-http.js'
-import { call, eventually, newToken, startServer, type ServerProcess } from '../../support/server-process.js'
-import { stalledPatch } from '../../support/slow-patch.js'
+import { call, eventually, startServer, type ServerProcess } from '../../support/server-process.js'
 import { postgresEnvironment, withoutPostgres } from '../../support/test-app.js'
+import { newToken } from '../../support/client.js'
+import { stalledPatch } from '../../support/slow-patch.js'
 import { metadataOf } from '../../support/tus.js'
 
 // Two processes on one database and one folder: an upload that one of them receives continues on the other one.

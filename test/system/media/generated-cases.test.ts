@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import t from 'tap'
 import { make, noFfmpeg, temporaryFolder } from '../../support/ffmpeg.js'
 import { mediaCases } from '../../support/media-cases.js'
-import { buildTestApp, expectProblem, signUpEverybody, upload } from '../../support/test-app.js'
+import { buildTestApp, expectProblem } from '../../support/test-app.js'
+import { signUpEverybody, upload } from '../../support/client.js'
 
 interface MediaReply {
   type: string

@@ -2,7 +2,7 @@ import t from 'tap'
 import { decodingErrors, noFfmpeg } from '../../support/ffmpeg.js'
 import { probeStreams } from '../../support/media-facts.js'
 import { startPackageServer } from '../../support/package-server.js'
-import { fixture } from '../../support/test-app.js'
+import { fixture } from '../../support/fixtures.js'
 
 /** What the stream of a file of test/fixtures/cases is with ffmpeg, and its status or failure without. */
 interface Case {

@@ -4,7 +4,7 @@ import t from 'tap'
 import { h264, make, noFfmpeg, picture, temporaryFolder, tone } from '../../support/ffmpeg.js'
 import { probeStreams } from '../../support/media-facts.js'
 import { startPackageServer } from '../../support/package-server.js'
-import { fixture } from '../../support/test-app.js'
+import { fixture } from '../../support/fixtures.js'
 
 const CODES: Record<string, string> = { 'Constrained Baseline': '42', Main: '4d', High: '64' }
 const LOW_PROFILE = ['-c:v', 'libx264', '-profile:v', 'baseline', '-pix_fmt', 'yuv420p']

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { FileFault } from '../../../src/protection/hls/file-fault.js'
 import { packageFile } from '../../../src/protection/hls/packager.js'
-import { fixtures } from '../../support/test-app.js'
+import { fixtures } from '../../support/fixtures.js'
 import {
   damaged,
   decodingErrors,

@@ -6,7 +6,7 @@ import t from 'tap'
 import { fakeFfmpeg } from '../../support/fake-ffmpeg.js'
 import { decodingErrors, h264, make, noFfmpeg, picture, temporaryFolder, tone } from '../../support/ffmpeg.js'
 import { startPackageServer } from '../../support/package-server.js'
-import { fixture } from '../../support/test-app.js'
+import { fixture } from '../../support/fixtures.js'
 
 const { stdout: real } = noFfmpeg ? { stdout: '' } : await promisify(execFile)('/bin/sh', ['-c', 'command -v ffmpeg'])
 const failOn = (text: string) => `case "$*" in *"${text}"*) exit 1;; esac; exec ${real.trim()} "$@"`

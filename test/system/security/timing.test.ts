@@ -1,7 +1,8 @@
 import { Agent, request } from 'node:http'
 import t from 'tap'
 import { testEnvironment } from '../../support/test-app.js'
-import { newToken, startServer } from '../../support/server-process.js'
+import { startServer } from '../../support/server-process.js'
+import { newToken } from '../../support/client.js'
 import { figure, median, quantile, sized } from '../../support/measures.js'
 
 // What the time of an answer gives away, and what guessing does to others. The bodies are tested, the times are

@@ -4,7 +4,8 @@ import { copyFile, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
-import { buildTestApp, mintLink, signUpEverybody, upload } from '../../support/test-app.js'
+import { buildTestApp } from '../../support/test-app.js'
+import { mintLink, signUpEverybody, upload } from '../../support/client.js'
 import { noiseWav } from '../../support/raw-http.js'
 
 const run = promisify(execFile)

@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { freePort } from '../../support/services.js'
-import { call, eventually, newLinkedMedia, newToken, startServer } from '../../support/server-process.js'
+import { call, eventually, startServer } from '../../support/server-process.js'
 import { testEnvironment } from '../../support/test-app.js'
+import { callerOf, newLinkedMedia, newToken, overHttp } from '../../support/client.js'
 
 const withoutPrometheus =
   spawnSync('promtool', ['--version']).status !== 0 && 'needs Prometheus: apt-get install prometheus'
@@ -107,7 +108,7 @@ async function query (origin: string, expression: string): Promise<number> {
 /** Makes requests until Prometheus has surely seen the series of each route before and after an increase. */
 async function useEveryKindOfRoute (origin: string): Promise<void> {
   const token = await newToken(origin, 'ada@example.org')
-  const media = await newLinkedMedia(origin, token)
+  const media = await newLinkedMedia(overHttp(origin), callerOf(token))
   const end = performance.now() + 4000
   while (performance.now() < end) {
     await call(origin, '/media')

@@ -5,7 +5,8 @@ import { createServer, type AddressInfo } from 'node:net'
 import { join, resolve } from 'node:path'
 import t from 'tap'
 import { buildTestApp, testEnvironment } from '../../support/test-app.js'
-import { call, eventually, newToken, startServer } from '../../support/server-process.js'
+import { call, eventually, startServer } from '../../support/server-process.js'
+import { newToken } from '../../support/client.js'
 
 const { env, folder } = await testEnvironment(t, { LOG_LEVEL: 'info' })
 

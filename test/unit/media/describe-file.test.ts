@@ -3,7 +3,7 @@ import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
 import t from 'tap'
 import { wavHead } from '../../../bench/bench-server.js'
-import { fixtures } from '../../support/test-app.js'
+import { fixtures } from '../../support/fixtures.js'
 import * as hostile from '../../support/hostile-files.js'
 
 const MiB = 1024 * 1024

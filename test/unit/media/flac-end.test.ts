@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { readFlacFacts } from '../../../src/media/probe/flac-end.js'
-import { fixtures } from '../../support/test-app.js'
+import { fixtures } from '../../support/fixtures.js'
 
 const facts = (content: Buffer) =>
   readFlacFacts({

@@ -11,16 +11,13 @@ import { protectedMedia } from '../../../support/protected-server.js'
 import {
   buildTestApp,
   engine,
-  fixture,
   openTestApp,
-  signUp,
-  signUpEverybody,
   testEnvironment,
   testPostgres,
-  upload,
-  type Person,
   type TestApp
 } from '../../../support/test-app.js'
+import { fixture } from '../../../support/fixtures.js'
+import { signUp, signUpEverybody, upload, type Person } from '../../../support/client.js'
 
 const KILLS = process.env.TEST_LONG ? 100 : 4
 const ROUNDS = process.env.TEST_LONG ? 20 : 1

@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import t from 'tap'
 import { loadConfig } from '../../../../src/config/config.js'
 import { engine, testEnvironment } from '../../../support/test-app.js'
-import { call, newLinkedMedia, newToken, startServer } from '../../../support/server-process.js'
+import { call, startServer } from '../../../support/server-process.js'
+import { callerOf, newLinkedMedia, newToken, overHttp } from '../../../support/client.js'
 import { playgate } from '../../../support/playgate.js'
 
 const { env } = await testEnvironment(t)
@@ -106,7 +107,7 @@ t.test('create-admin', async (t) => {
 
 t.test('sweep shows what has no owner, and removes it at once where no server runs', async (t) => {
   const { origin, end } = await startServer(t, env)
-  await newLinkedMedia(origin, await newToken(origin, 'sweeper@example.org'))
+  await newLinkedMedia(overHttp(origin), callerOf(await newToken(origin, 'sweeper@example.org')))
   const { uploadDir } = loadConfig(env)
   const stray = [
     ['tmp', 'a-draft'],

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { mintLink } from '../../../support/test-app.js'
+import { mintLink } from '../../../support/client.js'
 import { playgate } from '../../../support/playgate.js'
 import { DAY, isoDay, setUp, today } from '../../../support/view-log.js'
 

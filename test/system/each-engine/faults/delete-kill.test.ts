@@ -6,9 +6,10 @@ import { openDatabase } from '../../../../src/database/open.js'
 import { DAY } from '../../../../src/time.js'
 import { playgate } from '../../../support/playgate.js'
 import { figuresAgree } from '../../../support/counters.js'
-import { courseText, lectureText, part, textParts } from '../../../support/courses.js'
-import { form, queryDatabase, testEnvironment } from '../../../support/test-app.js'
-import { call, eventually, newToken, startServer } from '../../../support/server-process.js'
+import { newCourse, newLecture } from '../../../support/courses.js'
+import { queryDatabase, testEnvironment } from '../../../support/test-app.js'
+import { call, eventually, startServer } from '../../../support/server-process.js'
+import { callerOf, newLinkedMedia, newToken, overHttp } from '../../../support/client.js'
 
 const KILLS = process.env.TEST_LONG ? 100 : 20
 const VIEWS = 4500
@@ -24,10 +25,7 @@ t.test(
     t.teardown(() => db.destroy())
     let server = await startServer(t, env)
     const token = await newToken(server.origin, 'owner@example.org')
-    const made = async (path: string, json: object) =>
-      (await call(server.origin, path, { token, json })).body.id as string
-    const newMedia = () =>
-      made('/media', { title: 'A talk', type: 'video', file_url: 'https://cdn.example.org/a', visibility: 'public' })
+    const newMedia = () => newLinkedMedia(overHttp(server.origin), callerOf(token))
     const rows = (query: string) => queryDatabase<{ id: string }>(config, query)
 
     /** A log of some days as the server would have written it. */
@@ -50,15 +48,10 @@ t.test(
     }
 
     async function lecture (): Promise<{ course: string; lecture: string; media: string }> {
-      const course = await made('/course', courseText)
-      const { headers, payload } = form([...textParts({ ...lectureText, course_id: course }), await part('tiny.ogg')])
-      const { body } = await call(server.origin, '/course/add-lecture', {
-        token,
-        method: 'POST',
-        headers,
-        body: payload
-      })
-      return { course, lecture: body.id as string, media: body.media_id as string }
+      const client = overHttp(server.origin)
+      const { id: course } = await newCourse(client, callerOf(token))
+      const added = await newLecture(client, callerOf(token), course, { file: 'tiny.ogg' })
+      return { course, lecture: added.id, media: added.asset_id }
     }
 
     const stays = await newMedia()

@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto'
 import t from 'tap'
-import { call, newToken, startServer } from '../../../support/server-process.js'
+import { call, startServer } from '../../../support/server-process.js'
+import { testEnvironment } from '../../../support/test-app.js'
+import { form, newToken } from '../../../support/client.js'
+import { fixture } from '../../../support/fixtures.js'
 import { noStrace, strace } from '../../../support/strace.js'
-import { fixture, form, testEnvironment } from '../../../support/test-app.js'
 import { rowsOf } from '../../../support/workload.js'
 
 /** After the commit, the server marks the file, and then responds. Which calls exist differs by processor. */

@@ -3,8 +3,9 @@ import { once } from 'node:events'
 import { Agent, request, type IncomingMessage } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { form, testEnvironment } from '../../../support/test-app.js'
-import { newToken, startServer } from '../../../support/server-process.js'
+import { testEnvironment } from '../../../support/test-app.js'
+import { startServer } from '../../../support/server-process.js'
+import { form, newToken } from '../../../support/client.js'
 import { rowsOf, sha256, startVictim, wav } from '../../../support/workload.js'
 
 const KILLS = process.env.TEST_LONG ? 200 : 10

@@ -1,7 +1,9 @@
 import t from 'tap'
 import { MuxDouble } from '../../../support/mux-double.js'
-import { engine, fixture, form, testEnvironment } from '../../../support/test-app.js'
-import { call, eventually, newToken, startServer } from '../../../support/server-process.js'
+import { engine, testEnvironment } from '../../../support/test-app.js'
+import { call, eventually, startServer } from '../../../support/server-process.js'
+import { fixture } from '../../../support/fixtures.js'
+import { callerOf, newToken, overHttp, upload } from '../../../support/client.js'
 
 const MiB = 1024 * 1024
 /** A killed process' lease ends after half a minute where there may be others. */
@@ -27,19 +29,9 @@ t.test(
     let twin = engine === 'postgres' ? await startServer(t, env) : undefined
     const token = await newToken(server.origin, 'owner@example.org')
 
-    async function upload (): Promise<string> {
-      const { headers, payload } = form([
-        { name: 'title', value: 'A film' },
-        { name: 'type', value: 'video' },
-        { name: 'protection', value: 'encrypted' },
-        { name: 'file', value: content, fileName: 'a.mp4' }
-      ])
-      const reply = await fetch(`${server.origin}/media`, {
-        method: 'POST',
-        headers: { ...headers, authorization: `Bearer ${token}` },
-        body: new Uint8Array(payload)
-      })
-      const { id, status } = (await reply.json()) as { id: string; status: string }
+    async function uploadEncrypted (): Promise<string> {
+      const reply = await upload(overHttp(server.origin), callerOf(token), content, { protection: 'encrypted' })
+      const { id, status } = reply.json<{ id: string; status: string }>()
       t.equal(status, 'processing')
       return id
     }
@@ -63,7 +55,7 @@ t.test(
           void Promise.all([server.end('SIGKILL'), twin?.end('SIGKILL')]).then(() => resolve())
         }
       })
-      ids.push(await upload())
+      ids.push(await uploadEncrypted())
       await died
       mux.webhookUrl = undefined
       server = await startServer(t, env)

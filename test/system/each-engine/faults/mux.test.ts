@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import type { Fault } from '../../../support/mux-double.js'
-import { fixture } from '../../../support/test-app.js'
+import { fixture } from '../../../support/fixtures.js'
 import {
   addMuxLecture,
   buildMuxApp,

@@ -2,8 +2,10 @@ import { readdir } from 'node:fs/promises'
 import { request } from 'node:http'
 import { join } from 'node:path'
 import t from 'tap'
-import { fixture, testEnvironment } from '../../../support/test-app.js'
-import { call, eventually, newToken, startServer } from '../../../support/server-process.js'
+import { testEnvironment } from '../../../support/test-app.js'
+import { call, eventually, startServer } from '../../../support/server-process.js'
+import { fixture } from '../../../support/fixtures.js'
+import { newToken } from '../../../support/client.js'
 
 t.test(
   'a restart that does not wait for the last process takes nothing of it (bug: on SQLite the new one swept the ' +

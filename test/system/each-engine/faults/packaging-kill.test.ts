@@ -7,9 +7,10 @@ import t, { type Test } from 'tap'
 import { loadConfig } from '../../../../src/config/config.js'
 import { openDatabase } from '../../../../src/database/open.js'
 import { claimJob } from '../../../../src/jobs/job-store.js'
-import { engine, form, testEnvironment } from '../../../support/test-app.js'
+import { engine, testEnvironment } from '../../../support/test-app.js'
+import { call, startServer, type ServerProcess } from '../../../support/server-process.js'
+import { callerOf, newToken, overHttp, succeeded, upload } from '../../../support/client.js'
 import { decodingErrors, h264, make, noFfmpeg, picture, temporaryFolder, tone } from '../../../support/ffmpeg.js'
-import { call, newToken, startServer, type ServerProcess } from '../../../support/server-process.js'
 
 const LONG = Boolean(process.env.TEST_LONG)
 /**
@@ -18,19 +19,8 @@ const LONG = Boolean(process.env.TEST_LONG)
 const READY_MS = engine === 'postgres' ? 60_000 : 30_000
 
 async function uploadProtected ({ origin }: ServerProcess, token: string, content: Buffer): Promise<string> {
-  const { headers, payload } = form([
-    { name: 'title', value: 'A film' },
-    { name: 'type', value: 'video' },
-    { name: 'protection', value: 'encrypted' },
-    { name: 'file', value: content, fileName: 'a' }
-  ])
-  const reply = await fetch(`${origin}/media`, {
-    method: 'POST',
-    headers: { ...headers, authorization: `Bearer ${token}` },
-    body: new Uint8Array(payload)
-  })
-  if (reply.status !== 201) throw new Error(await reply.text())
-  return ((await reply.json()) as { id: string }).id
+  const reply = await upload(overHttp(origin), callerOf(token), content, { protection: 'encrypted' })
+  return succeeded(reply).json<{ id: string }>().id
 }
 
 async function becomesReady ({ origin, output }: ServerProcess, token: string, id: string): Promise<void> {

@@ -4,8 +4,9 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { decodingErrors, make, noFfmpeg, picture, temporaryFolder, tone } from '../../../support/ffmpeg.js'
-import { call, eventually, newToken, startServer } from '../../../support/server-process.js'
-import { engine, form, testEnvironment } from '../../../support/test-app.js'
+import { call, eventually, startServer } from '../../../support/server-process.js'
+import { engine, testEnvironment } from '../../../support/test-app.js'
+import { form, newToken } from '../../../support/client.js'
 
 const KILLS = process.env.TEST_LONG ? 50 : 3
 /** A killed process' job is due when its lease of 30 s ends, or at once for the only instance. */

@@ -1,8 +1,9 @@
 import { once } from 'node:events'
 import { request, type IncomingMessage } from 'node:http'
 import t, { type Test } from 'tap'
-import { buildTestApp, mintLink, signUp, upload, type TestApp } from '../../../support/test-app.js'
+import { buildTestApp, type TestApp } from '../../../support/test-app.js'
 import { eventually } from '../../../support/server-process.js'
+import { mintLink, signUp, upload } from '../../../support/client.js'
 import { ask, noiseWav } from '../../../support/raw-http.js'
 
 const MiB = 1024 * 1024

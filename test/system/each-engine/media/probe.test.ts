@@ -4,16 +4,10 @@ import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import t from 'tap'
 import { createProber } from '../../../../src/media/probe/probe.js'
-import {
-  buildTestApp,
-  expectProblem,
-  fixture,
-  fixtures,
-  signUpEverybody,
-  testEnvironment,
-  upload
-} from '../../../support/test-app.js'
-import { call, eventually, newToken, startServer } from '../../../support/server-process.js'
+import { buildTestApp, expectProblem, testEnvironment } from '../../../support/test-app.js'
+import { call, eventually, startServer } from '../../../support/server-process.js'
+import { fixture, fixtures } from '../../../support/fixtures.js'
+import { newToken, signUpEverybody, upload } from '../../../support/client.js'
 import * as hostile from '../../../support/hostile-files.js'
 
 const KiB = 1024

@@ -7,18 +7,8 @@ import t, { type Test } from 'tap'
 import type { RenditionReply } from '../../../../src/media/rendition.js'
 import { Ffmpeg } from '../../../../src/protection/hls/ffmpeg.js'
 import { make, noFfmpeg, picture, temporaryFolder, tone } from '../../../support/ffmpeg.js'
-import {
-  buildTestApp,
-  expectProblem,
-  mintLink,
-  mintOriginalLink,
-  openTestApp,
-  removalsDone,
-  signUpEverybody,
-  upload,
-  type Person,
-  type TestApp
-} from '../../../support/test-app.js'
+import { buildTestApp, expectProblem, openTestApp, removalsDone, type TestApp } from '../../../support/test-app.js'
+import { mintLink, mintOriginalLink, signUpEverybody, upload, type Person } from '../../../support/client.js'
 
 interface Shown {
   id: string

@@ -1,15 +1,7 @@
 import t, { type Test } from 'tap'
-import { pathOf } from '../../../support/courses.js'
+import { buildTestApp, openTestApp, type TestApp } from '../../../support/test-app.js'
+import { mintLink, pathOf, signUp, upload, type Person } from '../../../support/client.js'
 import { protectedMedia, settled } from '../../../support/protected-server.js'
-import {
-  buildTestApp,
-  mintLink,
-  openTestApp,
-  signUp,
-  upload,
-  type Person,
-  type TestApp
-} from '../../../support/test-app.js'
 
 /** A second server, whose cache holds what it has read once until a refusal makes it read again. */
 const openFrozen = (t: Test, { env, folder }: TestApp) =>

@@ -4,7 +4,9 @@ import { newLinkId, signToken } from '../../../../src/playback/link.js'
 import { claimJob, deleteJob, insertJob } from '../../../../src/jobs/job-store.js'
 import { loadSecrets } from '../../../../src/secrets/keyring.js'
 import { readToken } from '../../../support/mux-double.js'
-import { expectProblem, fixture, signUp, upload } from '../../../support/test-app.js'
+import { expectProblem } from '../../../support/test-app.js'
+import { fixture } from '../../../support/fixtures.js'
+import { signUp, upload } from '../../../support/client.js'
 import {
   addMuxLecture,
   buildMuxApp,

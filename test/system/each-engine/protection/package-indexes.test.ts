@@ -8,17 +8,10 @@ import type { SegmentFacts } from '../../../../src/protection/hls/packager.js'
 import { createPackageIndexes } from '../../../../src/protection/hls/package-indexes.js'
 import { loadSecrets } from '../../../../src/secrets/keyring.js'
 import { openDiskStore } from '../../../../src/storage/disk-store.js'
-import {
-  buildTestApp,
-  engine,
-  fixture,
-  form,
-  openTestApp,
-  queryDatabase,
-  signUpEverybody,
-  testEnvironment
-} from '../../../support/test-app.js'
-import { call, eventually, newToken, startServer } from '../../../support/server-process.js'
+import { buildTestApp, engine, openTestApp, queryDatabase, testEnvironment } from '../../../support/test-app.js'
+import { call, eventually, startServer } from '../../../support/server-process.js'
+import { fixture } from '../../../support/fixtures.js'
+import { form, newToken, signUpEverybody } from '../../../support/client.js'
 import { codeOf, mintStream, protectedMedia } from '../../../support/protected-server.js'
 
 type Parts = Parameters<typeof createPackageIndexes>[0] & { faults: unknown[] }

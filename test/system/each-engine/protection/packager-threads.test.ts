@@ -1,6 +1,8 @@
 import t from 'tap'
 import { eventually } from '../../../support/server-process.js'
-import { buildTestApp, fixture, signUp, upload } from '../../../support/test-app.js'
+import { buildTestApp } from '../../../support/test-app.js'
+import { fixture } from '../../../support/fixtures.js'
+import { signUp, upload } from '../../../support/client.js'
 import { shown } from '../../../support/protected-server.js'
 import { Threads } from '../../../support/threads.js'
 

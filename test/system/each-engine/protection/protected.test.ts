@@ -3,18 +3,10 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { loadSecrets } from '../../../../src/secrets/keyring.js'
-import {
-  buildTestApp,
-  engine,
-  expectProblem,
-  fixture,
-  mintLink,
-  openTestApp,
-  removalsDone,
-  signUpEverybody,
-  upload
-} from '../../../support/test-app.js'
+import { buildTestApp, engine, expectProblem, openTestApp, removalsDone } from '../../../support/test-app.js'
 import { eventually } from '../../../support/server-process.js'
+import { fixture } from '../../../support/fixtures.js'
+import { mintLink, signUpEverybody, upload } from '../../../support/client.js'
 import { ask } from '../../../support/raw-http.js'
 import { decodingErrors, decrypt, looksLikeTs, make, noFfmpeg, picture, tone } from '../../../support/ffmpeg.js'
 import {
@@ -223,7 +215,7 @@ t.test('without the right there is no key and no segment', async (t) => {
 
 t.test('a lecture of a premium course is protected, and closed a second after unsubscribing', async (t) => {
   const server = await buildTestApp(t)
-  const { instructor, student, courseId, mediaId } = await courseWithLecture(t, server, true)
+  const { instructor, student, courseId, mediaId } = await courseWithLecture(server, true)
   t.match(await settled(server, mediaId, instructor), { status: 'ready', protection: 'encrypted' })
   const lectures = await server.inject({ url: `/subscribe/my-courses/${courseId}/lectures`, headers: student.headers })
   const stream = await streamOf(server, lectures.json<Array<{ url: string }>>()[0]!.url)
@@ -240,7 +232,7 @@ t.test('a lecture of a premium course is protected, and closed a second after un
 
 t.test('a lecture that cannot be played yet has no url, as stream-url refuses it', async (t) => {
   const server = await buildTestApp(t)
-  const { instructor, student, courseId, mediaId } = await courseWithLecture(t, server, true)
+  const { instructor, student, courseId, mediaId } = await courseWithLecture(server, true)
   const mine = async () => {
     const reply = await server.inject({ url: `/subscribe/my-courses/${courseId}/lectures`, headers: student.headers })
     return reply.json<Array<{ url: string | null; poster_url: string | null; status: string }>>()[0]!
@@ -259,7 +251,7 @@ t.test('a lecture that cannot be played yet has no url, as stream-url refuses it
 
 t.test('lectures follow `premium` on and off', async (t) => {
   const server = await buildTestApp(t)
-  const { instructor, courseId, mediaId } = await courseWithLecture(t, server, false)
+  const { instructor, courseId, mediaId } = await courseWithLecture(server, false)
   t.match(await shown(server, mediaId, instructor), { status: 'ready', protection: 'none' })
   const premium = (value: boolean) =>
     server.inject({
@@ -287,7 +279,7 @@ t.test('lectures follow `premium` on and off', async (t) => {
 
 t.test('PROTECT_LECTURES=all protects those of free courses too', async (t) => {
   const server = await buildTestApp(t, { PROTECT_LECTURES: 'all' })
-  const { instructor, mediaId } = await courseWithLecture(t, server, false)
+  const { instructor, mediaId } = await courseWithLecture(server, false)
   t.match(await settled(server, mediaId, instructor), { status: 'ready', protection: 'encrypted' })
   expectProblem(
     t,
@@ -581,7 +573,7 @@ t.test(
     'followed what it had asked for itself)',
   async (t) => {
     const server = await buildTestApp(t)
-    const { instructor, courseId, mediaId } = await courseWithLecture(t, server, false)
+    const { instructor, courseId, mediaId } = await courseWithLecture(server, false)
     const make = (premium: boolean) =>
       server.inject({ method: 'PATCH', url: `/course/${courseId}`, headers: instructor.headers, payload: { premium } })
     for (let round = 0; round < 5; round++) {
@@ -657,7 +649,7 @@ t.test(
     'PROTECT_LECTURES=all left those of before in the clear)',
   async (t) => {
     const server = await buildTestApp(t)
-    const { instructor, mediaId } = await courseWithLecture(t, server, false)
+    const { instructor, mediaId } = await courseWithLecture(server, false)
     t.match(await shown(server, mediaId, instructor), { protection: 'none' })
     await server.app.close()
     const strict = await openTestApp(t, { ...server.env, PROTECT_LECTURES: 'all' }, server.folder)

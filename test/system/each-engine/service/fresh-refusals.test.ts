@@ -1,19 +1,11 @@
 import type { InjectOptions, Response } from 'light-my-request'
 import pg from 'pg'
 import t, { type Test } from 'tap'
-import { call, newClass, pathOf, subscribe, succeeded } from '../../../support/courses.js'
-import { sized } from '../../../support/measures.js'
+import { newClass, subscribe } from '../../../support/courses.js'
 import { eventually, startServer } from '../../../support/server-process.js'
-import {
-  engine,
-  mintLink,
-  queryDatabase,
-  signUpEverybody,
-  testEnvironment,
-  upload,
-  type Person,
-  type TestApp
-} from '../../../support/test-app.js'
+import { engine, queryDatabase, testEnvironment, type TestApp } from '../../../support/test-app.js'
+import { call, mintLink, pathOf, signUpEverybody, succeeded, upload, type Person } from '../../../support/client.js'
+import { sized } from '../../../support/measures.js'
 import { loadConfig } from '../../../../src/config/config.js'
 
 const ROUNDS = sized(60, 1000)

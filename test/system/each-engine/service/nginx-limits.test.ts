@@ -5,8 +5,9 @@ import t, { type Test } from 'tap'
 import { problems } from '../../../../src/schemas/problem-codes.js'
 import { startNginx, withoutNginx } from '../../../support/nginx-process.js'
 import { ask, noiseWav } from '../../../support/raw-http.js'
-import { call, eventually, newToken, startServer } from '../../../support/server-process.js'
+import { call, eventually, startServer } from '../../../support/server-process.js'
 import { testEnvironment } from '../../../support/test-app.js'
+import { newToken } from '../../../support/client.js'
 
 /** More than the buffers of both sockets take. */
 const FILE = noiseWav(24 * 1024 * 1024)

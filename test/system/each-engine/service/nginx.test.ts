@@ -3,9 +3,10 @@ import { readFile, readdir } from 'node:fs/promises'
 import { request } from 'node:https'
 import { join } from 'node:path'
 import t from 'tap'
-import { engine, form, testEnvironment } from '../../../support/test-app.js'
+import { engine, testEnvironment } from '../../../support/test-app.js'
+import { call, eventually, startServer } from '../../../support/server-process.js'
+import { callerOf, form, newLinkedMedia, newToken, overHttp } from '../../../support/client.js'
 import { h264, make, noFfmpeg, picture, tone } from '../../../support/ffmpeg.js'
-import { call, eventually, newLinkedMedia, newToken, startServer } from '../../../support/server-process.js'
 import { startNginx, withoutNginx } from '../../../support/nginx-process.js'
 import { ask, noiseWav } from '../../../support/raw-http.js'
 
@@ -80,7 +81,7 @@ t.test('behind nginx', { skip: withoutNginx }, async (t) => {
   })
 
   await t.test('the address of a viewer is the one that nginx saw, whatever the client says', async (t) => {
-    const media = await newLinkedMedia(nginx.origin, token)
+    const media = await newLinkedMedia(overHttp(nginx.origin), callerOf(token))
     const forged = {
       'x-forwarded-for': '203.0.113.7, 127.0.0.1',
       'x-real-ip': '203.0.113.7',
@@ -344,7 +345,7 @@ t.test('nginx.conf, with TLS', { skip: withoutNginx }, async (t) => {
   const { env } = await testEnvironment(t, { TRUSTED_PROXIES: '127.0.0.1' })
   const server = await startServer(t, env)
   const token = await newToken(server.origin, 'owner@example.org')
-  const id = await newLinkedMedia(server.origin, token)
+  const id = await newLinkedMedia(overHttp(server.origin), callerOf(token))
   const nginx = await startNginx(t, 'nginx.conf', [server.origin])
   const moved = await ask(nginx.origin, '/media?page=2', { headers: { host: 'media.example.org' } })
   t.match(moved, { status: 308, headers: { location: 'https://media.example.org/media?page=2' } })

@@ -2,16 +2,9 @@ import { once } from 'node:events'
 import { request, type IncomingMessage } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import {
-  buildTestApp,
-  fixture,
-  form,
-  mintLink,
-  signUpEverybody,
-  upload,
-  type Person,
-  type TestApp
-} from '../../../support/test-app.js'
+import { buildTestApp, type TestApp } from '../../../support/test-app.js'
+import { fixture } from '../../../support/fixtures.js'
+import { form, mintLink, signUpEverybody, upload, type Person } from '../../../support/client.js'
 import { noiseWav } from '../../../support/raw-http.js'
 
 const MiB = 1024 * 1024

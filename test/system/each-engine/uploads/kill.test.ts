@@ -4,10 +4,11 @@ import t from 'tap'
 import { Upload } from 'tus-js-client'
 import { GiB, MiB } from '../../../../src/bytes.js'
 import { figure, sized } from '../../../support/measures.js'
-import { call, newToken, startServer } from '../../../support/server-process.js'
+import { call, startServer } from '../../../support/server-process.js'
+import { testEnvironment } from '../../../support/test-app.js'
+import { newToken } from '../../../support/client.js'
 import { freePort } from '../../../support/services.js'
 import { writeNoise } from '../../../support/slow-patch.js'
-import { testEnvironment } from '../../../support/test-app.js'
 
 const KILLS = sized(2, 10)
 const FILE_BYTES = sized(64 * MiB, GiB)

@@ -3,18 +3,9 @@ import { openDatabase } from '../../../../src/database/open.js'
 import { pruneViews, recountViews } from '../../../../src/views/view-maintenance.js'
 import { ViewerIds } from '../../../../src/views/viewer-ids.js'
 import { playgate } from '../../../support/playgate.js'
-import {
-  buildTestApp,
-  engine,
-  mintLink,
-  openTestApp,
-  signUp,
-  testEnvironment,
-  upload,
-  type Person,
-  type TestApp
-} from '../../../support/test-app.js'
+import { buildTestApp, engine, openTestApp, testEnvironment, type TestApp } from '../../../support/test-app.js'
 import { eventually } from '../../../support/server-process.js'
+import { mintLink, signUp, upload, type Person } from '../../../support/client.js'
 
 const DAY = 86_400_000
 /** Four viewers: two of one /24, two of one /48, and one /64 that comes under two addresses. */
