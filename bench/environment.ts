@@ -62,8 +62,8 @@ export async function benchEnvironment (
     LOG_LEVEL: 'warn',
     ...(Object.fromEntries(limits) as Record<string, string>),
     // All load comes from one address, by one link.
-    MAX_STREAMS_PER_ADDRESS: '0',
-    MAX_STREAMS_PER_LINK: '0',
+    MAX_CONCURRENT_STREAMS_PER_ADDRESS: '0',
+    MAX_CONCURRENT_STREAMS_PER_LINK: '0',
     ...more
   }
 }

@@ -9,6 +9,7 @@ import { drain, trackSockets } from './process/drain.js'
 import { readEnvironment } from './config/env-file.js'
 import { exchangeMetrics } from './process/cluster-metrics.js'
 import { sendToPrimary } from './process/messages.js'
+import { OLD_VARIABLES, renamedWarning } from './config/renamed-variables.js'
 import { superviseProcesses } from './process/cluster.js'
 import { startFailure } from './process/startup-error.js'
 import { rehearse } from './process/rehearsal.js'
@@ -20,7 +21,7 @@ function environment (): Record<string, string | undefined> {
   const onUnknown = (names: string[]) =>
     process.stderr.write(`ignored unknown variables in .env: ${names.join(', ')}\n`)
   return {
-    ...readEnvironment(process.env, VARIABLES, onUnknown),
+    ...readEnvironment(process.env, [...VARIABLES, ...OLD_VARIABLES], onUnknown),
     ...(values.processes !== undefined && { PROCESSES: values.processes })
   }
 }
@@ -52,6 +53,8 @@ async function main (): Promise<void> {
     sendToPrimary('listening for messages')
   }
   const app = await buildApp(config, { rehearse, ...(cluster.isWorker && { gatherMetrics: exchangeMetrics }) })
+  const isFirst = !cluster.isWorker || cluster.worker?.id === 1
+  if (isFirst && config.oldVariables.length > 0) app.log.warn(renamedWarning(config.oldVariables))
   const sockets = trackSockets(app.server)
   const { close } = closeWithGrace(
     {
@@ -70,7 +73,7 @@ async function main (): Promise<void> {
   )
   stop = close
   const address = await app.listen({ host: config.host, port: config.port })
-  if (!cluster.isWorker || cluster.worker?.id === 1) announce(address, config)
+  if (isFirst) announce(address, config)
 }
 
 function announce (address: string, { database, uploadDir, dataDir, secretKey, processes }: Config): void {

@@ -68,6 +68,8 @@ export interface Config {
   metricsToken: string | undefined
   /** The `PATH` in which ffmpeg is searched. */
   searchPath: string
+  /** Old names of variables that are set. */
+  oldVariables: readonly string[]
   logLevel: string
   shutdownGraceSeconds: number
   /** In this part of the grace period, the server is not ready but still accepts connections. */
@@ -108,7 +110,8 @@ export function loadConfig (env: Record<string, string | undefined>): Config {
     transcode: read.TRANSCODE,
     transcodeHardware: read.TRANSCODE_HWACCEL,
     mux,
-    searchPath: env.PATH ?? ''
+    searchPath: env.PATH ?? '',
+    oldVariables: read.oldNames
   })
 }
 
@@ -160,15 +163,15 @@ function limitSettings (read: Environment) {
     uploadExpiresHours: read.UPLOAD_EXPIRES_HOURS,
     quotaBytes: read.QUOTA_BYTES,
     uploadsAtOnce: Object.freeze({
-      perAccount: read.MAX_UPLOADS_PER_ACCOUNT,
-      perAddress: read.MAX_UPLOADS_PER_ADDRESS,
-      total: read.MAX_UPLOADS
+      perAccount: read.MAX_CONCURRENT_UPLOADS_PER_ACCOUNT,
+      perAddress: read.MAX_CONCURRENT_UPLOADS_PER_ADDRESS,
+      total: read.MAX_CONCURRENT_UPLOADS
     }),
     streamsAtOnce: Object.freeze({
-      perAccount: read.MAX_STREAMS_PER_ACCOUNT,
-      perAddress: read.MAX_STREAMS_PER_ADDRESS,
-      perLink: read.MAX_STREAMS_PER_LINK,
-      total: read.MAX_STREAMS
+      perAccount: read.MAX_CONCURRENT_STREAMS_PER_ACCOUNT,
+      perAddress: read.MAX_CONCURRENT_STREAMS_PER_ADDRESS,
+      perLink: read.MAX_CONCURRENT_STREAMS_PER_LINK,
+      total: read.MAX_CONCURRENT_STREAMS
     })
   }
 }

@@ -1,6 +1,7 @@
 import { Type, type Static, type TObject, type TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { StringEnum } from '../schemas/fields.js'
+import { renameVariables } from './renamed-variables.js'
 
 /** The largest count: larger ones exceed the memory, or a timer of 2^31 milliseconds. */
 const MANY = 1_000_000
@@ -42,13 +43,13 @@ const environmentSchema = Type.Object({
   MAX_UPLOAD_BYTES: count(2_147_483_648, 1, Number.MAX_SAFE_INTEGER),
   QUOTA_BYTES: count(21_474_836_480, 0, Number.MAX_SAFE_INTEGER),
   UPLOAD_EXPIRES_HOURS: count(24, 1, 8760),
-  MAX_UPLOADS: count(200),
-  MAX_UPLOADS_PER_ACCOUNT: count(64),
-  MAX_UPLOADS_PER_ADDRESS: count(64),
-  MAX_STREAMS: count(2000),
-  MAX_STREAMS_PER_ACCOUNT: count(500),
-  MAX_STREAMS_PER_ADDRESS: count(100),
-  MAX_STREAMS_PER_LINK: count(50),
+  MAX_CONCURRENT_UPLOADS: count(200),
+  MAX_CONCURRENT_UPLOADS_PER_ACCOUNT: count(64),
+  MAX_CONCURRENT_UPLOADS_PER_ADDRESS: count(64),
+  MAX_CONCURRENT_STREAMS: count(2000),
+  MAX_CONCURRENT_STREAMS_PER_ACCOUNT: count(500),
+  MAX_CONCURRENT_STREAMS_PER_ADDRESS: count(100),
+  MAX_CONCURRENT_STREAMS_PER_LINK: count(50),
   TRUSTED_PROXIES: text(''),
   CORS_ORIGINS: text(''),
   EMBED_ORIGINS: text(''),
@@ -78,11 +79,20 @@ export const VARIABLES: readonly string[] = Object.keys(environmentSchema.proper
 
 export type Environment = Static<typeof environmentSchema>
 
-/** Reads the variables. An empty value counts as unset. Adds every invalid variable to `problems`. */
-export function readVariables (env: Record<string, string | undefined>, problems: string[]): Environment {
-  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ''))
-  if (given.LOG_LEVEL) given.LOG_LEVEL = given.LOG_LEVEL.toLowerCase()
-  return decode(environmentSchema, given, problems)
+/**
+ * Reads the variables, by their new and their old names. An empty value counts as unset. Adds every invalid variable to
+ * `problems`.
+ */
+export function readVariables (
+  env: Record<string, string | undefined>,
+  problems: string[]
+): Environment & { oldNames: string[] } {
+  const given = Object.fromEntries(
+    Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined && entry[1] !== '')
+  )
+  const { variables, oldNames } = renameVariables(given, problems)
+  if (variables.LOG_LEVEL) variables.LOG_LEVEL = variables.LOG_LEVEL.toLowerCase()
+  return { ...decode(environmentSchema, variables, problems), oldNames }
 }
 
 /** Converts strings to the types of a schema. An invalid variable is reported, and gets its default. */

@@ -58,9 +58,9 @@ t.test(
   'uploads at once are bounded by account and address (429), and in all (503); one that ends makes room',
   async (t) => {
     const server = await buildTestApp(t, {
-      MAX_UPLOADS_PER_ACCOUNT: '2',
-      MAX_UPLOADS_PER_ADDRESS: '3',
-      MAX_UPLOADS: '4'
+      MAX_CONCURRENT_UPLOADS_PER_ACCOUNT: '2',
+      MAX_CONCURRENT_UPLOADS_PER_ADDRESS: '3',
+      MAX_CONCURRENT_UPLOADS: '4'
     })
     const origin = await server.listen()
     const [first, second, third] = [await signUp(server), await signUp(server), await signUp(server)]
@@ -134,9 +134,9 @@ t.test(
     'leaves, makes room',
   async (t) => {
     const server = await buildTestApp(t, {
-      MAX_STREAMS_PER_ACCOUNT: '3',
-      MAX_STREAMS_PER_ADDRESS: '2',
-      MAX_STREAMS: '4'
+      MAX_CONCURRENT_STREAMS_PER_ACCOUNT: '3',
+      MAX_CONCURRENT_STREAMS_PER_ADDRESS: '2',
+      MAX_CONCURRENT_STREAMS: '4'
     })
     const origin = await server.listen()
     const owner = await signUp(server)

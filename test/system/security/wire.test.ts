@@ -179,7 +179,7 @@ async function held ({ child }: ServerProcess): Promise<{ descriptors: number; m
 
 t.test('storms', async (t) => {
   // All clients have one address and one link.
-  const limits = { MAX_STREAMS_PER_ADDRESS: '0', MAX_STREAMS_PER_LINK: '0' }
+  const limits = { MAX_CONCURRENT_STREAMS_PER_ADDRESS: '0', MAX_CONCURRENT_STREAMS_PER_LINK: '0' }
   const { env, folder } = await testEnvironment(t, limits)
   const server = await startServer(t, env)
   const { origin } = server

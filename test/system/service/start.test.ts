@@ -72,6 +72,11 @@ t.test('names in .env that nothing reads are said', async (t) => {
   t.match((await run({})).err, /^ignored unknown variables in \.env: PROT\n/)
 })
 
+t.test('an old name of a variable is in the log once', async (t) => {
+  const server = await startServer(t, { ...env, MAX_STREAMS: '7' })
+  t.equal(server.output().split('rename MAX_STREAMS to MAX_CONCURRENT_STREAMS').length, 2)
+})
+
 t.test('a Redis that is not there at the start is in the log (bug: nothing was)', async (t) => {
   const server = await startServer(t, { ...env, REDIS_URL: 'redis://127.0.0.1:1' })
   t.match(

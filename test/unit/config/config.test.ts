@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { ConfigError, loadConfig, type Config } from '../../../src/config/config.js'
 import { VARIABLES } from '../../../src/config/environment.js'
+import { renamedWarning } from '../../../src/config/renamed-variables.js'
 import { loadSecrets } from '../../../src/secrets/keyring.js'
 
 const secret = 'x'.repeat(32)
@@ -131,6 +132,21 @@ t.test('an empty value is an unset one', async (t) => {
   )
 })
 
+t.test('an old name of a variable works, and is named for the log', async (t) => {
+  const config = loadConfig({ MAX_STREAMS: '7', MAX_UPLOADS_PER_ACCOUNT: '0', MAX_UPLOADS: '' })
+  t.match(config, { streamsAtOnce: { total: 7 }, uploadsAtOnce: { perAccount: 0, total: 200 } })
+  t.same(config.oldVariables, ['MAX_UPLOADS_PER_ACCOUNT', 'MAX_STREAMS'])
+  t.equal(
+    renamedWarning(['MAX_STREAMS']),
+    'variables have new names, and the old ones may stop working: rename MAX_STREAMS to MAX_CONCURRENT_STREAMS'
+  )
+  t.throws(
+    () => loadConfig({ MAX_STREAMS: '7', MAX_CONCURRENT_STREAMS: '7' }),
+    /MAX_STREAMS is the old name of MAX_CONCURRENT_STREAMS: set only the new one/
+  )
+  t.throws(() => loadConfig({ MAX_STREAMS: '-1' }), /MAX_CONCURRENT_STREAMS: expected/)
+})
+
 const bad: Record<string, string[]> = {
   ENVIRONMENT: ['prod', 'Production', ' test'],
   PORT: ['65536', '-1', 'http', '80.5', '0x50', '1e3', ' 80', 'true', 'NaN', 'Infinity'],
@@ -144,8 +160,8 @@ const bad: Record<string, string[]> = {
   REFRESH_TOKEN_EXPIRE_DAYS: ['0', '1.5', '3651'],
   VIEW_ADDRESSES: ['none', 'Full'],
   VIEW_RETENTION_DAYS: ['-1', '1', 'x'],
-  MAX_STREAMS: ['-1', 'many'],
-  MAX_STREAMS_PER_LINK: ['-1', 'few'],
+  MAX_CONCURRENT_STREAMS: ['-1', 'many'],
+  MAX_CONCURRENT_STREAMS_PER_LINK: ['-1', 'few'],
   SHUTDOWN_DELAY_SECONDS: ['31', '-1'],
   SIGNUP: ['yes', 'Open'],
   LOG_LEVEL: ['verbose', '5'],

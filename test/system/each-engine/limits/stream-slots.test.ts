@@ -84,7 +84,7 @@ t.test('one address takes 100 slots by any number of links; other addresses play
 t.test(
   'where slots are scarce, a stalled stream makes room and goes on by range; one that moves is not ended',
   async (t) => {
-    const { server, origin, mint } = await serverWithAudio(t, { MAX_STREAMS_PER_LINK: '2' })
+    const { server, origin, mint } = await serverWithAudio(t, { MAX_CONCURRENT_STREAMS_PER_LINK: '2' })
     const link = await mint()
     const stalled = await begin(t, origin, link)
     const moving = await begin(t, origin, link)
@@ -112,7 +112,7 @@ t.test(
 )
 
 t.test('a stalled stream stays while there is room', async (t) => {
-  const { server, origin, mint } = await serverWithAudio(t, { MAX_STREAMS_PER_LINK: '2' })
+  const { server, origin, mint } = await serverWithAudio(t, { MAX_CONCURRENT_STREAMS_PER_LINK: '2' })
   const link = await mint()
   const stalled = await begin(t, origin, link)
   server.clock.advance(60 * SECOND)
