@@ -8,7 +8,7 @@ const CLUSTER = Buffer.from('1f43b675', 'hex')
 const LACING = 0x06
 const [TIMESTAMP, SIMPLE_BLOCK, BLOCK_GROUP, BLOCK, BLOCK_DURATION] = [0xe7, 0xa3, 0xa0, 0xa1, 0x9b]
 /** Position, PrevSize, Void, CRC-32, ReferenceBlock, BlockAdditions, DiscardPadding, CodecState. */
-const SKIPPED = [0xa7, 0xab, 0xec, 0xbf, 0xfb, 0x75a1, 0x75a2, 0xa4]
+const SKIPPED = [BLOCK_DURATION, 0xa7, 0xab, 0xec, 0xbf, 0xfb, 0x75a1, 0x75a2, 0xa4]
 
 /** A block of a track: its time, and how many frames it holds. */
 interface Block {

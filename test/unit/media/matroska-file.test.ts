@@ -50,6 +50,12 @@ t.test('subtitles make no film longer (bug: the gap before the last one was adde
   t.equal(endOf(fileOf(tracks, [block(2, 0), block(1, 1000), block(1, 1200), block(2, 1240)])), 2240)
 })
 
+t.test('the walk goes on behind the duration of a subtitle (bug: the length was what lay before it)', async (t) => {
+  const subtitle = all('a0', block(2, 0), number('9b', 500))
+  const tracks = [track(1, PICTURE, 40), track(2, SUBTITLE)]
+  t.equal(endOf(fileOf(tracks, [block(1, 0), subtitle, block(1, 1200)])), 2240)
+})
+
 t.test('a track of one picture beside a sound is a cover', async (t) => {
   const coverOf = (...parts: Parameters<typeof fileOf>) => [...factsOf(fileOf(...parts)).disabledTracks]
   const [sounds, both] = [[block(2, 0), block(2, 20)], [track(1, PICTURE), track(2, SOUND)]]
