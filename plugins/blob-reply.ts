@@ -13,6 +13,8 @@ import { SMALL_RANGE_BYTES, readRange } from '../src/playback/read-range.js'
 import { socketProgress } from '../src/playback/socket-progress.js'
 import type { BlobStore } from '../src/storage/blob-store.js'
 import type { ReadableFile } from '../src/storage/open-files.js'
+import type { Clock } from '../src/time.js'
+import mediaFileReply from './media-file-reply.js'
 
 /** The recipient of a blob: an account or an anonymous client, with or without a link. */
 export interface Recipient {
@@ -32,6 +34,7 @@ interface Options {
   streamLimiter: ConcurrencyLimiter
   config: Pick<Config, 'streamOffload'>
   metrics: Metrics
+  clock: Clock
 }
 
 /** Adds functions to the reply that send a blob or a range of it, while its recipient is allowed to receive it. */
@@ -53,6 +56,7 @@ export default fp<Options>(
       if (path === undefined) return await this.openBlob(name, recipient)
       return (range: ByteRange) => sender.offload(this, path, range)
     })
+    await app.register(mediaFileReply, options)
   },
   { name: 'blob-reply' }
 )

@@ -2,10 +2,13 @@ import cors from '@fastify/cors'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from '../src/config/config.js'
+import type { UploadGrants } from '../src/grants/upload-grants.js'
 import { TUS_HEADERS } from '../src/uploads/tus.js'
+import grantCors from './grant-cors.js'
 
 interface Options {
   config: Pick<Config, 'corsOrigins' | 'environment'>
+  grants: UploadGrants
 }
 
 const LOCALHOST = /^https?:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/
@@ -20,7 +23,9 @@ const PREFLIGHT_SECONDS = 600
  * follows it. An OPTIONS request that is not a preflight gets 405 with `Allow`, unless its path has such a route.
  */
 export default fp<Options>(
-  async (app, { config: { corsOrigins: origins, environment } }) => {
+  async (app, { config: { corsOrigins: origins, environment }, grants }) => {
+    // A grant names its own origin, so its answer comes before the policy.
+    await app.register(grantCors, { grants })
     app.addHook('onRequest', async (request, reply) => {
       if (request.method !== 'OPTIONS') return
       if (!isPreflight(request)) {

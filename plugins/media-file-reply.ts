@@ -38,7 +38,7 @@ export default fp<Options>(
       return send(body)
     })
   },
-  { name: 'media-file-reply', dependencies: ['blob-reply'] }
+  { name: 'media-file-reply' }
 )
 
 /** Returns the method and the headers that decide how a file is sent. */

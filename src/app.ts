@@ -6,9 +6,7 @@ import blobReply from '../plugins/blob-reply.js'
 import corsPolicy from '../plugins/cors-policy.js'
 import database from '../plugins/database.js'
 import errors, { unroutedErrors } from '../plugins/errors.js'
-import grantCors from '../plugins/grant-cors.js'
 import idempotency from '../plugins/idempotency.js'
-import mediaFileReply from '../plugins/media-file-reply.js'
 import metrics, { type Gather } from '../plugins/metrics.js'
 import multipart from '../plugins/multipart.js'
 import openapi from '../plugins/openapi.js'
@@ -26,8 +24,9 @@ import validation from '../plugins/validation.js'
 import warmUp, { type WarmUpOverrides } from '../plugins/warm-up.js'
 import routes from '../routes/index.js'
 import type { Config } from './config/config.js'
+import type { ServiceOverrides } from './composition/foundation.js'
 import { serverOptions } from './http/server-options.js'
-import { createServices, type ServiceOverrides } from './services.js'
+import { createServices } from './services.js'
 import { systemClock } from './time.js'
 
 /** Values that tests replace, and values that only the process can set. */
@@ -48,19 +47,16 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
     await app.register(storage, { config })
     await app.register(redisClient, { config })
     const { log, db, damage, secrets, keyAgreement, blobs, redisLink: redis } = app
-    const clock = { ...systemClock, ...overrides.clock }
-    const foundation = { config, overrides, clock, log, db, damage, secrets, keyAgreement, blobs, redis }
-    const services = await createServices(foundation)
+    const foundation = { config, overrides, log, db, damage, secrets, keyAgreement, blobs, redis }
+    const services = await createServices({ ...foundation, clock: { ...systemClock, ...overrides.clock } })
     app.addHook('onClose', () => services.close())
-    // Plugins for every request. `errors`, `rateLimit` and `openapi` do not apply to routes that are registered
-    // earlier.
+    // Plugins for every request. `errors`, `rateLimit` and `openapi` apply only to routes that are registered later.
     await app.register(sockets)
     await app.register(origin, services)
     await app.register(errors)
     await app.register(validation)
     await app.register(requestLog)
     await app.register(slowBodies)
-    await app.register(grantCors, services)
     await app.register(corsPolicy, services)
     await app.register(securityHeaders)
     await app.register(rateLimit, services)
@@ -72,9 +68,7 @@ export async function buildApp (config: Config, overrides: Overrides = {}): Prom
     await app.register(multipart, services)
     await app.register(idempotency, services)
     await app.register(blobReply, services)
-    await app.register(mediaFileReply, services)
     await app.register(routes, { services })
-
     // Background work.
     if (overrides.warmUp !== false) await app.register(warmUp, { ...services, rehearse: overrides.rehearse })
     await app.register(background, { services, maintenanceIntervalMs: overrides.maintenanceIntervalMs })
