@@ -198,6 +198,7 @@ function faultOf (error: Error & { code?: string }): FileFaultKind | 'system' {
 /** The container of a file that mediabunny does not support in all its forms is known. */
 function planOf (error: Error): TranscodePlan | undefined {
   if (error instanceof NotCarried) return error.plan
+  if (error instanceof UnsupportedInputFormatError) return undefined
   return NOT_SUPPORTED.test(error.message) ? encodeAll(order.type ?? 'video') : undefined
 }
 
