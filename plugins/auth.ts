@@ -37,7 +37,7 @@ const AUDIENCE = 'playgate-api'
 
 const WITH_TOKEN: ReadonlyArray<Record<string, string[]>> = [{ bearer: [] }, { login: [] }]
 
-/** Reads the caller of a credential; `since` is the argument of the check in `confirmRefusal`. */
+/** Reads the account of a credential, not older than `since` (see `confirmRefusal`). */
 type ReadCaller = (since: number) => Promise<Viewer | undefined>
 
 /**
@@ -79,7 +79,7 @@ export default fp<Options>(
     app.decorate('identify', (request: FastifyRequest) => identify(request))
     app.decorate('identifyAgain', identifyAgain)
     app.decorateReply('grant', function (this: FastifyReply, { id, role }: Viewer, { sessionId, refreshToken }: Grant) {
-      // RFC 6749, 5.1.
+      // RFC 6749, section 5.1: tokens must not be cached.
       this.header('cache-control', 'no-store')
       const token = app.jwt.sign({ sub: id, role, sid: sessionId, jti: randomUUID() })
       return {

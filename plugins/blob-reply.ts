@@ -155,7 +155,7 @@ declare module 'fastify' {
      */
     openBlob(name: string, recipient: Recipient): Promise<(range: ByteRange) => FastifyReply>
     /**
-     * {@link openBlob} for a response that is the whole blob or its requested range. The status must be set before.
+     * Like {@link openBlob}, for a response that is the whole blob or the requested range. Set the status first.
      * With STREAM_OFFLOAD, nginx sends the file and limits the streams if the request came through nginx.
      */
     openFile(name: string, recipient: Recipient): Promise<(range: ByteRange) => FastifyReply>

@@ -50,7 +50,7 @@ function removeForwardedPorts (app: FastifyInstance): void {
 
 /**
  * Counts the Host headers (RFC 9112, section 3.2). By default, Node uses the first of several, and refuses a request
- * without a Host header without a problem document.
+ * that has none with a bare 400.
  */
 function countHosts (rawHeaders: string[]): number {
   let hosts = 0

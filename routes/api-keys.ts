@@ -68,7 +68,7 @@ const revokeApiKey = {
     operationId: 'revokeApiKey',
     summary: 'Revoke an API key',
     description:
-      'Every process refuses the key within one second. Links that it issued stay valid until they expire. ' +
+      'Every process refuses the key within one second. Links issued with the key stay valid until they expire. ' +
       'An administrator may revoke the keys of every account.',
     tags,
     params: IdParams,

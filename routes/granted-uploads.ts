@@ -19,8 +19,8 @@ const putGrantedUpload = {
     operationId: 'putGrantedUpload',
     summary: 'Upload the file of a grant, without an account',
     description:
-      'The `upload_url` of a grant. Send the file as the body, with a `Content-Length`, as for `PUT /media/uploads`. ' +
-      'A refused upload leaves the grant unused.',
+      'This is the `upload_url` of a grant. Send the file as the body, with a `Content-Length`, as for ' +
+      '`PUT /media/uploads`. A refused upload leaves the grant unused.',
     tags: ['Media'],
     params: Type.Object({ token: Type.String() }),
     headers: Type.Object({
@@ -58,7 +58,7 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, { grants, granted
     const { maxBytes } = admission.grant
     const expected = expectedOf(request.headers)
     if (expected.sizeBytes > maxBytes) throw uploadTooLarge(maxBytes)
-    // The upload is that of the grant's maker: its slot, and its end if the account is disabled.
+    // The upload runs as the maker of the grant: it uses the maker's slot, and ends if the maker is disabled.
     request.viewer = admission.maker
     const media = await grantedUploads.run(
       admission,

@@ -43,7 +43,7 @@ const StreamUrlReply = Type.Object({
     ]
   }),
   poster_url: Nullable(
-    Type.String({ description: 'A picture of the video, by the same link; null without a picture.' })
+    Type.String({ description: 'The poster image, opened by the same link; null if the media has none.' })
   ),
   drm: Type.Optional(DrmReply),
   expires_in: Type.Integer({ description: 'Seconds.' }),

@@ -77,7 +77,7 @@ const getPackageDetails = {
   schema: {
     operationId: 'getPackageDetails',
     summary: 'Get title, poster, captions and chapters of a protected media',
-    description: 'Beside the master playlist. It has the URLs for a player.',
+    description: 'It is next to the master playlist, and has the URLs for a player.',
     tags,
     params: Type.Object(tokenParams),
     response: { 200: DetailsReply, ...problemResponses(...TOKEN_PROBLEMS) }
@@ -103,7 +103,7 @@ const getCaptionSegment = {
   config,
   schema: {
     operationId: 'getCaptionSegment',
-    summary: 'Get captions in the time of the encrypted stream',
+    summary: 'Get captions with the timestamps of the encrypted stream',
     description: 'WebVTT with an X-TIMESTAMP-MAP (RFC 8216, section 3.5).',
     tags,
     params: Type.Object({ ...tokenParams, lang: Type.String() }),
@@ -165,7 +165,7 @@ const routes: FastifyPluginAsyncTypebox<Options> = async (app, options) => {
 
   async function admit (request: FastifyRequest, reply: FastifyReply): Promise<Media> {
     const { token, id } = request.params as { token: string; id: string }
-    // Safari opens a playlist as a page, and would apply a policy to it.
+    // Safari opens a playlist as a document, and would apply the Content-Security-Policy to it.
     reply.removeHeader('content-security-policy').headers(OPEN)
     return (await admissions.admitToken(id, token)).media
   }

@@ -76,7 +76,7 @@ const createUpload = {
       'Upload-Metadata has the keys of a media: `title`, `type`, `visibility`, `protection`. ' +
       'With `course_id`, the upload becomes a lecture: `title`, `description`, `category`, `subcategory`. ' +
       'With an API key, that needs the scope courses:write, too. Optional: `filename`, `sha256` (hex, of the file). ' +
-      'The body may be the first part of the file. The size counts in the quota at once.',
+      'The body may be the first part of the file. The size counts toward the quota at once.',
     tags,
     headers: Type.Object({
       'tus-resumable': Version,
@@ -128,7 +128,9 @@ const uploadPart = {
     params: IdParams,
     headers: Type.Object({
       'tus-resumable': Version,
-      'upload-offset': Type.Optional(Type.String({ description: 'As of HEAD.', examples: ['0'] })),
+      'upload-offset': Type.Optional(
+        Type.String({ description: 'The Upload-Offset that HEAD returned.', examples: ['0'] })
+      ),
       'upload-checksum': Checksum
     }),
     response: {
@@ -143,7 +145,9 @@ const deleteUpload = {
   schema: {
     operationId: 'deleteUpload',
     summary: 'Delete a resumable upload',
-    description: 'Its bytes are removed, and its size leaves the quota. A media that it became stays.',
+    description:
+      'Its bytes are removed, and its size no longer counts toward the quota. ' +
+      'If it already became a media, the media stays.',
     tags,
     params: IdParams,
     headers: Type.Object({ 'tus-resumable': Version }),
@@ -186,7 +190,7 @@ const describingRoutes: FastifyPluginAsyncTypebox<Options> = async (app, { resum
 
 const uploadRoutes: FastifyPluginAsyncTypebox<Options> = async (app, { resumable }) => {
   app.addHook('preHandler', async ({ headers }) => {
-    // A rule about methods would not see the method that this header names.
+    // A proxy that filters methods would not see the method in this header.
     if (headers['x-http-method-override'] !== undefined) {
       throw new ApiError('bad_request', { detail: 'X-HTTP-Method-Override is not accepted here.' })
     }
@@ -206,7 +210,7 @@ const uploadRoutes: FastifyPluginAsyncTypebox<Options> = async (app, { resumable
       const current = part === undefined ? upload : await receive(request, upload.id, part)
       return await reply.code(201).header('location', pathOfUpload(upload.id)).headers(stateOf(current)).send(undefined)
     } catch (error) {
-      // The client does not know the upload.
+      // The client never got the URL of the upload, so it cannot continue it.
       await resumable.abandon(viewer, upload.id).catch(() => {})
       throw error
     }

@@ -74,9 +74,10 @@ export async function listWithoutRendition (
     .selectAll()
     .where('playable_everywhere', '=', 0)
     .where('rendition_blob', 'is', null)
+    .where('deleted_at', 'is', null)
     .$if(afterId !== undefined, (query) => query.where('id', '>', afterId!))
     .orderBy('id')
     .limit(limit)
     .execute()
-  return rows.filter((row) => row.deleted_at === null).map(mediaOf)
+  return rows.map(mediaOf)
 }

@@ -4,16 +4,16 @@ import type { Source, SourceVideo } from './source.js'
 /** What ffmpeg makes of the tracks of a file. A missing track is left out. */
 export interface RenditionPlan {
   video: VideoPlan | undefined
-  /** The index of the stream of sound. */
+  /** The index of the audio stream. */
   audioIndex: number | undefined
 }
 
 export interface VideoPlan {
   index: number
-  /** Upright, in square pixels, even. */
+  /** The size after rotation, in square pixels. Both sides are even. */
   width: number
   height: number
-  /** Filters in the form of ffmpeg, which end with pictures of 8 bits and 4:2:0. */
+  /** The ffmpeg filters. The last one makes 8-bit 4:2:0 frames. */
   filters: string[]
   /** The maximum bitrate, in kbit/s. */
   maxKbits: number
@@ -22,12 +22,15 @@ export interface VideoPlan {
 /** The frame is at most 1920 × 1080, or 1080 × 1920. */
 const LONG_SIDE = 1920
 const SHORT_SIDE = 1080
-/** The largest picture of ITU-R BT.2020; a small file may declare far more, and would need memory for them. */
+/**
+ * A little above 8K (ITU-R BT.2020: 7680 × 4320). A small file may declare far more pixels, and decoding them takes
+ * memory.
+ */
 const MAX_SOURCE_PIXELS = 8192 * 4320
 /** H.264 level 4.1 (ITU-T H.264, table A-1): macroblocks of 16 × 16 pixels a second. */
 const MAX_MACROBLOCKS_PER_SECOND = 245_760
 const MAX_FRAME_RATE = 60
-/** Rounded rates, such as 60 of 59.94. */
+/** A measured rate may be slightly above its nominal rate. */
 const RATE_TOLERANCE = 1.01
 
 /** Maximum bitrates by pixels of a picture, in kbit/s, at 30 pictures a second. */
@@ -76,7 +79,7 @@ interface Size {
 
 /** The displayed size, scaled down into the largest frame. Both sides are even, as 4:2:0 needs it. */
 export function fittingSize ({ width, height, pixelAspect, rotation }: SourceVideo): Size {
-  // Pixels that are not square are stretched in the direction that loses none.
+  // Pixels that are not square are enlarged along one axis, never reduced, so that no detail is lost.
   const shown = { width: width * Math.max(pixelAspect, 1), height: height * Math.max(1 / pixelAspect, 1) }
   const [across, down] = rotation % 180 === 0 ? [shown.width, shown.height] : [shown.height, shown.width]
   const scale = Math.min(
@@ -91,7 +94,7 @@ function even (value: number): number {
   return Math.max(2, 2 * Math.round(value / 2 - 0.25))
 }
 
-/** The rate that a source is reduced to: it drops every second picture, or more. Undefined if it fits as it is. */
+/** Returns the reduced frame rate: the rate divided by a whole number. Undefined if the rate is low enough. */
 function cappedRate (rate: number | undefined, { width, height }: Size): number | undefined {
   if (rate === undefined) return undefined
   const macroblocks = Math.ceil(width / 16) * Math.ceil(height / 16)
@@ -117,13 +120,13 @@ export function isHdr ({ transfer }: SourceVideo): boolean {
   return transfer !== undefined && HDR_TRANSFERS.includes(transfer)
 }
 
-/** RGB has no matrix of its own, and the pictures get the one of HD. */
+/** RGB has no YCbCr matrix, so the output gets that of BT.709. */
 function scaleOf ({ isRgb }: SourceVideo, width: number, height: number): string {
   const colours = isRgb ? ':out_color_matrix=bt709' : ''
   return `scale=${width}:${height}:flags=bicubic:out_range=tv${colours}`
 }
 
-/** Linear light, the primaries of HD, the curve of Hable for what is brighter than white, and BT.709. */
+/** Converts HDR to SDR: linear light, BT.709 primaries, Hable's tone curve for highlights, BT.709 transfer. */
 function toneMap ({ transfer, primaries = 'bt2020', matrix = 'bt2020nc', isFullRange }: SourceVideo): string[] {
   const input = `tin=${transfer}:pin=${primaries}:min=${matrix}:rin=${isFullRange ? 'pc' : 'tv'}`
   return [

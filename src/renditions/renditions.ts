@@ -3,6 +3,7 @@ import type { Database } from '../database/tables.js'
 import { deleteRenditionJob, insertRenditionJob } from '../jobs/job-store.js'
 import { clearRendition, listWithoutRendition, updateRenditionWaiting } from '../media/media-rendition-store.js'
 import { WAITING, type Rendition } from '../media/rendition.js'
+import { lockMedia } from '../media/media-store.js'
 import type { Media } from '../media/schema.js'
 import type { Clock } from '../time.js'
 
@@ -29,7 +30,7 @@ export class Renditions {
     this.#options = options
   }
 
-  /** Returns the rendition of a new media; null if it needs none. */
+  /** Returns a waiting rendition if a media needs one, and null otherwise. */
   first ({ playableEverywhere, protection }: Playable): Rendition | null {
     return this.#options.isOn && playableEverywhere === false && protection === 'none' ? WAITING : null
   }
@@ -52,13 +53,13 @@ export class Renditions {
     }
   }
 
-  /** Ends the work on a rendition, in the transaction that deletes the media. */
+  /** Deletes the job of a rendition, in the transaction that deletes or protects the media. */
   async cancel (trx: Transaction<Database>, id: string): Promise<void> {
     await deleteRenditionJob(trx, id)
   }
 
   /**
-   * Queues the renditions of media that have none: uploaded while TRANSCODE was off, or while ffmpeg was missing.
+   * Queues the renditions that are missing because TRANSCODE was off, or ffmpeg was missing, at the upload.
    * Returns their number.
    */
   async queueMissing (signal: AbortSignal): Promise<number> {
@@ -68,14 +69,23 @@ export class Renditions {
     for (let page: Media[] | undefined; isOn && !signal.aborted && page?.length !== 0;) {
       page = await listWithoutRendition(db, last, MEDIA_PER_PAGE)
       last = page.at(-1)?.id
-      const missing = page.filter((media) => media.protection === 'none' && lacksRendition(media))
-      for (const media of missing) await db.transaction().execute((trx) => this.requeue(trx, media))
-      queued += missing.length
+      for (const { id } of page.filter(lacksRendition)) if (await this.#queueOne(id)) queued++
     }
     return queued
   }
+
+  /** Reads the media again under a lock: it may be protected now, or another process may have queued its rendition. */
+  async #queueOne (id: string): Promise<boolean> {
+    return await this.#options.db.transaction().execute(async (trx) => {
+      const media = await lockMedia(trx, id)
+      if (media === undefined || !lacksRendition(media)) return false
+      await this.requeue(trx, media)
+      return true
+    })
+  }
 }
 
-function lacksRendition ({ rendition }: Media): boolean {
+function lacksRendition ({ protection, rendition }: Media): boolean {
+  if (protection !== 'none') return false
   return rendition === null || rendition.error?.code === 'ffmpeg_missing'
 }

@@ -62,8 +62,8 @@ export async function pruneViews (
 }
 
 /**
- * Corrects the roll-ups of every media by its log, for the days whose rows are all still in the log. Older days do not
- * change. It compares a media without a lock first, and again with a lock if there is a difference. Returns the
+ * Recomputes the roll-ups of every media from its log, for the days whose rows are all still in the log. Older days do
+ * not change. It compares a media without a lock first, and again with a lock if there is a difference. Returns the
  * differences. With `dryRun`, it changes nothing.
  */
 export async function recountViews (
@@ -146,7 +146,8 @@ export async function deleteViewsOf (db: Kysely<Database>, mediaId: string, sign
 }
 
 /**
- * Deletes rows until a batch is not full, and yields to the event loop after each. **Throws** the reason of `signal`.
+ * Deletes batches of rows until one is not full. Yields to the event loop after each full batch. **Throws** the reason
+ * of `signal`.
  */
 async function inBatches (signal: AbortSignal, deleteSome: () => Promise<{ numDeletedRows: bigint }>): Promise<void> {
   while (Number((await deleteSome()).numDeletedRows) === DELETE_BATCH) {
@@ -158,8 +159,9 @@ async function inBatches (signal: AbortSignal, deleteSome: () => Promise<{ numDe
 }
 
 /**
- * Called before the first row is deleted. An interrupted prune leaves a day with only some of its rows, and a recount
- * must not treat that day as complete. A stored start after today comes from a clock that was ahead, and is replaced.
+ * Stores the first day whose rows all stay in the log, before the first row is deleted. An interrupted prune leaves a
+ * day with only some of its rows, and a recount must not treat that day as complete. A stored start after today comes
+ * from a clock that was ahead, and is replaced.
  */
 async function raiseLogStart (db: Kysely<Database>, day: number, today: number): Promise<void> {
   await db.transaction().execute(async (trx) => {

@@ -111,7 +111,7 @@ export async function findLogStart (db: Kysely<Database>): Promise<number> {
 
 /**
  * Returns a page of the log of a media, newest first, and the number of its rows that are still in the log. The daily
- * counts skip whole days before the page, so at most one day of other rows is read.
+ * counts skip whole days before the page, so the query skips at most the rows of one day.
  */
 export async function listViews (
   db: Kysely<Database>,

@@ -46,7 +46,8 @@ const MAX_COUNTED_STREAMS = 20_000
 const STREAM_WAIT_MS = 500
 
 /**
- * The sliding window of an address. `reserve` resolves with a function that undoes it, or with undefined at the limit.
+ * Limits the views of each address. `reserve` counts a view. It resolves with a function that takes the view back, or
+ * with undefined at the limit.
  */
 export interface ViewLimit {
   reserve(address: string): Promise<(() => void) | undefined>
@@ -70,7 +71,7 @@ type Watched = Pick<View, 'mediaId' | 'linkId' | 'byToken'>
 /** Counts views, and reads the view log and the roll-ups. */
 export class Views {
   readonly #options: ViewsOptions
-  /** The times at which recent streams counted, by {@link streamKey}: players request the start several times. */
+  /** When each recent stream counted, by {@link streamKey}. Players request the start of a stream several times. */
   readonly #countedStreams = new LRUCache<string, number>({ max: MAX_COUNTED_STREAMS })
   readonly #countingStreams = new Map<string, Promise<void>>()
 
@@ -87,9 +88,10 @@ export class Views {
   }
 
   /**
-   * Counts the view of a stream that was requested from its start, within the limit of its address. One view counts for
-   * each link and address, or in 30 minutes for each account and address. Resolves when the view is counted, or after
-   * `streamWaitMs`. It never throws: `onFailure` receives every error, also after that time.
+   * Counts the view of a stream that was requested from its start, within the limit of its address. A stream counts
+   * once for each link and address. With a token, it counts once in 30 minutes for each account and address. Resolves
+   * when the view is counted, or after `streamWaitMs`. It never throws: `onFailure` receives every error, also after
+   * that time.
    */
   async countStream (
     mediaId: string,
@@ -171,7 +173,7 @@ export class Views {
     try {
       const { outcome, viewedAt } = await this.#write(watched, source)
       isNew = outcome === 'counted'
-      // For a repeated view by a token, only the database has the time of the counted view.
+      // A repeated view by a token is not stored here: its 30 minutes began at an earlier view.
       if (key !== undefined && (isNew || !watched.byToken)) this.#countedStreams.set(key, viewedAt)
     } finally {
       if (!isNew) undo()
