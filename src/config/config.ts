@@ -3,6 +3,7 @@ import { databaseConfig, type DatabaseConfig } from './database.js'
 import { readVariables, type Environment } from './environment.js'
 import { isAddressOrCidr, isOrigin, listOf } from './formats.js'
 import { muxConfig, type MuxConfig } from './mux.js'
+import { secretSettings } from './secrets.js'
 
 const DAY_SECONDS = 86_400
 
@@ -200,25 +201,6 @@ function networkSettings (read: Environment, problems: string[]) {
     problems.push('REDIS_URL must start with redis:// or rediss://')
   }
   return { trustedProxies, corsOrigins, embedOrigins, publicUrl }
-}
-
-function secretSettings (read: Environment, { engine }: DatabaseConfig, problems: string[]) {
-  const secretKey = read.SECRET_KEY ?? read.ACCESS_TOKEN_SECRET_KEY
-  checkSecret('SECRET_KEY', secretKey, problems)
-  const secretKeysPrevious = listOf(read.SECRET_KEYS_PREVIOUS)
-  for (const key of secretKeysPrevious) checkSecret('SECRET_KEYS_PREVIOUS', key, problems)
-  if (engine === 'postgres' && secretKey === undefined) {
-    problems.push(
-      'SECRET_KEY is required with Postgres: all processes must share it (make one with: openssl rand -base64 48)'
-    )
-  }
-  return { secretKey, secretKeysPrevious }
-}
-
-function checkSecret (name: string, value: string | undefined, problems: string[]): void {
-  if (value !== undefined && value.length < 32) {
-    problems.push(`${name} must have at least 32 characters (make one with: openssl rand -base64 48)`)
-  }
 }
 
 function checkTimes (read: Environment, problems: string[]): void {

@@ -1,27 +1,17 @@
-/** What an upload may be, for error texts. */
-export const ACCEPTED_FORMATS = 'MP4, AVI, MOV, MKV, WebM, M4V, MP3, WAV, M4A, AAC, OGG, Opus or FLAC'
+import { uploadProblems } from './upload-problem-codes.js'
 
 /**
  * Every error that the API can return, by its stable code. The pages under `/problems/<code>`, the OpenAPI examples and
  * the problem documents use this table.
  */
 export const problems = {
+  ...uploadProblems,
   bad_request: { status: 400, title: 'Bad request', detail: 'The request could not be understood.' },
   malformed_json: { status: 400, title: 'Malformed JSON', detail: 'The body is not valid JSON.' },
   malformed_multipart: {
     status: 400,
     title: 'Malformed multipart body',
     detail: 'The multipart body is malformed or lacks its closing boundary.'
-  },
-  upload_incomplete: {
-    status: 400,
-    title: 'Upload incomplete',
-    detail: 'The body ended early: fewer bytes arrived than declared.'
-  },
-  digest_malformed: {
-    status: 400,
-    title: 'Digest malformed',
-    detail: 'The Repr-Digest header is not in the form of RFC 9530, such as sha-256=:<base64>:.'
   },
   idempotency_key_malformed: {
     status: 400,
@@ -75,26 +65,6 @@ export const problems = {
     detail: 'This link has expired. Ask for a new one.'
   },
   stream_link_revoked: { status: 403, title: 'Stream link revoked', detail: 'This link has been revoked.' },
-  upload_grant_invalid: {
-    status: 403,
-    title: 'Upload grant invalid',
-    detail: 'This upload URL is not valid: it was changed, or copied only in part.'
-  },
-  upload_grant_expired: {
-    status: 403,
-    title: 'Upload grant expired',
-    detail: 'This upload URL has expired. Ask for a new one.'
-  },
-  upload_grant_revoked: {
-    status: 403,
-    title: 'Upload grant revoked',
-    detail: 'This upload URL has been revoked. Ask for a new one.'
-  },
-  upload_grant_origin: {
-    status: 403,
-    title: 'Upload from another origin',
-    detail: 'This upload URL is for the pages of another origin.'
-  },
   metrics_forbidden: {
     status: 403,
     title: 'Metrics forbidden',
@@ -129,21 +99,6 @@ export const problems = {
     status: 409,
     title: 'Last administrator',
     detail: 'This is the last administrator who can log in. Create another one first.'
-  },
-  upload_grant_used: {
-    status: 409,
-    title: 'Upload grant used',
-    detail: 'This upload URL was used already. Ask for a new one.'
-  },
-  upload_grant_in_use: {
-    status: 409,
-    title: 'Upload grant in use',
-    detail: 'An upload by this URL is in progress. Try again after the time in Retry-After.'
-  },
-  too_many_upload_grants: {
-    status: 409,
-    title: 'Too many upload grants',
-    detail: 'An account has at most 1,000 open upload grants. Revoke one first.'
   },
   too_many_keys: {
     status: 409,
@@ -180,50 +135,18 @@ export const problems = {
     title: 'Idempotency key in use',
     detail: 'The first request with this Idempotency-Key is still in progress. Try again after the time in Retry-After.'
   },
-  upload_offset_mismatch: {
-    status: 409,
-    title: 'Upload offset mismatch',
-    detail: 'Upload-Offset is not the offset of this upload. Ask for the offset with HEAD, and continue there.'
-  },
-  upload_expired: {
-    status: 410,
-    title: 'Upload expired',
-    detail: 'This upload has expired, or its bytes are lost. Create a new one.'
-  },
   length_required: { status: 411, title: 'Length required', detail: 'Send the size of the body as Content-Length.' },
   precondition_failed: {
     status: 412,
     title: 'Precondition failed',
     detail: 'The file does not match If-Match or If-Unmodified-Since.'
   },
-  tus_version_unsupported: {
-    status: 412,
-    title: 'tus version unsupported',
-    detail: 'Send the header Tus-Resumable: 1.0.0.'
-  },
   payload_too_large: { status: 413, title: 'Payload too large', detail: 'The body is larger than this URL accepts.' },
-  upload_too_large: { status: 413, title: 'Upload too large', detail: 'The file is larger than this server accepts.' },
-  quota_exceeded: { status: 413, title: 'Quota exceeded', detail: 'The file is larger than the rest of your quota.' },
   uri_too_long: { status: 414, title: 'URI too long', detail: 'The URL is too long.' },
   unsupported_content_type: {
     status: 415,
     title: 'Unsupported content type',
     detail: 'This URL does not accept this content type: most URLs accept application/json.'
-  },
-  media_encrypted: {
-    status: 415,
-    title: 'Media encrypted',
-    detail: 'The file is encrypted (DRM), so this server cannot play it. Upload a file without encryption.'
-  },
-  media_truncated: {
-    status: 415,
-    title: 'Media truncated',
-    detail: 'The end of the file is missing, with pictures, sound or their index. Upload the whole file.'
-  },
-  unsupported_media_format: {
-    status: 415,
-    title: 'Unsupported media format',
-    detail: `The file is damaged, or not in an accepted format: ${ACCEPTED_FORMATS}.`
   },
   range_not_satisfiable: {
     status: 416,
@@ -236,57 +159,19 @@ export const problems = {
     title: 'Idempotency key reused',
     detail: 'This Idempotency-Key was used for another request. Use a new key for a new request.'
   },
-  media_type_mismatch: {
-    status: 422,
-    title: 'Media type mismatch',
-    detail: 'The type of the file differs from the given type.'
-  },
-  digest_mismatch: { status: 422, title: 'Digest mismatch', detail: 'The received body does not match Repr-Digest.' },
-  media_too_complex: {
-    status: 422,
-    title: 'Media too complex',
-    detail:
-      'Reading the format of this file takes too much CPU or memory. ' +
-      'Remux it (ffmpeg -i in -c copy out), or remove every track but picture and sound.'
-  },
-  upload_parts_too_small: {
-    status: 422,
-    title: 'Upload parts too small',
-    detail: 'This upload came in too many small parts. Send larger parts, such as 16 MiB.'
-  },
   batch_failed: { status: 422, title: 'Batch failed', detail: 'None of the lectures could be added.' },
-  upload_locked: {
-    status: 423,
-    title: 'Upload locked',
-    detail: 'Another request for this upload is in progress. Try again shortly.'
-  },
   rate_limit_exceeded: { status: 429, title: 'Rate limit exceeded', detail: 'Too many requests.' },
   client_blocked: {
     status: 429,
     title: 'Client blocked',
     detail: 'Too many requests for too long. Try again after the time in Retry-After.'
   },
-  too_many_uploads: {
-    status: 429,
-    title: 'Too many uploads',
-    detail: 'Too many concurrent uploads. Wait until one ends.'
-  },
   too_many_streams: {
     status: 429,
     title: 'Too many streams',
     detail: 'Too many concurrent streams. Wait until one ends.'
   },
-  too_many_open_uploads: {
-    status: 429,
-    title: 'Too many open uploads',
-    detail: 'This account has too many open uploads. Finish one, or delete it.'
-  },
   headers_too_large: { status: 431, title: 'Headers too large', detail: 'The request headers are too large.' },
-  checksum_mismatch: {
-    status: 460,
-    title: 'Checksum mismatch',
-    detail: 'The received part does not match Upload-Checksum. It was not stored. Send it again.'
-  },
   internal_error: {
     status: 500,
     title: 'Internal error',

@@ -2,7 +2,7 @@ import { fork, type ChildProcess } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { MiB } from '../../bytes.js'
 import { ApiError } from '../../errors.js'
-import { ACCEPTED_FORMATS } from '../../schemas/problem-codes.js'
+import { ACCEPTED_FORMATS } from '../../schemas/upload-problem-codes.js'
 import type { Probed, Refusal } from '../media-formats.js'
 
 export interface ProbeTask {
