@@ -38,7 +38,7 @@ export default fp<Options>(
     // Not in production: a proxy on this machine may forward requests without a header that shows it.
     const loopbackAllowed = environment !== 'production'
     const { registry, requests, requestSeconds, seconds } = metrics
-    // By default the event loop delay is sampled 100 times a second, which wakes an idle machine.
+    // By default, the event loop delay is sampled 100 times a second, which wakes an idle machine.
     if (isRehearsal !== true) collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 100 })
     for (const [name, { help, read, aggregator = 'sum' }] of Object.entries(gauges)) {
       registry.registerMetric(
@@ -54,7 +54,6 @@ export default fp<Options>(
       )
     }
     const ofAll = gather?.(() => registry.getMetricsAsJSON())
-
     app.addHook('onRequest', (request, reply, done) => {
       whenOver(reply, (status) => {
         const route = request.routeOptions.url ?? 'unknown'

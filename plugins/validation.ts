@@ -33,12 +33,7 @@ const BODY_PROBLEMS = [...UNEXPECTED_BODY_PROBLEMS, 'request_timeout', 'validati
  */
 export default fp(
   async (app) => {
-    const ajv = new Ajv({ useDefaults: true, removeAdditional: false, allErrors: true, verbose: true, strict: false })
-    addFormats.default(ajv, ['email', 'date', 'date-time', 'uuid', 'uri', 'uri-reference'])
-    ajv
-      .addFormat('web-address', isWebAddress)
-      .addFormat('uuid', UUID)
-      .addFormat('address-or-cidr', (text: string) => isAddressOrCidr(text) && !text.includes('%'))
+    const ajv = createAjv()
     const parseJson = app.getDefaultJsonParser('error', 'error')
     app.removeContentTypeParser(['application/json', 'text/plain'])
     app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, text, done) => {
@@ -97,6 +92,15 @@ export default fp(
   },
   { name: 'validation' }
 )
+
+function createAjv (): Ajv {
+  const ajv = new Ajv({ useDefaults: true, removeAdditional: false, allErrors: true, verbose: true, strict: false })
+  addFormats.default(ajv, ['email', 'date', 'date-time', 'uuid', 'uri', 'uri-reference'])
+  return ajv
+    .addFormat('web-address', isWebAddress)
+    .addFormat('uuid', UUID)
+    .addFormat('address-or-cidr', (text: string) => isAddressOrCidr(text) && !text.includes('%'))
+}
 
 /**
  * Converts ids to lower case, so that an id is the same text on both engines and in every cache. The id in a signed

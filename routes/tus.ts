@@ -128,9 +128,7 @@ const uploadPart = {
     params: IdParams,
     headers: Type.Object({
       'tus-resumable': Version,
-      'upload-offset': Type.Optional(
-        Type.String({ description: 'The Upload-Offset that HEAD returned.', examples: ['0'] })
-      ),
+      'upload-offset': Type.Optional(Type.String({ description: 'As HEAD returned it.', examples: ['0'] })),
       'upload-checksum': Checksum
     }),
     response: {
@@ -145,9 +143,7 @@ const deleteUpload = {
   schema: {
     operationId: 'deleteUpload',
     summary: 'Delete a resumable upload',
-    description:
-      'Its bytes are removed, and its size no longer counts toward the quota. ' +
-      'If it already became a media, the media stays.',
+    description: 'Its bytes are removed, and no longer count toward the quota. A media made from it stays.',
     tags,
     params: IdParams,
     headers: Type.Object({ 'tus-resumable': Version }),

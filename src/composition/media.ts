@@ -6,13 +6,13 @@ import { insertJob } from '../jobs/job-store.js'
 import { describeJob, type Job } from '../jobs/job.js'
 import { createDescriptionRunner } from '../media/description-runner.js'
 import { Library } from '../media/library.js'
-import { createProber } from '../media/probe/probe.js'
+import { createProber, type Prober } from '../media/probe/probe.js'
 import { Quota } from '../media/quota.js'
 import { Intake } from '../media/uploads.js'
 import type { Metrics } from '../monitoring/metrics.js'
 import { LinkSigner } from '../playback/link-signer.js'
 import { Ffmpeg } from '../protection/hls/ffmpeg.js'
-import { createProtection, releaseMux } from '../protection/protection.js'
+import { createProtection, releaseMux, type Protection } from '../protection/protection.js'
 import { openVideoProviders } from '../protection/video-providers.js'
 import { createRenditionMaker } from '../renditions/rendition-maker.js'
 import { Renditions } from '../renditions/renditions.js'
@@ -54,26 +54,7 @@ export async function createMedia (base: Foundation & People & { metrics: Metric
     onError
   })
   const protections = createProtection({ db, blobs, library, renditions, provider: config.videoProvider, clock })
-  const quota = new Quota({
-    db,
-    quotaBytes: config.quotaBytes,
-    findReservedBytes: async (db, ownerId) =>
-      (await findReservedBytes(db, ownerId)) + (await findReserved(db, ownerId, clock.now())).bytes
-  })
-  const intake = new Intake({
-    db,
-    blobs,
-    prober,
-    clock,
-    quota,
-    maxUploadBytes: config.maxUploadBytes,
-    provider: config.videoProvider,
-    newRendition: (media) => renditions.first(media),
-    async queue (trx, media) {
-      await protections.queue(trx, media)
-      await renditions.queue(trx, media)
-    }
-  })
+  const { quota, intake } = createIntake({ ...base, prober, protections, renditions })
   const signer = new LinkSigner(base.secrets.keyring('link'), clock)
   const { ffmpeg: given = new Ffmpeg(config.searchPath), muxTimes } = base.overrides
   const ffmpeg = given === false ? undefined : given
@@ -86,7 +67,6 @@ export async function createMedia (base: Foundation & People & { metrics: Metric
     ffmpeg,
     muxTimes
   })
-  const texts = openCaptions(base)
   const renditionMaker = createRenditionMaker({ ...base, library, renditions, ffmpeg })
   return {
     prober,
@@ -100,6 +80,29 @@ export async function createMedia (base: Foundation & People & { metrics: Metric
     providers,
     renditions,
     renditionMaker,
-    ...texts
+    ...openCaptions(base)
   }
+}
+
+/** The one way in of every file. */
+function createIntake (base: Foundation & { prober: Prober; protections: Protection; renditions: Renditions }) {
+  const { config, db, clock, protections, renditions } = base
+  const quota = new Quota({
+    db,
+    quotaBytes: config.quotaBytes,
+    findReservedBytes: async (db, ownerId) =>
+      (await findReservedBytes(db, ownerId)) + (await findReserved(db, ownerId, clock.now())).bytes
+  })
+  const intake = new Intake({
+    ...base,
+    quota,
+    maxUploadBytes: config.maxUploadBytes,
+    provider: config.videoProvider,
+    newRendition: (media) => renditions.first(media),
+    async queue (trx, media) {
+      await protections.queue(trx, media)
+      await renditions.queue(trx, media)
+    }
+  })
+  return { quota, intake }
 }

@@ -41,16 +41,7 @@ export function createGauges ({
 }: Options): Gauges {
   const space = () => diskSpace(config.uploadDir).catch(() => ({ sizeBytes: NaN, freeBytes: NaN }))
   return {
-    playgate_database_up: {
-      help: '1 while the database responds and is not damaged',
-      read: async () => Number((await health.check()).database === 'up'),
-      aggregator: 'min'
-    },
-    playgate_storage_up: {
-      help: '1 while files can be created',
-      read: async () => Number((await health.check()).storage === 'up'),
-      aggregator: 'min'
-    },
+    ...healthGauges(health),
     playgate_storage_free_bytes: {
       help: 'Free space of the file system of UPLOAD_DIR; NaN if it cannot be read',
       read: async () => (await space()).freeBytes,
@@ -91,4 +82,19 @@ export function createGauges ({
 async function oldestJobAge (db: Kysely<Database>, clock: Clock): Promise<number> {
   const createdAt = await oldestJobCreatedAt(db)
   return createdAt === undefined ? 0 : Math.max(0, clock.now() - createdAt) / SECOND
+}
+
+function healthGauges (health: Health): Gauges {
+  return {
+    playgate_database_up: {
+      help: '1 while the database responds and is not damaged',
+      read: async () => Number((await health.check()).database === 'up'),
+      aggregator: 'min'
+    },
+    playgate_storage_up: {
+      help: '1 while files can be created',
+      read: async () => Number((await health.check()).storage === 'up'),
+      aggregator: 'min'
+    }
+  }
 }
