@@ -23,19 +23,19 @@ interface Fault {
 const faults: Fault[] = [
   {
     name: 'ENOSPC of a write',
-    what: (draft) => ({ calls: 'write,writev', inject: 'error=ENOSPC', path: draft }),
+    what: (draft) => ({ calls: 'write,writev,pwrite64,pwritev', inject: 'error=ENOSPC', path: draft }),
     status: 507,
     code: 'storage_full'
   },
   {
     name: 'EDQUOT of a write',
-    what: (draft) => ({ calls: 'write,writev', inject: 'error=EDQUOT', path: draft }),
+    what: (draft) => ({ calls: 'write,writev,pwrite64,pwritev', inject: 'error=EDQUOT', path: draft }),
     status: 507,
     code: 'storage_full'
   },
   {
     name: 'EIO of a write',
-    what: (draft) => ({ calls: 'write,writev', inject: 'error=EIO', path: draft }),
+    what: (draft) => ({ calls: 'write,writev,pwrite64,pwritev', inject: 'error=EIO', path: draft }),
     status: 503,
     code: 'storage_unavailable'
   },

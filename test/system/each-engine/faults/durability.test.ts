@@ -151,7 +151,7 @@ const killAt = (
 const walOf = ({ env }: Victim) => join(env.DATA_DIR!, 'playgate.db-wal')
 
 const fileSteps = [
-  killAt('before the last write', false, (_victim, draft) => ({ calls: 'write,writev', path: draft })),
+  killAt('before the last write', false, (_victim, draft) => ({ calls: 'write,writev,pwrite64,pwritev', path: draft })),
   killAt("before the file's fsync", false, (_victim, draft) => ({ calls: 'fsync', path: draft })),
   killAt('before the rename', false, (_victim, draft) => ({ calls: RENAME, path: draft })),
   killAt("before the folder's fsync", false, ({ env }) => ({ calls: 'fsync', path: join(env.UPLOAD_DIR!, 'blobs') }))
