@@ -230,8 +230,6 @@ function checkProcesses (
     problems.push('STREAM_OFFLOAD=x-accel needs TRUSTED_PROXIES: only requests through your nginx are offloaded')
   }
   if (read.PROCESSES > 1 && (engine !== 'postgres' || read.REDIS_URL === undefined)) {
-    problems.push(
-      'PROCESSES above 1 needs what processes share: Postgres (DATABASE_URL), Redis (REDIS_URL) and SECRET_KEY'
-    )
+    problems.push('PROCESSES above 1 needs Postgres (DATABASE_URL), Redis (REDIS_URL) and a shared SECRET_KEY')
   }
 }
