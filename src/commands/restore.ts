@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { restoreBackup } from '../backup/restore.js'
 import type { Config } from '../config/config.js'
@@ -21,7 +22,12 @@ export const restore: Command = {
     return {
       ok: ok && findings.length === 0,
       report: { files: manifest.files.length, findings, checks: lines },
-      lines: [...findings, `${manifest.files.length} files of ${manifest.createdAt} are restored.`, ...lines]
+      lines: [
+        ...findings,
+        `${manifest.files.length} files of ${manifest.createdAt} are restored.`,
+        ...adviceOf(config),
+        ...lines
+      ]
     }
   }
 }
@@ -44,4 +50,11 @@ async function check (context: CommandContext): Promise<{ ok: boolean; lines: st
   } finally {
     await db.destroy()
   }
+}
+
+/** A first start without the old secret would create another one, and end all links, tokens and protected streams. */
+function adviceOf ({ dataDir, secretKey }: Config): string[] {
+  const path = join(dataDir, 'secret.key')
+  if (secretKey !== undefined || existsSync(path)) return []
+  return [`The backup has no secret: before the first start, set SECRET_KEY, or put the old secret into ${path}.`]
 }

@@ -171,6 +171,21 @@ t.test('--link copies no bytes, --with-secret has the secret, and nothing is eve
   t.match(await playgate({ ...env, PATH: process.env.PATH! }, ['verify-backup', server.folder]), { code: 2 })
 })
 
+t.test('a restore brings the secret back, or says that it is missing', { skip: engine === 'postgres' }, async (t) => {
+  const server = await buildTestApp(t)
+  await signUpEverybody(server)
+  for (const [folder, options] of [['with', ['--with-secret']], ['without', []]] as const) {
+    const backup = join(server.folder, folder)
+    t.match(await playgate(withPath(server), ['backup', backup, ...options]), { code: 0 })
+    const { SECRET_KEY, ...env } = (await emptyPlace(t, server)).env
+    const { code, out } = await playgate(env, ['restore', backup])
+    t.equal(code, 0, out)
+    t.equal(/The backup has no secret: before the first start, set SECRET_KEY/.test(out), folder === 'without')
+    const secret = await readFile(join(env.DATA_DIR!, 'secret.key'), 'utf8').catch(() => undefined)
+    t.equal(secret?.trim(), folder === 'with' ? SECRET_KEY : undefined)
+  }
+})
+
 t.test('a file that vanishes while the backup runs is no finding: the database is copied again', async (t) => {
   const server = await buildTestApp(t)
   const { instructor } = await signUpEverybody(server)
