@@ -8,6 +8,16 @@ const overloaded = { code: 'overloaded', options: { headers: { 'retry-after': '5
 /** Of such a cost that a comparison takes days. */
 const endlessHash = `$2b$30$${'a'.repeat(53)}`
 
+/** On a busy machine, a new thread may need longer than the limit of a task. The next task then has a thread. */
+async function hashInTime (hasher: ReturnType<typeof createPasswordHasher>): Promise<string> {
+  let hash = ''
+  await eventually('a thread hashes within its limit', async () => {
+    hash = await hasher.hash('a password', address).catch(() => '')
+    return hash !== ''
+  })
+  return hash
+}
+
 t.test('a hash thread that ends while it starts fails its task (bug: the task waited forever)', async (t) => {
   const threads = new Threads(t)
   const hasher = createPasswordHasher(4, { workers: startHashWorkers({ limitMs: 3000 }) })
@@ -15,7 +25,7 @@ t.test('a hash thread that ends while it starts fails its task (bug: the task wa
   threads.endNext()
   await t.rejects(hasher.hash('a password', address), overloaded)
   t.equal(threads.ended, 1)
-  t.match(await hasher.hash('a password', address), /^\$2b\$04\$/, 'the next task gets a new thread')
+  t.match(await hashInTime(hasher), /^\$2b\$04\$/, 'the next task gets a new thread')
   t.equal(hasher.pending(), 0)
 })
 
@@ -47,5 +57,5 @@ t.test('a hash that never ends is cut at its limit, with its thread', async (t) 
   t.teardown(() => hasher.close())
   await t.rejects(hasher.matches('a password', endlessHash, address), overloaded)
   await eventually('its thread is gone', () => threads.running === 0)
-  t.match(await hasher.hash('a password', address), /^\$2b\$04\$/)
+  t.match(await hashInTime(hasher), /^\$2b\$04\$/)
 })
