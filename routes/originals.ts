@@ -9,7 +9,7 @@ import { originalFile } from '../src/media/played-file.js'
 import { attachmentDisposition } from '../src/playback/content-disposition.js'
 import { isLinkQuery } from '../src/playback/link.js'
 import { AnyIdParams, DateTime, IdParams, Uuid } from '../src/schemas/fields.js'
-import { LINK_PROBLEMS, problemResponses } from '../src/schemas/problem.js'
+import { FILE_PROBLEMS, LINK_PROBLEMS, problemResponses } from '../src/schemas/problem.js'
 import { isoTime, SECOND, type Clock } from '../src/time.js'
 
 interface Options {
@@ -80,10 +80,7 @@ const original = {
         ...LINK_PROBLEMS,
         'not_owner',
         'not_found',
-        'precondition_failed',
-        'range_not_satisfiable',
-        'too_many_streams',
-        'overloaded'
+        ...FILE_PROBLEMS
       )
     }
   }

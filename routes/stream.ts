@@ -6,7 +6,7 @@ import { playedFile } from '../src/media/played-file.js'
 import type { Media } from '../src/media/schema.js'
 import { inlineDisposition } from '../src/playback/content-disposition.js'
 import { AnyIdParams } from '../src/schemas/fields.js'
-import { LINK_PROBLEMS, problemResponses } from '../src/schemas/problem.js'
+import { FILE_PROBLEMS, LINK_PROBLEMS, problemResponses } from '../src/schemas/problem.js'
 import { SECOND, type Clock } from '../src/time.js'
 
 interface Options {
@@ -41,10 +41,7 @@ const stream = {
         'media_protected',
         'not_found',
         'media_not_ready',
-        'precondition_failed',
-        'range_not_satisfiable',
-        'too_many_streams',
-        'overloaded'
+        ...FILE_PROBLEMS
       )
     }
   }

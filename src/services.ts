@@ -1,3 +1,4 @@
+import { NIL } from 'uuid'
 import type { Foundation } from './composition/foundation.js'
 import { createMedia } from './composition/media.js'
 import { createPeople } from './composition/people.js'
@@ -11,9 +12,6 @@ import { createGauges } from './monitoring/gauges.js'
 import { createHealth } from './monitoring/health.js'
 import { createMetrics } from './monitoring/metrics.js'
 import { openViewLog } from './views/view-log.js'
-
-/** No record has it. */
-const NO_ID = '00000000-0000-0000-0000-000000000000'
 
 export type Services = Awaited<ReturnType<typeof createServices>>
 
@@ -64,7 +62,7 @@ export async function createServices (foundation: Foundation) {
     warmUpTasks: {
       passwords: () => people.passwords.warmUp(),
       probe: () => media.prober.warmUp(),
-      records: () => Promise.all([media.library.findNow(NO_ID), people.accounts.viewer(NO_ID)]),
+      records: () => Promise.all([media.library.findNow(NIL), people.accounts.viewer(NIL)]),
       views: async () => await viewing.sqliteCommit?.warmUp()
     },
     async close () {

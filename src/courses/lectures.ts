@@ -1,5 +1,5 @@
 import type { Kysely, Transaction } from 'kysely'
-import { v7 as uuidv7 } from 'uuid'
+import { NIL, v7 as uuidv7 } from 'uuid'
 import type { Attach } from '../database/attach.js'
 import { addToCounters } from '../database/counters.js'
 import type { Database } from '../database/tables.js'
@@ -47,8 +47,6 @@ export interface LectureOrigin {
   attach?: Attach<LectureWithMedia>
 }
 
-/** This value sorts before every id. */
-const FIRST_ID = '00000000-0000-0000-0000-000000000000'
 /** On SQLite, a batch blocks the event loop for a few milliseconds. */
 const PROTECT_BATCH = 1000
 
@@ -150,7 +148,7 @@ export class Lectures {
   async protectMissed (): Promise<number> {
     const { db, protectAll } = this.#options
     let missed = 0
-    for (let after: string | undefined = FIRST_ID; after !== undefined;) {
+    for (let after: string | undefined = NIL; after !== undefined;) {
       const { lectures, lastId } = await listUnprotected(db, protectAll, after, PROTECT_BATCH)
       await this.#follow(lectures)
       missed += lectures.length

@@ -1,11 +1,8 @@
 import type { Kysely, Selectable, Transaction } from 'kysely'
 import type { UploadGrantsTable } from '../database/grant-tables.js'
 import type { Database } from '../database/tables.js'
-import { offsetOf, type PageQuery } from '../schemas/pagination.js'
+import { MAX_OFFSET, offsetOf, type PageQuery } from '../schemas/pagination.js'
 import type { GrantDescription, UploadGrant } from './schema.js'
-
-/** No page starts after this row, so no row beyond it is counted. */
-const MAX_COUNTED = 10_000
 
 export async function insertGrant (trx: Transaction<Database>, grant: UploadGrant): Promise<void> {
   await trx
@@ -36,8 +33,9 @@ export async function listGrants (
 ): Promise<{ items: UploadGrant[]; total: number }> {
   const own = db.selectFrom('upload_grants').where('account_id', '=', accountId)
   const rows = await own.selectAll().orderBy('id', 'desc').limit(page.size).offset(offsetOf(page)).execute()
+  // No page starts after this row, so no row beyond it is counted.
   const { total } = await db
-    .selectFrom(own.select('id').limit(MAX_COUNTED).as('page'))
+    .selectFrom(own.select('id').limit(MAX_OFFSET).as('page'))
     .select((select) => select.fn.countAll<number>().as('total'))
     .executeTakeFirstOrThrow()
   return { items: rows.map(grantOf), total: Number(total) }

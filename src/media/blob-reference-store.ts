@@ -1,4 +1,5 @@
 import type { Kysely } from 'kysely'
+import { NIL } from 'uuid'
 import type { Database } from '../database/tables.js'
 
 /** A file that a media needs. `sizeBytes` and `sha256` (hex) are null where no row has them. */
@@ -12,8 +13,6 @@ export interface BlobReference {
 }
 
 const PAGE = 1000
-/** Less than the id of every media. */
-const FIRST_ID = '00000000-0000-0000-0000-000000000000'
 
 /**
  * Lists the files of all media that are not deleted, in pages, so that the event loop is free between them. A file that
@@ -21,7 +20,7 @@ const FIRST_ID = '00000000-0000-0000-0000-000000000000'
  */
 export async function * listBlobReferences (db: Kysely<Database>): AsyncGenerator<BlobReference> {
   const orphans = new Set<string>()
-  for (let after = FIRST_ID; ;) {
+  for (let after: string = NIL; ;) {
     const rows = await db
       .selectFrom('media')
       .leftJoin('media as owner', (join) =>

@@ -1,4 +1,5 @@
 import type { Kysely, Transaction } from 'kysely'
+import { NIL } from 'uuid'
 import type { Database } from '../database/tables.js'
 import { ApiError } from '../errors.js'
 import { insertDescriptionJob } from '../jobs/job-store.js'
@@ -14,7 +15,6 @@ import { lockMedia } from './media-store.js'
 import type { Prober } from './probe/probe.js'
 import type { Media } from './schema.js'
 
-const FIRST_ID = '00000000-0000-0000-0000-000000000000'
 const BATCH = 100
 const MAX_RETRY_MS = 5 * MINUTE
 /** The file itself is the reason: another attempt finds the same. */
@@ -40,7 +40,7 @@ interface Options extends Pick<JobRunnerOptions<Kind>, 'db' | 'clock' | 'onError
 
 /** Queues the job if there are files without a description. An older version in a rolling update stores such files. */
 export async function queueDescriptions (db: Kysely<Database>, clock: Clock): Promise<void> {
-  const [first] = await listUndescribed(db, FIRST_ID, 1)
+  const [first] = await listUndescribed(db, NIL, 1)
   if (first !== undefined) await insertDescriptionJob(db, clock.now())
 }
 
@@ -53,7 +53,7 @@ export function createDescriptionRunner (options: Options): JobRunner<Kind> {
 
   async function work (_: unknown, { signal, onProgress }: JobRun): Promise<JobResult> {
     let [unread, lastError]: [number, unknown] = [0, undefined]
-    for (let after = FIRST_ID, files = [] as UndescribedFile[]; ; after = files.at(-1)!.mediaId) {
+    for (let after: string = NIL, files = [] as UndescribedFile[]; ; after = files.at(-1)!.mediaId) {
       files = await listUndescribed(db, after, BATCH)
       for (const file of files) {
         signal.throwIfAborted()

@@ -1,5 +1,6 @@
 import type { Kysely } from 'kysely'
 import { randomBytes } from 'node:crypto'
+import { NIL } from 'uuid'
 import type { Database } from '../database/tables.js'
 import { ApiError } from '../errors.js'
 import { seal, unseal } from '../secrets/encryption.js'
@@ -9,7 +10,7 @@ import { listContentKeys, updateContentKey } from './content-key-store.js'
 const KEY_BYTES = 16
 const BATCH = 500
 /** Sorts before the id of every media. */
-const NO_MEDIA = '00000000-0000-0000-0000-000000000000'
+const NO_MEDIA = NIL
 
 /** Returns a new AES-128 key for the segments of one media. */
 export function newContentKey (): Buffer {

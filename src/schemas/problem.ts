@@ -27,6 +27,14 @@ export const ProblemSchema = Type.Object(
 
 const PROBLEM = 'application/problem+json'
 
+/** The errors of a response that sends a file, or a range of it. */
+export const FILE_PROBLEMS = [
+  'precondition_failed',
+  'range_not_satisfiable',
+  'too_many_streams',
+  'overloaded'
+] as const
+
 /** The errors of a signed link; see `Admissions.admitLink`. */
 export const LINK_PROBLEMS = ['stream_link_invalid', 'stream_link_expired', 'stream_link_revoked'] as const
 

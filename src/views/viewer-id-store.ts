@@ -1,4 +1,5 @@
 import { sql, type Kysely, type Transaction } from 'kysely'
+import { NIL } from 'uuid'
 import { advisoryLock } from '../database/dialect.js'
 import { findFact, upsertFact } from '../database/fact-store.js'
 import type { Database } from '../database/tables.js'
@@ -12,7 +13,7 @@ const MODE = 'views.addresses'
 /** Rows in one statement: at 3 parameters a row, it stays below SQLite's maximum of 32,766 parameters. */
 const BATCH = 5000
 /** Sorts before the id of every media. */
-const NO_MEDIA = '00000000-0000-0000-0000-000000000000'
+const NO_MEDIA = NIL
 const strictness: Record<AddressMode, number> = { full: 0, truncated: 1, hashed: 2 }
 
 interface Options {
