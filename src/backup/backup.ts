@@ -24,7 +24,7 @@ import {
 const MAX_ROUNDS = 5
 
 interface Options {
-  config: Pick<Config, 'database' | 'dataDir' | 'secretKey'>
+  config: Pick<Config, 'database' | 'dataDir' | 'secretKey' | 'searchPath'>
   db: Kysely<Database>
   blobs: Pick<BlobStore, 'pathOf' | 'identity'>
   folder: string
@@ -58,7 +58,7 @@ export async function backUp (options: Options): Promise<BackupResult> {
     await copies.take(reference)
   }
   for (let round = 1; ; round++) {
-    const { file, found } = await copyDatabase(config.database, db, folder, async (copy) => {
+    const { file, found } = await copyDatabase(config, db, folder, async (copy) => {
       const references: BlobReference[] = []
       for await (const reference of listBlobReferences(copy)) references.push(reference)
       return references

@@ -3,7 +3,7 @@ import { Kysely, SqliteDialect, sql } from 'kysely'
 import { spawn } from 'node:child_process'
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { DatabaseConfig } from '../config/database.js'
+import type { Config } from '../config/config.js'
 import type { Database } from '../database/tables.js'
 import { BackupError, describeFile, type HashedFile } from './manifest.js'
 
@@ -12,14 +12,14 @@ import { BackupError, describeFile, type HashedFile } from './manifest.js'
  * meanwhile.
  */
 export async function copyDatabase<T> (
-  config: DatabaseConfig,
+  { database, searchPath }: Pick<Config, 'database' | 'searchPath'>,
   db: Kysely<Database>,
   folder: string,
   read: (copy: Kysely<Database>) => Promise<T>
 ): Promise<{ file: HashedFile; found: T }> {
-  if (config.engine === 'postgres') return await dumpPostgres(config.url, db, folder, read)
+  if (database.engine === 'postgres') return await dumpPostgres({ url: database.url, searchPath }, db, folder, read)
   const path = join(folder, 'database.sqlite')
-  const source = new SQLite(config.path, { fileMustExist: true, timeout: 10_000 })
+  const source = new SQLite(database.path, { fileMustExist: true, timeout: 10_000 })
   try {
     source.prepare('vacuum into ?').run(path)
   } finally {
@@ -42,7 +42,7 @@ export function openCopy (path: string): Kysely<Database> {
 }
 
 async function dumpPostgres<T> (
-  url: string,
+  server: PostgresServer,
   db: Kysely<Database>,
   folder: string,
   read: (copy: Kysely<Database>) => Promise<T>
@@ -54,7 +54,7 @@ async function dumpPostgres<T> (
     .execute(async (trx) => {
       const { rows } = await sql<{ id: string }>`select pg_export_snapshot() as id`.execute(trx)
       const file = join(folder, 'database.dump')
-      await runPostgresTool(url, 'pg_dump', [
+      await runPostgresTool(server, 'pg_dump', [
         '--format=custom',
         '--no-owner',
         '--no-privileges',
@@ -65,13 +65,23 @@ async function dumpPostgres<T> (
     })
 }
 
+/** A Postgres, and the `PATH` in which its programs are searched. */
+export interface PostgresServer {
+  url: string
+  searchPath: string
+}
+
 /**
  * Runs a program of Postgres. The password is in its environment, because every user of the machine can read arguments.
  * **Throws** BackupError.
  */
-export async function runPostgresTool (url: string, program: string, args: string[]): Promise<void> {
+export async function runPostgresTool (
+  { url, searchPath }: PostgresServer,
+  program: string,
+  args: string[]
+): Promise<void> {
   const child = spawn(program, args, {
-    env: { PATH: process.env.PATH, ...libpqEnvironment(url) },
+    env: { PATH: searchPath, ...libpqEnvironment(url) },
     stdio: ['ignore', 'ignore', 'pipe']
   })
   let printed = ''

@@ -3,7 +3,6 @@ import { existsSync } from 'node:fs'
 import { mkdir, readFile, readdir, rename } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import type { Config } from '../config/config.js'
-import type { DatabaseConfig } from '../config/database.js'
 import { openDatabase } from '../database/open.js'
 import { makeFolder, syncFolder } from '../storage/durable-folder.js'
 import { openDiskStore } from '../storage/disk-store.js'
@@ -14,7 +13,7 @@ import { BLOBS, BackupError, hashFile, readManifest, writeDurably, type Manifest
 /** Read-only: the mark of a committed file (docs/decisions/0011-committed-files.md). */
 const COMMITTED_MODE = 0o440
 
-type Target = Pick<Config, 'database' | 'dataDir' | 'uploadDir' | 'secretKey'>
+type Target = Pick<Config, 'database' | 'dataDir' | 'uploadDir' | 'secretKey' | 'searchPath'>
 
 interface Options {
   folder: string
@@ -37,7 +36,7 @@ export async function restoreBackup (options: Options): Promise<{ manifest: Mani
   }
   const findings = await restoreFiles(options, manifest)
   await restoreSecret(folder, manifest, target)
-  await restoreDatabase(database, target.database)
+  await restoreDatabase(database, target)
   return { manifest, findings }
 }
 
@@ -97,11 +96,11 @@ async function restoreSecret (folder: string, { secret }: Manifest, { secretKey,
   syncFolder(dataDir)
 }
 
-async function restoreDatabase (source: string, database: DatabaseConfig): Promise<void> {
+async function restoreDatabase (source: string, { database, searchPath }: Target): Promise<void> {
   if (database.engine === 'postgres') {
     const target = ['--dbname', new URL(database.url).pathname.slice(1)]
     const options = ['--no-owner', '--no-privileges', '--single-transaction', '--exit-on-error']
-    return await runPostgresTool(database.url, 'pg_restore', [...options, ...target, source])
+    return await runPostgresTool({ url: database.url, searchPath }, 'pg_restore', [...options, ...target, source])
   }
   const folder = dirname(resolve(database.path))
   await mkdir(folder, { recursive: true })

@@ -14,15 +14,17 @@ export interface Verification {
 
 /**
  * Checks a whole backup: the database opens and is intact, each of its media has its files, and every file has the size
- * and the hash of the manifest. **Throws** BackupError for a folder that is no whole backup.
+ * and the hash of the manifest. `searchPath` is the `PATH` of pg_restore. **Throws** BackupError for a folder that is
+ * no whole backup.
  */
 export async function verifyBackup (
   folder: string,
+  searchPath: string,
   onProgress: (done: number, total: number) => void
 ): Promise<Verification> {
   const manifest = await readManifest(folder)
   const findings = await faultsOfParts(folder, manifest)
-  if (findings.length === 0) findings.push(...(await faultsOfDatabase(folder, manifest)))
+  if (findings.length === 0) findings.push(...(await faultsOfDatabase(folder, manifest, searchPath)))
   let unhashed = 0
   for (const [i, entry] of manifest.files.entries()) {
     onProgress(i, manifest.files.length)
@@ -43,10 +45,16 @@ async function faultsOfParts (folder: string, { database, secret }: Manifest): P
   return faults.flat()
 }
 
-async function faultsOfDatabase (folder: string, { engine, database, files }: Manifest): Promise<string[]> {
+async function faultsOfDatabase (
+  folder: string,
+  { engine, database, files }: Manifest,
+  searchPath: string
+): Promise<string[]> {
   const path = join(folder, database.name)
   if (engine === 'postgres') {
-    return await runPostgresTool('postgres://localhost', 'pg_restore', ['--list', '--file=/dev/null', path]).then(
+    // Only the file is read: no server is asked.
+    const server = { url: 'postgres://localhost', searchPath }
+    return await runPostgresTool(server, 'pg_restore', ['--list', '--file=/dev/null', path]).then(
       () => [],
       (error: Error) => [`${database.name}: ${error.message}`]
     )

@@ -4,10 +4,10 @@ import { UsageError, backupWork, type Command } from './command.js'
 export const verify: Command = {
   summary: 'read a whole backup, and name each file that is missing or damaged',
   usage: 'verify-backup <folder>',
-  async run ({ operands, onProgress }) {
+  async run ({ config, operands, onProgress }) {
     const [folder] = operands
     if (folder === undefined) throw new UsageError('name the folder of the backup: playgate verify-backup <folder>')
-    const { manifest, findings, unhashed } = await backupWork(verifyBackup(folder, onProgress))
+    const { manifest, findings, unhashed } = await backupWork(verifyBackup(folder, config.searchPath, onProgress))
     return {
       ok: findings.length === 0,
       report: { created_at: manifest.createdAt, files: manifest.files.length, unhashed, findings },
